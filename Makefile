@@ -1,0 +1,55 @@
+# Everything runs in .venv, made here from the lock files; nothing else on the machine is used.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+# Settings of the caller's Python must not leak into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
+
+.PHONY: demo test install check format lock bench clean
+
+demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
+	$(BIN)/pay402 demo $(ARGS)
+
+test: .venv/installed-dev ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+install: .venv/installed ## only set everything up
+
+check: .venv/installed-dev ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-dev ## put the code into its standard form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed-dev ## measurements; ARGS=name for one of them
+	$(BIN)/python -m bench $(ARGS)
+
+lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra build -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
+
+clean: ## remove the environment and all embedded state
+	rm -rf .venv .pay402
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("pay402 needs Python 3.11 or newer; set PYTHON=/path/to/python3.11 and run make again." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing pay402 and what it needs into .venv"
+	$(PIP_INSTALL) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@

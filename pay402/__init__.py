@@ -1,0 +1,1 @@
+"""402pay's payment ledger for Solana."""

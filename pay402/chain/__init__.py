@@ -1,0 +1,1 @@
+"""Solana without a database: addresses, decoding, RPC, subscriptions."""
