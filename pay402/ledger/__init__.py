@@ -1,0 +1,1 @@
+"""The truth: domain types, pure rules, named SQL. Imports nothing else of ours."""

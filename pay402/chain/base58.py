@@ -1,0 +1,33 @@
+"""Base58 in the Bitcoin alphabet, the encoding of addresses, signatures and instruction data on Solana."""
+
+from typing import Final
+
+_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_VALUE: Final = {character: value for value, character in enumerate(_ALPHABET)}
+
+
+def b58decode(text: str) -> bytes:
+    """Decode `text`.
+
+    Raises:
+        ValueError: A character is not in the alphabet.
+    """
+    number = 0
+    try:
+        for character in text:
+            number = number * 58 + _VALUE[character]
+    except KeyError:
+        raise ValueError(f"{text!r} is not base58") from None
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def b58encode(data: bytes) -> str:
+    """Encode `data`."""
+    number = int.from_bytes(data, "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, 58)
+        digits.append(_ALPHABET[digit])
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return "1" * zeros + "".join(reversed(digits))

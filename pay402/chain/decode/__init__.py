@@ -1,0 +1,183 @@
+"""From a node's `getTransaction` or `getBlock` answer to what really happened. Pure functions.
+
+Logs are never read: p-token, the token program that runs on mainnet, writes none.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pay402.chain.base58 import b58decode
+from pay402.chain.decode.replay import FeeRule, Replay
+from pay402.chain.decode.steps import Call, steps_of
+from pay402.chain.decode.wire import (
+    BlockResult,
+    Envelope,
+    InnerInstructions,
+    MalformedAnswerError,
+    Meta,
+    TransactionResult,
+    open_envelope,
+)
+from pay402.chain.programs import MEMO_PROGRAMS, NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
+from pay402.ledger.observation import BalanceChange, Observation
+
+__all__ = ["BlockResult", "FeeRule", "MalformedAnswerError", "TransactionResult", "decode", "decode_block"]
+
+_PROGRAMS_READ = frozenset({*TOKEN_PROGRAMS, *MEMO_PROGRAMS, SYSTEM_PROGRAM})
+
+
+def decode(
+    result: TransactionResult | dict[str, Any], *, fee_rules: Mapping[str, FeeRule] | None = None
+) -> Observation:
+    """Decode one transaction.
+
+    Args:
+        result: The `result` of `getTransaction`, or one of `getBlock`'s transactions, in `json` or `base64`
+            encoding.
+        fee_rules: By mint, the Token-2022 fee that its configuration withholds from an amount. Needed only
+            where several transfers of one such mint reach one account: elsewhere balances tell the fee.
+
+    Raises:
+        MalformedAnswerError: The answer does not have the form that the protocol promises.
+    """
+    if not isinstance(result, TransactionResult):
+        try:
+            result = msgspec.convert(result, TransactionResult)
+        except msgspec.ValidationError as error:
+            raise MalformedAnswerError(f"not a transaction in json or base64 encoding: {error}") from error
+    if result.meta is None:
+        raise MalformedAnswerError("a transaction without its meta: the node cannot tell what it did")
+    envelope, meta = open_envelope(result), result.meta
+    loaded = meta.loaded_addresses
+    keys = envelope.static_keys + (loaded.writable + loaded.readonly if loaded else [])
+    try:
+        return _observe(result, envelope, meta, keys, fee_rules or {})
+    except (IndexError, ValueError) as error:
+        raise MalformedAnswerError(f"transaction {envelope.signature}: {error}") from error
+
+
+def decode_block(result: BlockResult | dict[str, Any]) -> Iterator[Observation]:
+    """Decode every transaction of a `getBlock` result with full transaction details.
+
+    Raises:
+        MalformedAnswerError: The block, or a transaction in it, does not have the promised form.
+    """
+    if not isinstance(result, BlockResult):
+        try:
+            result = msgspec.convert(result, BlockResult)
+        except msgspec.ValidationError as error:
+            raise MalformedAnswerError(f"not a block in json or base64 encoding: {error}") from error
+    for transaction in result.transactions:
+        if transaction.block_time is None:
+            transaction.block_time = result.block_time
+        yield decode(transaction)
+
+
+def _observe(
+    result: TransactionResult,
+    envelope: Envelope,
+    meta: Meta,
+    keys: list[str],
+    fee_rules: Mapping[str, FeeRule],
+) -> Observation:
+    if not len(keys) == len(meta.pre_balances) == len(meta.post_balances):
+        raise MalformedAnswerError(
+            f"it names {len(keys)} accounts but reports {len(meta.pre_balances)} balances before "
+            f"and {len(meta.post_balances)} after"
+        )
+    balances, owners_before = _token_balances(meta, keys)
+    lamports = tuple(
+        BalanceChange(key, key, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, pre, post)
+        for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=True)
+    )
+    observation = Observation(
+        signature=envelope.signature,
+        slot=result.slot,
+        block_time_seconds=result.block_time,
+        error=meta.err,
+        movements=(),
+        balances=tuple(balances.values()),
+        lamports=lamports,
+    )
+    if observation.failed:
+        return observation
+
+    calls = _calls(envelope, meta.inner_instructions or [], keys)
+    references = _read_only_extras(envelope, meta, keys)
+    lamports_before = dict(zip(keys, meta.pre_balances, strict=True))
+    lamports_before[keys[0]] -= meta.fee
+    replay = Replay(
+        changes=balances,
+        lamports=lamports_before,
+        lamports_after=dict(zip(keys, meta.post_balances, strict=True)),
+        is_reference=references.__contains__,
+        fee_rules=fee_rules,
+    )
+    movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), owners_before)
+    return Observation(
+        signature=observation.signature,
+        slot=observation.slot,
+        block_time_seconds=observation.block_time_seconds,
+        error=None,
+        movements=tuple(movements),
+        balances=observation.balances,
+        lamports=lamports,
+        memos=tuple(call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS),
+        unexplained=tuple(unexplained),
+    )
+
+
+def _token_balances(meta: Meta, keys: list[str]) -> tuple[dict[str, BalanceChange], dict[str, str | None]]:
+    """The node's token balances by account, and the owners of those accounts that existed before."""
+    before = {balance.account_index: balance for balance in meta.pre_token_balances or []}
+    after = {balance.account_index: balance for balance in meta.post_token_balances or []}
+    changes = {}
+    for index in sorted(before.keys() | after.keys()):
+        pre, post = before.get(index), after.get(index)
+        known = post or pre
+        assert known is not None
+        changes[keys[index]] = BalanceChange(
+            account=keys[index],
+            owner=known.owner,
+            mint=known.mint,
+            program=known.program_id,
+            decimals=known.ui_token_amount.decimals,
+            pre=int(pre.ui_token_amount.amount) if pre else 0,
+            post=int(post.ui_token_amount.amount) if post else 0,
+        )
+    return changes, {keys[index]: balance.owner for index, balance in before.items()}
+
+
+def _calls(envelope: Envelope, inner: list[InnerInstructions], keys: list[str]) -> list[Call]:
+    """Every outer and inner instruction of the programs read here, in order of execution."""
+    called = {group.index: group.instructions for group in inner}
+    if called and max(called) >= len(envelope.instructions):
+        raise MalformedAnswerError(
+            f"inner instructions of an instruction {max(called)} that it does not have"
+        )
+    calls = []
+    for outer_index, instruction in enumerate(envelope.instructions):
+        path = str(outer_index)
+        if (program := keys[instruction.program_index]) in _PROGRAMS_READ:
+            calls.append(_call(path, program, instruction.accounts, instruction.data, keys))
+        for inner_index, child in enumerate(called.get(outer_index, ())):
+            if (program := keys[child.program_id_index]) in _PROGRAMS_READ:
+                calls.append(_call(f"{path}.{inner_index}", program, child.accounts, child.data, keys))
+    return calls
+
+
+def _call(path: str, program: str, accounts: bytes | list[int], data: bytes | str, keys: list[str]) -> Call:
+    raw = b58decode(data) if isinstance(data, str) else data
+    return Call(path, program, [keys[index] for index in accounts], raw)
+
+
+def _read_only_extras(envelope: Envelope, meta: Meta, keys: list[str]) -> set[str]:
+    """The keys that neither sign nor are written: only those can be Solana Pay references."""
+    signers, _, read_only_unsigned = envelope.header
+    static = len(envelope.static_keys)
+    loaded_writable = len(meta.loaded_addresses.writable) if meta.loaded_addresses else 0
+    return set(keys[max(signers, static - read_only_unsigned) : static]) | set(
+        keys[static + loaded_writable :]
+    )

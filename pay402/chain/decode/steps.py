@@ -1,0 +1,253 @@
+"""What single instructions of the token and system programs mean.
+
+Sources: the instruction enums of SPL Token (p-token), Token-2022 and the system program. Layouts: a token
+instruction starts with one byte that names it; amounts are u64, little-endian. A system instruction starts
+with a u32, little-endian.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pay402.chain.base58 import b58encode
+from pay402.chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
+from pay402.ledger.observation import Kind
+
+_U64 = struct.Struct("<Q")
+_U32 = struct.Struct("<I")
+
+BATCH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One instruction with its keys: outer, inner, or a part of a batch."""
+
+    path: str
+    program: str
+    accounts: list[str]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Tokens from one token account to another. `fee` is `None` where the instruction does not tell it."""
+
+    call: Call
+    kind: Kind
+    source: str
+    destination: str
+    mint: str | None
+    authority: str
+    amount: int
+    fee: int | None
+    extra_accounts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lamports:
+    """Lamports from one account to another. Funding a new account is not a payment."""
+
+    call: Call
+    source: str
+    destination: str
+    amount: int
+    is_payment: bool
+    extra_accounts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A token account comes into being."""
+
+    call: Call
+    account: str
+    mint: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetOwner:
+    """A token account is given to another wallet."""
+
+    account: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Tokens minted to an account, or (`amount` < 0) burnt from it."""
+
+    call: Call
+    account: str
+    mint: str
+    authority: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A wrapped-SOL account takes the lamports lying on it into its balance."""
+
+    call: Call
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A token account ends; its lamports, wrapped ones included, go to `destination`."""
+
+    call: Call
+    account: str
+    destination: str
+    authority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrap:
+    """Wrapped SOL leaves as lamports; `amount` is `None` for all of it."""
+
+    call: Call
+    account: str
+    destination: str
+    authority: str
+    amount: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawWithheld:
+    """Withheld Token-2022 fees are paid out; how much, no instruction tells."""
+
+    call: Call
+    account: str
+    mint: str
+    authority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Confidential amounts: what these accounts gained or lost cannot be read."""
+
+    accounts: list[str]
+
+
+Step = Move | Lamports | Open | SetOwner | Issue | Sync | Close | Unwrap | WithdrawWithheld | Opaque
+
+
+def batch_parts(call: Call) -> Iterator[Call]:
+    """The instructions inside a p-token `Batch`, which neither logs nor inner instructions show.
+
+    After the discriminator, repeated: number of accounts (u8), length of data (u8), data. Accounts are
+    taken in order from the batch's own. A batch holds no batch.
+    """
+    position, taken, index = 1, 0, 0
+    while position + 2 <= len(call.data):
+        accounts, length = call.data[position], call.data[position + 1]
+        data = call.data[position + 2 : position + 2 + length]
+        yield Call(f"{call.path}.{index}", call.program, call.accounts[taken : taken + accounts], data)
+        position += 2 + length
+        taken += accounts
+        index += 1
+
+
+def token_step(call: Call) -> Step | None:
+    """What an instruction of a token program does to balances; `None` when nothing.
+
+    The program accepted the instruction, so one that cannot be read here is of a newer kind: it is left to
+    the conservation check, which reports what it moved.
+    """
+    try:
+        return _token_step(call)
+    except (IndexError, struct.error):
+        return None
+
+
+def _token_step(call: Call) -> Step | None:
+    a, data = call.accounts, call.data
+    match data[0]:
+        case 3:
+            amount = _u64(data, 1)
+            return Move(call, Kind.TRANSFER, a[0], a[1], None, a[2], amount, 0, a[3:])
+        case 12:
+            # Token-2022 may withhold a fee that only the mint's configuration tells.
+            fee = None if call.program == TOKEN_2022_PROGRAM else 0
+            return Move(call, Kind.TRANSFER_CHECKED, a[0], a[2], a[1], a[3], _u64(data, 1), fee, a[4:])
+        case 7 | 14:
+            return Issue(call, a[1], a[0], a[2], _u64(data, 1))
+        case 8 | 15:
+            return Issue(call, a[0], a[1], a[2], -_u64(data, 1))
+        case 1:
+            return Open(call, a[0], a[1], a[2])
+        case 16 | 18:
+            return Open(call, a[0], a[1], _key(data, 1))
+        case 6 if data[1] == 2 and data[2] == 1:  # authority type "account owner", and one is given
+            return SetOwner(a[0], _key(data, 3))
+        case 9:
+            return Close(call, a[0], a[1], a[2])
+        case 17:
+            return Sync(call, a[0])
+        case 45:
+            return Unwrap(call, a[0], a[1], a[2], _u64(data, 2) if data[1] else None)
+        case 26:
+            return _transfer_fee_step(call)
+        case 27 | 37 | 42:  # confidential transfer, its fees, confidential mint and burn
+            return Opaque(a)
+    return None
+
+
+def _transfer_fee_step(call: Call) -> Step | None:
+    a, data = call.accounts, call.data
+    match data[1]:
+        case 1:
+            amount, fee = _u64(data, 2), _u64(data, 11)
+            return Move(call, Kind.TRANSFER_CHECKED_WITH_FEE, a[0], a[2], a[1], a[3], amount, fee, a[4:])
+        case 2 | 3:
+            return WithdrawWithheld(call, a[1], a[0], a[2])
+    return None
+
+
+def system_step(call: Call) -> Lamports | None:
+    """What an instruction of the system program does to lamports; `None` when nothing."""
+    a, data = call.accounts, call.data
+    try:
+        match _U32.unpack_from(data)[0]:
+            case 2:
+                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=True, extra_accounts=a[2:])
+            case 11:
+                return Lamports(call, a[0], a[2], _u64(data, 4), is_payment=True, extra_accounts=a[3:])
+            case 0:
+                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
+            case 3:
+                seed_length = _u64(data, 36)
+                lamports = _u64(data, 44 + seed_length)
+                return Lamports(call, a[0], a[1], lamports, is_payment=False, extra_accounts=[])
+            case 5:
+                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
+    except (IndexError, struct.error):
+        return None
+    return None
+
+
+def _u64(data: bytes, offset: int) -> int:
+    value: int = _U64.unpack_from(data, offset)[0]
+    return value
+
+
+def _key(data: bytes, offset: int) -> str:
+    key = data[offset : offset + 32]
+    if len(key) < 32:
+        raise IndexError("an address is cut short")
+    return b58encode(key)
+
+
+def steps_of(calls: Sequence[Call], token_programs: Sequence[str]) -> Iterator[Step]:
+    """The steps of `calls` that matter for balances, in order of execution."""
+    for call in calls:
+        step: Step | None
+        if call.program in token_programs:
+            parts = batch_parts(call) if call.data[:1] == bytes([BATCH]) else (call,)
+            for part in parts:
+                if (step := token_step(part)) is not None:
+                    yield step
+        elif call.program == SYSTEM_PROGRAM and (step := system_step(call)) is not None:
+            yield step
