@@ -207,11 +207,11 @@ class Replay:
         )  # fmt: skip
 
     def _issue(self, step: Issue) -> None:
-        minted = step.amount >= 0
+        kind = Kind.BURN if step.burns else Kind.MINT
+        source, destination = (step.account, None) if step.burns else (None, step.account)
         self._add(
-            step.call.path, Kind.MINT if minted else Kind.BURN, step.call.program, step.mint,
-            None if minted else step.account, step.account if minted else None,
-            step.authority, abs(step.amount),
+            step.call.path, kind, step.call.program, step.mint,
+            source, destination, step.authority, step.amount,
         )  # fmt: skip
 
     def _add(

@@ -76,13 +76,14 @@ class SetOwner:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Tokens minted to an account, or (`amount` < 0) burnt from it."""
+    """Tokens minted to an account, or burnt from it."""
 
     call: Call
     account: str
     mint: str
     authority: str
     amount: int
+    burns: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ def _token_step(call: Call) -> Step | None:
             fee = None if call.program == TOKEN_2022_PROGRAM else 0
             return Move(call, Kind.TRANSFER_CHECKED, a[0], a[2], a[1], a[3], _u64(data, 1), fee, a[4:])
         case 7 | 14:
-            return Issue(call, a[1], a[0], a[2], _u64(data, 1))
+            return Issue(call, a[1], a[0], a[2], _u64(data, 1), burns=False)
         case 8 | 15:
-            return Issue(call, a[0], a[1], a[2], -_u64(data, 1))
+            return Issue(call, a[0], a[1], a[2], _u64(data, 1), burns=True)
         case 1:
             return Open(call, a[0], a[1], a[2])
         case 16 | 18:
