@@ -1,0 +1,199 @@
+"""The questions we ask a Solana node, with typed answers. Source: the Solana JSON-RPC reference."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from pay402.chain.base58 import b58encode
+from pay402.chain.decode.wire import TransactionResult
+from pay402.chain.programs import TOKEN_PROGRAMS
+from pay402.chain.rpc import PermanentRpcError, RpcPool
+
+SIGNATURES_PER_PAGE: Final = 1000
+ACCOUNTS_PER_CALL: Final = 100
+# The highest version specified; a node that knows only 0 accepts a higher number.
+MAX_TRANSACTION_VERSION: Final = 1
+
+_TOKEN_ACCOUNT_BYTES: Final = 165
+_ACCOUNT_TYPE_TOKEN: Final = 2
+_MULTISIG_BYTES: Final = 355
+_INVALID_PARAMS: Final = -32602
+
+
+class SignatureInfo(msgspec.Struct, rename="camel"):
+    """One line of an account's history."""
+
+    signature: str
+    slot: int
+    err: Any = None
+    confirmation_status: str | None = None
+
+
+class _Context(msgspec.Struct):
+    slot: int
+
+
+class _Account(msgspec.Struct):
+    data: list[str]
+    owner: str
+    lamports: int
+    executable: bool = False
+
+
+class _AccountAnswer(msgspec.Struct):
+    context: _Context
+    value: _Account | None
+
+
+class _AccountsAnswer(msgspec.Struct):
+    context: _Context
+    value: list[_Account | None]
+
+
+class _KeyedAccount(msgspec.Struct):
+    pubkey: str
+    account: _Account
+
+
+class _OwnedAnswer(msgspec.Struct):
+    context: _Context
+    value: list[_KeyedAccount]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """An account as a node reports it at `slot`."""
+
+    slot: int
+    program: str
+    lamports: int
+    data: bytes
+    executable: bool
+
+    @property
+    def is_token_account(self) -> bool:
+        """True for an account that holds tokens; false for a wallet, a mint or a multisig."""
+        if self.program not in TOKEN_PROGRAMS:
+            return False
+        size = len(self.data)
+        return size == _TOKEN_ACCOUNT_BYTES or (
+            size > _TOKEN_ACCOUNT_BYTES
+            and size != _MULTISIG_BYTES
+            and self.data[_TOKEN_ACCOUNT_BYTES] == _ACCOUNT_TYPE_TOKEN
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedTokenAccount:
+    """A token account of a wallet, as `getTokenAccountsByOwner` lists it; `balance` is in base units."""
+
+    address: str
+    mint: str
+    program: str
+    balance: int
+
+
+@dataclass(slots=True)
+class Node:
+    """Typed calls over a pool of endpoints. Errors are those of `RpcPool.call`."""
+
+    pool: RpcPool
+    transaction_version: int = MAX_TRANSACTION_VERSION
+
+    async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
+        """The transaction, or `None` while this node does not have it at `commitment`."""
+        while True:
+            config = {
+                "commitment": commitment,
+                "encoding": "base64",
+                "maxSupportedTransactionVersion": self.transaction_version,
+            }
+            try:
+                found: TransactionResult | None = await self.pool.call(
+                    "getTransaction", [signature, config], TransactionResult | None
+                )
+            except PermanentRpcError as error:
+                # A node that checks the parameter strictly refuses a version it has never heard of.
+                if error.code == _INVALID_PARAMS and self.transaction_version > 0:
+                    self.transaction_version -= 1
+                    continue
+                raise
+            return found
+
+    async def signatures(
+        self,
+        address: str,
+        *,
+        before: str | None = None,
+        limit: int = SIGNATURES_PER_PAGE,
+        min_context_slot: int | None = None,
+    ) -> list[SignatureInfo]:
+        """A page of an account's confirmed history, newest first, failed transactions included."""
+        config: dict[str, Any] = {"commitment": "confirmed", "limit": limit}
+        if before is not None:
+            config["before"] = before
+        if min_context_slot is not None:
+            config["minContextSlot"] = min_context_slot
+        page: list[SignatureInfo] = await self.pool.call(
+            "getSignaturesForAddress", [address, config], list[SignatureInfo]
+        )
+        return page
+
+    async def token_accounts(self, wallet: str) -> list[OwnedTokenAccount]:
+        """Every token account of `wallet`, under both token programs."""
+        found = []
+        for program in TOKEN_PROGRAMS:
+            # Mint, owner and amount are the first 72 bytes in both programs.
+            config = {
+                "commitment": "confirmed",
+                "encoding": "base64",
+                "dataSlice": {"offset": 0, "length": 72},
+            }
+            answer: _OwnedAnswer = await self.pool.call(
+                "getTokenAccountsByOwner", [wallet, {"programId": program}, config], _OwnedAnswer
+            )
+            found += [_owned(item, program) for item in answer.value]
+        return found
+
+    async def account(
+        self, address: str, *, commitment: str = "confirmed"
+    ) -> tuple[int, AccountState | None]:
+        """The slot the node answered at, and the account there; `None` when it does not exist."""
+        answer: _AccountAnswer = await self.pool.call(
+            "getAccountInfo", [address, {"commitment": commitment, "encoding": "base64"}], _AccountAnswer
+        )
+        slot = answer.context.slot
+        return slot, _state(answer.value, slot) if answer.value else None
+
+    async def accounts(
+        self, addresses: list[str], *, commitment: str, min_context_slot: int | None = None
+    ) -> tuple[int, list[AccountState | None]]:
+        """As `account`, for at most 100 addresses in one call."""
+        config: dict[str, Any] = {"commitment": commitment, "encoding": "base64"}
+        if min_context_slot is not None:
+            config["minContextSlot"] = min_context_slot
+        answer: _AccountsAnswer = await self.pool.call(
+            "getMultipleAccounts", [addresses, config], _AccountsAnswer
+        )
+        slot = answer.context.slot
+        return slot, [_state(account, slot) if account else None for account in answer.value]
+
+    async def slot(self, commitment: str = "confirmed") -> int:
+        """The newest slot at `commitment`."""
+        slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], int)
+        return slot
+
+
+def _state(account: _Account, slot: int) -> AccountState:
+    return AccountState(
+        slot, account.owner, account.lamports, base64.b64decode(account.data[0]), account.executable
+    )
+
+
+def _owned(item: _KeyedAccount, program: str) -> OwnedTokenAccount:
+    data = base64.b64decode(item.account.data[0])
+    return OwnedTokenAccount(
+        item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little")
+    )

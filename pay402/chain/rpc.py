@@ -1,0 +1,250 @@
+"""JSON-RPC over one or several endpoints of the same cluster.
+
+A call goes to the best endpoint that is not resting; one that fails rests for a while and the next is asked.
+Retryable and permanent failures are different types. Requests are sent one by one: batches are not accepted
+everywhere.
+"""
+
+import asyncio
+import email.utils
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final, Generic, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import stamina
+
+T = TypeVar("T")
+
+
+class RpcError(Exception):
+    """A node, or every node, failed to answer a call."""
+
+    def __init__(self, message: str, *, code: int | None = None, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+class RetryableRpcError(RpcError):
+    """Asking again, or asking another node, may succeed."""
+
+
+class PermanentRpcError(RpcError):
+    """The same question will get the same answer."""
+
+
+# Source: the custom errors of the JSON-RPC service of Agave. Everything that another moment or another node
+# may answer better is retryable.
+_RETRYABLE_CODES: Final = frozenset(
+    {
+        -32001,  # block cleaned up here: another node may have it
+        -32004,  # block not available yet
+        -32005,  # node is behind
+        -32007,  # slot skipped, or missing after a snapshot jump
+        -32009,  # slot skipped, or missing in long-term storage
+        -32011,  # no transaction history on this node
+        -32014,  # block status not available yet
+        -32016,  # minimum context slot not reached
+        -32019,  # long-term storage unreachable
+        -32603,  # internal error
+        -32700,  # "parse error": our requests are well-formed, so a proxy cut it short
+        429,
+    }
+)
+_TOO_MANY_REQUESTS: Final = 429
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+
+class _ErrorBody(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class _Answer(msgspec.Struct, Generic[T]):
+    id: int | str | None = None
+    result: T | msgspec.UnsetType = msgspec.UNSET
+    error: _ErrorBody | None = None
+
+
+@cache
+def _decoder(result_type: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_Answer[result_type])
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One node. `resting_until` is on the monotonic clock, in seconds."""
+
+    url: str
+    resting_until: float = 0.0
+    failures: int = 0
+
+    @property
+    def name(self) -> str:
+        """The host, for logs and metrics: paths and queries of endpoint URLs carry API keys."""
+        return urlsplit(self.url).hostname or "unknown"
+
+    def rest(self, seconds: float) -> None:
+        """Ask other endpoints for the next `seconds`."""
+        self.failures += 1
+        self.resting_until = time.monotonic() + seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RpcLimits:
+    """Bounds on one call: seconds for one answer, attempts over all endpoints, and seconds for all of it."""
+
+    answer_seconds: float = 15.0
+    attempts: int = 8
+    call_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class RpcPool:
+    """Calls with failover. Open it with `async with`.
+
+    Attributes:
+        urls: The endpoints, best first.
+        limits: Bounds on each call.
+        on_call: Told of every answer: endpoint name, method, outcome (`ok` or what went wrong), seconds.
+    """
+
+    urls: Sequence[str]
+    limits: RpcLimits = field(default_factory=RpcLimits)
+    on_call: Callable[[str, str, str, float], None] = lambda *_: None
+    endpoints: list[Endpoint] = field(init=False)
+    _session: aiohttp.ClientSession | None = None
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ValueError("an RPC pool needs at least one endpoint")
+        self.endpoints = [Endpoint(url) for url in self.urls]
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self.limits.answer_seconds),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            headers={"Content-Type": "application/json"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(
+        self, method: str, params: Sequence[Any], result_type: type[T] | Any, *, attempts: int | None = None
+    ) -> Any:
+        """Call `method` and return its result as `result_type`.
+
+        Raises:
+            PermanentRpcError: A node refused the question itself.
+            RetryableRpcError: No endpoint answered within the bounds.
+        """
+        async for attempt in stamina.retry_context(
+            on=RetryableRpcError,
+            attempts=attempts or self.limits.attempts,
+            timeout=self.limits.call_seconds,
+            wait_initial=0.05,
+            wait_max=5.0,
+            wait_jitter=0.1,
+        ):
+            with attempt:
+                endpoint = await self._rested_endpoint()
+                return await self._ask(endpoint, method, params, result_type)
+        raise AssertionError("unreachable: the last attempt raises")
+
+    async def _rested_endpoint(self) -> Endpoint:
+        best = min(self.endpoints, key=lambda e: (e.resting_until > time.monotonic(), e.resting_until))
+        if (wait := best.resting_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        return best
+
+    async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            return await self._post(endpoint, method, params, result_type)
+        except RpcError as error:
+            outcome = str(error.code) if error.code is not None else "unusable"
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            outcome = "unreachable"
+            self._rest(endpoint)
+            reason = str(error) or type(error).__name__
+            raise RetryableRpcError(f"{endpoint.name} cannot be reached: {reason}") from error
+        finally:
+            self.on_call(endpoint.name, method, outcome, time.monotonic() - started)
+
+    async def _post(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
+        if self._session is None:
+            raise RuntimeError("open the RpcPool with `async with` before calling it")
+        request_id = next(self._ids)
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        async with self._session.post(endpoint.url, data=body) as response:
+            raw = await response.read()
+            self._check_status(endpoint, response)
+        try:
+            answer = _decoder(result_type).decode(raw)
+        except (msgspec.DecodeError, ValueError) as error:
+            self._rest(endpoint)
+            raise RetryableRpcError(
+                f"{endpoint.name} gave a malformed answer to {method}: {error}"
+            ) from error
+        if answer.error is not None:
+            raise self._refusal(endpoint, method, answer.error)
+        if answer.result is msgspec.UNSET or answer.id != request_id:
+            self._rest(endpoint)
+            raise RetryableRpcError(
+                f"{endpoint.name} gave a malformed answer to {method}: not the one asked for"
+            )
+        endpoint.failures = 0
+        return answer.result
+
+    def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status == _TOO_MANY_REQUESTS:
+            endpoint.rest(_retry_after_seconds(response.headers.get("Retry-After")))
+            raise RetryableRpcError(f"{endpoint.name} wants fewer requests", code=status)
+        if status in {401, 403}:
+            # This endpoint will not serve us; another may. It rests long, so that it is not hammered.
+            endpoint.rest(30.0)
+            raise RetryableRpcError(
+                f"{endpoint.name} refuses access (HTTP {status}); check its key", code=status
+            )
+        if status >= 400 and "json" not in response.headers.get("Content-Type", ""):  # noqa: PLR2004
+            self._rest(endpoint)
+            raise RetryableRpcError(f"{endpoint.name} answered HTTP {status}", code=status)
+
+    def _refusal(self, endpoint: Endpoint, method: str, error: _ErrorBody) -> RpcError:
+        message = f"{endpoint.name} refused {method}: {error.message} ({error.code})"
+        if error.code in _RETRYABLE_CODES:
+            self._rest(endpoint)
+            return RetryableRpcError(message, code=error.code, data=error.data)
+        return PermanentRpcError(message, code=error.code, data=error.data)
+
+    @staticmethod
+    def _rest(endpoint: Endpoint) -> None:
+        endpoint.rest(min(0.05 * 2 ** min(endpoint.failures, 8), 5.0))
+
+
+def _retry_after_seconds(header: str | None) -> float:
+    """`Retry-After` in seconds or as a date (RFC 9110); bounded, so that a typo cannot stop us for a day."""
+    if header is None:
+        return 1.0
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
+        except ValueError:
+            seconds = 1.0
+    return min(max(seconds, 0.1), 60.0)
