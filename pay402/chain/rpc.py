@@ -57,6 +57,8 @@ _RETRYABLE_CODES: Final = frozenset(
         429,
     }
 )
+# Of these, the ones that say something about the node and not about the question.
+_UNWELL_CODES: Final = frozenset({-32005, -32603, 429})
 _TOO_MANY_REQUESTS: Final = 429
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
@@ -149,6 +151,7 @@ class RpcPool:
             PermanentRpcError: A node refused the question itself.
             RetryableRpcError: No endpoint answered within the bounds.
         """
+        asked: list[str] = []
         async for attempt in stamina.retry_context(
             on=RetryableRpcError,
             attempts=attempts or self.limits.attempts,
@@ -158,13 +161,16 @@ class RpcPool:
             wait_jitter=0.1,
         ):
             with attempt:
-                endpoint = await self._rested_endpoint()
+                endpoint = await self._best_endpoint(asked)
+                asked.append(endpoint.url)
                 return await self._ask(endpoint, method, params, result_type)
         raise AssertionError("unreachable: the last attempt raises")
 
-    async def _rested_endpoint(self) -> Endpoint:
-        best = min(self.endpoints, key=lambda e: (e.resting_until > time.monotonic(), e.resting_until))
-        if (wait := best.resting_until - time.monotonic()) > 0:
+    async def _best_endpoint(self, asked: list[str]) -> Endpoint:
+        """The first endpoint that is not resting, one that this call has asked least often."""
+        now = time.monotonic()
+        best = min(self.endpoints, key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url)))
+        if (wait := best.resting_until - now) > 0:
             await asyncio.sleep(wait)
         return best
 
@@ -227,7 +233,8 @@ class RpcPool:
     def _refusal(self, endpoint: Endpoint, method: str, error: _ErrorBody) -> RpcError:
         message = f"{endpoint.name} refused {method}: {error.message} ({error.code})"
         if error.code in _RETRYABLE_CODES:
-            self._rest(endpoint)
+            if error.code in _UNWELL_CODES:
+                self._rest(endpoint)
             return RetryableRpcError(message, code=error.code, data=error.data)
         return PermanentRpcError(message, code=error.code, data=error.data)
 

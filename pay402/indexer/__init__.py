@@ -1,0 +1,1 @@
+"""From the chain to the ledger: follow, fetch, record, heal."""

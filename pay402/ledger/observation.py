@@ -71,7 +71,10 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """The balance of one token account, or of one wallet in lamports, before and after a transaction."""
+    """The balance of one token account, or of one wallet in lamports, before and after a transaction.
+
+    An account that did not exist before, or does not exist after, has a balance of 0 there.
+    """
 
     account: str
     owner: str | None
@@ -80,6 +83,8 @@ class BalanceChange:
     decimals: int
     pre: int
     post: int
+    existed: bool = True
+    exists: bool = True
 
 
 @dataclass(frozen=True, slots=True)

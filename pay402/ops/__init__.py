@@ -1,0 +1,1 @@
+"""The `pay402` command line: one small file per command."""

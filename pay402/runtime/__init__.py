@@ -1,0 +1,1 @@
+"""What every process opens: settings, database, logs, metrics, embedded servers."""

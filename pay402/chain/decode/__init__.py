@@ -25,6 +25,8 @@ from pay402.ledger.observation import BalanceChange, Observation
 
 __all__ = ["BlockResult", "FeeRule", "MalformedAnswerError", "TransactionResult", "decode", "decode_block"]
 
+_FIRST_BLOCK_SECONDS = 1_584_282_000  # the cluster's genesis, March 2020
+_YEAR_3000_SECONDS = 32_503_680_000
 _PROGRAMS_READ = frozenset({*TOKEN_PROGRAMS, *MEMO_PROGRAMS, SYSTEM_PROGRAM})
 
 
@@ -95,7 +97,7 @@ def _observe(
     observation = Observation(
         signature=envelope.signature,
         slot=result.slot,
-        block_time_seconds=result.block_time,
+        block_time_seconds=_plausible_time(result.block_time),
         error=meta.err,
         movements=(),
         balances=tuple(balances.values()),
@@ -129,6 +131,13 @@ def _observe(
     )
 
 
+def _plausible_time(block_time: object) -> int | None:
+    """Seconds since 1970, or `None` for anything that cannot be a time of a Solana block."""
+    if isinstance(block_time, int) and _FIRST_BLOCK_SECONDS <= block_time < _YEAR_3000_SECONDS:
+        return block_time
+    return None
+
+
 def _token_balances(meta: Meta, keys: list[str]) -> tuple[dict[str, BalanceChange], dict[str, str | None]]:
     """The node's token balances by account, and the owners of those accounts that existed before."""
     before = {balance.account_index: balance for balance in meta.pre_token_balances or []}
@@ -146,6 +155,8 @@ def _token_balances(meta: Meta, keys: list[str]) -> tuple[dict[str, BalanceChang
             decimals=known.ui_token_amount.decimals,
             pre=int(pre.ui_token_amount.amount) if pre else 0,
             post=int(post.ui_token_amount.amount) if post else 0,
+            existed=pre is not None,
+            exists=post is not None,
         )
     return changes, {keys[index]: balance.owner for index, balance in before.items()}
 

@@ -101,7 +101,8 @@ class TransactionResult(_Wire):
     meta: Meta | None
     version: int | str | None = None
     slot: int | None = None
-    block_time: int | None = None
+    # Nothing depends on it, so nothing may fail on it: some nodes report it in milliseconds, or as text.
+    block_time: Any = None
 
 
 class BlockResult(_Wire):
@@ -109,7 +110,7 @@ class BlockResult(_Wire):
 
     transactions: list[TransactionResult]
     parent_slot: int
-    block_time: int | None = None
+    block_time: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,47 @@
+-- name: followed_wallets
+-- Every wallet to follow, with the first slot that counts.
+SELECT address, followed_from_slot FROM recipients WHERE active ORDER BY created_at, address;
+
+-- name: followed_accounts
+-- Every known account of the wallets to follow.
+SELECT a.address, a.recipient, a.mint, a.program
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active
+ORDER BY a.created_at, a.address;
+
+-- name: add_accounts!
+-- Remember accounts of a wallet, found on chain.
+INSERT INTO token_accounts (address, recipient, mint, program)
+SELECT address, recipient, mint, program
+FROM unnest(:address::text[], :recipient::text[], :mint::text[], :program::text[])
+  AS n (address, recipient, mint, program)
+ON CONFLICT (address) DO NOTHING;
+
+-- name: cursor^
+-- How far an account's history is known to be complete.
+SELECT cursor_slot, cursor_signature FROM token_accounts WHERE address = :account;
+
+-- name: recorded
+-- Which of these landings of transactions the ledger already holds for an account.
+SELECT b.signature
+FROM unnest(:signatures::text[], :slots::bigint[]) AS s (signature, slot)
+JOIN balance_changes AS b USING (signature, slot)
+WHERE b.account = :account AND b.finality <> 'orphaned';
+
+-- name: healed!
+-- Everything that touched the account before the cursor's slot is recorded. A cursor never moves back.
+UPDATE token_accounts
+SET
+  cursor_signature = CASE WHEN :slot >= cursor_slot THEN coalesce(:signature, cursor_signature) ELSE cursor_signature END,
+  cursor_slot = greatest(cursor_slot, :slot),
+  healed_at = clock_timestamp(),
+  heal_wanted_at = NULL,
+  heal_reason = NULL
+WHERE address = :account;
+
+-- name: heal_wanted!
+-- The account's history could not be completed; say why, until it is.
+UPDATE token_accounts
+SET heal_reason = :reason, heal_wanted_at = coalesce(heal_wanted_at, clock_timestamp())
+WHERE address = :account;

@@ -1,0 +1,210 @@
+"""From a signature to a committed row: fetch, decode, record. Each transaction once, however often told."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from pay402.chain.decode import MalformedAnswerError, decode
+from pay402.chain.fees import fee_rules
+from pay402.chain.node import Node
+from pay402.chain.rpc import RpcError
+from pay402.indexer.metrics import IndexerMetrics
+from pay402.indexer.record import Recorder, UnrecordableError
+from pay402.indexer.watchlist import FollowedAccount, Watchlist
+from pay402.ledger.observation import Observation
+
+_log = structlog.get_logger(__name__)
+
+_REMEMBERED: Final = 100_000
+
+
+class FetchFailedError(Exception):
+    """A transaction is not in the ledger yet; whoever needs it must ask again later."""
+
+
+@dataclass(slots=True)
+class _Job:
+    signature: str
+    slot: int
+    accounts: set[str]
+    notified_at: float | None
+    done: asyncio.Future[None]
+
+
+class Pipeline:
+    """A bounded queue in order of arrival, and a bounded number of workers.
+
+    `on_lost` is told of accounts whose transactions could not be recorded: they need healing.
+    `on_opened` is told of token accounts that a transaction opened for a followed wallet.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        watchlist: Watchlist,
+        recorder: Recorder,
+        metrics: IndexerMetrics,
+        *,
+        queue_size: int,
+        workers: int,
+        patience_seconds: float,
+        on_lost: Callable[[str, str], None],
+        on_opened: Callable[[tuple[FollowedAccount, ...]], None],
+    ) -> None:
+        self._node = node
+        self._watchlist = watchlist
+        self._recorder = recorder
+        self._metrics = metrics
+        self._workers = workers
+        self._patience_seconds = patience_seconds
+        self._on_lost = on_lost
+        self._on_opened = on_opened
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue(maxsize=queue_size)
+        self._in_flight: dict[tuple[str, int], _Job] = {}
+        self._recorded: OrderedDict[str, int] = OrderedDict()
+
+    def notified(self, account: str, signature: str, slot: int) -> None:
+        """Take a notification without waiting; when there is no room, leave the account to healing."""
+        if self._recorded.get(signature) == slot:
+            return
+        if (job := self._in_flight.get((signature, slot))) is not None:
+            job.accounts.add(account)
+            return
+        job = self._job(signature, slot, account, notified_at=time.monotonic())
+        try:
+            self._queue.put_nowait(job)
+        except asyncio.QueueFull:
+            self._metrics.overflows.inc()
+            self._on_lost(account, "the fetch queue was full")
+            return
+        self._in_flight[signature, slot] = job
+        self._metrics.queue.set(self._queue.qsize())
+
+    async def ensure(self, account: str, signature: str, slot: int) -> None:
+        """Return when the transaction is in the ledger.
+
+        Raises:
+            FetchFailedError: It could not be fetched, decoded or recorded now.
+        """
+        if self._recorded.get(signature) == slot:
+            return
+        job = self._in_flight.get((signature, slot))
+        if job is None:
+            job = self._job(signature, slot, account, notified_at=None)
+            self._in_flight[signature, slot] = job
+            await self._queue.put(job)
+        await asyncio.shield(job.done)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until all that was notified is recorded; false when `seconds` were not enough."""
+        if not self._in_flight:
+            return True
+        _, pending = await asyncio.wait([job.done for job in self._in_flight.values()], timeout=seconds)
+        return not pending
+
+    @staticmethod
+    def _job(signature: str, slot: int, account: str, *, notified_at: float | None) -> _Job:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_retrieve)
+        return _Job(signature, slot, {account}, notified_at, done)
+
+    async def _work(self) -> None:
+        while True:
+            job = await self._queue.get()
+            self._metrics.queue.set(self._queue.qsize())
+            try:
+                landed_slot = await self._process(job)
+            except (RpcError, MalformedAnswerError, FetchFailedError, UnrecordableError) as error:
+                self._failed(job, error)
+            else:
+                self._remember(job.signature, landed_slot)
+                if job.notified_at is not None:
+                    self._metrics.lag.observe(time.monotonic() - job.notified_at)
+                if not job.done.done():
+                    job.done.set_result(None)
+            finally:
+                self._in_flight.pop((job.signature, job.slot), None)
+                if not job.done.done():
+                    job.done.cancel()
+
+    async def _process(self, job: _Job) -> int:
+        observation = await self._observe(job.signature)
+        entry = self._watchlist.entry(observation)
+        if not entry.is_empty:
+            await self._recorder.record(entry)
+        if entry.opened:
+            self._on_opened(entry.opened)
+        for finding in observation.unexplained:
+            _log.warning(
+                "unexplained_balance_change",
+                signature=job.signature,
+                account=finding.account,
+                difference=finding.difference,
+                reason=finding.reason,
+            )
+        assert observation.slot is not None
+        return observation.slot
+
+    async def _observe(self, signature: str) -> Observation:
+        """Ask until the node has the transaction and tells it well; patience is bounded."""
+        deadline = time.monotonic() + self._patience_seconds
+        pause_seconds = 0.01
+        while True:
+            try:
+                if (observation := await self._ask(signature)) is not None:
+                    return observation
+                # Normal just after a notification: another node of the provider may answer.
+                self._metrics.not_yet.inc()
+            except MalformedAnswerError:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                raise FetchFailedError(f"{signature} is not known to the node (any more)")
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.6, 2.0)
+
+    async def _ask(self, signature: str) -> Observation | None:
+        result = await self._node.transaction(signature)
+        if result is None:
+            return None
+        observation = decode(result)
+        if observation.signature != signature or observation.slot is None:
+            raise MalformedAnswerError(
+                f"asked for {signature}, got another transaction or one without a slot"
+            )
+        if observation.unexplained and (rules := await fee_rules(self._node, observation.unexplained)):
+            observation = decode(result, fee_rules=rules)
+        return observation
+
+    def _failed(self, job: _Job, error: Exception) -> None:
+        reason = type(error).__name__.removesuffix("Error")
+        self._metrics.fetch_failures.labels(reason).inc()
+        _log.warning("fetch_failed", signature=job.signature, error=str(error))
+        if not job.done.done():
+            job.done.set_exception(FetchFailedError(str(error)))
+        if job.notified_at is not None:
+            for account in job.accounts:
+                self._on_lost(account, str(error))
+
+    def _remember(self, signature: str, slot: int) -> None:
+        self._recorded[signature] = slot
+        self._recorded.move_to_end(signature)
+        if len(self._recorded) > _REMEMBERED:
+            self._recorded.popitem(last=False)
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Mark a failure as seen: a notification's job has nobody waiting for it."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,128 @@
+-- name: record_batch^
+-- Write transfers, balance changes, new accounts and events of many transactions at once. Repeating it
+-- changes nothing. A transaction that landed again in another slot replaces what its first landing did,
+-- unless that is finalized already.
+WITH landed AS (
+  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot)
+),
+moved AS (
+  SELECT *
+  FROM unnest(
+    :transfer_signature::text[], :path::text[], :transfer_slot::bigint[], :transfer_time::timestamptz[],
+    :kind::text[], :program::text[], :transfer_mint::text[], :source::text[], :destination::text[],
+    :source_owner::text[], :destination_owner::text[], :authority::text[], :amount::numeric[], :fee::numeric[],
+    :reference_keys::text[], :memos::text[]
+  ) AS m (
+    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    destination_owner, authority, amount, fee, reference_keys, memos
+  )
+),
+changed AS (
+  SELECT *
+  FROM unnest(
+    :change_signature::text[], :account::text[], :change_slot::bigint[], :change_time::timestamptz[],
+    :owner::text[], :change_mint::text[], :change_program::text[], :decimals::smallint[],
+    :pre::numeric[], :post::numeric[], :unexplained::numeric[], :existed::boolean[], :exists_after::boolean[]
+  ) AS c (
+    signature, account, slot, block_time, owner, mint, program, decimals, pre, post, unexplained,
+    existed, exists_after
+  )
+),
+new_tokens AS (
+  INSERT INTO tokens (mint, program, decimals)
+  SELECT DISTINCT ON (mint) mint, program, decimals FROM changed WHERE program IS NOT NULL ORDER BY mint
+  ON CONFLICT (mint) DO NOTHING
+),
+new_accounts AS (
+  INSERT INTO token_accounts (address, recipient, mint, program, opened_slot)
+  SELECT DISTINCT ON (address) address, recipient, mint, program, opened_slot
+  FROM unnest(
+    :opened_address::text[], :opened_recipient::text[], :opened_mint::text[], :opened_program::text[],
+    :opened_slot::bigint[]
+  ) AS o (address, recipient, mint, program, opened_slot)
+  ORDER BY address
+  ON CONFLICT (address) DO NOTHING
+),
+lifetimes AS (
+  UPDATE token_accounts AS a
+  SET opened_slot = coalesce(l.opened_slot, a.opened_slot), closed_slot = l.closed_slot
+  FROM (
+    SELECT
+      account,
+      max(slot) FILTER (WHERE NOT existed AND exists_after) AS opened_slot,
+      max(slot) FILTER (WHERE existed AND NOT exists_after) AS closed_slot
+    FROM changed
+    WHERE existed <> exists_after
+    GROUP BY account
+  ) AS l
+  WHERE a.address = l.account
+    AND (a.opened_slot IS DISTINCT FROM coalesce(l.opened_slot, a.opened_slot)
+      OR a.closed_slot IS DISTINCT FROM l.closed_slot)
+),
+gone AS (
+  UPDATE transfers AS t
+  SET finality = 'orphaned'
+  FROM landed AS l
+  WHERE t.signature = l.signature
+    AND t.slot <> l.slot
+    AND t.finality = 'confirmed'
+    AND NOT EXISTS (SELECT FROM moved AS m WHERE m.signature = t.signature AND m.path = t.path)
+),
+written AS (
+  INSERT INTO transfers AS t (
+    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    destination_owner, authority, amount, fee, reference_keys, memos
+  )
+  SELECT
+    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    destination_owner, authority, amount, fee,
+    coalesce(string_to_array(nullif(reference_keys, ''), ' '), '{}'),
+    ARRAY(SELECT jsonb_array_elements_text(memos::jsonb))
+  FROM moved
+  ON CONFLICT (signature, path) DO UPDATE SET
+    slot = EXCLUDED.slot,
+    block_time = EXCLUDED.block_time,
+    kind = EXCLUDED.kind,
+    mint = EXCLUDED.mint,
+    source = EXCLUDED.source,
+    destination = EXCLUDED.destination,
+    source_owner = EXCLUDED.source_owner,
+    destination_owner = EXCLUDED.destination_owner,
+    authority = EXCLUDED.authority,
+    amount = EXCLUDED.amount,
+    fee = EXCLUDED.fee,
+    finality = 'confirmed'
+  WHERE t.finality = 'orphaned' OR (t.finality = 'confirmed' AND t.slot <> EXCLUDED.slot)
+  RETURNING t.signature, t.path, t.slot, t.mint, t.source_owner, t.destination_owner, t.amount, t.fee,
+    (t.xmax = 0) AS is_new
+),
+balanced AS (
+  INSERT INTO balance_changes AS b (
+    signature, account, slot, block_time, owner, mint, pre, post, unexplained
+  )
+  SELECT signature, account, slot, block_time, owner, mint, pre, post, unexplained FROM changed
+  ON CONFLICT (signature, account) DO UPDATE SET
+    slot = EXCLUDED.slot,
+    block_time = EXCLUDED.block_time,
+    pre = EXCLUDED.pre,
+    post = EXCLUDED.post,
+    unexplained = EXCLUDED.unexplained,
+    finality = 'confirmed'
+  WHERE b.finality = 'orphaned' OR (b.finality = 'confirmed' AND b.slot <> EXCLUDED.slot)
+  RETURNING 1
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT
+    CASE WHEN is_new THEN 'transfer.confirmed' ELSE 'transfer.landed_again' END,
+    signature,
+    jsonb_build_object(
+      'path', path, 'slot', slot, 'mint', mint, 'sourceOwner', source_owner,
+      'destinationOwner', destination_owner, 'amount', amount::text, 'fee', fee::text
+    )
+  FROM written
+)
+SELECT
+  (SELECT count(*) FROM written WHERE is_new) AS new_transfers,
+  (SELECT count(*) FROM written WHERE NOT is_new) AS landed_again,
+  (SELECT count(*) FROM balanced) AS balance_changes;

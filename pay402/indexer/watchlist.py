@@ -1,0 +1,108 @@
+"""Which wallets and accounts are followed, and what of a transaction concerns them. No input or output."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pay402.chain.programs import NATIVE_SOL
+from pay402.ledger.observation import BalanceChange, Kind, Movement, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedAccount:
+    """An account to follow: a token account, or the wallet itself for its lamports."""
+
+    address: str
+    wallet: str
+    mint: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger keeps of one transaction.
+
+    Attributes:
+        changes: Balance changes of followed accounts, each with the part that no movement explains.
+        opened: Token accounts of followed wallets that were not followed yet.
+    """
+
+    observation: Observation
+    movements: tuple[Movement, ...]
+    changes: tuple[tuple[BalanceChange, int], ...]
+    opened: tuple[FollowedAccount, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """True when the transaction does not concern the ledger at all."""
+        return not (self.movements or self.changes)
+
+
+@dataclass(slots=True)
+class Watchlist:
+    """The followed wallets (with the first slot that counts) and their accounts."""
+
+    wallets: dict[str, int] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)
+
+    def add_wallet(self, wallet: str, followed_from_slot: int) -> None:
+        """Follow `wallet` from a slot on; its lamports count as an account of their own."""
+        self.wallets[wallet] = followed_from_slot
+        self.accounts[wallet] = wallet
+
+    def add_accounts(self, accounts: Iterable[FollowedAccount]) -> list[FollowedAccount]:
+        """Add accounts of followed wallets; returns those that are new."""
+        new = [a for a in accounts if a.wallet in self.wallets and a.address not in self.accounts]
+        self.accounts.update((account.address, account.wallet) for account in new)
+        return new
+
+    def remove_wallet(self, wallet: str) -> list[str]:
+        """Stop following `wallet`; returns the accounts that go with it."""
+        self.wallets.pop(wallet, None)
+        gone = [account for account, owner in self.accounts.items() if owner == wallet]
+        for account in gone:
+            del self.accounts[account]
+        return gone
+
+    def first_slot(self, account: str) -> int:
+        """The first slot whose transactions count for `account`."""
+        return self.wallets.get(self.accounts.get(account, ""), 0)
+
+    def is_wallet(self, account: str) -> bool:
+        """True for a wallet followed for its lamports, false for a token account."""
+        return account in self.wallets
+
+    def entry(self, observation: Observation) -> Entry:
+        """The part of `observation` that the ledger keeps."""
+        unexplained = {finding.account: finding.difference for finding in observation.unexplained}
+        changes = [
+            (change, unexplained.get(change.account, 0))
+            for change in observation.balances
+            if not observation.failed and self._concerns(change.account, change.owner)
+        ]
+        # A failed transaction moves no tokens, but its fee left somebody's lamports.
+        changes += [(change, 0) for change in observation.lamports if change.account in self.wallets]
+        return Entry(
+            observation=observation,
+            movements=tuple(m for m in observation.movements if self._keeps(m)),
+            changes=tuple(changes),
+            opened=tuple(
+                FollowedAccount(change.account, change.owner, change.mint, change.program)
+                for change, _ in changes
+                if change.owner in self.wallets
+                and change.account not in self.accounts
+                and change.program is not None
+                and change.mint != NATIVE_SOL
+            ),
+        )
+
+    def _concerns(self, account: str | None, owner: str | None) -> bool:
+        return account in self.accounts or owner in self.wallets
+
+    def _keeps(self, movement: Movement) -> bool:
+        if movement.mint is None:
+            return False
+        if movement.kind is Kind.NATIVE_TRANSFER:
+            return movement.source in self.wallets or movement.destination in self.wallets
+        return self._concerns(movement.source, movement.source_owner) or self._concerns(
+            movement.destination, movement.destination_owner
+        )

@@ -1,0 +1,36 @@
+-- name: add_recipient<!
+-- Follow a wallet from a slot on; a wallet removed before is followed again. Wakes the indexers.
+WITH added AS (
+  INSERT INTO recipients AS r (address, user_id, label, followed_from_slot)
+  VALUES (:address, :user_id, :label, :followed_from_slot)
+  ON CONFLICT (address) DO UPDATE SET
+    active = true,
+    removed_at = NULL,
+    label = coalesce(EXCLUDED.label, r.label),
+    followed_from_slot = least(r.followed_from_slot, EXCLUDED.followed_from_slot)
+  RETURNING address, user_id, followed_from_slot, (xmax = 0) AS is_new
+)
+SELECT address, user_id, followed_from_slot, is_new, pg_notify('recipients', address) FROM added;
+
+-- name: recipient^
+-- One recipient, whether followed or not.
+SELECT address, user_id, label, followed_from_slot, active FROM recipients WHERE address = :address;
+
+-- name: recipients
+-- Every recipient with its number of accounts and of transfers received.
+SELECT
+  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at,
+  (SELECT count(*) FROM token_accounts AS a WHERE a.recipient = r.address AND a.address <> r.address) AS accounts,
+  (SELECT count(*) FROM transfers AS t WHERE t.destination_owner = r.address AND t.finality <> 'orphaned') AS transfers,
+  (SELECT max(a.heal_reason) FROM token_accounts AS a WHERE a.recipient = r.address) AS heal_reason
+FROM recipients AS r
+ORDER BY r.created_at, r.address;
+
+-- name: remove_recipient<!
+-- Stop following a wallet; what the ledger holds of it stays. Wakes the indexers.
+WITH removed AS (
+  UPDATE recipients SET active = false, removed_at = clock_timestamp()
+  WHERE address = :address AND active
+  RETURNING address
+)
+SELECT address, pg_notify('recipients', address) FROM removed;

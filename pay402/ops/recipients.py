@@ -1,0 +1,136 @@
+"""`pay402 recipients`: the wallets to follow."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import asyncpg
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pay402 import migrations
+from pay402.chain.addresses import parse_address
+from pay402.chain.node import Node
+from pay402.chain.rpc import RpcError, RpcLimits, RpcPool
+from pay402.ops.localnet_address import solana_endpoints
+from pay402.runtime import embedded
+from pay402.runtime.database import open_connection
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.logging import configure_logging
+from pay402.runtime.settings import DatabaseSettings, SolanaSettings, load
+from pay402.runtime.sql import load_queries
+
+app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, rich_markup_mode=None)
+
+T = TypeVar("T")
+_queries = load_queries("pay402.ledger", "recipients.sql")
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
+
+
+class _CommandSettings(DatabaseSettings, SolanaSettings):
+    pass
+
+
+@app.command()
+def add(
+    address: Annotated[str, typer.Argument(help="The wallet that is paid, not one of its token accounts")],
+    user: Annotated[str, typer.Option(help="The user (merchant) it belongs to")] = "operator",
+    label: Annotated[str | None, typer.Option(help="A name for people")] = None,
+    from_genesis: Annotated[
+        bool, typer.Option("--from-genesis", help="Record its whole history, not only what comes from now on")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a wallet. A running indexer takes it up at once.
+
+    Example: pay402 recipients add 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --label "API sales"
+    """
+    settings = load(_CommandSettings)
+    wallet = parse_address(address)
+    if wallet is None:
+        raise OperatorError(f"{address!r} is not a Solana address; give the base58 address of a wallet.")
+
+    async def work(connection: asyncpg.Connection) -> Any:
+        first_slot = await _slot_of_wallet(settings, wallet)
+        return await _queries.add_recipient(
+            connection,
+            address=wallet,
+            user_id=user,
+            label=label,
+            followed_from_slot=0 if from_genesis else first_slot,
+        )
+
+    row = _with_connection(settings, work)
+    if as_json:
+        fields = ("address", "user_id", "followed_from_slot", "is_new")
+        typer.echo(msgspec.json.encode({name: row[name] for name in fields}).decode())
+    else:
+        typer.echo(f"{'Following' if row['is_new'] else 'Already known, following'} {row['address']}")
+        typer.echo(f"from slot {row['followed_from_slot']} on, for user {row['user_id']}.")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the wallets, with what the ledger holds of each."""
+
+    async def work(connection: asyncpg.Connection) -> list[Any]:
+        return [row async for row in _queries.recipients(connection)]
+
+    rows = _with_connection(load(DatabaseSettings), work)
+    if as_json:
+        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        return
+    table = Table("wallet", "user", "label", "followed", "accounts", "transfers", "note")
+    for row in rows:
+        since = f"from slot {row['followed_from_slot']}" if row["active"] else "no longer"
+        counts = (str(row["accounts"]), str(row["transfers"]))
+        table.add_row(
+            row["address"], row["user_id"], row["label"] or "", since, *counts, row["heal_reason"] or ""
+        )
+    Console().print(table if rows else "No wallets yet; add one with `pay402 recipients add ADDRESS`.")
+
+
+@app.command()
+def remove(
+    address: Annotated[str, typer.Argument(help="The wallet to stop following")], as_json: AsJson = False
+) -> None:
+    """Stop following a wallet; what the ledger holds of it stays."""
+
+    async def work(connection: asyncpg.Connection) -> Any:
+        return await _queries.remove_recipient(connection, address=address)
+
+    if _with_connection(load(DatabaseSettings), work) is None:
+        raise OperatorError(f"{address} is not followed; see `pay402 recipients list`.")
+    typer.echo(
+        msgspec.json.encode({"removed": address}).decode() if as_json else f"No longer following {address}."
+    )
+
+
+async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:
+    """The slot from which `wallet` is followed: the newest one. Refuses what cannot be a wallet."""
+    urls, _ = solana_endpoints(settings)
+    try:
+        async with RpcPool(urls, RpcLimits(answer_seconds=10.0, attempts=4, call_seconds=15.0)) as pool:
+            slot, account = await Node(pool).account(wallet)
+    except RpcError as error:
+        raise OperatorError(
+            f"The wallet cannot be checked on chain: {error}; correct SOLANA_RPC_URL or try again."
+        ) from error
+    if account is not None and account.is_token_account:
+        raise OperatorError(f"{wallet} is a token account, not a wallet; give the wallet that owns it.")
+    if account is not None and account.executable:
+        raise OperatorError(f"{wallet} is a program, not a wallet; give the wallet that is paid.")
+    return slot
+
+
+def _with_connection(settings: DatabaseSettings, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def main() -> T:
+        async with embedded.database(settings) as dsn:
+            await migrations.check_current(dsn)
+            async with open_connection(dsn) as connection:
+                return await work(connection)
+
+    configure_logging(settings.log_level)
+    return asyncio.run(main())
