@@ -21,6 +21,9 @@ import stamina
 
 T = TypeVar("T")
 
+# Every retry shows in the metrics of whoever passes `on_call`; one log line each would drown the rest.
+stamina.instrumentation.set_on_retry_hooks([])
+
 
 class RpcError(Exception):
     """A node, or every node, failed to answer a call."""
@@ -123,7 +126,7 @@ class RpcPool:
     on_call: Callable[[str, str, str, float], None] = lambda *_: None
     endpoints: list[Endpoint] = field(init=False)
     _session: aiohttp.ClientSession | None = None
-    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         if not self.urls:

@@ -18,7 +18,7 @@ from pay402.indexer.fetch import Pipeline
 from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.record import Recorder
-from pay402.indexer.watchlist import Watchlist
+from pay402.indexer.watchlist import FollowedAccount, Watchlist
 from pay402.runtime.database import open_pool
 from pay402.runtime.metrics import serve_metrics
 from pay402.runtime.settings import IndexerSettings
@@ -48,6 +48,10 @@ class _Router:
         self.healer.want(account, min_context_slot=slot)
         if self._watchlist.is_wallet(account):
             self.discovery.scan(account)
+
+    def opened(self, accounts: tuple[FollowedAccount, ...]) -> None:
+        """A recorded transaction opened accounts for a followed wallet."""
+        self.discovery.opened(accounts)
 
     def disconnected(self, endpoint: str, reason: str) -> None:
         """Count it; the feed reconnects by itself."""
@@ -98,7 +102,7 @@ async def running_indexer(
             workers=settings.fetch_workers,
             patience_seconds=settings.patience_seconds,
             on_lost=lambda account, _: router.healer.want(account),
-            on_opened=lambda accounts: router.discovery.opened(accounts),
+            on_opened=router.opened,
         )
         router.healer = Healer(node, database, queries, watchlist, pipeline, metrics, settings.heal_workers)
         router.discovery = Discovery(

@@ -12,4 +12,4 @@ def load_queries(package: str, *files: str) -> Any:
     A name ending in `^` answers one row, `!` nothing, `<!` one row of a write, no sign many rows.
     """
     texts = [resources.files(package).joinpath(file).read_text(encoding="utf-8") for file in files]
-    return aiosql.from_str("\n\n".join(texts), "asyncpg")
+    return aiosql.from_str("\n\n".join(texts), "asyncpg", mandatory_parameters=False)

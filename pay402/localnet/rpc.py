@@ -1,0 +1,101 @@
+"""JSON-RPC 2.0: from the text of a request to the answer of its methods."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from pay402.localnet import (
+    account_methods,
+    block_methods,
+    control_methods,
+    send_methods,
+    transaction_methods,
+)
+from pay402.localnet.calls import Method, prepare
+from pay402.localnet.chain import Chain
+from pay402.localnet.errors import (
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    RpcError,
+    invalid_params,
+)
+from pay402.localnet.faults import Hazard
+
+METHODS: Final[dict[str, Method]] = {
+    **block_methods.METHODS,
+    **transaction_methods.METHODS,
+    **account_methods.METHODS,
+    **send_methods.METHODS,
+    **control_methods.METHODS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One well-formed request. Without an `id` it is a notification and gets no answer."""
+
+    id: Any
+    method: str
+    params: list[Any]
+    is_notification: bool
+
+
+def parse(body: bytes | str) -> Any:
+    """The JSON of a request or a batch. Raises -32700."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RpcError(PARSE_ERROR, "Parse error") from None
+
+
+def read_request(raw: Any) -> Request:
+    """One request out of its JSON. Raises -32600 or -32602."""
+    if not isinstance(raw, dict) or raw.get("jsonrpc") != "2.0" or not isinstance(raw.get("method"), str):
+        raise RpcError(INVALID_REQUEST, "Invalid request")
+    params = raw.get("params")
+    if params is None:
+        params = []
+    if not isinstance(params, list):
+        raise invalid_params("`params` should be an array")
+    return Request(raw.get("id"), raw["method"], params, "id" not in raw)
+
+
+def failure(request_id: Any, error: RpcError) -> dict[str, Any]:
+    """An error answer."""
+    return {"jsonrpc": "2.0", "error": error.as_json(), "id": request_id}
+
+
+def success(request_id: Any, result: Any) -> dict[str, Any]:
+    """A result answer."""
+    return {"jsonrpc": "2.0", "result": result, "id": request_id}
+
+
+def id_of(raw: Any) -> Any:
+    """The id to answer a request with, however broken the rest of it is."""
+    return raw.get("id") if isinstance(raw, dict) else None
+
+
+class Rpc:
+    """The methods of one node."""
+
+    def __init__(self, chain: Chain, hazard: Hazard, more_methods: dict[str, Method] | None = None) -> None:
+        self._chain = chain
+        self._hazard = hazard
+        self._methods = {**METHODS, **(more_methods or {})}
+
+    def answer(self, raw: Any) -> dict[str, Any] | None:
+        """The answer to one request, None to a notification."""
+        try:
+            request = read_request(raw)
+            result = self._call(request)
+        except RpcError as error:
+            return failure(id_of(raw), error)
+        return None if request.is_notification else success(request.id, result)
+
+    def _call(self, request: Request) -> Any:
+        method = self._methods.get(request.method)
+        if method is None:
+            raise RpcError(METHOD_NOT_FOUND, "Method not found")
+        return method(prepare(self._chain, self._hazard, request.params, request.method))

@@ -1,0 +1,98 @@
+"""The server: ports, pace, start and stop."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+
+from pay402.localnet import Localnet, serve
+from pay402.localnet.server import HOST
+from tests.localnet.conftest import feeding, until, wired
+
+
+async def test_ports_are_free_consecutive_and_on_loopback_only():
+    async with Localnet.start(slot_seconds=None) as one, Localnet.start(slot_seconds=None) as two:
+        assert one.ws_url == f"ws://127.0.0.1:{one.port + 1}"
+        assert not {one.port, one.port + 1} & {two.port, two.port + 1}
+        for net in (one, two):
+            async with wired(net) as call:
+                assert await call("getGenesisHash") == str(net.chain.blocks[0].hash)
+
+
+async def test_a_port_that_is_taken_is_an_error_and_nothing_stays_bound():
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            async with Localnet.start(port=port - 1):
+                pass
+        async with Localnet.start(slot_seconds=None):
+            with socket.socket() as free:
+                free.bind((HOST, port - 1))
+
+
+async def test_slots_tick_by_themselves_at_the_pace_asked_for():
+    async with Localnet.start(slot_seconds=0.01) as net:
+        loop = asyncio.get_running_loop()
+        begun, first = loop.time(), net.chain.open.slot
+        await until(lambda: net.chain.open.slot >= first + 10)
+        assert loop.time() - begun >= 0.08
+    stopped = net.chain.open.slot
+    await asyncio.sleep(0.03)
+    assert net.chain.open.slot == stopped
+
+
+async def test_stopping_ends_hanging_answers_and_open_sockets():
+    async with aiohttp.ClientSession() as session:
+        async with Localnet.start(slot_seconds=0.01) as net:
+            net.set_faults({"timeouts": 1})
+            body = {"jsonrpc": "2.0", "id": 1, "method": "getHealth"}
+            hanging = asyncio.create_task(session.post(net.rpc_url, json=body))
+            async with feeding(net.ws_url) as connect:
+                listener = await connect()
+                await listener.ask("slotSubscribe")
+                await listener.next()
+                loop = asyncio.get_running_loop()
+                begun = loop.time()
+        assert loop.time() - begun < 3
+        with pytest.raises(aiohttp.ClientError):
+            (await hanging).raise_for_status()
+        with pytest.raises(aiohttp.ClientError):
+            await session.post(net.rpc_url, json=body)
+
+
+async def test_a_socket_is_told_that_the_node_goes_away():
+    async with aiohttp.ClientSession() as session:
+        async with Localnet.start(slot_seconds=None) as net:
+            listener = await session.ws_connect(net.ws_url)
+            stopping = asyncio.create_task(listener.receive())
+            await asyncio.sleep(0)
+        message = await asyncio.wait_for(stopping, 5)
+        assert message.type is aiohttp.WSMsgType.CLOSE
+        assert message.data == aiohttp.WSCloseCode.GOING_AWAY
+
+
+async def test_serve_says_when_it_is_ready_and_runs_until_cancelled():
+    ready = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serve(ready.set_result, slot_seconds=0.01, finalize_slots=2))
+    net = await asyncio.wait_for(ready, 5)
+    async with wired(net) as call:
+        assert await call("getHealth") == "ok"
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(net.rpc_url)
+
+
+async def test_health_can_be_asked_with_a_plain_get(net):
+    async with aiohttp.ClientSession() as session, session.get(f"{net.rpc_url}/health") as response:
+        assert await response.text() == "ok"
+
+
+async def test_a_body_too_large_is_refused(net):
+    async with aiohttp.ClientSession() as session, session.post(net.rpc_url, data=b"[" * 60_000) as response:
+        assert response.status == 413
