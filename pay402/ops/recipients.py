@@ -48,18 +48,10 @@ def add(
     Example: pay402 recipients add 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --label "API sales"
     """
     settings = load(_CommandSettings)
-    wallet = parse_address(address)
-    if wallet is None:
-        raise OperatorError(f"{address!r} is not a Solana address; give the base58 address of a wallet.")
 
     async def work(connection: asyncpg.Connection) -> Any:
-        first_slot = await _slot_of_wallet(settings, wallet)
-        return await _queries.add_recipient(
-            connection,
-            address=wallet,
-            user_id=user,
-            label=label,
-            followed_from_slot=0 if from_genesis else first_slot,
+        return await register(
+            connection, settings, address, user=user, label=label, from_genesis=from_genesis
         )
 
     row = _with_connection(settings, work)
@@ -105,6 +97,33 @@ def remove(
         raise OperatorError(f"{address} is not followed; see `pay402 recipients list`.")
     typer.echo(
         msgspec.json.encode({"removed": address}).decode() if as_json else f"No longer following {address}."
+    )
+
+
+async def register(
+    database: asyncpg.Connection | asyncpg.Pool,
+    settings: SolanaSettings,
+    address: str,
+    *,
+    user: str,
+    label: str | None = None,
+    from_genesis: bool = False,
+) -> Any:
+    """Follow the wallet `address` from the chain's newest slot on, or from its first transaction.
+
+    Raises:
+        OperatorError: It is no address, or no wallet, or the chain cannot be asked.
+    """
+    wallet = parse_address(address)
+    if wallet is None:
+        raise OperatorError(f"{address!r} is not a Solana address; give the base58 address of a wallet.")
+    newest_slot = await _slot_of_wallet(settings, wallet)
+    return await _queries.add_recipient(
+        database,
+        address=wallet,
+        user_id=user,
+        label=label,
+        followed_from_slot=0 if from_genesis else newest_slot,
     )
 
 

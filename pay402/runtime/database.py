@@ -1,112 +1,186 @@
-"""Postgres through asyncpg: amounts as exact integers, JSON as Python values, errors as sentences."""
+"""Postgres through asyncpg: amounts as exact integers, JSON as Python values, failures as sentences."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
+import stamina
 
 from pay402.runtime.errors import OperatorError
+from pay402.runtime.logging import scrub
+
+T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 10.0
-_STATEMENT_MILLISECONDS: Final = 60_000
+_CLOSE_SECONDS: Final = 5.0
+# The server ends a statement; the client gives up a little later, in case the server is beyond reach.
+_COMMAND_GRACE_SECONDS: Final = 5.0
 
-CannotConnect: Final = (
+# What another moment may mend: the server is starting, full, or beyond reach.
+_TRANSIENT: Final = (
     OSError,
     TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    ValueError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
 )
+_CANNOT_CONNECT: Final = (*_TRANSIENT, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 
 
-async def prepare_connection(connection: asyncpg.Connection) -> None:
-    """Teach a connection our types: amounts are `int`, never float and never Decimal."""
+async def prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
+    """Teach a connection our types.
+
+    `numeric`, and with it the domain `base_units` and arrays of it, is `int`: encoding refuses anything else,
+    decoding gives `Decimal` only for what has a fraction, such as an average. `json` and `jsonb` are Python values.
+    """
     await connection.set_type_codec(
-        "numeric", schema="pg_catalog", encoder=str, decoder=_integer, format="text"
+        "numeric", schema="pg_catalog", encoder=_encode_integer, decoder=_decode_number, format="text"
     )
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: msgspec.json.encode(value).decode(),
-        decoder=msgspec.json.decode,
-        format="text",
-    )
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_encode_json, decoder=msgspec.json.decode, format="text"
+        )
 
 
-def _integer(text: str) -> int:
-    # Every numeric column of the schema has scale 0; a sum over them has too.
-    return int(text)
+def _encode_integer(value: object) -> str:
+    if type(value) is not int:
+        raise TypeError(f"an amount is an int in base units, not {type(value).__name__}")
+    return str(value)
+
+
+def _decode_number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
+
+
+def _encode_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, application: str, min_size: int = 1, max_size: int = 10
-) -> AsyncIterator[asyncpg.Pool]:
-    """A pool of prepared connections.
+    dsn: str,
+    *,
+    application: str,
+    min_size: int = 1,
+    max_size: int = 10,
+    statement_timeout_seconds: float = 30.0,
+    patience_seconds: float = 10.0,
+) -> AsyncIterator["asyncpg.Pool[Any]"]:
+    """A pool of prepared connections, seen by operators as `pay402-<application>`.
+
+    Args:
+        dsn: Where the database is, as libpq writes it.
+        application: The process: indexer, worker, api.
+        min_size: Connections kept open, at least.
+        max_size: Connections open at once, at most.
+        statement_timeout_seconds: What a statement, or a wait inside a transaction, may take.
+        patience_seconds: How long a database that is starting, full or out of reach is tried again.
 
     Raises:
         OperatorError: The database cannot be reached.
     """
 
-    async def open_it() -> asyncpg.Pool:
+    async def connect() -> "asyncpg.Pool[Any]":
         return await asyncpg.create_pool(
             dsn,
             min_size=min_size,
             max_size=max_size,
             timeout=_CONNECT_SECONDS,
+            command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
             init=prepare_connection,
-            server_settings={
-                "application_name": f"pay402-{application}",
-                "statement_timeout": str(_STATEMENT_MILLISECONDS),
-                # Whoever vanishes inside a transaction must not hold its locks for ever.
-                "idle_in_transaction_session_timeout": "60000",
-            },
+            server_settings=_server_settings(application, statement_timeout_seconds),
         )
 
-    pool = await reached(dsn, open_it)
+    pool = await reach(dsn, connect, patience_seconds=patience_seconds)
     try:
         yield pool
     finally:
         # A connection that never comes back must not keep the process from ending.
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(_CLOSE_SECONDS):
                 await pool.close()
         except TimeoutError:
             pool.terminate()
 
 
 @asynccontextmanager
-async def open_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """One prepared connection, for commands. Raises OperatorError as `open_pool` does."""
-    connection = await reached(dsn, lambda: asyncpg.connect(dsn, timeout=_CONNECT_SECONDS))
+async def open_connection(
+    dsn: str,
+    *,
+    application: str = "command",
+    statement_timeout_seconds: float = 30.0,
+    patience_seconds: float = 0.0,
+) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """One prepared connection, for commands. Arguments and errors are those of `open_pool`."""
+
+    async def connect() -> "asyncpg.Connection[Any]":
+        return await asyncpg.connect(
+            dsn,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
+            server_settings=_server_settings(application, statement_timeout_seconds),
+        )
+
+    connection = await reach(dsn, connect, patience_seconds=patience_seconds)
     try:
         await prepare_connection(connection)
         yield connection
     finally:
-        await connection.close()
+        try:
+            await connection.close(timeout=_CLOSE_SECONDS)
+        except TimeoutError:
+            connection.terminate()
 
 
-async def reached(dsn: str, connect: Callable[[], Awaitable[Any]]) -> Any:
-    """The result of `connect`, or one sentence about why the database cannot be reached."""
+def _server_settings(application: str, statement_timeout_seconds: float) -> dict[str, str]:
+    milliseconds = str(int(statement_timeout_seconds * 1000))
+    return {
+        "application_name": f"pay402-{application}",
+        "statement_timeout": milliseconds,
+        # Whoever falls silent inside a transaction must not hold its locks for ever.
+        "idle_in_transaction_session_timeout": milliseconds,
+        "timezone": "UTC",
+    }
+
+
+async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_seconds: float = 0.0) -> T:
+    """The result of `connect`, tried again while the database is only starting, full or out of reach.
+
+    Raises:
+        OperatorError: It cannot be reached. The sentence names its place, never its password.
+    """
     try:
-        return await connect()
-    except CannotConnect as error:
-        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        async for attempt in stamina.retry_context(
+            on=_TRANSIENT,
+            attempts=None if patience_seconds else 1,
+            timeout=patience_seconds or None,
+            wait_initial=0.1,
+            wait_max=1.0,
+        ):
+            with attempt:
+                return await connect()
+    except _CANNOT_CONNECT as error:
+        reason = scrub(str(error)).split("\n", 1)[0].rstrip(".") or type(error).__name__
         raise OperatorError(
-            f"The database at {_where(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
+            f"The database at {place(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
         ) from error
+    raise AssertionError("unreachable: an attempt returns or raises")
 
 
-def _where(dsn: str) -> str:
-    """Host, port and database of a DSN; never its password."""
+def place(dsn: str) -> str:
+    """Host, port and database of a DSN, for people; never user or password."""
     try:
         parts = urlsplit(dsn)
-        host = parts.hostname or parse_qs(parts.query).get("host", ["localhost"])[0]
-        port = f":{parts.port}" if parts.port else ""
+        query = parse_qs(parts.query)
+        host = parts.netloc.rpartition("@")[2] or query.get("host", ["localhost"])[0]
+        return f"{host}{parts.path}"
     except ValueError:
-        return "the given address"
-    return f"{host}{port}{parts.path}"
+        return "the address that is set"

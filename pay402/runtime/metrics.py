@@ -1,13 +1,24 @@
-"""Prometheus text over HTTP, for processes that serve nothing else."""
+"""Prometheus text over HTTP, for processes that serve nothing else. What is measured lives with its process."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pay402.runtime.errors import OperatorError
+
+_SHUTDOWN_SECONDS: Final = 2.0
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of its own, with the memory, CPU and open files of this process. No process shares a global one."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
 
 
 @asynccontextmanager
@@ -17,10 +28,16 @@ async def serve_metrics(
     *,
     host: str = "127.0.0.1",
     before_scrape: Callable[[], None] = lambda: None,
+    ailment: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[int]:
-    """Serve `GET /metrics` and `GET /health`; yields the port in use (`port` 0 picks a free one).
+    """Serve `GET /metrics` and `GET /health`; yields the port in use.
 
-    `before_scrape` may bring gauges up to date.
+    Args:
+        registry: What to show.
+        port: Where; 0 picks a free one.
+        host: On which address; loopback unless an operator opens it.
+        before_scrape: Brings gauges up to date.
+        ailment: What is wrong with the process, if anything: `/health` then answers 503 and says it.
 
     Raises:
         OperatorError: The port is taken.
@@ -31,20 +48,21 @@ async def serve_metrics(
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def health(_: web.Request) -> web.Response:
+        if (reason := ailment()) is not None:
+            return web.json_response({"status": "unwell", "reason": reason}, status=503)
         return web.json_response({"status": "ok"})
 
     application = web.Application()
     application.add_routes([web.get("/metrics", metrics), web.get("/health", health)])
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise OperatorError(
-                f"Port {port} for metrics is taken ({error.strerror}); set METRICS_PORT to a free one, "
-                "or to 0 for any."
+                f"Metrics cannot be served on {host}:{port} ({error.strerror}); set METRICS_PORT to a free port, "
+                "to 0 for any, or ENABLE_METRICS to false."
             ) from error
         yield int(runner.addresses[0][1])
     finally:

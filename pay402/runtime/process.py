@@ -1,30 +1,71 @@
-"""How a process of ours runs: until its work ends or a signal asks it to stop; then it drains and exits 0."""
+"""How a process of ours runs: until its work ends or a signal asks it to stop; then it drains and ends well."""
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from pay402.runtime.errors import OperatorError
 
 T = TypeVar("T")
 
+# Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
+_DRAIN_SECONDS: Final = 25.0
 
-def run(main: Callable[[asyncio.Event], Awaitable[T]]) -> T:
-    """Run `main`, giving it the event that SIGTERM or SIGINT sets."""
 
-    async def with_signals() -> T:
+def run_until_signal(
+    main: Callable[[asyncio.Event], Awaitable[T]], *, drain_seconds: float = _DRAIN_SECONDS
+) -> T | None:
+    """Run `main`, giving it the event that SIGTERM or SIGINT sets, and return what it returns.
+
+    On the event `main` finishes what is under way and returns. If it has not after `drain_seconds`, or when a
+    second signal comes, it is cancelled, which closes its resources all the same.
+
+    Raises:
+        OperatorError: It had to be cancelled.
+    """
+
+    async def supervise() -> T | None:
         stop = asyncio.Event()
+        second = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            (second if stop.is_set() else stop).set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        return await main(stop)
+            loop.add_signal_handler(number, on_signal)
+        work = asyncio.ensure_future(main(stop))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                impatience = asyncio.ensure_future(second.wait())
+                await asyncio.wait(
+                    {work, impatience}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                impatience.cancel()
+            if not work.done():
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+                reason = "a second signal came" if second.is_set() else f"{drain_seconds:g} s had passed"
+                raise OperatorError(
+                    f"Stopped before everything under way was finished: {reason}; the next start takes it up."
+                )
+            return work.result()
+        finally:
+            stopping.cancel()
+            work.cancel()
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(with_signals())
+        return runner.run(supervise())
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-    except ImportError:  # not on Windows
+    except ImportError:  # there is none for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()

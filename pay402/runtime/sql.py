@@ -7,9 +7,18 @@ import aiosql
 
 
 def load_queries(package: str, *files: str) -> Any:
-    """The queries of `files` in `package`, each a coroutine method by its name.
+    """The queries of `files` in `package`, each a coroutine method by its name, taking a connection first.
 
-    A name ending in `^` answers one row, `!` nothing, `<!` one row of a write, no sign many rows.
+    A query stands after `-- name: its_name` and one comment line that says what it is for. The sign after the
+    name tells what it answers: `^` one row or None, `$` one value, `!` the command's tag, `*!` the same for many
+    sets of parameters, none a generator of rows.
+
+    Raises:
+        ValueError: A query has no description.
     """
     texts = [resources.files(package).joinpath(file).read_text(encoding="utf-8") for file in files]
-    return aiosql.from_str("\n\n".join(texts), "asyncpg", mandatory_parameters=False)
+    queries = aiosql.from_str("\n\n".join(texts), "asyncpg")
+    for name in queries.available_queries:
+        if not (getattr(queries, name).__doc__ or "").strip():
+            raise ValueError(f"the query {name} in {package} has no line that says what it is for")
+    return queries

@@ -1,0 +1,200 @@
+"""All processes together: embedded servers where nothing is configured, the localnet, the indexer."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import structlog
+
+from pay402 import migrations
+from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
+from pay402.runtime import embedded
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.settings import CacheSettings, IndexerSettings
+
+_log = structlog.get_logger(__name__)
+
+_READY_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 20.0
+_USUAL_RPC_PORT: Final = 8899
+
+
+class SystemSettings(IndexerSettings, CacheSettings):
+    """Everything that `up` and `demo` open."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process of ours: it prints a JSON line when it is ready and ends well on SIGTERM."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+    log: IO[bytes] | None = None
+    process: asyncio.subprocess.Process | None = field(default=None)
+
+    async def start(self) -> dict[str, Any]:
+        """Start it and return its ready line. Raises OperatorError when it ends instead."""
+        self.process = process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pay402",
+            *self.arguments,
+            env={**os.environ, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self.log,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line:
+            await self.stop()
+            where = f"see {self.log.name}" if self.log else "its own message stands above"
+            raise OperatorError(f"The {self.name} did not start; {where}.")
+        ready: dict[str, Any] = json.loads(line)
+        return ready
+
+    async def stop(self) -> None:
+        """End it, politely first."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self.process.wait()
+        except TimeoutError:
+            _log.warning("killed", process=self.name, hint="it did not end within its time")
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Where the parts of a running system are."""
+
+    database_url: str
+    redis_url: str
+    rpc_url: str
+    ws_url: str
+    metrics_port: int | None
+    indexer: Child
+
+    def ready_line(self) -> dict[str, Any]:
+        """What `up --json` prints."""
+        return {
+            "api": None,
+            "rpc": self.rpc_url,
+            "ws": self.ws_url,
+            "databaseUrl": self.database_url,
+            "redisUrl": self.redis_url,
+            "indexerMetrics": self.metrics_port and f"http://127.0.0.1:{self.metrics_port}/metrics",
+        }
+
+
+@asynccontextmanager
+async def running_system(
+    settings: SystemSettings,
+    *,
+    rpc_port: int | None = None,
+    slot_seconds: float = 0.4,
+    log_directory: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[System]:
+    """Start everything, in order; stop it in reverse.
+
+    Args:
+        settings: What is set is used; what is not set is embedded below `settings.home`.
+        rpc_port: Where the localnet listens; `None` for the usual port, or any when that is taken.
+        slot_seconds: The localnet's pace.
+        log_directory: Where the processes' logs go; `None` for standard error.
+        say: Told what is being started.
+    """
+    async with AsyncExitStack() as stack:
+        say("Postgres")
+        database_url = await stack.enter_async_context(embedded.database(settings))
+        await migrations.upgrade(database_url)
+        say("Valkey")
+        redis_url = await stack.enter_async_context(embedded.cache(settings))
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PAY402_HOME": str(settings.home),
+        }
+        rpc_urls, ws_urls = settings.rpc_urls, settings.ws_urls
+        if not rpc_urls:
+            say("localnet")
+            log = stack.enter_context(_log_file(log_directory, "localnet"))
+            ready = await _start_localnet(stack, rpc_port, slot_seconds, log)
+            announce_localnet(settings.home, ready["rpc"], ready["ws"])
+            stack.callback(withdraw_localnet, settings.home)
+            rpc_urls, ws_urls = [ready["rpc"]], [ready["ws"]]
+        say("indexer")
+        environment |= {"SOLANA_RPC_URL": ",".join(rpc_urls), "SOLANA_WS_URL": ",".join(ws_urls)}
+        if "metrics_port" not in settings.model_fields_set:
+            environment["METRICS_PORT"] = "0"
+        log = stack.enter_context(_log_file(log_directory, "indexer"))
+        indexer = Child("indexer", ["indexer", "--json"], environment, log)
+        stack.push_async_callback(indexer.stop)
+        ready = await indexer.start()
+        yield System(database_url, redis_url, rpc_urls[0], ws_urls[0], ready["metricsPort"], indexer)
+
+
+async def watch(system: System, stop: asyncio.Event) -> None:
+    """Until `stop` is set, start the indexer again whenever it ends by itself."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            assert system.indexer.process is not None
+            ended = asyncio.create_task(system.indexer.process.wait())
+            await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            if not stop.is_set():
+                _log.error("indexer_ended", hint="it is started again and heals what it missed")
+                await asyncio.sleep(1.0)
+                await system.indexer.start()
+    finally:
+        stopping.cancel()
+
+
+async def _start_localnet(
+    stack: AsyncExitStack, port: int | None, slot_seconds: float, log: IO[bytes] | None
+) -> dict[str, Any]:
+    wanted = _free_or_any(_USUAL_RPC_PORT) if port is None else port
+    arguments = ["localnet", "--json", "--port", str(wanted), "--slot-seconds", str(slot_seconds)]
+    child = Child("localnet", arguments, {}, log)
+    stack.push_async_callback(child.stop)
+    return await child.start()
+
+
+def _free_or_any(port: int) -> int:
+    import socket
+
+    for candidate in (port, port + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                return 0
+    return port
+
+
+@contextmanager
+def _log_file(directory: Path | None, name: str) -> Iterator[IO[bytes] | None]:
+    if directory is None:
+        yield None
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f"{name}.log").open("ab") as file:
+        yield file

