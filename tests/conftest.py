@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
-from pay402 import migrations
 from pay402.localnet import Localnet
+from pay402.migrations.migrate import upgrade
 from pay402.runtime.database import open_pool
 from pay402.runtime.embedded import embedded_postgres, embedded_valkey
 
@@ -35,7 +35,7 @@ def postgres(tmp_path_factory):
 
 async def _make_template(pattern):
     await _execute(pattern.format("postgres"), "CREATE DATABASE template_ledger")
-    await migrations.upgrade(pattern.format("template_ledger"))
+    await upgrade(pattern.format("template_ledger"))
     # Tests are about what is true afterwards, not about surviving a power cut of the test machine.
     await _execute(pattern.format("postgres"), "ALTER SYSTEM SET fsync = off")
     await _execute(pattern.format("postgres"), "SELECT pg_reload_conf()")

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from pay402 import migrations
 from pay402.chain.node import Node
 from pay402.chain.pubsub import FeedLimits, LogsFeed
 from pay402.chain.rpc import RpcPool
@@ -19,8 +18,9 @@ from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.record import Recorder
 from pay402.indexer.watchlist import FollowedAccount, Watchlist
+from pay402.migrations.status import check_current
 from pay402.runtime.database import open_pool
-from pay402.runtime.metrics import serve_metrics
+from pay402.runtime.metrics import new_registry, serve_metrics
 from pay402.runtime.settings import IndexerSettings
 from pay402.runtime.sql import load_queries
 
@@ -80,9 +80,9 @@ async def running_indexer(
     Raises:
         OperatorError: The database or its schema is not usable.
     """
-    await migrations.check_current(dsn)
+    await check_current(dsn)
     queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
-    registry = CollectorRegistry()
+    registry = new_registry()
     metrics = IndexerMetrics(registry)
     watchlist = Watchlist()
     router = _Router(watchlist, metrics)

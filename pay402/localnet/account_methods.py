@@ -39,9 +39,7 @@ def get_multiple_accounts(call: Call) -> dict[str, Any]:
     read = _reader(call, slot)
     encoder = AccountEncoder(config, read, default="base64")
     accounts = [read(address) for address in addresses]
-    return call.in_context(
-        slot, [None if account is None else encoder.encode(account) for account in accounts]
-    )
+    return call.in_context(slot, [None if account is None else encoder.encode(account) for account in accounts])
 
 
 def get_balance(call: Call) -> dict[str, Any]:

@@ -98,9 +98,7 @@ def parse_mint(account: Account | None) -> Mint | None:
     if length < MINT_LENGTH or data[_MINT_INITIALIZED_OFFSET] == 0:
         return None
     if length != MINT_LENGTH and (
-        length <= TOKEN_ACCOUNT_LENGTH
-        or length == MULTISIG_LENGTH
-        or data[TOKEN_ACCOUNT_LENGTH] != _ACCOUNT_TYPE_MINT
+        length <= TOKEN_ACCOUNT_LENGTH or length == MULTISIG_LENGTH or data[TOKEN_ACCOUNT_LENGTH] != _ACCOUNT_TYPE_MINT
     ):
         return None
     return Mint(

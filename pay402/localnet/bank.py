@@ -154,6 +154,7 @@ class Bank:
     def set_account(self, address: Pubkey, account: Account | None) -> None:
         """Overwrite an account outside any transaction; None removes it."""
         self.svm.set_account(address, NO_ACCOUNT if account is None else account)
+        self._decimals.pop(address, None)
 
     def has_processed(self, signature: str) -> bool:
         """True when this signature landed and was not undone."""
@@ -179,9 +180,7 @@ class Bank:
             # A program's account may hold a megabyte that nobody asks for.
             account = None if index in invoked else svm.get_account(key)
             before.append(account)
-            pre_balances.append(
-                svm.get_balance(key) or 0 if index in invoked else account.lamports if account else 0
-            )
+            pre_balances.append(svm.get_balance(key) or 0 if index in invoked else account.lamports if account else 0)
         tokens = not TOKEN_PROGRAMS.isdisjoint(keys)
         pre_tokens = self._token_balances(before) if tokens else []
 
@@ -236,7 +235,6 @@ class Bank:
         """Restore every account the transaction could write. Undo newest first."""
         for address, account in executed.undo.items():
             self.set_account(address, account)
-            self._decimals.pop(address, None)
         self.forget(executed.signature)
 
     def forget(self, signature: str) -> None:

@@ -32,9 +32,7 @@ _RECENT_FEE_BLOCKS: Final = 150
 def get_health(call: Call) -> str:
     """The word ok, or -32005 when the node is far behind."""
     if call.behind >= HEALTH_CHECK_SLOT_DISTANCE:
-        raise RpcError(
-            NODE_UNHEALTHY, f"Node is behind by {call.behind} slots", {"numSlotsBehind": call.behind}
-        )
+        raise RpcError(NODE_UNHEALTHY, f"Node is behind by {call.behind} slots", {"numSlotsBehind": call.behind})
     return "ok"
 
 
@@ -163,9 +161,7 @@ def get_latest_blockhash(call: Call) -> dict[str, Any]:
     block = call.block_at(slot)
     if block.blockhash is None:  # the open block has none yet
         block = call.block_at(block.parent_slot)
-    return call.in_context(
-        slot, {"blockhash": str(block.hash), "lastValidBlockHeight": block.last_valid_height}
-    )
+    return call.in_context(slot, {"blockhash": str(block.hash), "lastValidBlockHeight": block.last_valid_height})
 
 
 def is_blockhash_valid(call: Call) -> dict[str, Any]:

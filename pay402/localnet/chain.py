@@ -153,9 +153,7 @@ class Chain:
         `forks.choose`. Confirmed blocks can be abandoned, finalized ones cannot: that raises ValueError.
         """
         if not 0 <= depth <= self.blocks[-1].height - self.finalized_height:
-            raise ValueError(
-                f"only {self.blocks[-1].height - self.finalized_height} slots are not finalized yet"
-            )
+            raise ValueError(f"only {self.blocks[-1].height - self.finalized_height} slots are not finalized yet")
         abandoned = [*self.blocks[len(self.blocks) - depth :], self.open]
         for block in reversed(abandoned):
             self._abandon(block)

@@ -93,8 +93,7 @@ def inner_instructions(executed: "Executed", *, parsed: bool) -> list[dict[str, 
     for index, group in enumerate(executed.metadata.inner_instructions()):
         if group:
             instructions = [
-                _instruction(keys, inner.instruction(), inner.stack_height(), parsed=parsed)
-                for inner in group
+                _instruction(keys, inner.instruction(), inner.stack_height(), parsed=parsed) for inner in group
             ]
             groups.append({"index": index, "instructions": instructions})
     return groups

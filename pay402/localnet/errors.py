@@ -85,9 +85,7 @@ def transaction_error_text(err: Any) -> str:
         index, reason = detail
         return f"Error processing Instruction {index}: {_instruction_error_text(reason)}"
     if kind == "InsufficientFundsForRent":
-        return (
-            f"Transaction results in an account ({detail['account_index']}) with insufficient funds for rent"
-        )
+        return f"Transaction results in an account ({detail['account_index']}) with insufficient funds for rent"
     return f"{_spaced(kind)}: {detail}"
 
 

@@ -34,9 +34,7 @@ class Faucet:
 
     def fund_lamports(self, to: Pubkey, lamports: int) -> Executed:
         """Transfer `lamports` to `to`. Raises RuntimeError where the transaction fails."""
-        return self._land(
-            [transfer(TransferParams(from_pubkey=FAUCET.pubkey(), to_pubkey=to, lamports=lamports))]
-        )
+        return self._land([transfer(TransferParams(from_pubkey=FAUCET.pubkey(), to_pubkey=to, lamports=lamports))])
 
     def fund_token(self, owner: Pubkey, mint: Pubkey, amount: int) -> Pubkey:
         """Give `owner` `amount` base units of `mint`; answers their associated token account.

@@ -70,9 +70,7 @@ class Relands:
     def land(self, send: Callable[[VersionedTransaction], Executed]) -> None:
         """A slot has opened: land what is due in it."""
         due = [(transaction, report) for after, transaction, report in self._waiting if after <= 0]
-        self._waiting = [
-            (after - 1, transaction, report) for after, transaction, report in self._waiting if after > 0
-        ]
+        self._waiting = [(after - 1, transaction, report) for after, transaction, report in self._waiting if after > 0]
         for transaction, report in due:
             signature = str(transaction.signatures[0])
             report.relanding.remove(signature)

@@ -47,9 +47,7 @@ class HttpFront:
         faults = self._hazard.faults
         if self._strikes(faults.latency_seconds, methods):
             await self._pause(faults.latency_seconds.amount)
-        if isinstance(raw, list) and (
-            not self._accept_batches or self._strikes(faults.batches_rejected, methods)
-        ):
+        if isinstance(raw, list) and (not self._accept_batches or self._strikes(faults.batches_rejected, methods)):
             refusal = RpcError(INVALID_REQUEST, "Batch requests are not supported")
             return _json(failure(None, refusal), status=400)
         if self._strikes(faults.too_many_requests, methods):

@@ -109,9 +109,7 @@ class Market:
             return make(payer.pubkey()), payer
 
         yield build(lambda payer: pay.plain(payer, to, next(amounts)))
-        yield build(
-            lambda payer: pay.checked(payer, to, next(amounts), Keypair().pubkey(), f"order {next(amounts)}")
-        )
+        yield build(lambda payer: pay.checked(payer, to, next(amounts), Keypair().pubkey(), f"order {next(amounts)}"))
         yield build(lambda payer: pay.batched(payer, everybody, next(amounts)))
         payer = next(payers)
         yield pay.inner(payer, first, next(amounts)), payer

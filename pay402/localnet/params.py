@@ -19,9 +19,7 @@ class Config:
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
 
-    def commitment(
-        self, *, default: Commitment = "finalized", at_least_confirmed: bool = False
-    ) -> Commitment:
+    def commitment(self, *, default: Commitment = "finalized", at_least_confirmed: bool = False) -> Commitment:
         """The commitment asked for. Raises -32602 for an unknown one, or one this method does not serve."""
         asked = self._values.get("commitment")
         for known in COMMITMENTS:

@@ -11,10 +11,11 @@ from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
 from solders.system_program import TransferParams as LamportParams
 from solders.system_program import transfer as transfer_lamports
 from spl.token import instructions as spl
-from spl.token.models import SyncNativeParams, TransferCheckedParams, TransferParams
+from spl.token.models import InitializeAccount3Params, SyncNativeParams, TransferCheckedParams, TransferParams
 
 from pay402.chain.instructions import batch, recover_nested, transfer_checked_with_fee, with_references
 from pay402.chain.programs import (
@@ -33,6 +34,8 @@ USDT = Pubkey.from_string(next(token.mint for token in DEVNET_TOKENS if token.sy
 WRAPPED_SOL = Pubkey.from_string(WRAPPED_SOL_MINT)
 _SPL, _SPL_2022 = Pubkey.from_string(TOKEN_PROGRAM), Pubkey.from_string(TOKEN_2022_PROGRAM)
 _BASIS_POINTS = 10_000
+_TOKEN_ACCOUNT_BYTES = 165
+_TOKEN_ACCOUNT_RENT_LAMPORTS = 2_039_280
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,9 +72,7 @@ def withheld_fee(amount: int) -> int:
 
 def plain(payer: Pubkey, recipient: Pubkey, amount: int) -> Payment:
     """A `Transfer`, the oldest form: it does not even name its mint."""
-    return Payment(
-        "plain", [_transfer(payer, recipient, USDC, amount)], [_meant(payer, recipient, USDC, amount)]
-    )
+    return Payment("plain", [_transfer(payer, recipient, USDC, amount)], [_meant(payer, recipient, USDC, amount)])
 
 
 def checked(
@@ -99,9 +100,7 @@ def inner(payer: Keypair, recipient: Keypair, amount: int) -> Payment:
         spl.create_idempotent_associated_token_account(payer.pubkey(), recipient.pubkey(), USDT),
         spl.create_idempotent_associated_token_account(payer.pubkey(), recipient.pubkey(), USDC),
         spl.create_idempotent_associated_token_account(payer.pubkey(), between, USDC),
-        spl.transfer(
-            TransferParams(program_id=_SPL, source=source, dest=nested, owner=payer.pubkey(), amount=amount)
-        ),
+        spl.transfer(TransferParams(program_id=_SPL, source=source, dest=nested, owner=payer.pubkey(), amount=amount)),
         recover_nested(recipient.pubkey(), USDT, USDC),
     ]
     meant = [Meant(str(USDC), str(nested), str(destination), amount)]
@@ -166,6 +165,32 @@ def new_account(payer: Pubkey, recipient: Pubkey, amount: int) -> Payment:
         _transfer_checked(payer, recipient, USDT, amount),
     ]
     return Payment("new account", instructions, [_meant(payer, recipient, USDT, amount)])
+
+
+def hidden_account(payer: Pubkey, owner: Pubkey, account: Keypair) -> Payment:
+    """A token account opened for `owner` whose opening does not name the owner among its accounts."""
+    instructions = [
+        create_account(
+            CreateAccountParams(
+                from_pubkey=payer,
+                to_pubkey=account.pubkey(),
+                lamports=_TOKEN_ACCOUNT_RENT_LAMPORTS,
+                space=_TOKEN_ACCOUNT_BYTES,
+                owner=_SPL,
+            )
+        ),
+        spl.initialize_account3(
+            InitializeAccount3Params(program_id=_SPL, account=account.pubkey(), mint=USDC, owner=owner)
+        ),
+    ]
+    return Payment("hidden account", instructions, [], signers=[account])
+
+
+def to_account(payer: Pubkey, account: Pubkey, amount: int) -> Payment:
+    """A payment straight to a token account."""
+    source = token_account(payer, USDC)
+    instruction = spl.transfer(TransferParams(program_id=_SPL, source=source, dest=account, owner=payer, amount=amount))
+    return Payment("to an account", [instruction], [Meant(str(USDC), str(source), str(account), amount)])
 
 
 def failing(payer: Pubkey, recipient: Pubkey, amount: int) -> Payment:

@@ -164,8 +164,7 @@ class PubSub:
                 body = msgspec.json.encode(result).decode()
             kind = f"{subscription.kind}Notification"
             text = (
-                f'{{"jsonrpc":"2.0","method":"{kind}","params":'
-                f'{{"result":{body},"subscription":{subscription.id}}}}}'
+                f'{{"jsonrpc":"2.0","method":"{kind}","params":{{"result":{body},"subscription":{subscription.id}}}}}'
             )
             subscription.socket.notify(text, kind)
 

@@ -102,9 +102,7 @@ def get_fee_for_message(call: Call) -> dict[str, Any]:
     try:
         message = from_bytes_versioned(base64.b64decode(call.params.text(0), validate=True))
     except (ValueError, binascii.Error) as error:
-        raise invalid_params(
-            f"failed to deserialize solana_message::versions::VersionedMessage: {error}"
-        ) from None
+        raise invalid_params(f"failed to deserialize solana_message::versions::VersionedMessage: {error}") from None
     slot = call.slot(call.params.config(1))
     if not isinstance(message, Message | MessageV0) or not call.chain.is_recent(
         message.recent_blockhash, call.block_at(slot).height
@@ -127,9 +125,7 @@ def decode_transaction(text: str, config: Config) -> VersionedTransaction:
     except ValueError as error:
         raise invalid_params(f"invalid {how} encoding: {error}") from None
     if len(data) > MAX_TRANSACTION_BYTES:
-        raise invalid_params(
-            f"decoded {_TYPE_NAME} too large: {len(data)} bytes (max: {MAX_TRANSACTION_BYTES} bytes)"
-        )
+        raise invalid_params(f"decoded {_TYPE_NAME} too large: {len(data)} bytes (max: {MAX_TRANSACTION_BYTES} bytes)")
     try:
         transaction = VersionedTransaction.from_bytes(data)
     except ValueError as error:

@@ -17,16 +17,13 @@ class Socket:
     `send` and `notify` never block: they are called while the chain is ticking.
     """
 
-    def __init__(
-        self, request: web.Request, response: web.WebSocketResponse, hazard: Hazard, max_waiting: int
-    ) -> None:
+    def __init__(self, request: web.Request, response: web.WebSocketResponse, hazard: Hazard, max_waiting: int) -> None:
         self._request = request
         self._response = response
         self._hazard = hazard
         # Texts, pongs (bytes), and None for the end.
         self._queue: asyncio.Queue[str | bytes | None] = asyncio.Queue(max_waiting)
         self._held: list[str] = []
-        self._late: set[asyncio.TimerHandle] = set()
         self._silent = False
         self._deaf = False
         self.closed = False
@@ -98,9 +95,6 @@ class Socket:
     def release(self) -> None:
         """The connection is over: let go of everything that waits."""
         self.closed = True
-        for timer in self._late:
-            timer.cancel()
-        self._late.clear()
         self._stop_writing()
 
     def _put(self, message: str | bytes | None) -> None:
@@ -113,12 +107,10 @@ class Socket:
 
     def _send_late(self, text: str, seconds: float) -> None:
         def send() -> None:
-            self._late.discard(timer)
             if not self._silent and not self._deaf:
                 self._put(text)
 
-        timer = asyncio.get_running_loop().call_later(seconds, send)
-        self._late.add(timer)
+        asyncio.get_running_loop().call_later(seconds, send)
 
     def _stop_writing(self) -> None:
         while not self._queue.empty():

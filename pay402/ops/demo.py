@@ -22,7 +22,7 @@ from pay402.ops.system import SystemSettings, running_system
 from pay402.runtime.database import open_pool
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run
+from pay402.runtime.process import run_until_signal
 from pay402.runtime.settings import SolanaSettings, load
 from pay402.runtime.sql import load_queries
 
@@ -73,7 +73,7 @@ def command(
         raise OperatorError("The demo pays on its own localnet; unset SOLANA_RPC_URL and run it again.")
     # The demo's ledger starts empty each time, and never mixes with one that is in use.
     settings = settings.model_copy(update={"home": settings.home / "demo", "database_url": None})
-    configure_logging("warning")
+    configure_logging(settings.model_copy(update={"log_level": "warning"}))
     console = _console()
 
     async def main(stop: asyncio.Event) -> Verdict:
@@ -103,7 +103,8 @@ def command(
                 await _pay_until(stop, console, pool, market)
                 return await _judge_when_complete(pool, market)
 
-    verdict = run(main)
+    verdict = run_until_signal(main, drain_seconds=2 * _WAIT_SECONDS)
+    assert verdict is not None
     console.print(verdict.line(), highlight=False, soft_wrap=True)
     if not verdict.is_good:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from pay402.indexer.main import index_until
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run
+from pay402.runtime.process import run_until_signal
 from pay402.runtime.settings import IndexerSettings, load
 
 
@@ -21,14 +21,14 @@ def command(
     Example: DATABASE_URL=postgresql://… SOLANA_RPC_URL=https://… pay402 indexer
     """
     settings = load(IndexerSettings)
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     rpc_urls, ws_urls = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> None:
         async with embedded.database(settings) as dsn:
             await index_until(stop, settings, dsn, rpc_urls, ws_urls, ready=_ready if as_json else None)
 
-    run(main)
+    run_until_signal(main)
 
 
 def _ready(metrics_port: int | None) -> None:

@@ -9,7 +9,8 @@ import typer
 from pay402.localnet import Localnet
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run
+from pay402.runtime.process import run_until_signal
+from pay402.runtime.settings import Settings
 
 
 def command(
@@ -44,5 +45,5 @@ def command(
                 f"Port {port} or {port + 1} is taken ({error.strerror}); choose another with --port, or 0."
             ) from error
 
-    configure_logging("warning")
-    run(main)
+    configure_logging(Settings(log_level="warning"))
+    run_until_signal(main)

@@ -1,9 +1,10 @@
-"""The entry of `pay402`: finds the command's module only when it is asked for.
+"""The entry of `pay402`.
 
-Each module below `pay402.ops` offers `command`, a function, or `app`, a Typer with subcommands.
+A command is one module below `pay402.ops`, imported when it is called and not before, so that `--help` is fast. The
+module offers either `command`, a function, or `app`, a `typer.Typer` with subcommands. It raises OperatorError for
+whatever an operator can mend. To add a command, write the module and name it in COMMANDS.
 """
 
-import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -12,9 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.logging import scrub
-
+# The module's name is the command's; the line is what `pay402 --help` says about it.
 COMMANDS: Final = {
     "demo": "Show the whole system at work: payers pay, the ledger fills.",
     "up": "Run everything together until SIGTERM.",
@@ -27,78 +26,62 @@ COMMANDS: Final = {
 
 
 class _LazyGroup(TyperGroup):
-    """Lists every command, imports one."""
+    """Knows every command by name and help, and imports the one that is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The commands in the order of the list above."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, loaded; for help on all commands, a stand-in with its first line."""
-        if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        if ctx.resilient_parsing or _wants_only_the_list():
-            stand_in = typer.Typer()
-            stand_in.command(cmd_name, help=COMMANDS[cmd_name])(lambda: None)
-            return typer.main.get_command(stand_in)
-        module = import_module(f"pay402.ops.{cmd_name}")
-        loaded: typer.Typer
-        if hasattr(module, "app"):
-            loaded = module.app
-        else:
-            loaded = typer.Typer(add_completion=False)
-            loaded.command(cmd_name)(module.command)
-        command = typer.main.get_command(loaded)
-        command.name = cmd_name
-        return command
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` begin with, loaded, and the arguments that are left for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _load(name), rest
 
 
-def _wants_only_the_list() -> bool:
-    return not any(argument in COMMANDS for argument in sys.argv[1:])
+def _load(name: str) -> Any:
+    module = import_module(f"pay402.ops.{name}")
+    loaded: typer.Typer | None = getattr(module, "app", None)
+    if loaded is None:
+        loaded = typer.Typer(add_completion=False)
+        loaded.command(name)(module.command)
+    command = typer.main.get_command(loaded)
+    command.name = name
+    return command
 
 
 app = typer.Typer(
     cls=_LazyGroup,
     help="402pay's payment ledger for Solana.",
     no_args_is_help=True,
+    # Failures are reported by `run`; nobody but a developer wants a traceback.
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
+
+
+def _stand_in() -> None:
+    """Holds a command's place in the list of help; `_load` puts the command there when it is called."""
+
+
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(_stand_in)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pay402 {version('pay402')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
-) -> None:
-    if show_version:
-        typer.echo(f"pay402 {version('pay402')}")
-        raise typer.Exit
+) -> None: ...
 
 
 def run() -> None:
-    """Run the command line; expected failures are one sentence and a non-zero exit."""
+    """Run the command line: an expected failure is one line and an exit code, never a traceback."""
     try:
         app()
-    except OperatorError as error:
-        _say(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if os.environ.get("LOG_LEVEL", "").lower() == "debug":
-            raise
-        _say(
-            f"unexpected {type(error).__name__}: {error}; this is a defect of pay402: "
-            "run it again with LOG_LEVEL=debug and report what it prints."
-        )
-        sys.exit(70)
+    except (Exception, KeyboardInterrupt) as error:
+        from pay402.ops.errors import report
 
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"error: {scrub(sentence)}\n")
+        sys.exit(report(error))

@@ -1,27 +1,30 @@
 """`pay402 migrate`: the schema, up and down."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
-import msgspec
 import typer
 from rich.console import Console
 
 from pay402 import migrations
 from pay402.migrations import MigrationStatus
-from pay402.migrations.dump import SCHEMA_FILE, dump_schema
 from pay402.runtime import embedded
+from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
 from pay402.runtime.settings import DatabaseSettings, load
 
-app = typer.Typer(help="The schema: up, down, status, dump.", no_args_is_help=True, rich_markup_mode=None)
-
 T = TypeVar("T")
+
+_NOT_CURRENT = 3
+
+app = typer.Typer(help="The schema: up, down, status, dump.", no_args_is_help=True)
 
 
 @app.command()
-def up(target: Annotated[str, typer.Argument(help="A version")] = "head") -> None:
+def up(target: Annotated[str, typer.Argument(help="head, a revision, or +1")] = "head") -> None:
     """Bring the schema up to date. Any number of replicas may do so at once.
 
     Example: DATABASE_URL=postgresql://… pay402 migrate up
@@ -31,40 +34,48 @@ def up(target: Annotated[str, typer.Argument(help="A version")] = "head") -> Non
 
 @app.command()
 def down(
-    target: Annotated[str, typer.Argument(help="A version, -1 for one step, or base for nothing")] = "-1",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    target: Annotated[
+        str, typer.Option("--to", help="A revision, -1 for one step, or base for an empty database")
+    ] = "-1",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; production demands it")] = False,
 ) -> None:
-    """Take the schema down; what the versions hold is lost.
+    """Take the schema down, one step unless told otherwise. What the tables hold is lost.
 
-    Example: pay402 migrate down -- -1
+    Example: pay402 migrate down --to base
     """
     if not yes:
-        typer.confirm(f"This drops tables and everything in them, down to {target}. Go on?", abort=True)
+        _confirm(f"This drops tables and everything in them, down to {target}.")
     _print(_with_database(lambda dsn: migrations.downgrade(dsn, target)))
 
 
 @app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False) -> None:
-    """Show where the database stands; exit code 3 when versions are pending."""
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 3 unless the schema is current")] = False,
+) -> None:
+    """Show where the database's schema stands and what is still to be applied."""
     found = _with_database(migrations.status)
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(json.dumps({"current": found.current, "head": found.head, "pending": list(found.pending)}))
     else:
         _print(found)
-    if not found.is_current:
-        raise typer.Exit(3)
+    if check and not found.is_current:
+        raise typer.Exit(_NOT_CURRENT)
 
 
 @app.command()
 def dump() -> None:
-    """Write the readable schema file from the database, which must be migrated."""
+    """Write pay402/migrations/schema.sql anew, from a Postgres made for the purpose. For developers."""
+    from pay402.migrations.dump import SCHEMA_FILE, current_schema
 
-    async def made(dsn: str) -> str:
-        await migrations.check_current(dsn)
-        return await asyncio.to_thread(dump_schema, dsn)
-
-    SCHEMA_FILE.write_text(_with_database(made), encoding="utf-8")
-    typer.echo(f"wrote {SCHEMA_FILE.name}")
+    schema = asyncio.run(current_schema())
+    try:
+        SCHEMA_FILE.write_text(schema, encoding="utf-8")
+    except OSError as error:
+        raise OperatorError(
+            f"{SCHEMA_FILE} cannot be written ({error.strerror}); run this in a checkout of your own."
+        ) from error
+    Console().print(f"wrote {SCHEMA_FILE}", highlight=False, soft_wrap=True)
 
 
 def _with_database(work: Callable[[str], Awaitable[T]]) -> T:
@@ -73,15 +84,24 @@ def _with_database(work: Callable[[str], Awaitable[T]]) -> T:
             return await work(dsn)
 
     settings = load(DatabaseSettings)
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     return asyncio.run(main())
 
 
+def _confirm(warning: str) -> None:
+    """Ask a person. A script has said what it wants, but production wants to hear it twice."""
+    if load(DatabaseSettings).is_production:
+        raise OperatorError(f"{warning} In production, say --yes to mean it.")
+    if sys.stdin.isatty():
+        typer.confirm(f"{warning} Go on?", abort=True)
+
+
 def _print(found: MigrationStatus) -> None:
-    console = Console()
+    console = Console(highlight=False)
     if found.is_current:
-        console.print(f"The schema is at {found.current}, which is current.")
-    elif not found.known:
-        console.print(f"The schema is at {found.current}, which this version of pay402 does not know.")
+        console.print(f"The schema is at [bold green]{found.current}[/], which is current.")
+    elif found.is_unknown:
+        console.print(f"The schema is at [bold red]{found.current}[/], newer than this version knows ({found.head}).")
     else:
-        console.print(f"The schema is at {found.current or 'nothing'}; pending: {', '.join(found.pending)}.")
+        where = f"at [bold]{found.current}[/]" if found.current else "[bold]missing[/]"
+        console.print(f"The schema is {where}; to be applied: [bold yellow]{', '.join(found.pending)}[/].")

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pay402 import migrations
 from pay402.chain.addresses import parse_address
 from pay402.chain.node import Node
 from pay402.chain.rpc import RpcError, RpcLimits, RpcPool
+from pay402.migrations.status import check_current
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
 from pay402.runtime.database import open_connection
@@ -147,9 +147,9 @@ async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:
 def _with_connection(settings: DatabaseSettings, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
     async def main() -> T:
         async with embedded.database(settings) as dsn:
-            await migrations.check_current(dsn)
+            await check_current(dsn)
             async with open_connection(dsn) as connection:
                 return await work(connection)
 
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     return asyncio.run(main())

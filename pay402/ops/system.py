@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 import structlog
 
-from pay402 import migrations
+from pay402.migrations.migrate import upgrade
 from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
@@ -123,7 +123,7 @@ async def running_system(
     async with AsyncExitStack() as stack:
         say("Postgres")
         database_url = await stack.enter_async_context(embedded.database(settings))
-        await migrations.upgrade(database_url)
+        await upgrade(database_url)
         say("Valkey")
         redis_url = await stack.enter_async_context(embedded.cache(settings))
         environment = {

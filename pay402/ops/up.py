@@ -8,7 +8,7 @@ import typer
 
 from pay402.ops.system import SystemSettings, running_system, watch
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run
+from pay402.runtime.process import run_until_signal
 from pay402.runtime.settings import load
 
 
@@ -41,5 +41,5 @@ def command(
             typer.echo(f"starting {part}")
 
     settings = load(SystemSettings)
-    configure_logging(settings.log_level)
-    run(main)
+    configure_logging(settings)
+    run_until_signal(main)

@@ -58,9 +58,7 @@ class EmbeddedPostgres:
         options: Further settings of the server, for tests that do without durability.
     """
 
-    def __init__(
-        self, home: Path, *, binaries: Path | None = None, options: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, home: Path, *, binaries: Path | None = None, options: dict[str, str] | None = None) -> None:
         self._home = home.resolve()
         self._data = self._home / "postgres"
         self._binaries = binaries
@@ -249,9 +247,7 @@ class EmbeddedPostgres:
             raise OperatorError(f"{short} belongs to somebody else; remove it or set PAY402_HOME to a shorter path.")
         return short
 
-    def _run(
-        self, program: str, *arguments: str, cwd: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         # Files and not pipes: the server inherits them, and a pipe would be waited on until it ends.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             result = subprocess.run(

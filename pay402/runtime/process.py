@@ -42,9 +42,7 @@ def run_until_signal(
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 impatience = asyncio.ensure_future(second.wait())
-                await asyncio.wait(
-                    {work, impatience}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({work, impatience}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
                 impatience.cancel()
             if not work.done():
                 work.cancel()

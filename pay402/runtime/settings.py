@@ -1,14 +1,15 @@
-"""Settings from the environment, composed per process; nothing is read before one is constructed.
+"""Settings from the environment, composed per process. Nothing is read before `load` constructs one.
 
-Every variable can also come from a file: `DATABASE_URL_FILE` names a file that holds `DATABASE_URL`.
+Every variable can also come from a file, as secret managers mount them: `DATABASE_URL_FILE` names a file that holds
+`DATABASE_URL`. The variable itself goes first; one that is empty counts as unset. No `.env` file is read.
 """
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -18,16 +19,17 @@ Network = Literal["mainnet-beta", "testnet", "devnet", "localnet"]
 
 
 class _FileVariables(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` names, as secret managers mount them."""
+    """Reads `NAME` from the file that `NAME_FILE` names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         for name in _variable_names(field, field_name):
             if path := os.environ.get(f"{name}_FILE"):
                 try:
-                    return Path(path).read_text(encoding="utf-8").strip(), name, False
-                except OSError as error:
+                    return Path(path).read_text(encoding="utf-8").strip() or None, name, False
+                except (OSError, UnicodeDecodeError) as error:
+                    reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise OperatorError(
-                        f"{name}_FILE names {path}, which cannot be read ({error.strerror}); correct it."
+                        f"{name}_FILE names {path}, which cannot be read ({reason}); correct the path."
                     ) from error
         return None, field_name, False
 
@@ -48,11 +50,12 @@ def _variable_names(field: FieldInfo, field_name: str) -> list[str]:
 
 
 class Settings(BaseSettings):
-    """What every process knows about where it runs."""
+    """What every process knows about where it runs. Subclasses add a concern each; a process combines them."""
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", populate_by_name=True, case_sensitive=True
+        env_ignore_empty=True, extra="ignore", case_sensitive=True, frozen=True, populate_by_name=True
     )
+    required_in_production: ClassVar[frozenset[str]] = frozenset()
 
     app_env: Literal["development", "test", "production"] = Field(
         "development", validation_alias=AliasChoices("APP_ENV", "NODE_ENV")
@@ -66,126 +69,114 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env: production forbids it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a forgotten .env must not reach production
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - NAME_FILE is read instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence: arguments, environment, files named by the environment."""
+        """Order of precedence: arguments, environment, files that the environment names."""
         return init_settings, env_settings, _FileVariables(settings_cls)
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _lower(cls, value: object) -> object:
+    def _lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
     @property
     def is_production(self) -> bool:
-        """True where nothing may be embedded or defaulted."""
+        """True where nothing may be embedded or assumed."""
         return self.app_env == "production"
 
 
 class DatabaseSettings(Settings):
     """Where the ledger is. Unset means an embedded Postgres, which production refuses."""
 
+    required_in_production: ClassVar[frozenset[str]] = frozenset({"database_url"})
+
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
 
     @field_validator("database_url")
     @classmethod
-    def _scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("it must start with postgresql://")
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        _check_address(value, {"postgresql", "postgres"}, needs_host=False)
         return value
-
-    @model_validator(mode="after")
-    def _required_in_production(self) -> "DatabaseSettings":
-        if self.is_production and self.database_url is None:
-            raise ValueError("DATABASE_URL must be set in production")
-        return self
 
 
 class CacheSettings(Settings):
     """Where Redis is. Unset means an embedded Valkey, which production refuses."""
 
+    required_in_production: ClassVar[frozenset[str]] = frozenset({"redis_url"})
+
     redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
 
-    @model_validator(mode="after")
-    def _required_in_production(self) -> "CacheSettings":
-        if self.is_production and self.redis_url is None:
-            raise ValueError("REDIS_URL must be set in production")
-        return self
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        _check_address(value, {"redis", "rediss", "unix"}, needs_host=False)
+        return value
 
 
 class SolanaSettings(Settings):
-    """Which cluster, and through which nodes. Unset means the localnet, which production refuses."""
+    """Which cluster, and through which nodes. No node means the localnet, which production refuses."""
+
+    required_in_production: ClassVar[frozenset[str]] = frozenset({"solana_rpc_url", "solana_network"})
 
     solana_network: Network = Field("localnet", validation_alias="SOLANA_NETWORK")
     solana_rpc_url: SecretStr | None = Field(None, validation_alias="SOLANA_RPC_URL")
     solana_ws_url: SecretStr | None = Field(None, validation_alias="SOLANA_WS_URL")
 
-    @model_validator(mode="after")
-    def _usable(self) -> "SolanaSettings":
-        if self.is_production and self.solana_rpc_url is None:
-            raise ValueError("SOLANA_RPC_URL must be set in production")
-        if self.is_production and "solana_network" not in self.model_fields_set:
-            raise ValueError("SOLANA_NETWORK must be set in production")
-        for name, urls, schemes in (
-            ("SOLANA_RPC_URL", self.rpc_urls, {"http", "https"}),
-            ("SOLANA_WS_URL", self.ws_urls, {"ws", "wss"}),
-        ):
-            for url in urls:
-                try:
-                    parts = urlsplit(url)
-                    usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port)
-                except ValueError:
-                    usable = False
-                if not usable:
-                    raise ValueError(
-                        f"{name} must hold {' or '.join(sorted(schemes))} addresses, comma-separated"
-                    )
-        return self
+    @field_validator("solana_rpc_url")
+    @classmethod
+    def _are_http(cls, value: SecretStr | None) -> SecretStr | None:
+        for url in _split(value):
+            _check_address(SecretStr(url), {"http", "https"}, needs_host=True)
+        return value
+
+    @field_validator("solana_ws_url")
+    @classmethod
+    def _are_websockets(cls, value: SecretStr | None) -> SecretStr | None:
+        for url in _split(value):
+            _check_address(SecretStr(url), {"ws", "wss"}, needs_host=True)
+        return value
 
     @property
     def rpc_urls(self) -> list[str]:
-        """JSON-RPC endpoints, best first."""
+        """JSON-RPC endpoints, best first; they may carry API keys. Empty without a node."""
         return _split(self.solana_rpc_url)
 
     @property
     def ws_urls(self) -> list[str]:
-        """PubSub endpoints: as set, or derived from the RPC endpoints as Solana's own clients do."""
+        """PubSub endpoints, best first: as set, or derived from the RPC endpoints."""
         return _split(self.solana_ws_url) or [derived_ws_url(url) for url in self.rpc_urls]
 
 
-def derived_ws_url(rpc_url: str) -> str:
-    """The PubSub address that belongs to an RPC address.
-
-    `http` becomes `ws`, `https` becomes `wss`. An explicit port is followed by the next one, where a
-    validator listens; without a port the provider serves both on the same host.
-    """
-    parts = urlsplit(rpc_url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    netloc = f"{host}:{parts.port + 1}" if parts.port else str(host)
-    if parts.username:
-        netloc = f"{parts.username}:{parts.password or ''}@{netloc}"
-    return urlunsplit((parts.scheme.replace("http", "ws"), netloc, parts.path, parts.query, ""))
-
-
-def _split(urls: SecretStr | None) -> list[str]:
-    return [url.strip() for url in urls.get_secret_value().split(",") if url.strip()] if urls else []
-
-
 class IndexerSettings(DatabaseSettings, SolanaSettings):
-    """Bounds of an indexer process. Durations in seconds."""
+    """What an indexer process needs. Every bound of it is here; durations are in seconds."""
 
-    metrics_port: int = Field(9402, ge=0, le=65535, validation_alias="METRICS_PORT")
+    required_in_production: ClassVar[frozenset[str]] = (
+        DatabaseSettings.required_in_production | SolanaSettings.required_in_production
+    )
+
     enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
+    metrics_port: int = Field(9402, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
+
+    # Transactions that wait to be fetched; beyond, their accounts are marked for healing instead.
     queue_size: int = Field(10_000, ge=1, validation_alias="INDEXER_QUEUE_SIZE")
+    # Transactions fetched at the same time.
     fetch_workers: int = Field(32, ge=1, le=1000, validation_alias="INDEXER_FETCH_WORKERS")
+    # Transactions written by one statement, at most.
     batch_size: int = Field(500, ge=1, le=10_000, validation_alias="INDEXER_BATCH_SIZE")
+    # Accounts healed at the same time.
     heal_workers: int = Field(8, ge=1, le=100, validation_alias="INDEXER_HEAL_WORKERS")
+    # How long a transaction that no node shows yet is asked for before its account is healed instead.
     patience_seconds: float = Field(30.0, gt=0, validation_alias="INDEXER_PATIENCE_SECONDS")
+    # A socket on which no slot is heard for so long is dead.
     silence_seconds: float = Field(15.0, gt=0, validation_alias="INDEXER_SILENCE_SECONDS")
+    # Providers limit the subscriptions of one connection.
     accounts_per_socket: int = Field(500, ge=1, validation_alias="INDEXER_ACCOUNTS_PER_SOCKET")
+    # How often the database is asked for new recipients and marked accounts, besides being notified of them.
     poll_seconds: float = Field(5.0, gt=0, validation_alias="INDEXER_POLL_SECONDS")
+    # How often every wallet is searched for new token accounts.
     scan_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_SCAN_SECONDS")
+    # What is under way at SIGTERM has so long to be written.
     drain_seconds: float = Field(10.0, ge=0, validation_alias="INDEXER_DRAIN_SECONDS")
 
 
@@ -196,20 +187,83 @@ def load(settings: type[S]) -> S:
     """Read `settings` from the environment.
 
     Raises:
-        OperatorError: A variable is missing or wrong; the sentence names it, never its value.
+        OperatorError: Variables are missing or one is wrong; the sentence names them, never a secret value.
     """
     try:
-        return settings()
+        loaded = settings()
     except ValidationError as error:
         raise OperatorError(_sentence(settings, error)) from None
+    missing = [
+        _variable_names(field, name)[0]
+        for name, field in settings.model_fields.items()
+        if name in settings.required_in_production and name not in loaded.model_fields_set
+    ]
+    if loaded.is_production and missing:
+        names = " and ".join(filter(None, [", ".join(sorted(missing)[:-1]), sorted(missing)[-1]]))
+        raise OperatorError(f"In production {names} must be set; set {'it' if len(missing) == 1 else 'them'}.")
+    return loaded
+
+
+def derived_ws_url(rpc_url: str) -> str:
+    """The PubSub address that belongs to an RPC address, as Solana's own clients derive it.
+
+    `http` becomes `ws`, `https` becomes `wss`. A validator serves PubSub on the port after that of its RPC, so an
+    explicit port is raised by one; a provider's address without a port keeps its host and path.
+    """
+    parts = urlsplit(rpc_url)
+    user, at, address = parts.netloc.rpartition("@")
+    if parts.port is not None:
+        address = f"{address.rpartition(':')[0]}:{parts.port + 1}"
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return urlunsplit((scheme, f"{user}{at}{address}", parts.path, parts.query, ""))
+
+
+def _split(urls: SecretStr | None) -> list[str]:
+    return [url.strip() for url in urls.get_secret_value().split(",") if url.strip()] if urls else []
+
+
+def _check_address(value: SecretStr | None, schemes: set[str], *, needs_host: bool) -> None:
+    """Raise ValueError, without the address in it, unless it is one of these schemes."""
+    if value is None:
+        return
+    try:
+        parts: SplitResult | None = urlsplit(value.get_secret_value())
+        # Reading the port checks it; derived addresses use the one after it.
+        usable = parts and parts.scheme in schemes and (parts.port or 0) < 65535  # noqa: PLR2004
+        usable = usable and bool(parts and (parts.hostname or not needs_host))
+    except ValueError:
+        usable = False
+    if not usable:
+        names = " or ".join(f"{scheme}://" for scheme in sorted(schemes))
+        raise ValueError(f"it must be an address that begins with {names}")
 
 
 def _sentence(settings: type[Settings], error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
     reason = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        return f"{reason}; set it and start again."
-    name = str(problem["loc"][0])
+    name = str(problem["loc"][0]) if problem["loc"] else ""
     field = settings.model_fields.get(name)
-    variable = _variable_names(field, name)[0] if field else name
-    return f"{variable} is not usable: {reason[0].lower()}{reason[1:]}; correct it and start again."
+    # pydantic names the first alias, whichever of them was set.
+    names = _variable_names(field, name) if field else _siblings(settings, name)
+    variable = next((one for one in names if os.environ.get(one) or os.environ.get(f"{one}_FILE")), name)
+    if problem["type"] == "literal_error":
+        reason = f"it must be {problem['ctx']['expected']}"
+        if variable not in _secrets(settings) and (value := os.environ.get(variable)):
+            return f"{variable} is {value!r}, but {reason}; correct it."
+    return f"{variable} is not usable: {reason[0].lower()}{reason[1:]}; correct it."
+
+
+def _siblings(settings: type[Settings], alias: str) -> list[str]:
+    for name, field in settings.model_fields.items():
+        if alias in (names := _variable_names(field, name)):
+            return names
+    return [alias]
+
+
+def _secrets(settings: type[Settings]) -> set[str]:
+    return {
+        variable
+        for name, field in settings.model_fields.items()
+        if "SecretStr" in str(field.annotation)
+        for variable in _variable_names(field, name)
+    }

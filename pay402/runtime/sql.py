@@ -17,7 +17,7 @@ def load_queries(package: str, *files: str) -> Any:
         ValueError: A query has no description.
     """
     texts = [resources.files(package).joinpath(file).read_text(encoding="utf-8") for file in files]
-    queries = aiosql.from_str("\n\n".join(texts), "asyncpg")
+    queries = aiosql.from_str("\n\n".join(texts), "asyncpg", mandatory_parameters=False)
     for name in queries.available_queries:
         if not (getattr(queries, name).__doc__ or "").strip():
             raise ValueError(f"the query {name} in {package} has no line that says what it is for")

@@ -44,9 +44,7 @@ class Feed:
 
     async def ask(self, method, *params):
         number = next(self.ids)
-        await self.socket.send_json(
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
-        )
+        await self.socket.send_json({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)})
         while number not in self.answers:
             await self._receive()
         answer = self.answers.pop(number)

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount, derive_lookup_table_address
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
@@ -11,6 +12,7 @@ from solders.system_program import transfer as lamport_transfer
 from solders.transaction import VersionedTransaction
 
 from pay402.localnet import FEE_MINT, base58
+from pay402.localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
 from pay402.localnet.bank import Rejected
 from tests.localnet.wallets import (
     PYUSD,
@@ -108,9 +110,7 @@ def test_token_balances_before_and_after_name_mint_owner_and_program(town):
 
 def test_a_balance_of_nothing_has_a_null_ui_amount_in_a_transaction(town):
     meta = town.pay(1000 * USD).result()["meta"]
-    (emptied,) = [
-        e["uiTokenAmount"] for e in meta["postTokenBalances"] if e["uiTokenAmount"]["amount"] == "0"
-    ]
+    (emptied,) = [e["uiTokenAmount"] for e in meta["postTokenBalances"] if e["uiTokenAmount"]["amount"] == "0"]
     assert emptied == {"amount": "0", "decimals": 6, "uiAmount": None, "uiAmountString": "0"}
 
 
@@ -139,9 +139,7 @@ def test_a_forged_signature_never_lands(town):
     payment = town.payment(1)
     forged = VersionedTransaction.populate(payment.message, [town.pay(2).transaction.signatures[0]])
     with pytest.raises(Rejected) as refusal:
-        town.chain.bank.execute(
-            VersionedTransaction.populate(payment.message, [wallet(9).sign_message(b"no")]), 1, 1
-        )
+        town.chain.bank.execute(VersionedTransaction.populate(payment.message, [wallet(9).sign_message(b"no")]), 1, 1)
     assert refusal.value.err == "SignatureFailure"
     with pytest.raises(Rejected) as refusal:
         town.chain.bank.execute(forged, 1, 1)
@@ -196,9 +194,7 @@ def test_the_parts_of_a_batch_appear_neither_inside_nor_in_the_logs(town):
 def test_lookup_tables_resolve_to_loaded_addresses_in_key_order(town):
     table = create_table(town.chain, town.alice, [town.bob.pubkey(), town.to_account, USDC])
     instruction = transfer_checked(town.from_account, USDC, town.to_account, town.alice.pubkey(), 9)
-    executed = town.chain.send(
-        signed([instruction], [town.alice], town.chain.blocks[-1].hash, tables=[table])
-    )
+    executed = town.chain.send(signed([instruction], [town.alice], town.chain.blocks[-1].hash, tables=[table]))
     result = executed.result()
     assert result["meta"]["loadedAddresses"] == {"writable": [str(town.to_account)], "readonly": [str(USDC)]}
     static = result["transaction"]["message"]["accountKeys"]
@@ -210,9 +206,9 @@ def test_lookup_tables_resolve_to_loaded_addresses_in_key_order(town):
         {"accountKey": str(table.key), "writableIndexes": [1], "readonlyIndexes": [2]}
     ]
     parsed = executed.result("jsonParsed")
+    assert "loadedAddresses" not in parsed["meta"]
     sources = {
-        key["pubkey"]: (key["source"], key["writable"])
-        for key in parsed["transaction"]["message"]["accountKeys"]
+        key["pubkey"]: (key["source"], key["writable"]) for key in parsed["transaction"]["message"]["accountKeys"]
     }
     assert sources[str(town.to_account)] == ("lookupTable", True)
     assert sources[str(USDC)] == ("lookupTable", False)
@@ -245,9 +241,7 @@ def test_a_token_2022_fee_is_withheld_and_not_in_the_balance(town, mint, fee):
     for owner, amount in ((town.alice, 300 * USD), (town.bob, 1)):
         town.chain.faucet.fund_token(owner.pubkey(), mint, amount)
     source, destination = town.account(town.alice, mint), town.account(town.bob, mint)
-    instruction = transfer_checked(
-        source, mint, destination, town.alice.pubkey(), 200 * USD, program=SPL_2022
-    )
+    instruction = transfer_checked(source, mint, destination, town.alice.pubkey(), 200 * USD, program=SPL_2022)
     executed = town.chain.send(signed([instruction], [town.alice], town.chain.blocks[-1].hash))
     assert executed.err is None
     assert town.chain.true_token_balance(source) == 100 * USD
@@ -261,9 +255,7 @@ def test_the_transfer_fee_has_a_maximum(town):
     for owner, amount in ((town.alice, 3000 * USD), (town.bob, 0)):
         town.chain.faucet.fund_token(owner.pubkey(), FEE_MINT, amount)
     source, destination = town.account(town.alice, FEE_MINT), town.account(town.bob, FEE_MINT)
-    instruction = transfer_checked(
-        source, FEE_MINT, destination, town.alice.pubkey(), 2000 * USD, program=SPL_2022
-    )
+    instruction = transfer_checked(source, FEE_MINT, destination, town.alice.pubkey(), 2000 * USD, program=SPL_2022)
     town.chain.send(signed([instruction], [town.alice], town.chain.blocks[-1].hash))
     assert town.chain.true_token_balance(destination) == 1995 * USD
 
@@ -287,6 +279,68 @@ def test_a_transaction_with_no_token_program_reports_no_token_balances(town):
     assert meta["preTokenBalances"] == meta["postTokenBalances"] == []
 
 
+def test_decimals_are_those_of_the_mint_as_it_is_now(chain, town):
+    (_, before) = town.pay(1).post_token_balances
+    mint = chain.bank.get_account(USDC)
+    chain.bank.set_account(USDC, Account(mint.lamports, mint_data(None, 9), SPL))
+    (_, after) = town.pay(2).post_token_balances
+    assert (before.decimals, after.decimals) == (6, 9)
+
+
+def token_data(length=165, *, state=1, kind=2):
+    data = bytearray(length)
+    data[108] = state
+    if length > 165:
+        data[165] = kind
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("owner", "data", "expected"),
+    [
+        (SPL, token_data(), True),
+        (SPL, token_data(state=2), True),  # frozen
+        (SPL, token_data(state=0), False),  # not initialized
+        (SPL, token_data()[:164], False),
+        (SPL, mint_data(None, 6), False),
+        (SPL_2022, token_data(170), True),
+        (SPL_2022, token_data(170, kind=1), False),  # a mint that happens to have a byte there
+        (SPL_2022, token_data(170, kind=0), False),
+        (SPL_2022, transfer_fee_mint_data(USDC, 6, 1, 1), False),
+        (SPL_2022, token_data(355), False),  # a multisig
+        (Pubkey.default(), token_data(), False),
+    ],
+)
+def test_token_accounts_are_told_from_mints_and_multisigs(owner, data, expected):
+    assert is_token_account(Account(1, data, owner)) is expected
+
+
+def test_the_parsed_form_names_transfers_and_memos_and_leaves_the_rest(town):
+    alice, bob = town.alice.pubkey(), town.bob.pubkey()
+    lamports = lamport_transfer(TransferParams(from_pubkey=alice, to_pubkey=bob, lamports=70_000))
+    checked = transfer_checked(town.from_account, USDC, town.to_account, alice, 9)
+    multisig = transfer(town.from_account, town.to_account, alice, 8)
+    multisig = Instruction(SPL, multisig.data, [*multisig.accounts, AccountMeta(bob, False, False)])
+    executed = town.pay(5, memo("order 7"), lamports, checked, multisig)
+    assert executed.err is None
+    told = executed.result("jsonParsed")["transaction"]["message"]["instructions"]
+    assert told[0]["parsed"] == {
+        "type": "transfer",
+        "info": {
+            "source": str(town.from_account),
+            "destination": str(town.to_account),
+            "authority": str(alice),
+            "amount": "5",
+        },
+    }
+    assert [one.get("program") for one in told] == ["spl-token", "spl-memo", "system", None, None]
+    assert told[1]["parsed"] == "order 7"
+    assert told[2]["parsed"]["info"] == {"source": str(alice), "destination": str(bob), "lamports": 70_000}
+    assert told[3]["programId"] == told[4]["programId"] == str(SPL)
+    assert base58.decode(told[3]["data"])[0] == 12
+    assert told[4]["accounts"][-1] == str(bob)
+
+
 def test_undoing_a_transaction_restores_every_account_and_lets_it_land_again(chain, town):
     payment = town.payment(10 * USD)
     bank = chain.bank
@@ -302,9 +356,7 @@ def test_undoing_a_transaction_restores_every_account_and_lets_it_land_again(cha
 def test_undoing_the_creation_of_an_account_removes_it(chain, town):
     bank = chain.bank
     new = wallet(50).pubkey()
-    instruction = lamport_transfer(
-        TransferParams(from_pubkey=town.alice.pubkey(), to_pubkey=new, lamports=SOL)
-    )
+    instruction = lamport_transfer(TransferParams(from_pubkey=town.alice.pubkey(), to_pubkey=new, lamports=SOL))
     executed = bank.execute(signed([instruction], [town.alice], chain.blocks[-1].hash), 9, 1)
     assert bank.get_account(new).lamports == SOL
     bank.undo(executed)

@@ -123,7 +123,11 @@ def test_an_account_that_did_not_exist_yet_is_not_there_at_an_older_slot(chain):
 
 def test_older_versions_of_accounts_are_forgotten_in_the_end(town):
     chain = town.chain
+    chain.tick(3)
     town.pay(1)
+    chain.tick()
+    town.pay(2)
+    chain.fork(1, drop=0.5)
     chain.tick(200)
     assert list(chain._versions.addresses()) == []
     assert all(not block.before for block in chain.blocks)
@@ -156,6 +160,22 @@ def test_a_preflight_failure_leaves_no_trace(town):
     # without preflight the same transaction lands, fails, and is paid for
     assert chain.send(payment).err is not None
     assert chain.bank.get_account(town.alice.pubkey()).lamports == lamports - 5000
+
+
+def test_block_times_never_run_backwards():
+    times = iter([100, 200, 150, 300])
+    chain = Chain(clock=lambda: next(times))
+    chain.tick(2)
+    assert [block.time for block in [*chain.blocks, chain.open]] == [100, 200, 200, 300]
+
+
+def test_programs_see_the_slot_hashes_of_the_living_fork(chain):
+    chain.tick(5)
+    chain.fork(2)
+    chain.tick(2)
+    living = [(block.slot, block.hash) for block in reversed(chain.blocks)]
+    assert chain.bank.svm.get_slot_hashes() == living
+    assert chain.bank.svm.get_clock().slot == chain.open.slot
 
 
 def test_the_faucet_gives_every_token_of_genesis_by_transactions_in_blocks(chain):

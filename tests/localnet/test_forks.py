@@ -75,6 +75,15 @@ def test_named_signatures_go_where_they_are_named(town):
     assert chain.true_token_balance(town.to_account) == 1004 * USD
 
 
+@pytest.mark.parametrize(("reland", "dropped"), [(1.0, 0), (0.0, 20)])
+def test_a_rate_of_landing_again_drops_the_others(town, reland, dropped):
+    town.chain.tick(3)
+    sent = [town.pay(amount).signature for amount in range(1, 21)]
+    report = town.chain.fork(0, reland=reland)
+    assert len(report.dropped) == dropped
+    assert report.dropped + report.relanded == sent
+
+
 def test_what_stood_on_dropped_money_drops_or_fails_when_it_lands_again(town):
     chain = town.chain
     chain.tick(3)
@@ -141,6 +150,7 @@ def test_after_random_forks_every_balance_is_what_the_living_transactions_add_up
     chain.tick(5)
     alive = [one for one in chain.transactions() if one.signature in amounts]
     assert 10 < len(alive) < len(amounts)
+    assert chain.transaction_count == len(list(chain.transactions()))
     moved = sum(amounts[one.signature] for one in alive if one.err is None)
     assert chain.true_token_balance(town.to_account) == start + moved
     assert chain.true_token_balance(town.from_account) == start - moved

@@ -64,9 +64,7 @@ async def test_a_failing_payment_is_refused_by_preflight_with_logs(client, net, 
         await client.send_transaction(street.payment(5000 * USD, blockhash=net.chain.blocks[-2].hash))
     error = refusal.value.args[0]
     assert isinstance(error, SendTransactionPreflightFailureMessage)
-    assert error.message == (
-        "Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1"
-    )
+    assert error.message == ("Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1")
     assert any("insufficient funds" in line for line in error.data.logs)
 
 
@@ -153,9 +151,7 @@ async def test_program_accounts_can_be_filtered(client, net, street):
 async def test_a_simulation_tells_and_changes_nothing(client, net, street):
     net.chain.tick(2)
     blockhash = net.chain.blocks[-2].hash
-    good = (
-        await client.simulate_transaction(street.payment(5 * USD, blockhash=blockhash), sig_verify=True)
-    ).value
+    good = (await client.simulate_transaction(street.payment(5 * USD, blockhash=blockhash), sig_verify=True)).value
     assert good.err is None
     assert good.units_consumed > 0
     bad = (await client.simulate_transaction(street.payment(5000 * USD, blockhash=blockhash))).value

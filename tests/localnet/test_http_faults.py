@@ -215,13 +215,9 @@ async def test_a_node_behind_answers_as_of_then(net, wire, street):
     net.chain.tick(3)
     asked = {"commitment": "confirmed"}
     paid = await wire("getTokenAccountBalance", str(street.to_account), asked)
-    slots = [
-        await wire("getSlot", {"commitment": level}) for level in ("processed", "confirmed", "finalized")
-    ]
+    slots = [await wire("getSlot", {"commitment": level}) for level in ("processed", "confirmed", "finalized")]
     net.set_faults({"nodeBehindSlots": 10})
-    behind = [
-        await wire("getSlot", {"commitment": level}) for level in ("processed", "confirmed", "finalized")
-    ]
+    behind = [await wire("getSlot", {"commitment": level}) for level in ("processed", "confirmed", "finalized")]
     assert [now - then for now, then in zip(slots, behind, strict=True)] == [10, 10, 10]
     stale = await wire("getTokenAccountBalance", str(street.to_account), asked)
     assert (paid["value"]["amount"], stale["value"]["amount"]) == (str(1001 * USD), str(1000 * USD))
@@ -240,6 +236,13 @@ async def test_a_node_far_behind_calls_itself_unhealthy(net, wire):
         await wire("getHealth")
     assert (refusal.value.code, refusal.value.message) == (-32005, "Node is behind by 140 slots")
     assert refusal.value.data == {"numSlotsBehind": 140}
+
+
+async def test_the_first_available_block_is_a_block_and_no_skipped_slot(net, wire):
+    net.chain.tick(3)
+    net.set_faults({"prunedSlots": 5})
+    assert net.chain.block(net.chain.open.slot - 5) is None
+    assert await wire("getFirstAvailableBlock") == 5
 
 
 async def test_a_pruned_node_has_forgotten_what_is_older(net, wire, street):

@@ -63,6 +63,7 @@ async def test_an_unknown_method_is_not_found(wire):
         ("sendTransaction", ["0OIl"], "invalid base58 encoding"),
         ("sendTransaction", ["1" * 2000], "too large: 2000 bytes (max: encoded/raw 1683/1232)"),
         ("sendTransaction", ["AQ==", {"encoding": "base64"}], "failed to deserialize"),
+        ("sendTransaction", ["A" * 1644, {"encoding": "base64"}], "too large: 1233 bytes (max: 1232 bytes)"),
         ("getSlot", {"commitment": "confirmed"}, "`params` should be an array"),
     ],
 )
@@ -240,9 +241,7 @@ async def test_after_a_fork_a_confirmed_transaction_is_unknown_everywhere(net, w
     assert balance["value"]["amount"] == str(1000 * USD)
 
 
-async def test_after_a_fork_a_transaction_lands_again_in_another_slot_with_the_same_signature(
-    net, wire, street
-):
+async def test_after_a_fork_a_transaction_lands_again_in_another_slot_with_the_same_signature(net, wire, street):
     net.chain.tick(6)
     paid = street.pay(3 * USD)
     net.chain.tick(3)

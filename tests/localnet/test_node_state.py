@@ -22,6 +22,13 @@ async def test_blocks_that_are_missing_say_why(net, wire):
         "Slot 3 was skipped, or missing due to ledger jump to recent snapshot",
     )
     assert (await refusal(wire("getBlock", 10**9, V0))).message == "Block not available for slot 1000000000"
+    net.chain.fork(1)
+    net.chain.tick(2)
+    skipped = net.chain.open.slot - 4
+    assert net.chain.block(skipped) is None
+    # no root has passed it yet, so nobody can say that it was skipped
+    error = await refusal(wire("getBlock", skipped, {**V0, "commitment": "confirmed"}))
+    assert (error.code, error.message) == (-32004, f"Block not available for slot {skipped}")
 
 
 async def test_a_block_holds_what_get_transaction_tells(net, wire, street):

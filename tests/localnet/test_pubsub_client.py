@@ -49,9 +49,7 @@ async def test_logs_come_at_the_commitment_asked_for(net, street):
     async with SolanaWsClient(net.ws_url) as socket:
         levels = {}
         for commitment in ("finalized", "confirmed", "processed"):
-            subscription = await socket.logs_subscribe(
-                filter_=mentions(street.to_account), commitment=commitment
-            )
+            subscription = await socket.logs_subscribe(filter_=mentions(street.to_account), commitment=commitment)
             levels[subscription.subscription_id] = commitment
         await socket.slot_subscribe()
         street.pay(1)
@@ -73,9 +71,7 @@ async def test_everything_is_logged_to_those_who_ask_for_all(net, street):
 async def test_a_signature_is_told_once_and_unsubscribed(net, street):
     async with SolanaWsClient(net.ws_url) as socket:
         paid = street.pay(1)
-        await socket.signature_subscribe(
-            signature=Signature.from_string(paid.signature), commitment="confirmed"
-        )
+        await socket.signature_subscribe(signature=Signature.from_string(paid.signature), commitment="confirmed")
         await socket.slot_subscribe()
         net.chain.tick(2)
         notes = [await soon(socket.recv()) for _ in range(3)]
@@ -88,9 +84,7 @@ async def test_a_signature_that_is_confirmed_already_is_told_at_once(net, street
     paid = street.pay(1)
     net.chain.tick(2)
     async with SolanaWsClient(net.ws_url) as socket:
-        await socket.signature_subscribe(
-            signature=Signature.from_string(paid.signature), commitment="confirmed"
-        )
+        await socket.signature_subscribe(signature=Signature.from_string(paid.signature), commitment="confirmed")
         note = await soon(socket.recv())
         assert isinstance(note, SignatureNotification)
         assert note.result.value.err is None
@@ -112,12 +106,8 @@ async def test_slots_and_roots_follow_the_chain(net):
 async def test_an_account_is_told_when_it_changes_raw_and_parsed(net, street):
     net.chain.tick(7)
     async with SolanaWsClient(net.ws_url) as socket:
-        raw = await socket.account_subscribe(
-            pubkey=street.to_account, commitment="confirmed", encoding="base64"
-        )
-        await socket.account_subscribe(
-            pubkey=street.to_account, commitment="processed", encoding="jsonParsed"
-        )
+        raw = await socket.account_subscribe(pubkey=street.to_account, commitment="confirmed", encoding="base64")
+        await socket.account_subscribe(pubkey=street.to_account, commitment="processed", encoding="jsonParsed")
         street.pay(5 * USD)
         parsed = await soon(socket.recv())
         assert isinstance(parsed, AccountNotificationJsonParsed)

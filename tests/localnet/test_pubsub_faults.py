@@ -85,6 +85,14 @@ async def test_a_socket_can_be_cut_after_so_many_notifications(net, connect, str
     assert await other.flush() == 0
 
 
+async def test_a_dying_socket_uses_up_no_other_fault(net, connect, street):
+    dying, living = await listen(connect, street), await listen(connect, street)
+    net.set_faults({"socketsClosed": {"count": 1}, "notificationsLost": {"count": 1, "after": 1}})
+    sent = pay(street, 3)
+    assert await told(living) == [sent[0], sent[2]]
+    assert await dying.ended() == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+
+
 async def test_a_silent_socket_stays_open_and_says_nothing_ever_again(net, connect, street):
     silent = await listen(connect, street)
     await silent.ask("slotSubscribe")

@@ -1,16 +1,16 @@
-"""The ledger's first tables."""
+"""The ledger's first tables: recipients and their accounts, transfers, balance changes, events."""
 
-from pay402.migrations import plain_sql
+from pay402.migrations.sql_files import run_sql
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Create them."""
-    plain_sql.run(__file__, "up")
+    """Run 0001_ledger.up.sql."""
+    run_sql(__file__, "up")
 
 
 def downgrade() -> None:
-    """Drop them, with everything in them."""
-    plain_sql.run(__file__, "down")
+    """Run 0001_ledger.down.sql."""
+    run_sql(__file__, "down")

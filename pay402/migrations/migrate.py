@@ -1,0 +1,124 @@
+"""Bring a schema up or down. Any number of replicas may try at once: one does it, the others find it done."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from pay402.migrations.revisions import known_revisions
+from pay402.migrations.status import MigrationStatus, read_status
+from pay402.runtime.database import open_connection, reach
+from pay402.runtime.errors import OperatorError
+
+# Any constant of ours: advisory locks are numbers, and each database has its own.
+_ADVISORY_LOCK: Final = 402_000_001
+_WAIT_SECONDS: Final = 300
+
+
+async def upgrade(dsn: str, target: str = "head") -> MigrationStatus:
+    """Apply the revisions up to `target`: `head`, a revision, or `+1`. Each is one transaction.
+
+    Returns:
+        Where the schema stands afterwards.
+
+    Raises:
+        OperatorError: The database cannot be reached, another process migrates for too long, a revision is not
+            known or fails. What was applied before stays; the one that failed leaves no trace.
+    """
+    return await _migrate(dsn, target, "up")
+
+
+async def downgrade(dsn: str, target: str) -> MigrationStatus:
+    """Revert the revisions down to `target`: a revision, `-1`, or `base`. Results and errors are as for `upgrade`."""
+    return await _migrate(dsn, target, "down")
+
+
+async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
+    async with _alone(dsn) as guard:
+        before = await read_status(guard)
+        if before.is_unknown:
+            raise OperatorError(
+                f"The schema is at {before.current} but this version knows only up to {before.head}; "
+                "install the newer pay402 that migrated it."
+            )
+        try:
+            async with _engine_connection(dsn) as connection:
+                await connection.run_sync(_run_alembic, target, direction)
+        except CommandError:
+            raise OperatorError(
+                f"There is no way {direction} to {target!r} from {before.current or 'an empty database'}; "
+                f"the revisions are {', '.join(known_revisions())}."
+            ) from None
+        except asyncpg.LockNotAvailableError:
+            raise OperatorError(
+                "A migration waited too long for a table that others use, and was undone; "
+                "run pay402 migrate again when the database is less busy."
+            ) from None
+        except asyncpg.PostgresError as error:
+            raise OperatorError(
+                f"A migration failed and was undone ({error}); mend that and run pay402 migrate again."
+            ) from error
+        return await read_status(guard)
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Hold the lock that only one migrating process can hold, on a session of its own."""
+    async with open_connection(
+        dsn, application="migrate", statement_timeout_seconds=_WAIT_SECONDS, patience_seconds=10.0
+    ) as guard:
+        # The guard idles while migrations run elsewhere; a transaction open meanwhile would hold back vacuum.
+        try:
+            await guard.execute(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+        except (asyncpg.QueryCanceledError, TimeoutError):
+            raise OperatorError(
+                f"Another process has been migrating this database for {_WAIT_SECONDS} s; "
+                "wait for it or end it, then run pay402 migrate again."
+            ) from None
+        yield guard
+
+
+@asynccontextmanager
+async def _engine_connection(dsn: str) -> AsyncIterator[AsyncConnection]:
+    """A connection of SQLAlchemy to a libpq DSN, socket directories included, which its own URLs cannot name."""
+
+    async def connect() -> "asyncpg.Connection[Any]":
+        return await reach(dsn, lambda: asyncpg.connect(dsn, server_settings={"application_name": "pay402-migrate"}))
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+def _run_alembic(connection: Connection, target: str, direction: str) -> None:
+    # Configured here and not in an alembic.ini, so that an installed wheel migrates as a checkout does.
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory(str(Path(__file__).parent), version_locations=None)
+
+    def steps(revision: Any, _: MigrationContext) -> Any:
+        if direction == "up":
+            return script._upgrade_revs(target, revision)  # noqa: SLF001 - as alembic's own commands do
+        return script._downgrade_revs(target, revision)  # noqa: SLF001 - as alembic's own commands do
+
+    with EnvironmentContext(config, script, fn=steps, destination_rev=target) as environment:
+        environment.configure(connection=connection, transaction_per_migration=True)
+        with environment.begin_transaction():
+            environment.run_migrations()
+    if direction == "down" and MigrationContext.configure(connection).get_current_revision() is None:
+        # Nothing of ours stays behind.
+        connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+    connection.commit()

@@ -1,0 +1,1 @@
+"""One module per version; what it does stands in the SQL files of the same name."""

@@ -1,0 +1,49 @@
+"""What the command line says when something fails: one line on standard error, and an exit code."""
+
+import os
+import traceback
+from typing import Final
+
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.logging import scrub
+
+INTERRUPTED: Final = 130
+# EX_SOFTWARE of sysexits: the fault is ours, not the operator's.
+DEFECT: Final = 70
+
+
+def report(error: BaseException) -> int:
+    """Print `error` for the operator and return the exit code.
+
+    An OperatorError is its sentence. Anything else is a defect: its traceback is shown with LOG_LEVEL=debug.
+    """
+    if (expected := _operator_error(error)) is not None:
+        _print_line(str(expected))
+        return expected.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if os.environ.get("LOG_LEVEL", "").lower() == "debug":
+        traceback.print_exception(error)
+        hint = "report it with the traceback above"
+    else:
+        hint = "run it again with LOG_LEVEL=debug and report what it prints"
+    reason = str(error).partition("\n")[0]
+    _print_line(f"this is a defect of pay402 ({type(error).__name__}: {reason}); {hint}.")
+    return DEFECT
+
+
+def _operator_error(error: BaseException) -> OperatorError | None:
+    """The operator's error, also when tasks that failed together wrapped it."""
+    if isinstance(error, OperatorError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_operator_error, error.exceptions)), None)
+    return None
+
+
+def _print_line(sentence: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error: ", "bold red"), scrub(sentence))
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)

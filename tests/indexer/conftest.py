@@ -1,0 +1,23 @@
+"""A market on a localnet, its recipients followed by a running indexer."""
+
+import pytest
+
+from pay402.indexer.main import running_indexer
+from pay402.localnet.market import open_market
+from tests.indexer.shop import eventually, fast_settings, follow
+
+
+@pytest.fixture
+async def market(net, pool):
+    async with open_market(net.rpc_url, payers=2, recipients=2) as opened:
+        await opened.prepare()
+        for wallet in opened.wallets:
+            await follow(pool, wallet)
+        yield opened
+
+
+@pytest.fixture
+async def indexer(market, net, database_url):
+    async with running_indexer(fast_settings(), database_url, [net.rpc_url], [net.ws_url]) as running:
+        await eventually(lambda: running.feed.watching >= 6)
+        yield running
