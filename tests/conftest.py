@@ -2,46 +2,32 @@
 
 import asyncio
 import itertools
-import os
-from contextlib import AsyncExitStack
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from pay402.localnet import Localnet
-from pay402.migrations.migrate import upgrade
+from pay402.migrations import upgrade
 from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres, embedded_valkey
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.embedded_valkey import EmbeddedValkey
 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """The address of a Postgres server, with `{}` for the database's name; it runs for the whole session."""
-    home = tmp_path_factory.mktemp("home")
-    # As root the server runs as another user, who must be able to reach its directory.
-    for directory in (home, home.parent, home.parent.parent):
-        os.chmod(directory, 0o755)
-    stack = AsyncExitStack()
-    loop = asyncio.new_event_loop()
-    dsn = loop.run_until_complete(stack.enter_async_context(embedded_postgres(home)))
-    pattern = dsn.replace("/pay402?", "/{}?")
-    loop.run_until_complete(_make_template(pattern))
-    yield pattern
-    loop.run_until_complete(stack.aclose())
-    loop.close()
+def run_apart(coroutine):
+    """Run a coroutine to its end on a loop of its own, for fixtures that outlive the loop of a test."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
-async def _make_template(pattern):
-    await _execute(pattern.format("postgres"), "CREATE DATABASE template_ledger")
-    await upgrade(pattern.format("template_ledger"))
-    # Tests are about what is true afterwards, not about surviving a power cut of the test machine.
-    await _execute(pattern.format("postgres"), "ALTER SYSTEM SET fsync = off")
-    await _execute(pattern.format("postgres"), "SELECT pg_reload_conf()")
-
-
-async def _execute(dsn, statement):
+async def execute(dsn, statement):
+    """Run one statement outside any transaction, as CREATE DATABASE needs it."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(statement)
@@ -49,24 +35,57 @@ async def _execute(dsn, statement):
         await connection.close()
 
 
+@contextmanager
+def short_lived_home():
+    """A directory that other users may pass, unlike pytest's own, with a path short enough for sockets."""
+    home = Path(tempfile.mkdtemp(prefix="pay402-test-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def home():
+    """An empty PAY402_HOME of this test alone."""
+    with short_lived_home() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The address of a Postgres server, with `{}` for the database's name; it runs for the whole session."""
+    # Tests are about what is true afterwards, not about surviving a power cut of the machine they run on.
+    options = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+    with short_lived_home() as directory:
+        server = EmbeddedPostgres(directory, options=options)
+        server.enter()
+        try:
+            pattern = server.dsn("DATABASE").replace("DATABASE", "{}")
+            run_apart(execute(pattern.format("postgres"), "CREATE DATABASE template_ledger"))
+            run_apart(upgrade(pattern.format("template_ledger")))
+            yield pattern
+        finally:
+            server.leave()
+
+
 @pytest.fixture
 async def empty_database(postgres):
-    """A database of this test alone, without our schema."""
-    name = f"empty_{os.getpid()}_{next(_numbers)}"
-    await _execute(postgres.format("postgres"), f"CREATE DATABASE {name}")
+    """The address of a database of this test alone, without our schema."""
+    name = f"empty_{next(_numbers)}"
+    await execute(postgres.format("postgres"), f"CREATE DATABASE {name}")
     yield postgres.format(name)
-    await _execute(postgres.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(postgres.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 async def database_url(postgres):
-    """A database of this test alone, with our schema."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _execute(
-        postgres.format("postgres"), f"CREATE DATABASE {name} TEMPLATE template_ledger STRATEGY wal_log"
-    )
+    """The address of a database of this test alone, with our schema."""
+    name = f"test_{next(_numbers)}"
+    # Copying files costs two checkpoints, which are cheap without fsync; going through the log costs more.
+    await execute(postgres.format("postgres"), f"CREATE DATABASE {name} TEMPLATE template_ledger STRATEGY file_copy")
     yield postgres.format(name)
-    await _execute(postgres.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(postgres.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -77,15 +96,15 @@ async def pool(database_url):
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory):
+def redis_url():
     """The address of a Valkey that runs for the whole session."""
-    stack = AsyncExitStack()
-    loop = asyncio.new_event_loop()
-    yield loop.run_until_complete(
-        stack.enter_async_context(embedded_valkey(tmp_path_factory.mktemp("valkey")))
-    )
-    loop.run_until_complete(stack.aclose())
-    loop.close()
+    with short_lived_home() as directory:
+        server = EmbeddedValkey(directory)
+        server.enter()
+        try:
+            yield server.url
+        finally:
+            server.leave()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import msgspec
 
 from pay402.chain.base58 import b58encode
 from pay402.chain.decode.wire import TransactionResult
-from pay402.chain.programs import TOKEN_PROGRAMS
+from pay402.chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
 from pay402.chain.rpc import PermanentRpcError, RpcPool
 
 SIGNATURES_PER_PAGE: Final = 1000
@@ -101,6 +101,7 @@ class Node:
 
     pool: RpcPool
     transaction_version: int = MAX_TRANSACTION_VERSION
+    knows_min_context_slot: bool = True
 
     async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
         """The transaction, or `None` while this node does not have it at `commitment`."""
@@ -134,11 +135,18 @@ class Node:
         config: dict[str, Any] = {"commitment": "confirmed", "limit": limit}
         if before is not None:
             config["before"] = before
-        if min_context_slot is not None:
+        if min_context_slot is not None and self.knows_min_context_slot:
             config["minContextSlot"] = min_context_slot
-        page: list[SignatureInfo] = await self.pool.call(
-            "getSignaturesForAddress", [address, config], list[SignatureInfo]
-        )
+        try:
+            page: list[SignatureInfo] = await self.pool.call(
+                "getSignaturesForAddress", [address, config], list[SignatureInfo]
+            )
+        except PermanentRpcError as error:
+            # The parameter came late to this method; a node without it must not stop all healing.
+            if error.code == _INVALID_PARAMS and "minContextSlot" in config:
+                self.knows_min_context_slot = False
+                return await self.signatures(address, before=before, limit=limit)
+            raise
         return page
 
     async def token_accounts(self, wallet: str) -> list[OwnedTokenAccount]:
@@ -151,9 +159,15 @@ class Node:
                 "encoding": "base64",
                 "dataSlice": {"offset": 0, "length": 72},
             }
-            answer: _OwnedAnswer = await self.pool.call(
-                "getTokenAccountsByOwner", [wallet, {"programId": program}, config], _OwnedAnswer
-            )
+            try:
+                answer: _OwnedAnswer = await self.pool.call(
+                    "getTokenAccountsByOwner", [wallet, {"programId": program}, config], _OwnedAnswer
+                )
+            except PermanentRpcError:
+                # A cluster without Token-2022 refuses to search it; one without SPL Token is no cluster.
+                if program == TOKEN_PROGRAM:
+                    raise
+                continue
             found += [_owned(item, program) for item in answer.value]
         return found
 

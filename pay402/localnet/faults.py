@@ -71,6 +71,8 @@ class Faults:
     """The call is executed, and the answer cut in the middle of its JSON."""
     latency_seconds: Fault = field(default_factory=Fault)
     """Seconds added before each answer."""
+    rpc_errors: Fault = field(default_factory=Fault)
+    """A JSON-RPC error of the amount as its code, without the minus (0 means 32005, a node behind)."""
     batches_rejected: Fault = field(default_factory=Fault)
     """A JSON-RPC batch is answered with HTTP 400."""
     null_transactions: Fault = field(default_factory=Fault)

@@ -15,13 +15,26 @@ from pay402.localnet import (
 from pay402.localnet.calls import Method, prepare
 from pay402.localnet.chain import Chain
 from pay402.localnet.errors import (
+    BLOCK_NOT_AVAILABLE,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    NODE_UNHEALTHY,
     PARSE_ERROR,
+    SLOT_SKIPPED,
     RpcError,
     invalid_params,
 )
 from pay402.localnet.faults import Hazard
+
+# The words of errors that this node would not come to by itself; see Faults.rpc_errors.
+ORDERED_ERRORS: Final = {
+    NODE_UNHEALTHY: "Node is unhealthy",
+    BLOCK_NOT_AVAILABLE: "Block not available for slot",
+    SLOT_SKIPPED: "Slot was skipped, or missing due to ledger jump to recent snapshot",
+    -32009: "Slot was skipped, or missing in long-term storage",
+    -32011: "Transaction history is not available from this node",
+    -32014: "Block status not yet available for slot",
+}
 
 METHODS: Final[dict[str, Method]] = {
     **block_methods.METHODS,
@@ -98,4 +111,8 @@ class Rpc:
         method = self._methods.get(request.method)
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found")
+        fault = self._hazard.faults.rpc_errors
+        if not request.method.startswith(control_methods.PREFIX) and self._hazard.strikes(fault, request.method):
+            code = -int(fault.amount) or NODE_UNHEALTHY
+            raise RpcError(code, ORDERED_ERRORS.get(code, "Internal error"))
         return method(prepare(self._chain, self._hazard, request.params, request.method))

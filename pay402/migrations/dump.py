@@ -32,7 +32,7 @@ def dump_schema(dsn: str) -> str:
     Raises:
         OperatorError: pg_dump refuses.
     """
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603 - a program of ours with arguments of ours
         [
             str(postgres_binaries() / "pg_dump"),
             "--schema-only",

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -44,38 +45,39 @@ async def downgrade(dsn: str, target: str) -> MigrationStatus:
 
 
 async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
-    async with _alone(dsn) as guard:
-        before = await read_status(guard)
-        if before.is_unknown:
-            raise OperatorError(
-                f"The schema is at {before.current} but this version knows only up to {before.head}; "
-                "install the newer pay402 that migrated it."
-            )
-        try:
-            async with _engine_connection(dsn) as connection:
-                await connection.run_sync(_run_alembic, target, direction)
-        except CommandError:
-            raise OperatorError(
-                f"There is no way {direction} to {target!r} from {before.current or 'an empty database'}; "
-                f"the revisions are {', '.join(known_revisions())}."
-            ) from None
-        except asyncpg.LockNotAvailableError:
-            raise OperatorError(
-                "A migration waited too long for a table that others use, and was undone; "
-                "run pay402 migrate again when the database is less busy."
-            ) from None
-        except asyncpg.PostgresError as error:
-            raise OperatorError(
-                f"A migration failed and was undone ({error}); mend that and run pay402 migrate again."
-            ) from error
-        return await read_status(guard)
+    try:
+        async with _alone(dsn) as guard:
+            before = await read_status(guard)
+            if before.is_unknown:
+                raise OperatorError(
+                    f"The schema is at {before.current} but this version knows only up to {before.head}; "
+                    "install the newer pay402 that migrated it."
+                )
+            try:
+                async with _engine_connection(dsn) as connection:
+                    await connection.run_sync(_run_alembic, target, direction)
+            except CommandError:
+                raise OperatorError(
+                    f"There is no way {direction} to {target!r} from {before.current or 'an empty database'}; "
+                    f"the revisions are {', '.join(known_revisions())}."
+                ) from None
+            return await read_status(guard)
+    except asyncpg.LockNotAvailableError:
+        raise OperatorError(
+            "A migration waited too long for a table that others use, and was undone; "
+            "run it again when the database is less busy."
+        ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:
+        # SQLAlchemy's words begin with the driver's class and end with the statement.
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0].rpartition(">: ")[2]
+        raise OperatorError(f"A migration failed and was undone ({reason}); mend that and run it again.") from error
 
 
 @asynccontextmanager
 async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Hold the lock that only one migrating process can hold, on a session of its own."""
     async with open_connection(
-        dsn, application="migrate", statement_timeout_seconds=_WAIT_SECONDS, patience_seconds=10.0
+        dsn, application="migrate", statement_timeout_seconds=_WAIT_SECONDS, patience_seconds=5.0
     ) as guard:
         # The guard idles while migrations run elsewhere; a transaction open meanwhile would hold back vacuum.
         try:

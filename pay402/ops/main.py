@@ -81,7 +81,7 @@ def run() -> None:
     """Run the command line: an expected failure is one line and an exit code, never a traceback."""
     try:
         app()
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell the operator
         from pay402.ops.errors import report
 
         sys.exit(report(error))

@@ -26,6 +26,8 @@ app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=
 
 T = TypeVar("T")
 _queries = load_queries("pay402.ledger", "recipients.sql")
+# A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
+_GRACE_SLOTS = 32
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
 
@@ -123,7 +125,7 @@ async def register(
         address=wallet,
         user_id=user,
         label=label,
-        followed_from_slot=0 if from_genesis else newest_slot,
+        followed_from_slot=0 if from_genesis else max(newest_slot - _GRACE_SLOTS, 0),
     )
 
 

@@ -1,6 +1,7 @@
 """Postgres through asyncpg: amounts as exact integers, JSON as Python values, failures as sentences."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -9,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
-import stamina
 
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import scrub
@@ -17,6 +17,7 @@ from pay402.runtime.logging import scrub
 T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 10.0
+_PATIENCE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
 _COMMAND_GRACE_SECONDS: Final = 5.0
@@ -72,7 +73,7 @@ async def open_pool(
     min_size: int = 1,
     max_size: int = 10,
     statement_timeout_seconds: float = 30.0,
-    patience_seconds: float = 10.0,
+    patience_seconds: float = _PATIENCE_SECONDS,
 ) -> AsyncIterator["asyncpg.Pool[Any]"]:
     """A pool of prepared connections, seen by operators as `pay402-<application>`.
 
@@ -157,22 +158,27 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
     Raises:
         OperatorError: It cannot be reached. The sentence names its place, never its password.
     """
-    try:
-        async for attempt in stamina.retry_context(
-            on=_TRANSIENT,
-            attempts=None if patience_seconds else 1,
-            timeout=patience_seconds or None,
-            wait_initial=0.1,
-            wait_max=1.0,
-        ):
-            with attempt:
-                return await connect()
-    except _CANNOT_CONNECT as error:
-        reason = scrub(str(error)).split("\n", 1)[0].rstrip(".") or type(error).__name__
-        raise OperatorError(
-            f"The database at {place(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
-        ) from error
-    raise AssertionError("unreachable: an attempt returns or raises")
+    deadline = time.monotonic() + patience_seconds
+    pause_seconds = 0.05
+    while True:
+        try:
+            return await connect()
+        except _CANNOT_CONNECT as error:
+            if not isinstance(error, _TRANSIENT) or time.monotonic() + pause_seconds > deadline:
+                raise OperatorError(
+                    f"The database at {place(dsn)} cannot be reached ({_reason(error)}); "
+                    "start it or correct DATABASE_URL."
+                ) from error
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, 1.0)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return scrub(str(error)).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def place(dsn: str) -> str:
@@ -180,7 +186,7 @@ def place(dsn: str) -> str:
     try:
         parts = urlsplit(dsn)
         query = parse_qs(parts.query)
-        host = parts.netloc.rpartition("@")[2] or query.get("host", ["localhost"])[0]
-        return f"{host}{parts.path}"
     except ValueError:
         return "the address that is set"
+    host = parts.netloc.rpartition("@")[2] or query.get("host", ["localhost"])[0]
+    return f"{host}{parts.path}"

@@ -250,7 +250,7 @@ class EmbeddedPostgres:
     def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         # Files and not pipes: the server inherits them, and a pipe would be waited on until it ends.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-            result = subprocess.run(
+            result = subprocess.run(  # noqa: S603 - a program of ours with arguments of ours
                 [str(self.program(program)), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

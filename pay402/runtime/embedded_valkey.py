@@ -93,7 +93,7 @@ class EmbeddedValkey:
         for _ in range(_START_ATTEMPTS):
             # Between choosing a port and listening on it another process may take it: then choose again.
             port = _free_port()
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - a program of ours with arguments of ours
                 [str(binary), "-"],
                 input=self._configuration(port),
                 stdout=subprocess.DEVNULL,

@@ -6,8 +6,8 @@ Every variable can also come from a file, as secret managers mount them: `DATABA
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -16,6 +16,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pay402.runtime.errors import OperatorError
 
 Network = Literal["mainnet-beta", "testnet", "devnet", "localnet"]
+
+# Marks a field that production must set: nothing is embedded or assumed there.
+_IN_PRODUCTION: Final = object()
+_LAST_PORT: Final = 65535
 
 
 class _FileVariables(PydanticBaseSettingsSource):
@@ -55,8 +59,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", case_sensitive=True, frozen=True, populate_by_name=True
     )
-    required_in_production: ClassVar[frozenset[str]] = frozenset()
-
     app_env: Literal["development", "test", "production"] = Field(
         "development", validation_alias=AliasChoices("APP_ENV", "NODE_ENV")
     )
@@ -89,52 +91,46 @@ class Settings(BaseSettings):
 class DatabaseSettings(Settings):
     """Where the ledger is. Unset means an embedded Postgres, which production refuses."""
 
-    required_in_production: ClassVar[frozenset[str]] = frozenset({"database_url"})
-
-    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    database_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="DATABASE_URL")
 
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        _check_address(value, {"postgresql", "postgres"}, needs_host=False)
+        if value is not None:
+            _check_scheme(value.get_secret_value(), {"postgresql", "postgres"})
         return value
 
 
 class CacheSettings(Settings):
     """Where Redis is. Unset means an embedded Valkey, which production refuses."""
 
-    required_in_production: ClassVar[frozenset[str]] = frozenset({"redis_url"})
-
-    redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
+    redis_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="REDIS_URL")
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        _check_address(value, {"redis", "rediss", "unix"}, needs_host=False)
+        if value is not None:
+            _check_scheme(value.get_secret_value(), {"redis", "rediss", "unix"})
         return value
 
 
 class SolanaSettings(Settings):
     """Which cluster, and through which nodes. No node means the localnet, which production refuses."""
 
-    required_in_production: ClassVar[frozenset[str]] = frozenset({"solana_rpc_url", "solana_network"})
-
-    solana_network: Network = Field("localnet", validation_alias="SOLANA_NETWORK")
-    solana_rpc_url: SecretStr | None = Field(None, validation_alias="SOLANA_RPC_URL")
+    solana_network: Annotated[Network, _IN_PRODUCTION] = Field("localnet", validation_alias="SOLANA_NETWORK")
+    solana_rpc_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="SOLANA_RPC_URL")
     solana_ws_url: SecretStr | None = Field(None, validation_alias="SOLANA_WS_URL")
 
     @field_validator("solana_rpc_url")
     @classmethod
     def _are_http(cls, value: SecretStr | None) -> SecretStr | None:
-        for url in _split(value):
-            _check_address(SecretStr(url), {"http", "https"}, needs_host=True)
+        _check_endpoints(value, {"http", "https"})
         return value
 
     @field_validator("solana_ws_url")
     @classmethod
     def _are_websockets(cls, value: SecretStr | None) -> SecretStr | None:
-        for url in _split(value):
-            _check_address(SecretStr(url), {"ws", "wss"}, needs_host=True)
+        _check_endpoints(value, {"ws", "wss"})
         return value
 
     @property
@@ -150,10 +146,6 @@ class SolanaSettings(Settings):
 
 class IndexerSettings(DatabaseSettings, SolanaSettings):
     """What an indexer process needs. Every bound of it is here; durations are in seconds."""
-
-    required_in_production: ClassVar[frozenset[str]] = (
-        DatabaseSettings.required_in_production | SolanaSettings.required_in_production
-    )
 
     enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
     metrics_port: int = Field(9402, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
@@ -193,15 +185,18 @@ def load(settings: type[S]) -> S:
         loaded = settings()
     except ValidationError as error:
         raise OperatorError(_sentence(settings, error)) from None
-    missing = [
-        _variable_names(field, name)[0]
-        for name, field in settings.model_fields.items()
-        if name in settings.required_in_production and name not in loaded.model_fields_set
-    ]
-    if loaded.is_production and missing:
-        names = " and ".join(filter(None, [", ".join(sorted(missing)[:-1]), sorted(missing)[-1]]))
-        raise OperatorError(f"In production {names} must be set; set {'it' if len(missing) == 1 else 'them'}.")
+    if loaded.is_production and (missing := _missing(loaded)):
+        names = f"{', '.join(missing[:-1])} and {missing[-1]}" if missing[1:] else missing[0]
+        raise OperatorError(f"In production {names} must be set; set {'them' if missing[1:] else 'it'}.")
     return loaded
+
+
+def _missing(loaded: Settings) -> list[str]:
+    return sorted(
+        _variable_names(field, name)[0]
+        for name, field in type(loaded).model_fields.items()
+        if _IN_PRODUCTION in field.metadata and name not in loaded.model_fields_set
+    )
 
 
 def derived_ws_url(rpc_url: str) -> str:
@@ -222,48 +217,41 @@ def _split(urls: SecretStr | None) -> list[str]:
     return [url.strip() for url in urls.get_secret_value().split(",") if url.strip()] if urls else []
 
 
-def _check_address(value: SecretStr | None, schemes: set[str], *, needs_host: bool) -> None:
-    """Raise ValueError, without the address in it, unless it is one of these schemes."""
-    if value is None:
-        return
-    try:
-        parts: SplitResult | None = urlsplit(value.get_secret_value())
-        # Reading the port checks it; derived addresses use the one after it.
-        usable = parts and parts.scheme in schemes and (parts.port or 0) < 65535  # noqa: PLR2004
-        usable = usable and bool(parts and (parts.hostname or not needs_host))
-    except ValueError:
-        usable = False
-    if not usable:
+def _check_scheme(address: str, schemes: set[str]) -> None:
+    """Raise ValueError, without the address in it, unless it begins with one of these schemes."""
+    if address.partition("://")[0] not in schemes:
         names = " or ".join(f"{scheme}://" for scheme in sorted(schemes))
         raise ValueError(f"it must be an address that begins with {names}")
 
 
+def _check_endpoints(value: SecretStr | None, schemes: set[str]) -> None:
+    """Raise ValueError unless `value` lists one endpoint or more, each with a scheme, a host and a sound port."""
+    if value is not None and not _split(value):
+        raise ValueError("it must hold at least one address")
+    for url in _split(value):
+        _check_scheme(url, schemes)
+        try:
+            parts = urlsplit(url)
+            # Reading the port checks it; the address derived from this one may use the next.
+            usable = parts.hostname and (parts.port or 0) < _LAST_PORT
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"each address in it must have a host, and a port below {_LAST_PORT} if any")
+
+
 def _sentence(settings: type[Settings], error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
-    reason = problem["msg"].removeprefix("Value error, ")
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    field = settings.model_fields.get(name)
-    # pydantic names the first alias, whichever of them was set.
-    names = _variable_names(field, name) if field else _siblings(settings, name)
-    variable = next((one for one in names if os.environ.get(one) or os.environ.get(f"{one}_FILE")), name)
+    # pydantic names a field by the first of its variables, whichever of them was set.
+    first = str(problem["loc"][0])
+    names = next(
+        (names for name, field in settings.model_fields.items() if first in (names := _variable_names(field, name))),
+        [first],
+    )
+    variable = next((name for name in names if os.environ.get(name) or os.environ.get(f"{name}_FILE")), first)
     if problem["type"] == "literal_error":
-        reason = f"it must be {problem['ctx']['expected']}"
-        if variable not in _secrets(settings) and (value := os.environ.get(variable)):
-            return f"{variable} is {value!r}, but {reason}; correct it."
+        # What is one of a few words is no secret, and seeing it helps.
+        value = os.environ.get(variable, "")
+        return f"{variable} is {value!r}, but it must be {problem['ctx']['expected']}; correct it."
+    reason = problem["msg"].removeprefix("Value error, ")
     return f"{variable} is not usable: {reason[0].lower()}{reason[1:]}; correct it."
-
-
-def _siblings(settings: type[Settings], alias: str) -> list[str]:
-    for name, field in settings.model_fields.items():
-        if alias in (names := _variable_names(field, name)):
-            return names
-    return [alias]
-
-
-def _secrets(settings: type[Settings]) -> set[str]:
-    return {
-        variable
-        for name, field in settings.model_fields.items()
-        if "SecretStr" in str(field.annotation)
-        for variable in _variable_names(field, name)
-    }

@@ -2,6 +2,7 @@
 
 import pytest
 from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from pay402.localnet import Chain
@@ -10,7 +11,7 @@ from pay402.localnet.bank import Rejected
 from pay402.localnet.blocks import View
 from pay402.localnet.genesis import DEVNET_TOKENS
 from tests.localnet.conftest import steady_clock
-from tests.localnet.wallets import SOL, SPL, USD, USDC, WRAPPED_SOL, Town, token_account, wallet
+from tests.localnet.wallets import SOL, SPL, USD, USDC, WRAPPED_SOL, Town, signed, token_account, wallet
 
 
 def balance_at(chain, account, slot):
@@ -119,6 +120,21 @@ def test_an_account_that_did_not_exist_yet_is_not_there_at_an_older_slot(chain):
     assert [address for address, _ in chain.token_accounts_of(owner)] == [account]
     assert account in dict(chain.program_accounts(SPL))
     assert account not in dict(chain.program_accounts(SPL, slot))
+
+
+def test_an_account_given_to_another_owner_belongs_to_them_alone(town):
+    alice, bob = town.alice.pubkey(), town.bob.pubkey()
+    metas = [AccountMeta(town.from_account, False, True), AccountMeta(alice, True, False)]
+    give = Instruction(SPL, bytes([6, 2, 1]) + bytes(bob), metas)
+    before = town.chain.blocks[-1].slot
+    town.chain.tick()
+    assert town.chain.send(signed([give], [town.alice], town.chain.blocks[-1].hash)).err is None
+    assert town.chain.token_accounts_of(alice) == []
+    owned = {address for address, _ in town.chain.token_accounts_of(bob)}
+    assert owned == {town.from_account, town.to_account}
+    then = town.chain.blocks[-1].slot
+    assert [address for address, _ in town.chain.token_accounts_of(alice, then)] == [town.from_account]
+    assert town.chain.token_accounts_of(alice, before) == []
 
 
 def test_older_versions_of_accounts_are_forgotten_in_the_end(town):

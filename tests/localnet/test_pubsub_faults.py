@@ -62,7 +62,7 @@ async def test_a_notification_can_come_late(net, connect, street):
     assert await told(socket) == [second]
     socket.notes.clear()
     assert (await socket.next())["result"]["value"]["signature"] == first
-    assert loop.time() - begun >= 0.05
+    assert loop.time() - begun > 0.04  # the clocks of event loops are coarse
 
 
 async def test_slots_are_not_lost_unless_they_are_named(net, connect):

@@ -1,0 +1,23 @@
+"""`make bench [ARGS=name]`: run one measurement or all of them."""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+SCENARIOS: Final = {
+    "lag": "from a notification to its committed row, against one RPC round trip plus one durable commit",
+}
+
+
+def main() -> int:
+    """Run the scenarios named on the command line; exit code 1 when a ratio misses its bound."""
+    wanted = sys.argv[1:] or list(SCENARIOS)
+    unknown = [name for name in wanted if name not in SCENARIOS]
+    if unknown:
+        print(f"error: no measurement is called {unknown[0]}; there are {', '.join(SCENARIOS)}", file=sys.stderr)
+        return 2
+    results = [import_module(f"bench.{name}").run() for name in wanted]
+    return 0 if all(results) else 1
+
+
+sys.exit(main())

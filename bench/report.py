@@ -1,0 +1,15 @@
+"""Where results go."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write_result(name: str, result: Any) -> None:
+    """Write a measurement as JSON beside what it was measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    document = {"scenario": name, "python": platform.python_version(), "machine": platform.machine(), "result": result}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
