@@ -122,6 +122,7 @@ async def running_indexer(
                     registry, settings.metrics_port, before_scrape=lambda: _refresh(metrics, watchlist, feed)
                 )
             )
+        await recorder.warm_up()
         await stack.enter_async_context(_working(recorder.run(), pipeline.run()))
         stack.push_async_callback(_drain, pipeline, settings.drain_seconds)
         await stack.enter_async_context(feed)

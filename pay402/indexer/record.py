@@ -53,6 +53,7 @@ class Recorder:
         self._metrics = metrics
         self._batch_size = batch_size
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=batch_size * 4)
+        self._connection: Any = None
 
     async def record(self, entry: Entry) -> None:
         """Return when `entry` is durably in the ledger.
@@ -66,16 +67,38 @@ class Recorder:
 
     async def run(self) -> None:
         """Write batches until cancelled."""
-        while True:
-            batch = [await self._queue.get()]
-            while len(batch) < self._batch_size and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            try:
-                await self._write(batch)
-            finally:
-                for waiting in batch:
-                    if not waiting.done.done():
-                        waiting.done.cancel()
+        try:
+            while True:
+                batch = [await self._queue.get()]
+                while len(batch) < self._batch_size and not self._queue.empty():
+                    batch.append(self._queue.get_nowait())
+                try:
+                    await self._write(batch)
+                finally:
+                    for waiting in batch:
+                        if not waiting.done.done():
+                            waiting.done.cancel()
+        finally:
+            await self._let_go()
+
+    async def warm_up(self) -> None:
+        """Plan the statement before the first payment waits for it."""
+        await self._write_once([])
+
+    async def _held(self) -> Any:
+        """The one connection that writes: taking a new one from the pool costs a round trip each time."""
+        if self._connection is None or self._connection.is_closed():
+            await self._let_go()
+            self._connection = connection = await self._pool.acquire()
+            # The statement's plan does not depend on how many rows a batch has; planning it anew costs more
+            # than running it.
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+        return self._connection
+
+    async def _let_go(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await self._pool.release(connection)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         pause_seconds = 0.1
@@ -113,8 +136,7 @@ class Recorder:
     async def _write_once(self, entries: Sequence[Entry]) -> None:
         # Within one statement a row can be written once only: of the same transaction the last word counts.
         unique = list({entry.observation.signature: entry for entry in entries}.values())
-        async with self._pool.acquire() as connection:
-            counts = await self._queries.record_batch(connection, **_columns(unique))
+        counts = await self._queries.record_batch(await self._held(), **_columns(unique))
         self._metrics.transfers.inc(counts["new_transfers"])
         self._metrics.landed_again.inc(counts["landed_again"])
         self._metrics.unexplained.inc(sum(len(entry.observation.unexplained) for entry in unique))

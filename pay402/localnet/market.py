@@ -46,6 +46,7 @@ class Market:
     payers: list[Keypair]
     recipients: list[Keypair]
     sent: list[Sent] = field(default_factory=list)
+    _settled: set[str] = field(default_factory=set)
     _tables: dict[Pubkey, AddressLookupTableAccount] = field(default_factory=dict)
     _amounts: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1_000))
 
@@ -132,17 +133,22 @@ class Market:
         Raises:
             RuntimeError: One failed that should not have, or the other way round, or never landed.
         """
-        waiting = list(self.sent)
+        waiting = [sent for sent in self.sent if sent.signature not in self._settled]
         async with asyncio.timeout(_WAIT_SECONDS):
             while waiting:
                 batch = waiting[:256]
-                answer = await self._call("getSignatureStatuses", [[sent.signature for sent in batch]])
+                answer = await self._call(
+                    "getSignatureStatuses",
+                    [[sent.signature for sent in batch], {"searchTransactionHistory": True}],
+                )
                 pending = []
                 for sent, status in zip(batch, answer["value"], strict=True):
                     if status is None or status["confirmationStatus"] == "processed":
                         pending.append(sent)
                     elif (status["err"] is not None) != sent.payment.must_fail:
                         raise RuntimeError(f"{sent.payment.kind} {sent.signature}: {status['err']}")
+                    else:
+                        self._settled.add(sent.signature)
                 waiting = pending + waiting[256:]
                 if pending:
                     await asyncio.sleep(0.05)

@@ -17,13 +17,9 @@ from pay402.runtime.errors import OperatorError
 def command(
     files: Annotated[
         list[str],
-        typer.Argument(
-            help="Recorded answers of getTransaction or getBlock; .gz is read too, - is standard input"
-        ),
+        typer.Argument(help="Recorded answers of getTransaction or getBlock; .gz is read too, - is standard input"),
     ],
-    slot: Annotated[
-        int | None, typer.Option(help="The slot of a recorded block, which does not tell its own")
-    ] = None,
+    slot: Annotated[int | None, typer.Option(help="The slot of a recorded block, which does not tell its own")] = None,
 ) -> None:
     """Print what recorded transactions moved, as JSON lines.
 
@@ -43,8 +39,7 @@ def command(
             sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
     sys.stdout.flush()
     sys.stderr.write(
-        f"decode: {transactions} transactions, {failed} failed, {transfers} transfers, "
-        f"{unexplained} unexplained\n"
+        f"decode: {transactions} transactions, {failed} failed, {transfers} transfers, {unexplained} unexplained\n"
     )
 
 

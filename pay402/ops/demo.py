@@ -170,9 +170,7 @@ async def _judge(pool: asyncpg.Pool, market: Market) -> Verdict:
         (row["signature"], row["mint"], row["source"], row["destination"], row["credited"]) for row in rows
     )
     balances = await market.balances()
-    recorded = {
-        row["account"]: row["post"] async for row in _queries.last_balances(pool, wallets=market.wallets)
-    }
+    recorded = {row["account"]: row["post"] async for row in _queries.last_balances(pool, wallets=market.wallets)}
     astray = sum(1 for account, balance in balances.items() if recorded.get(account, 0) != balance)
     return Verdict(
         chain=chain.total(),

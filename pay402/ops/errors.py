@@ -2,7 +2,9 @@
 
 import os
 import traceback
-from typing import Final
+from typing import Any, Final
+
+import typer
 
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import scrub
@@ -15,13 +17,16 @@ DEFECT: Final = 70
 def report(error: BaseException) -> int:
     """Print `error` for the operator and return the exit code.
 
-    An OperatorError is its sentence. Anything else is a defect: its traceback is shown with LOG_LEVEL=debug.
+    An OperatorError is its sentence, and so is a wrong command line. Anything else is a defect: its traceback is
+    shown with LOG_LEVEL=debug.
     """
     if (expected := _operator_error(error)) is not None:
         _print_line(str(expected))
         return expected.exit_code
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
         return INTERRUPTED
+    if (format_usage := getattr(error, "format_message", None)) is not None:
+        return _report_usage(error, format_usage())
     if os.environ.get("LOG_LEVEL", "").lower() == "debug":
         traceback.print_exception(error)
         hint = "report it with the traceback above"
@@ -30,6 +35,16 @@ def report(error: BaseException) -> int:
     reason = str(error).partition("\n")[0]
     _print_line(f"this is a defect of pay402 ({type(error).__name__}: {reason}); {hint}.")
     return DEFECT
+
+
+def _report_usage(error: Any, message: str) -> int:
+    """Report what typer raises about a command line; its classes are not public, so they go by their attributes."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "pay402"
+        _print_line(f"{' '.join(message.split()).rstrip('.')}; see {command} --help.")
+    return int(error.exit_code)
 
 
 def _operator_error(error: BaseException) -> OperatorError | None:

@@ -19,8 +19,7 @@ def solana_endpoints(settings: SolanaSettings) -> tuple[list[str], list[str]]:
         return [note["rpc"]], [note["ws"]]
     except (OSError, ValueError, KeyError):
         raise OperatorError(
-            f"SOLANA_RPC_URL is not set and no localnet runs below {settings.home}; "
-            "set it, or start `pay402 up` first."
+            f"SOLANA_RPC_URL is not set and no localnet runs below {settings.home}; set it, or start `pay402 up` first."
         ) from None
 
 

@@ -80,7 +80,8 @@ def _options(
 def run() -> None:
     """Run the command line: an expected failure is one line and an exit code, never a traceback."""
     try:
-        app()
+        # Not standalone: a wrong command line is told like every other error, by `report`.
+        sys.exit(app(prog_name="pay402", standalone_mode=False))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell the operator
         from pay402.ops.errors import report
 

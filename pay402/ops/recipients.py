@@ -50,11 +50,10 @@ def add(
     Example: pay402 recipients add 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --label "API sales"
     """
     settings = load(_CommandSettings)
+    wallet = _wallet(address)  # before anything is opened for it
 
     async def work(connection: asyncpg.Connection) -> Any:
-        return await register(
-            connection, settings, address, user=user, label=label, from_genesis=from_genesis
-        )
+        return await register(connection, settings, wallet, user=user, label=label, from_genesis=from_genesis)
 
     row = _with_connection(settings, work)
     if as_json:
@@ -80,9 +79,7 @@ def list_(as_json: AsJson = False) -> None:
     for row in rows:
         since = f"from slot {row['followed_from_slot']}" if row["active"] else "no longer"
         counts = (str(row["accounts"]), str(row["transfers"]))
-        table.add_row(
-            row["address"], row["user_id"], row["label"] or "", since, *counts, row["heal_reason"] or ""
-        )
+        table.add_row(row["address"], row["user_id"], row["label"] or "", since, *counts, row["heal_reason"] or "")
     Console().print(table if rows else "No wallets yet; add one with `pay402 recipients add ADDRESS`.")
 
 
@@ -97,9 +94,7 @@ def remove(
 
     if _with_connection(load(DatabaseSettings), work) is None:
         raise OperatorError(f"{address} is not followed; see `pay402 recipients list`.")
-    typer.echo(
-        msgspec.json.encode({"removed": address}).decode() if as_json else f"No longer following {address}."
-    )
+    typer.echo(msgspec.json.encode({"removed": address}).decode() if as_json else f"No longer following {address}.")
 
 
 async def register(
@@ -116,9 +111,7 @@ async def register(
     Raises:
         OperatorError: It is no address, or no wallet, or the chain cannot be asked.
     """
-    wallet = parse_address(address)
-    if wallet is None:
-        raise OperatorError(f"{address!r} is not a Solana address; give the base58 address of a wallet.")
+    wallet = _wallet(address)
     newest_slot = await _slot_of_wallet(settings, wallet)
     return await _queries.add_recipient(
         database,
@@ -127,6 +120,13 @@ async def register(
         label=label,
         followed_from_slot=0 if from_genesis else max(newest_slot - _GRACE_SLOTS, 0),
     )
+
+
+def _wallet(address: str) -> str:
+    wallet = parse_address(address)
+    if wallet is None:
+        raise OperatorError(f"{address!r} is not a Solana address; give the base58 address of a wallet.")
+    return wallet
 
 
 async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:

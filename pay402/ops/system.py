@@ -170,24 +170,11 @@ async def watch(system: System, stop: asyncio.Event) -> None:
 async def _start_localnet(
     stack: AsyncExitStack, port: int | None, slot_seconds: float, log: IO[bytes] | None
 ) -> dict[str, Any]:
-    wanted = _free_or_any(_USUAL_RPC_PORT) if port is None else port
-    arguments = ["localnet", "--json", "--port", str(wanted), "--slot-seconds", str(slot_seconds)]
+    where = ["--port", str(_USUAL_RPC_PORT), "--any-if-taken"] if port is None else ["--port", str(port)]
+    arguments = ["localnet", "--json", *where, "--slot-seconds", str(slot_seconds)]
     child = Child("localnet", arguments, {}, log)
     stack.push_async_callback(child.stop)
     return await child.start()
-
-
-def _free_or_any(port: int) -> int:
-    import socket
-
-    for candidate in (port, port + 1):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                return 0
-    return port
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from pay402.runtime.settings import load
 
 def command(
     rpc_port: Annotated[
-        int | None, typer.Option(help="Port of the localnet; 0 for any. Default: 8899, or any when taken")
+        int | None,
+        typer.Option(help="Port of the localnet; 0 for any. Default: 8899, or any when taken", min=0, max=65534),
     ] = None,
     slot_seconds: Annotated[float, typer.Option(help="Seconds per slot of the localnet", min=0.01)] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready")] = False,

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _CONNECT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
+_UNCLEAR: Final = "the address that is set"
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
 _COMMAND_GRACE_SECONDS: Final = 5.0
 
@@ -30,7 +31,9 @@ _TRANSIENT: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
 )
-_CANNOT_CONNECT: Final = (*_TRANSIENT, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+_CANNOT_CONNECT: Final = (*_TRANSIENT, asyncpg.PostgresError, asyncpg.InterfaceError)
+# What asyncpg raises about an address that it cannot take apart.
+_MALFORMED: Final = (ValueError, OverflowError)
 
 
 async def prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
@@ -149,6 +152,8 @@ def _server_settings(application: str, statement_timeout_seconds: float) -> dict
         # Whoever falls silent inside a transaction must not hold its locks for ever.
         "idle_in_transaction_session_timeout": milliseconds,
         "timezone": "UTC",
+        # Our statements are short; compiling one costs more than it can ever save.
+        "jit": "off",
     }
 
 
@@ -163,6 +168,14 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
     while True:
         try:
             return await connect()
+        except _MALFORMED as error:
+            # Its own words quote the address, so only those about its parameters are told.
+            told = isinstance(error, asyncpg.ClientConfigurationError) and place(dsn) != _UNCLEAR
+            reason = f" ({_reason(error)})" if told else ""
+            raise OperatorError(
+                f"DATABASE_URL is no usable address of a database{reason}; write it as "
+                "postgresql://user:password@host:port/database, with / # ? and @ in a password as %2F %23 %3F %40."
+            ) from None
         except _CANNOT_CONNECT as error:
             if not isinstance(error, _TRANSIENT) or time.monotonic() + pause_seconds > deadline:
                 raise OperatorError(
@@ -187,6 +200,9 @@ def place(dsn: str) -> str:
         parts = urlsplit(dsn)
         query = parse_qs(parts.query)
     except ValueError:
-        return "the address that is set"
+        return _UNCLEAR
+    # An @ after the host is what an unescaped sign in the password leaves: its pieces are no place.
+    if not parts.scheme or ("@" not in parts.netloc and "@" in f"{parts.path}{parts.query}{parts.fragment}"):
+        return _UNCLEAR
     host = parts.netloc.rpartition("@")[2] or query.get("host", ["localhost"])[0]
     return f"{host}{parts.path}"

@@ -29,6 +29,7 @@ _PORT: Final = 5432  # names the socket; nothing listens on TCP
 _SOCKET_DIRECTORY_BYTES: Final = 80
 _START_SECONDS: Final = 60
 _START_ATTEMPTS: Final = 3
+_RETRY_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.05
 
 
@@ -138,7 +139,7 @@ class EmbeddedPostgres:
         self._account.own(unfinished)
         result = self._run(
             "initdb",
-            f"--pgdata={unfinished}",
+            "--pgdata=.",
             f"--username={_SUPERUSER}",
             "--auth=trust",
             "--encoding=UTF8",
@@ -161,9 +162,12 @@ class EmbeddedPostgres:
                 attempts += 1
                 if (reason := self._start()) == "":
                     return
+                # The children of a killed server need a moment to notice and let go of its memory.
+                time.sleep(_RETRY_SECONDS)
             elif self._is_ready():
                 return
-            time.sleep(_POLL_SECONDS)
+            else:
+                time.sleep(_POLL_SECONDS)
         raise OperatorError(
             f"The embedded Postgres below {self._home} does not start ({reason}); see {self.log}, "
             "or set DATABASE_URL to a Postgres of your own."
@@ -171,11 +175,12 @@ class EmbeddedPostgres:
 
     def _start(self) -> str:
         """Start the server and wait until it answers; returns what went wrong, or nothing."""
-        # Its process is gone. Postgres itself would take any other process with the same id for it.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
         sockets = self._new_socket_directory()
         sockets.mkdir(mode=0o700, exist_ok=True)
         self._account.own(sockets)
+        # The process that wrote these is gone. Postgres itself would take any other with the same id for it.
+        for stale in (self._data / "postmaster.pid", sockets / f".s.PGSQL.{_PORT}.lock"):
+            stale.unlink(missing_ok=True)
         arguments = [
             "-k",
             str(sockets),
@@ -190,8 +195,8 @@ class EmbeddedPostgres:
             "start",
             "--wait",
             f"--timeout={_START_SECONDS}",
-            f"--pgdata={self._data}",
-            f"--log={self.log}",
+            "--pgdata=.",
+            f"--log={self.log.name}",
             f"--options={shlex.join(arguments)}",
         )
         if result.returncode == 0:
@@ -205,7 +210,7 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         for mode in ("fast", "immediate"):
-            result = self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", f"--pgdata={self._data}")
+            result = self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", "--pgdata=.")
             if result.returncode == 0 or self._postmaster() is None:
                 return
 
@@ -216,7 +221,8 @@ class EmbeddedPostgres:
         try:
             first_line = (self._data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
             process = psutil.Process(int(first_line))
-            if str(self._data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            # Postgres works inside its data. What is a zombie, or is not ours to look into, has no such place.
+            if process.name() == "postgres" and Path(process.cwd()) == self._data:
                 return int(first_line)
         except (FileNotFoundError, ValueError, psutil.Error):
             pass
@@ -248,6 +254,7 @@ class EmbeddedPostgres:
         return short
 
     def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        # Run inside the data, which is then just ".": pg_ctl hands paths to a shell without proper quoting.
         # Files and not pipes: the server inherits them, and a pipe would be waited on until it ends.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             result = subprocess.run(  # noqa: S603 - a program of ours with arguments of ours

@@ -57,7 +57,12 @@ class Settings(BaseSettings):
     """What every process knows about where it runs. Subclasses add a concern each; a process combines them."""
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", case_sensitive=True, frozen=True, populate_by_name=True
+        env_ignore_empty=True,
+        extra="ignore",
+        case_sensitive=True,
+        frozen=True,
+        populate_by_name=True,
+        allow_inf_nan=False,  # a wait without end is no bound
     )
     app_env: Literal["development", "test", "production"] = Field(
         "development", validation_alias=AliasChoices("APP_ENV", "NODE_ENV")
@@ -251,7 +256,8 @@ def _sentence(settings: type[Settings], error: ValidationError) -> str:
     variable = next((name for name in names if os.environ.get(name) or os.environ.get(f"{name}_FILE")), first)
     if problem["type"] == "literal_error":
         # What is one of a few words is no secret, and seeing it helps.
-        value = os.environ.get(variable, "")
-        return f"{variable} is {value!r}, but it must be {problem['ctx']['expected']}; correct it."
+        value = os.environ.get(variable)
+        given = f"is {value!r}, but it must be" if value else "must be"
+        return f"{variable} {given} {problem['ctx']['expected']}; correct it."
     reason = problem["msg"].removeprefix("Value error, ")
     return f"{variable} is not usable: {reason[0].lower()}{reason[1:]}; correct it."

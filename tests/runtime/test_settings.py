@@ -1,4 +1,4 @@
-"""Settings: each wrong or missing variable is one sentence that names it and keeps its secret."""
+"""Settings: where they come from, what is derived from them, and that their secrets do not show."""
 
 import os
 
@@ -7,10 +7,8 @@ import pytest
 from pay402.ops.system import SystemSettings
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.settings import (
-    CacheSettings,
     DatabaseSettings,
     IndexerSettings,
-    Settings,
     SolanaSettings,
     derived_ws_url,
     load,
@@ -68,131 +66,10 @@ def test_a_secret_choice_from_a_file_is_not_told(environ, tmp_path):
     assert_sentence(refusal(SolanaSettings), naming=("SOLANA_NETWORK", "'devnet'"), hiding=("hunter2",))
 
 
-BAD_ADDRESSES = [
-    ("DATABASE_URL", "mysql://u:hunter2@db.example/x"),
-    ("DATABASE_URL", "host=db.example password=hunter2"),
-    ("DATABASE_URL", "postgresql:/u:hunter2@db.example/x"),
-    ("DATABASE_URL", "hunter2"),
-    ("REDIS_URL", "http://:hunter2@cache.example"),
-    ("SOLANA_RPC_URL", "rpc.example/v2/hunter2"),
-    ("SOLANA_RPC_URL", "https:///v2/hunter2"),
-    ("SOLANA_RPC_URL", "wss://rpc.example/v2/hunter2"),
-    ("SOLANA_RPC_URL", "https://rpc.example:99999/v2/hunter2"),
-    ("SOLANA_RPC_URL", "https://rpc.example:65535/v2/hunter2"),  # PubSub would be on the port after it
-    ("SOLANA_RPC_URL", "https://one.example/,ftp://two.example/hunter2"),
-    ("SOLANA_RPC_URL", " , "),
-    ("SOLANA_RPC_URL", "https://[::1/hunter2"),
-    ("SOLANA_WS_URL", "https://rpc.example/hunter2"),
-    ("SOLANA_WS_URL", "wss://"),
-    ("SOLANA_WS_URL", "wss://one.example, two.example/hunter2"),
-    ("SOLANA_WS_URL", ","),
-]
-
-
-@pytest.mark.parametrize(("variable", "value"), BAD_ADDRESSES)
-def test_a_bad_address_is_told_by_the_name_of_its_variable_alone(environ, variable, value):
-    environ(**{variable: value})
-    sentence = refusal(SystemSettings)
-    assert_sentence(sentence, naming=(variable,), hiding=("hunter2", value))
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("DATABASE_URL", "postgresql://u:hunter2@db.example:65535/x"),
-        ("DATABASE_URL", "postgres://u@db.example/x?sslmode=require"),
-        ("DATABASE_URL", "postgresql://u:hunter%2F2@db1.example:5432,db2.example:5433/x"),
-        ("DATABASE_URL", "postgresql:///x?host=/run/postgresql&user=u@realm"),
-        ("DATABASE_URL", "postgresql://u@[::1]:5432/x"),
-        ("REDIS_URL", "rediss://cache.example:6380/1"),
-        ("REDIS_URL", "unix:///run/redis.sock"),
-        ("SOLANA_RPC_URL", "https://user:pass@rpc.example:443/a@b?api-key=1"),
-    ],
-)
-def test_an_unusual_address_is_taken_as_it_is(environ, variable, value):
-    environ(**{variable: value})
-    settings = load(SystemSettings)
-    assert getattr(settings, variable.lower()).get_secret_value() == value
-    assert value not in repr(settings)
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("METRICS_PORT", "many"),
-        ("METRICS_PORT", "65536"),
-        ("METRICS_PORT", "-1"),
-        ("METRICS_PORT", "9402.5"),
-        ("INDEXER_QUEUE_SIZE", "0"),
-        ("INDEXER_FETCH_WORKERS", "1001"),
-        ("INDEXER_BATCH_SIZE", "1e9"),
-        ("INDEXER_HEAL_WORKERS", """ "8" """),
-        ("INDEXER_PATIENCE_SECONDS", "0"),
-        ("INDEXER_PATIENCE_SECONDS", "nan"),
-        ("INDEXER_SILENCE_SECONDS", "inf"),
-        ("INDEXER_DRAIN_SECONDS", "-0.1"),
-        ("ENABLE_METRICS", "perhaps"),
-    ],
-)
-def test_a_bad_number_is_one_sentence(environ, variable, value):
-    environ(**{variable: value})
-    assert_sentence(refusal(IndexerSettings), naming=(variable,))
-
-
-@pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL", "SOLANA_NETWORK", "SOLANA_RPC_URL"])
-@pytest.mark.parametrize("how", ["unset", "empty", "empty file"])
-def test_production_refuses_to_start_without_a_variable(environ, tmp_path, missing, how):
-    present = {name: value for name, value in PRODUCTION.items() if name != missing}
-    if how == "empty":
-        present[missing] = ""
-    elif how == "empty file":
-        (tmp_path / "empty").write_text("\n")
-        present[f"{missing}_FILE"] = str(tmp_path / "empty")
-    environ(**present)
-    sentence = refusal(SystemSettings)
-    assert_sentence(sentence, naming=(missing,), hiding=SECRETS)
-    assert not any(name in sentence for name in present if name not in {missing, f"{missing}_FILE"}), sentence
-
-
 def test_production_names_everything_that_is_missing_at_once(environ):
     environ(NODE_ENV="production")
     sentence = refusal(SystemSettings)
     assert_sentence(sentence, naming=("DATABASE_URL, REDIS_URL, SOLANA_NETWORK and SOLANA_RPC_URL", "set them"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "needed"),
-    [
-        (Settings, set()),
-        (DatabaseSettings, {"DATABASE_URL"}),
-        (CacheSettings, {"REDIS_URL"}),
-        (SolanaSettings, {"SOLANA_NETWORK", "SOLANA_RPC_URL"}),
-        (IndexerSettings, {"DATABASE_URL", "SOLANA_NETWORK", "SOLANA_RPC_URL"}),
-        (type("Mixed", (CacheSettings, DatabaseSettings), {}), {"DATABASE_URL", "REDIS_URL"}),
-    ],
-)
-def test_a_process_needs_in_production_what_its_concerns_need(environ, settings, needed):
-    environ(APP_ENV="production")
-    if needed:
-        sentence = refusal(settings)
-        assert {name for name in PRODUCTION if name in sentence} == needed
-    environ(**{name: PRODUCTION[name] for name in needed})
-    assert load(settings).is_production
-
-
-def test_node_env_is_another_name_of_app_env_which_goes_first(environ):
-    environ(NODE_ENV="test")
-    assert load(Settings).app_env == "test"
-    environ(APP_ENV="development")
-    assert load(Settings).app_env == "development"
-
-
-def test_an_empty_variable_counts_as_unset(environ):
-    environ(DATABASE_URL="", SOLANA_RPC_URL="", METRICS_PORT="", LOG_LEVEL="", PAY402_HOME="", NODE_ENV="")
-    settings = load(IndexerSettings)
-    assert settings.database_url is None
-    assert settings.rpc_urls == settings.ws_urls == []
-    assert (settings.metrics_port, settings.log_level, str(settings.home)) == (9402, "info", ".pay402")
 
 
 def test_a_variable_can_come_from_a_file_but_the_variable_itself_goes_first(environ, tmp_path):
@@ -208,27 +85,11 @@ def test_a_variable_can_come_from_a_file_but_the_variable_itself_goes_first(envi
     assert secret.get_secret_value() == "postgresql://u@from-variable.example/x"
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence(environ, tmp_path):
-    binary = tmp_path / "binary"
-    binary.write_bytes(b"\xff\xfe\x00")
-    for path in (tmp_path / "nowhere", tmp_path, binary):
-        environ(DATABASE_URL_FILE=str(path))
-        assert_sentence(refusal(DatabaseSettings), naming=("DATABASE_URL_FILE", str(path)))
-
-
 def test_a_bad_value_in_a_file_is_told_by_name_only(environ, tmp_path):
     file = tmp_path / "dsn"
     file.write_text("mysql://u:hunter2@db.example/x")
     environ(DATABASE_URL_FILE=str(file))
     assert_sentence(refusal(DatabaseSettings), naming=("DATABASE_URL",), hiding=("hunter2",))
-
-
-def test_no_env_file_is_read(environ, tmp_path, monkeypatch):
-    (tmp_path / ".env").write_text("LOG_LEVEL=debug\nDATABASE_URL=postgresql://from-dot-env/x\n")
-    monkeypatch.chdir(tmp_path)
-    environ()
-    settings = load(DatabaseSettings)
-    assert (settings.log_level, settings.database_url) == ("info", None)
 
 
 def test_settings_cannot_be_changed_and_show_no_secret(environ):
@@ -270,3 +131,10 @@ def test_several_endpoints_are_taken_in_order_each_with_its_own_pubsub(environ):
     assert settings.ws_urls == ["wss://one.example/KEY", "ws://127.0.0.1:8900"]
     environ(SOLANA_WS_URL="wss://other.example/s")
     assert load(SolanaSettings).ws_urls == ["wss://other.example/s"]
+
+
+def test_the_environment_is_read_when_settings_are_loaded_and_not_before(environ):
+    environ(INDEXER_QUEUE_SIZE="7")
+    assert load(IndexerSettings).queue_size == 7
+    environ(INDEXER_QUEUE_SIZE="8")
+    assert load(IndexerSettings).queue_size == 8

@@ -18,6 +18,14 @@ _U32 = struct.Struct("<I")
 
 BATCH = 255
 
+# Instructions that leave every balance as it was: initialize mints and multisigs, delegate, freeze, size,
+# settings of Token-2022 extensions. Moving a token account's excess lamports (38) touches no wrapped SOL.
+_NEUTRAL = frozenset({0, 2, 4, 5, 10, 11, 13, *range(19, 26), *range(28, 37), *range(38, 42), 43, 44})
+_CONFIDENTIAL = {
+    (27, 5): "a deposit into its confidential balance",
+    (27, 6): "a withdrawal from its confidential balance",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -127,16 +135,17 @@ class WithdrawWithheld:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Confidential amounts: what these accounts gained or lost cannot be read."""
+    """What these accounts gained or lost cannot be read, and why."""
 
     accounts: list[str]
+    reason: str
 
 
 Step = Move | Lamports | Open | SetOwner | Issue | Sync | Close | Unwrap | WithdrawWithheld | Opaque
 
 
 def batch_parts(call: Call) -> Iterator[Call]:
-    """The instructions inside a p-token `Batch`, which neither logs nor inner instructions show.
+    """The instructions inside a `Batch`, which neither logs nor inner instructions show.
 
     After the discriminator, repeated: number of accounts (u8), length of data (u8), data. Accounts are
     taken in order from the batch's own. A batch holds no batch.
@@ -154,13 +163,13 @@ def batch_parts(call: Call) -> Iterator[Call]:
 def token_step(call: Call) -> Step | None:
     """What an instruction of a token program does to balances; `None` when nothing.
 
-    The program accepted the instruction, so one that cannot be read here is of a newer kind: it is left to
-    the conservation check, which reports what it moved.
+    The program accepted the instruction, so one that cannot be read here is of a newer kind: what it did to
+    the accounts it names is not known.
     """
     try:
         return _token_step(call)
     except (IndexError, struct.error):
-        return None
+        return _unknown(call)
 
 
 def _token_step(call: Call) -> Step | None:
@@ -181,30 +190,44 @@ def _token_step(call: Call) -> Step | None:
             return Open(call, a[0], a[1], a[2])
         case 16 | 18:
             return Open(call, a[0], a[1], _key(data, 1))
-        case 6 if data[1] == 2 and data[2] == 1:  # authority type "account owner", and one is given
-            return SetOwner(a[0], _key(data, 3))
+        case 6:
+            # Authority type 2 is the owner of an account; the byte after it says that one is given.
+            return SetOwner(a[0], _key(data, 3)) if data[1] == 2 and data[2] == 1 else None
         case 9:
             return Close(call, a[0], a[1], a[2])
         case 17:
             return Sync(call, a[0])
         case 45:
             return Unwrap(call, a[0], a[1], a[2], _u64(data, 2) if data[1] else None)
-        case 26:
-            return _transfer_fee_step(call)
-        case 27 | 37 | 42:  # confidential transfer, its fees, confidential mint and burn
-            return Opaque(a)
-    return None
+        case 26 | 27 | 37 | 42 | 46:
+            return _extension_step(call)
+        case kind if kind in _NEUTRAL:
+            return None
+    return _unknown(call)
 
 
-def _transfer_fee_step(call: Call) -> Step | None:
+def _extension_step(call: Call) -> Step | None:
+    """Token-2022 extensions name their instruction in the second byte."""
     a, data = call.accounts, call.data
-    match data[1]:
-        case 1:
+    match data[0], data[1]:
+        case 26, 1:
             amount, fee = _u64(data, 2), _u64(data, 11)
+            # The program checks the fee that is stated, but withholds nothing between an account and itself.
+            fee = fee if a[0] != a[2] else 0
             return Move(call, Kind.TRANSFER_CHECKED_WITH_FEE, a[0], a[2], a[1], a[3], amount, fee, a[4:])
-        case 2 | 3:
+        case 26, (2 | 3):
             return WithdrawWithheld(call, a[1], a[0], a[2])
-    return None
+        case (26, (0 | 4 | 5)) | (46, 0):
+            return None
+        case 46, (1 | 2):  # permissioned burn: the permission stands before the owner
+            return Issue(call, a[0], a[1], a[3], _u64(data, 2), burns=True)
+        case (27 | 37 | 42) as extension, kind:
+            return Opaque(a, _CONFIDENTIAL.get((extension, kind), "confidential amounts"))
+    return _unknown(call)
+
+
+def _unknown(call: Call) -> Opaque:
+    return Opaque(call.accounts, f"an instruction that is not known here: {call.data[:2].hex()}")
 
 
 def system_step(call: Call) -> Lamports | None:
@@ -224,6 +247,8 @@ def system_step(call: Call) -> Lamports | None:
                 return Lamports(call, a[0], a[1], lamports, is_payment=False, extra_accounts=[])
             case 5:
                 return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
+            case 13 if len(a) > 1:  # an account that may hold lamports already; who adds to them is optional
+                return Lamports(call, a[1], a[0], _u64(data, 4), is_payment=False, extra_accounts=[])
     except (IndexError, struct.error):
         return None
     return None

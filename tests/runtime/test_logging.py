@@ -1,0 +1,134 @@
+"""Logs are one JSON object a line, whoever writes them, and carry no secret."""
+
+import io
+import json
+import logging
+import warnings
+
+import pytest
+import structlog
+
+from pay402.runtime.logging import configure_logging, scrub
+from pay402.runtime.settings import Settings
+
+SECRET = "hunter2"  # noqa: S105 - of nobody
+
+
+class Terminal(io.StringIO):
+    """Text that claims to be seen by a person."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    """The loggers of the process as they were."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def configured(stream, **settings):
+    configure_logging(Settings(**settings), stream)
+    return stream
+
+
+def test_a_line_is_a_json_object_with_time_level_and_logger():
+    stream = configured(io.StringIO())
+    structlog.get_logger("pay402.test").info("recorded", transfers=2**64 - 1)
+    line = json.loads(stream.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "recorded",
+        "level": "info",
+        "logger": "pay402.test",
+        "transfers": 2**64 - 1,
+    }
+
+
+def test_libraries_and_warnings_are_lines_too():
+    stream = configured(io.StringIO())
+    logging.getLogger("some.library").warning("it is %s", "late")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", UserWarning, stacklevel=1)
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["event"], first["level"], first["logger"]) == ("it is late", "warning", "some.library")
+    assert "UserWarning: old" in second["event"]
+
+
+def test_a_traceback_stays_on_its_line():
+    stream = configured(io.StringIO())
+    try:
+        raise ValueError(f"postgresql://u:{SECRET}@db/x")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError: postgresql://u:***@db/x" in json.loads(line)["exception"]
+
+
+@pytest.mark.parametrize(("level", "lines"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
+def test_the_level_counts_for_everybody(level, lines):
+    stream = configured(io.StringIO(), log_level=level)
+    structlog.get_logger().debug("a")
+    structlog.get_logger().info("b")
+    logging.getLogger("some.library").warning("c")
+    assert len(stream.getvalue().splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "is_json"),
+    [
+        (Terminal, "development", False),
+        (Terminal, "production", True),
+        (Terminal, "test", True),
+        (io.StringIO, "development", True),
+    ],
+)
+def test_only_a_developer_at_a_terminal_reads_something_else(stream, environment, is_json):
+    written = configured(stream(), app_env=environment)
+    structlog.get_logger().info("recorded", url=f"https://x/?api-key={SECRET}")
+    assert written.getvalue().startswith("{") == is_json
+    assert SECRET not in written.getvalue()
+    assert "recorded" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"postgresql://user:{SECRET}@db.example:5432/x",
+        f"postgresql://user:{SECRET}@with@signs@db/x",
+        f"redis://:{SECRET}@cache:6379/0",
+        f"https://rpc.example/?api-key={SECRET}&x=1",
+        f"wss://rpc.example/?a=1&API_KEY={SECRET}",
+        f"https://rpc.example/?token={SECRET}",
+        f"postgresql:///x?host=/run&password={SECRET}",
+        f"sk_live_{SECRET}",
+    ],
+)
+@pytest.mark.parametrize("wrap", [str, lambda text: {"deep": [text]}, lambda text: f'quoted "{text}" here'])
+def test_secrets_are_scrubbed_wherever_they_stand(value, wrap):
+    stream = configured(io.StringIO())
+    structlog.get_logger().info("trying", value=wrap(value), where=value)
+    logging.getLogger("some.library").error("failed: %s", wrap(value))
+    assert SECRET not in stream.getvalue()
+    assert "***" in stream.getvalue()
+    for line in stream.getvalue().splitlines():
+        json.loads(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://api.devnet.solana.com/path?commitment=confirmed",
+        "http://127.0.0.1:8899 and mail a@b.example",
+        "wallet 4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU: 2@3",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert scrub(text) == text
