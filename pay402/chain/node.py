@@ -13,6 +13,7 @@ from pay402.chain.rpc import PermanentRpcError, RpcPool
 
 SIGNATURES_PER_PAGE: Final = 1000
 ACCOUNTS_PER_CALL: Final = 100
+STATUSES_PER_CALL: Final = 256
 # The highest version specified; a node that knows only 0 accepts a higher number.
 MAX_TRANSACTION_VERSION: Final = 1
 
@@ -26,6 +27,14 @@ class SignatureInfo(msgspec.Struct, rename="camel"):
     """One line of an account's history."""
 
     signature: str
+    slot: int
+    err: Any = None
+    confirmation_status: str | None = None
+
+
+class SignatureStatus(msgspec.Struct, rename="camel"):
+    """Where a transaction stands."""
+
     slot: int
     err: Any = None
     confirmation_status: str | None = None
@@ -50,6 +59,11 @@ class _AccountAnswer(msgspec.Struct):
 class _AccountsAnswer(msgspec.Struct):
     context: _Context
     value: list[_Account | None]
+
+
+class _StatusesAnswer(msgspec.Struct):
+    context: _Context
+    value: list[SignatureStatus | None]
 
 
 class _KeyedAccount(msgspec.Struct):
@@ -83,6 +97,12 @@ class AccountState:
             and size != _MULTISIG_BYTES
             and self.data[_TOKEN_ACCOUNT_BYTES] == _ACCOUNT_TYPE_TOKEN
         )
+
+    def balance_of(self, *, is_wallet: bool) -> int:
+        """Base units: a wallet's lamports, or a token account's amount (bytes 64 to 72)."""
+        if is_wallet:
+            return self.lamports
+        return int.from_bytes(self.data[64:72], "little") if self.is_token_account else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +191,7 @@ class Node:
             found += [_owned(item, program) for item in answer.value]
         return found
 
-    async def account(
-        self, address: str, *, commitment: str = "confirmed"
-    ) -> tuple[int, AccountState | None]:
+    async def account(self, address: str, *, commitment: str = "confirmed") -> tuple[int, AccountState | None]:
         """The slot the node answered at, and the account there; `None` when it does not exist."""
         answer: _AccountAnswer = await self.pool.call(
             "getAccountInfo", [address, {"commitment": commitment, "encoding": "base64"}], _AccountAnswer
@@ -188,11 +206,24 @@ class Node:
         config: dict[str, Any] = {"commitment": commitment, "encoding": "base64"}
         if min_context_slot is not None:
             config["minContextSlot"] = min_context_slot
-        answer: _AccountsAnswer = await self.pool.call(
-            "getMultipleAccounts", [addresses, config], _AccountsAnswer
-        )
+        answer: _AccountsAnswer = await self.pool.call("getMultipleAccounts", [addresses, config], _AccountsAnswer)
         slot = answer.context.slot
         return slot, [_state(account, slot) if account else None for account in answer.value]
+
+    async def signature_statuses(self, signatures: list[str]) -> tuple[int, list[SignatureStatus | None]]:
+        """The slot the node answered at, and where each of at most 256 transactions stands there.
+
+        The whole history is searched: without that, `None` would say nothing about older ones.
+        """
+        answer: _StatusesAnswer = await self.pool.call(
+            "getSignatureStatuses", [signatures, {"searchTransactionHistory": True}], _StatusesAnswer
+        )
+        return answer.context.slot, answer.value
+
+    async def block_height(self, commitment: str) -> int:
+        """The number of blocks below the newest one at `commitment`; skipped slots have none."""
+        height: int = await self.pool.call("getBlockHeight", [{"commitment": commitment}], int)
+        return height
 
     async def slot(self, commitment: str = "confirmed") -> int:
         """The newest slot at `commitment`."""
@@ -201,13 +232,9 @@ class Node:
 
 
 def _state(account: _Account, slot: int) -> AccountState:
-    return AccountState(
-        slot, account.owner, account.lamports, base64.b64decode(account.data[0]), account.executable
-    )
+    return AccountState(slot, account.owner, account.lamports, base64.b64decode(account.data[0]), account.executable)
 
 
 def _owned(item: _KeyedAccount, program: str) -> OwnedTokenAccount:
     data = base64.b64decode(item.account.data[0])
-    return OwnedTokenAccount(
-        item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little")
-    )
+    return OwnedTokenAccount(item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little"))

@@ -205,16 +205,12 @@ class RpcPool:
             answer = _decoder(result_type).decode(raw)
         except (msgspec.DecodeError, ValueError) as error:
             self._rest(endpoint)
-            raise RetryableRpcError(
-                f"{endpoint.name} gave a malformed answer to {method}: {error}"
-            ) from error
+            raise RetryableRpcError(f"{endpoint.name} gave a malformed answer to {method}: {error}") from error
         if answer.error is not None:
             raise self._refusal(endpoint, method, answer.error)
         if answer.result is msgspec.UNSET or answer.id != request_id:
             self._rest(endpoint)
-            raise RetryableRpcError(
-                f"{endpoint.name} gave a malformed answer to {method}: not the one asked for"
-            )
+            raise RetryableRpcError(f"{endpoint.name} gave a malformed answer to {method}: not the one asked for")
         endpoint.failures = 0
         return answer.result
 
@@ -226,9 +222,7 @@ class RpcPool:
         if status in {401, 403}:
             # This endpoint will not serve us; another may. It rests long, so that it is not hammered.
             endpoint.rest(30.0)
-            raise RetryableRpcError(
-                f"{endpoint.name} refuses access (HTTP {status}); check its key", code=status
-            )
+            raise RetryableRpcError(f"{endpoint.name} refuses access (HTTP {status}); check its key", code=status)
         if status >= 400 and "json" not in response.headers.get("Content-Type", ""):  # noqa: PLR2004
             self._rest(endpoint)
             raise RetryableRpcError(f"{endpoint.name} answered HTTP {status}", code=status)

@@ -27,7 +27,8 @@ SELECT cursor_slot, cursor_signature FROM token_accounts WHERE address = :accoun
 SELECT b.signature
 FROM unnest(:signatures::text[], :slots::bigint[]) AS s (signature, slot)
 JOIN balance_changes AS b USING (signature, slot)
-WHERE b.account = :account AND b.finality <> 'orphaned';
+WHERE b.account = :account
+  AND (b.finality = 'finalized' OR (b.finality = 'confirmed' AND NOT :final_only::boolean));
 
 -- name: healed!
 -- Everything that touched the account before the cursor's slot is recorded. A cursor never moves back.

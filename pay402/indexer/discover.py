@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-from typing import Any
 
 import asyncpg
 import structlog
 
-from pay402.chain.node import Node
-from pay402.chain.programs import NATIVE_SOL, SYSTEM_PROGRAM
 from pay402.chain.pubsub import LogsFeed
 from pay402.chain.rpc import RpcError
-from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.watchlist import FollowedAccount, Watchlist
+from pay402.indexer.watchlist import FollowedAccount
+from pay402.indexer.workbench import Workbench, native_account
 
 _log = structlog.get_logger(__name__)
 
@@ -20,26 +17,10 @@ _log = structlog.get_logger(__name__)
 class Discovery:
     """Follows what the recipients table says, and scans their wallets for token accounts."""
 
-    def __init__(
-        self,
-        node: Node,
-        pool: asyncpg.Pool,
-        queries: Any,
-        watchlist: Watchlist,
-        feed: LogsFeed,
-        metrics: IndexerMetrics,
-        *,
-        poll_seconds: float,
-        scan_seconds: float,
-    ) -> None:
-        self._node = node
-        self._pool = pool
-        self._queries = queries
-        self._watchlist = watchlist
+    def __init__(self, bench: Workbench, feed: LogsFeed) -> None:
+        self._bench = bench
+        self._watchlist = bench.watchlist
         self._feed = feed
-        self._metrics = metrics
-        self._poll_seconds = poll_seconds
-        self._scan_seconds = scan_seconds
         self._recipients_changed = asyncio.Event()
         self._to_scan: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
@@ -51,29 +32,25 @@ class Discovery:
             self._to_scan.put_nowait(wallet)
 
     def opened(self, accounts: tuple[FollowedAccount, ...]) -> None:
-        """Follow accounts that a recorded transaction opened; they are in the database already."""
+        """Follow accounts of followed wallets; they are in the database already."""
         for account in self._watchlist.add_accounts(accounts):
             self._feed.follow(account.address)
-        self._metrics.followed.set(len(self._watchlist.accounts))
 
     async def load(self) -> None:
         """Bring the watch list to what the database says: new wallets in, removed ones out."""
-        wallets = {row["address"]: row["followed_from_slot"] for row in await self._rows("followed_wallets")}
+        wallets = await self._bench.known_wallets()
         for wallet in self._watchlist.wallets.keys() - wallets.keys():
             for account in self._watchlist.remove_wallet(wallet):
                 self._feed.unfollow(account)
         new = [wallet for wallet in wallets if wallet not in self._watchlist.wallets]
         if new:
-            await self._remember([FollowedAccount(w, w, NATIVE_SOL, SYSTEM_PROGRAM) for w in new])
+            await self._bench.remember([native_account(wallet) for wallet in new])
         for wallet in new:
             self._watchlist.add_wallet(wallet, wallets[wallet])
             self._feed.follow(wallet)
             self.scan(wallet)
-        known = [
-            FollowedAccount(row["address"], row["recipient"], row["mint"], row["program"])
-            for row in await self._rows("followed_accounts")
-        ]
-        self.opened(tuple(known))
+        self._watchlist.wallets.update(wallets)
+        self.opened(await self._bench.known_accounts())
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -84,25 +61,28 @@ class Discovery:
             group.create_task(self._rescan_forever())
 
     async def _poll(self) -> None:
+        poll_seconds = self._bench.settings.poll_seconds
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds):
+                async with asyncio.timeout(poll_seconds):
                     await self._recipients_changed.wait()
             self._recipients_changed.clear()
             try:
                 await self.load()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 _log.warning("recipients_not_read", error=str(error))
-                await asyncio.sleep(min(self._poll_seconds, 1.0))
+                await asyncio.sleep(min(poll_seconds, 1.0))
 
     async def _listen(self) -> None:
         """Wake `_poll` when a recipient is added; polling alone would find it a little later."""
         while True:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                async with self._pool.acquire() as connection:
+                async with self._bench.database.acquire() as connection:
                     closed = asyncio.Event()
                     connection.add_termination_listener(lambda *_, closed=closed: closed.set())
                     await connection.add_listener("recipients", self._woken)
+                    # What was added between the last poll and this moment told nobody.
+                    self._recipients_changed.set()
                     try:
                         await closed.wait()
                     finally:
@@ -120,7 +100,7 @@ class Discovery:
             if wallet not in self._watchlist.wallets:
                 continue
             try:
-                await self._scan(wallet)
+                self.opened(await self._bench.new_accounts_of(wallet))
             except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 _log.warning("wallet_not_scanned", wallet=wallet, error=str(error))
                 await asyncio.sleep(0.5)
@@ -128,26 +108,6 @@ class Discovery:
 
     async def _rescan_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._scan_seconds)
+            await asyncio.sleep(self._bench.settings.scan_seconds)
             for wallet in list(self._watchlist.wallets):
                 self.scan(wallet)
-
-    async def _scan(self, wallet: str) -> None:
-        owned = await self._node.token_accounts(wallet)
-        found = [FollowedAccount(a.address, wallet, a.mint, a.program) for a in owned]
-        new = [account for account in found if account.address not in self._watchlist.accounts]
-        if new:
-            await self._remember(new)
-            self.opened(tuple(new))
-
-    async def _remember(self, accounts: list[FollowedAccount]) -> None:
-        await self._queries.add_accounts(
-            self._pool,
-            address=[account.address for account in accounts],
-            recipient=[account.wallet for account in accounts],
-            mint=[account.mint for account in accounts],
-            program=[account.program for account in accounts],
-        )
-
-    async def _rows(self, query: str) -> list[Any]:
-        return [row async for row in getattr(self._queries, query)(self._pool)]

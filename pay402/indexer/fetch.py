@@ -54,7 +54,6 @@ class Pipeline:
         workers: int,
         patience_seconds: float,
         on_lost: Callable[[str, str], None],
-        on_opened: Callable[[tuple[FollowedAccount, ...]], None],
     ) -> None:
         self._node = node
         self._watchlist = watchlist
@@ -63,7 +62,7 @@ class Pipeline:
         self._workers = workers
         self._patience_seconds = patience_seconds
         self._on_lost = on_lost
-        self._on_opened = on_opened
+        self.on_opened: Callable[[tuple[FollowedAccount, ...]], None] = lambda _: None
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(maxsize=queue_size)
         self._in_flight: dict[tuple[str, int], _Job] = {}
         self._recorded: OrderedDict[str, int] = OrderedDict()
@@ -144,7 +143,7 @@ class Pipeline:
         if not entry.is_empty:
             await self._recorder.record(entry)
         if entry.opened:
-            self._on_opened(entry.opened)
+            self.on_opened(entry.opened)
         for finding in observation.unexplained:
             _log.warning(
                 "unexplained_balance_change",
@@ -180,9 +179,7 @@ class Pipeline:
             return None
         observation = decode(result)
         if observation.signature != signature or observation.slot is None:
-            raise MalformedAnswerError(
-                f"asked for {signature}, got another transaction or one without a slot"
-            )
+            raise MalformedAnswerError(f"asked for {signature}, got another transaction or one without a slot")
         if observation.unexplained and (rules := await fee_rules(self._node, observation.unexplained)):
             observation = decode(result, fee_rules=rules)
         return observation

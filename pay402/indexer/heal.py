@@ -78,9 +78,7 @@ async def walk(
         if last is not None and all(info.signature != last.signature for info in page):
             raise IncompleteHistoryError(f"the node does not know the history of {account} before {before}")
     if must_see is not None and must_see not in seen:
-        raise IncompleteHistoryError(
-            f"the node's history of {account} ends before {must_see}, which is recorded"
-        )
+        raise IncompleteHistoryError(f"the node's history of {account} ends before {must_see}, which is recorded")
 
 
 def _overlapping_before(page: list[SignatureInfo], new: list[SignatureInfo]) -> str | None:
@@ -119,16 +117,26 @@ class Healer:
         self._wanted: OrderedDict[str, int] = OrderedDict()
         self._failures: dict[str, int] = {}
         self._busy: set[str] = set()
+        self._thoroughly: set[str] = set()
         self._more = asyncio.Event()
         self._later: set[asyncio.TimerHandle] = set()
 
-    def want(self, account: str, *, min_context_slot: int = 0) -> None:
-        """Heal `account` soon, asking only nodes that have seen `min_context_slot`."""
+    def want(self, account: str, *, min_context_slot: int = 0, thoroughly: bool = False) -> None:
+        """Heal `account` soon, asking only nodes that have seen `min_context_slot`.
+
+        `thoroughly` fetches again what is recorded but not final: it may stand as another fork had it.
+        """
         if account not in self._watchlist.accounts:
             return
+        if thoroughly:
+            self._thoroughly.add(account)
         self._wanted[account] = max(min_context_slot, self._wanted.get(account, 0))
         self._metrics.heal_queue.set(len(self._wanted))
         self._more.set()
+
+    def is_open(self, account: str) -> bool:
+        """True while `account` waits to be healed or is being healed."""
+        return account in self._wanted or account in self._busy or account in self._failures
 
     @property
     def is_idle(self) -> bool:
@@ -169,15 +177,14 @@ class Healer:
             self._failures[account] = failures + 1
             self._metrics.heals.labels("failed").inc()
             _log.warning("heal_failed", account=account, error=str(error), failures=failures + 1)
-            self._want_later(
-                account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
-            )
+            self._want_later(account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
             try:
                 await self._queries.heal_wanted(self._pool, account=account, reason=str(error)[:500])
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 _log.warning("heal_reason_not_stored", account=account)
         else:
             self._failures.pop(account, None)
+            self._thoroughly.discard(account)
             self._metrics.heals.labels("complete").inc()
 
     def _want_later(self, account: str, min_context_slot: int, seconds: float) -> None:
@@ -190,12 +197,13 @@ class Healer:
 
     async def _heal(self, account: str, min_context_slot: int) -> None:
         cursor = await self._cursor(account)
+        thoroughly = account in self._thoroughly
         lower_slot = max(cursor.slot, self._watchlist.first_slot(account))
         must_see = cursor.signature if cursor.slot >= lower_slot else None
         newest: SignatureInfo | None = None
         async for page in walk(self._node, account, lower_slot, must_see, min_context_slot or None):
             newest = newest or next((i for i in page if i.confirmation_status == "finalized"), None)
-            missing = await self._missing(account, page)
+            missing = await self._missing(account, page, thoroughly=thoroughly)
             await self._record(account, missing)
             self._metrics.healed.inc(len(missing))
         await self._queries.healed(
@@ -209,7 +217,7 @@ class Healer:
         row = await self._queries.cursor(self._pool, account=account)
         return Cursor(row["cursor_slot"], row["cursor_signature"]) if row else Cursor(0, None)
 
-    async def _missing(self, account: str, page: list[SignatureInfo]) -> list[SignatureInfo]:
+    async def _missing(self, account: str, page: list[SignatureInfo], *, thoroughly: bool) -> list[SignatureInfo]:
         # A failed transaction moves no tokens. It may cost its payer lamports, which only a wallet's own
         # account shows.
         relevant = [info for info in page if info.err is None or self._watchlist.is_wallet(account)]
@@ -218,6 +226,7 @@ class Healer:
             account=account,
             signatures=[info.signature for info in relevant],
             slots=[info.slot for info in relevant],
+            final_only=thoroughly,
         )
         recorded = {row["signature"] async for row in rows}
         return [info for info in relevant if info.signature not in recorded]

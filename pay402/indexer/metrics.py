@@ -9,12 +9,8 @@ class IndexerMetrics:
     """All metrics of one indexer process, on their own registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.notifications = Counter(
-            "pay402_notifications_total", "Log notifications received", registry=registry
-        )
-        self.transfers = Counter(
-            "pay402_transfers_recorded_total", "New rows in transfers", registry=registry
-        )
+        self.notifications = Counter("pay402_notifications_total", "Log notifications received", registry=registry)
+        self.transfers = Counter("pay402_transfers_recorded_total", "New rows in transfers", registry=registry)
         self.landed_again = Counter(
             "pay402_transfers_landed_again_total", "Transfers that moved to another slot", registry=registry
         )
@@ -24,9 +20,7 @@ class IndexerMetrics:
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
-        self.queue = Gauge(
-            "pay402_fetch_queue_length", "Transactions waiting to be fetched", registry=registry
-        )
+        self.queue = Gauge("pay402_fetch_queue_length", "Transactions waiting to be fetched", registry=registry)
         self.overflows = Counter(
             "pay402_queue_overflows_total", "Notifications left to healing: queue full", registry=registry
         )
@@ -59,21 +53,29 @@ class IndexerMetrics:
         )
         self.disconnects = Counter("pay402_socket_disconnects_total", "Sockets that ended", registry=registry)
         self.followed = Gauge("pay402_followed_accounts", "Accounts on the watch list", registry=registry)
-        self.watching = Gauge(
-            "pay402_subscribed_accounts", "Accounts subscribed right now", registry=registry
-        )
+        self.watching = Gauge("pay402_subscribed_accounts", "Accounts subscribed right now", registry=registry)
         self.slot = Gauge("pay402_newest_slot", "Newest slot that a socket has shown", registry=registry)
-        self.heals = Counter(
-            "pay402_heals_total", "Walks over an account's history", ["outcome"], registry=registry
-        )
+        self.heals = Counter("pay402_heals_total", "Walks over an account's history", ["outcome"], registry=registry)
         self.healed = Counter(
             "pay402_healed_transactions_total",
             "Transactions that healing found and notifications had not brought",
             registry=registry,
         )
-        self.heal_queue = Gauge(
-            "pay402_heal_queue_length", "Accounts that wait to be healed", registry=registry
+        self.heal_queue = Gauge("pay402_heal_queue_length", "Accounts that wait to be healed", registry=registry)
+        self.finalized = Counter(
+            "pay402_transfers_finalized_total", "Transfers that can never be undone", registry=registry
         )
+        self.orphaned = Counter(
+            "pay402_transfers_orphaned_total", "Transfers whose fork was abandoned for good", registry=registry
+        )
+        self.audits = Counter("pay402_audits_total", "Audits of all accounts", ["outcome"], registry=registry)
+        self.audit_findings = Counter(
+            "pay402_audit_findings_total", "Accounts found to disagree with the chain", registry=registry
+        )
+        self.drifting = Gauge(
+            "pay402_drifting_accounts", "Accounts whose balance is not the chain's", registry=registry
+        )
+        self.gaps = Gauge("pay402_ledger_gaps", "Breaks in the chains of balance changes", registry=registry)
         self.database_retries = Counter(
             "pay402_database_retries_total", "Writes repeated because the database failed", registry=registry
         )

@@ -107,9 +107,7 @@ class Recorder:
                 await self._write_once([waiting.entry for waiting in batch])
             except _DATABASE_AWAY as error:
                 self._metrics.database_retries.inc()
-                _log.warning(
-                    "database_away", error=str(error) or type(error).__name__, rows_waiting=len(batch)
-                )
+                _log.warning("database_away", error=str(error) or type(error).__name__, rows_waiting=len(batch))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, 5.0)
             except (asyncpg.PostgresError, ValueError, OverflowError) as error:
@@ -196,6 +194,4 @@ def _time(observation: Observation) -> dt.datetime | None:
 
 def _memos(observation: Observation) -> str:
     """The memos as a JSON array. Postgres text holds every character but NUL."""
-    return msgspec.json.encode(
-        [memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in observation.memos]
-    ).decode()
+    return msgspec.json.encode([memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in observation.memos]).decode()

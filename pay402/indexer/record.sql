@@ -92,7 +92,8 @@ written AS (
     amount = EXCLUDED.amount,
     fee = EXCLUDED.fee,
     finality = 'confirmed'
-  WHERE t.finality = 'orphaned' OR (t.finality = 'confirmed' AND t.slot <> EXCLUDED.slot)
+  WHERE t.finality = 'orphaned'
+    OR (t.finality = 'confirmed' AND (t.slot, t.amount, t.fee) <> (EXCLUDED.slot, EXCLUDED.amount, EXCLUDED.fee))
   RETURNING t.signature, t.path, t.slot, t.mint, t.source_owner, t.destination_owner, t.amount, t.fee,
     (t.xmax = 0) AS is_new
 ),
@@ -108,7 +109,8 @@ balanced AS (
     post = EXCLUDED.post,
     unexplained = EXCLUDED.unexplained,
     finality = 'confirmed'
-  WHERE b.finality = 'orphaned' OR (b.finality = 'confirmed' AND b.slot <> EXCLUDED.slot)
+  WHERE b.finality = 'orphaned'
+    OR (b.finality = 'confirmed' AND (b.slot, b.pre, b.post) <> (EXCLUDED.slot, EXCLUDED.pre, EXCLUDED.post))
   RETURNING 1
 ),
 told AS (

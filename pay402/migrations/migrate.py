@@ -1,8 +1,10 @@
 """Bring a schema up or down. Any number of replicas may try at once: one does it, the others find it done."""
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -16,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from pay402.migrations import revisions
 from pay402.migrations.revisions import known_revisions
 from pay402.migrations.status import MigrationStatus, read_status
 from pay402.runtime.database import open_connection, reach
@@ -23,7 +26,8 @@ from pay402.runtime.errors import OperatorError
 
 # Any constant of ours: advisory locks are numbers, and each database has its own.
 _ADVISORY_LOCK: Final = 402_000_001
-_WAIT_SECONDS: Final = 300
+_WAIT_SECONDS: Final = 300.0
+_POLL_SECONDS: Final = 0.2
 
 
 async def upgrade(dsn: str, target: str = "head") -> MigrationStatus:
@@ -54,6 +58,8 @@ async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
                     "install the newer pay402 that migrated it."
                 )
             try:
+                if not _is_target(target):
+                    raise CommandError(target)
                 async with _engine_connection(dsn) as connection:
                     await connection.run_sync(_run_alembic, target, direction)
             except CommandError:
@@ -73,20 +79,25 @@ async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
         raise OperatorError(f"A migration failed and was undone ({reason}); mend that and run it again.") from error
 
 
+def _is_target(target: str) -> bool:
+    """Alembic understands more, such as parts of a revision's name; nobody should rely on that with money."""
+    return target in {"head", "base", *known_revisions()} or re.fullmatch(r"[+-][0-9]+", target) is not None
+
+
 @asynccontextmanager
 async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Hold the lock that only one migrating process can hold, on a session of its own."""
-    async with open_connection(
-        dsn, application="migrate", statement_timeout_seconds=_WAIT_SECONDS, patience_seconds=5.0
-    ) as guard:
-        # The guard idles while migrations run elsewhere; a transaction open meanwhile would hold back vacuum.
-        try:
-            await guard.execute(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
-        except (asyncpg.QueryCanceledError, TimeoutError):
-            raise OperatorError(
-                f"Another process has been migrating this database for {_WAIT_SECONDS} s; "
-                "wait for it or end it, then run pay402 migrate again."
-            ) from None
+    async with open_connection(dsn, application="migrate", patience_seconds=5.0) as guard:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        # Asking again and again, instead of waiting inside a statement: the snapshot of a waiting statement would
+        # keep CREATE INDEX CONCURRENTLY, in the process that migrates, from ever ending.
+        while not await guard.fetchval(f"SELECT pg_try_advisory_lock({_ADVISORY_LOCK})"):
+            if time.monotonic() > deadline:
+                raise OperatorError(
+                    f"Another process has been migrating this database for {_WAIT_SECONDS:g} s; "
+                    "wait for it or end it, then run pay402 migrate again."
+                )
+            await asyncio.sleep(_POLL_SECONDS)
         yield guard
 
 
@@ -107,16 +118,14 @@ async def _engine_connection(dsn: str) -> AsyncIterator[AsyncConnection]:
 
 def _run_alembic(connection: Connection, target: str, direction: str) -> None:
     # Configured here and not in an alembic.ini, so that an installed wheel migrates as a checkout does.
-    config = Config()
-    config.set_main_option("path_separator", "os")
-    script = ScriptDirectory(str(Path(__file__).parent), version_locations=None)
+    script = ScriptDirectory(str(revisions.VERSIONS.parent))
 
     def steps(revision: Any, _: MigrationContext) -> Any:
         if direction == "up":
             return script._upgrade_revs(target, revision)  # noqa: SLF001 - as alembic's own commands do
         return script._downgrade_revs(target, revision)  # noqa: SLF001 - as alembic's own commands do
 
-    with EnvironmentContext(config, script, fn=steps, destination_rev=target) as environment:
+    with EnvironmentContext(Config(), script, fn=steps, destination_rev=target) as environment:
         environment.configure(connection=connection, transaction_per_migration=True)
         with environment.begin_transaction():
             environment.run_migrations()

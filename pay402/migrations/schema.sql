@@ -79,12 +79,24 @@ CREATE TABLE public.token_accounts (
     heal_reason text,
     heal_wanted_at timestamp with time zone,
     healed_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    audited_slot bigint,
+    audited_balance public.base_units,
+    audited_at timestamp with time zone,
+    drift numeric(21,0) DEFAULT 0 NOT NULL,
+    gaps integer DEFAULT 0 NOT NULL,
+    CONSTRAINT token_accounts_gaps_check CHECK ((gaps >= 0))
 );
 
 COMMENT ON TABLE public.token_accounts IS 'An account of a recipient that is followed; the wallet itself is one, for native SOL';
 
 COMMENT ON COLUMN public.token_accounts.cursor_slot IS 'Everything that touched the account in slots before this one is recorded';
+
+COMMENT ON COLUMN public.token_accounts.audited_slot IS 'At this finalized slot the ledger''s balance was the chain''s';
+
+COMMENT ON COLUMN public.token_accounts.drift IS 'Balance on chain less the ledger''s, when they last disagreed; 0 when they agree';
+
+COMMENT ON COLUMN public.token_accounts.gaps IS 'Places where a balance change does not start where the one before ended';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -127,6 +139,17 @@ COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner 
 
 COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
 
+CREATE TABLE public.vanished_transactions (
+    signature public.signature NOT NULL,
+    slot bigint NOT NULL,
+    missing_at_height bigint NOT NULL,
+    noticed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the cluster does not know any more, until they are dead or land again';
+
+COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
+
 ALTER TABLE ONLY public.balance_changes
     ADD CONSTRAINT balance_changes_pkey PRIMARY KEY (signature, account);
 
@@ -148,6 +171,9 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.transfers
     ADD CONSTRAINT transfers_pkey PRIMARY KEY (signature, path);
 
+ALTER TABLE ONLY public.vanished_transactions
+    ADD CONSTRAINT vanished_transactions_pkey PRIMARY KEY (signature);
+
 CREATE INDEX balance_changes_account_slot ON public.balance_changes USING btree (account, slot, signature);
 
 CREATE INDEX balance_changes_confirmed_slot ON public.balance_changes USING btree (slot) WHERE (finality = 'confirmed'::public.finality);
@@ -159,6 +185,8 @@ CREATE INDEX events_subject ON public.events USING btree (subject);
 CREATE INDEX events_type_at ON public.events USING btree (type, at);
 
 CREATE INDEX token_accounts_heal_wanted ON public.token_accounts USING btree (heal_wanted_at) WHERE (heal_wanted_at IS NOT NULL);
+
+CREATE INDEX token_accounts_in_doubt ON public.token_accounts USING btree (address) WHERE ((drift <> (0)::numeric) OR (gaps > 0));
 
 CREATE INDEX token_accounts_recipient ON public.token_accounts USING btree (recipient);
 

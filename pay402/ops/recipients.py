@@ -1,6 +1,7 @@
 """`pay402 recipients`: the wallets to follow."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -8,10 +9,12 @@ import asyncpg
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from pay402.chain.addresses import parse_address
 from pay402.chain.node import Node
+from pay402.chain.programs import TOKEN_PROGRAMS
 from pay402.chain.rpc import RpcError, RpcLimits, RpcPool
 from pay402.migrations.status import check_current
 from pay402.ops.localnet_address import solana_endpoints
@@ -28,6 +31,9 @@ T = TypeVar("T")
 _queries = load_queries("pay402.ledger", "recipients.sql")
 # A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
 _GRACE_SLOTS = 32
+_ADDRESS_CHARACTERS = 44
+_MULTISIG_BYTES = 355
+_WIDTH_IN_FILES = 160
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
 
@@ -75,12 +81,19 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
         return
-    table = Table("wallet", "user", "label", "followed", "accounts", "transfers", "note")
+    if not rows:
+        typer.echo("No wallets yet; add one with `pay402 recipients add ADDRESS`.")
+        return
+    # An address that is cut short is of no use.
+    wallet = Column("wallet", no_wrap=True, min_width=_ADDRESS_CHARACTERS)
+    table = Table(wallet, "user", "label", "followed", "accounts", "transfers", "note")
     for row in rows:
         since = f"from slot {row['followed_from_slot']}" if row["active"] else "no longer"
         counts = (str(row["accounts"]), str(row["transfers"]))
-        table.add_row(row["address"], row["user_id"], row["label"] or "", since, *counts, row["heal_reason"] or "")
-    Console().print(table if rows else "No wallets yet; add one with `pay402 recipients add ADDRESS`.")
+        # What people and nodes wrote is text, whatever brackets are in it.
+        user, label, note = (Text(row[name] or "") for name in ("user_id", "label", "heal_reason"))
+        table.add_row(row["address"], user, label, since, *counts, note)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
 
 
 @app.command()
@@ -132,15 +145,17 @@ def _wallet(address: str) -> str:
 async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:
     """The slot from which `wallet` is followed: the newest one. Refuses what cannot be a wallet."""
     urls, _ = solana_endpoints(settings)
+    remedy = "correct SOLANA_RPC_URL or try again" if settings.rpc_urls else "start `pay402 up` again"
     try:
         async with RpcPool(urls, RpcLimits(answer_seconds=10.0, attempts=4, call_seconds=15.0)) as pool:
             slot, account = await Node(pool).account(wallet)
     except RpcError as error:
-        raise OperatorError(
-            f"The wallet cannot be checked on chain: {error}; correct SOLANA_RPC_URL or try again."
-        ) from error
+        raise OperatorError(f"The wallet cannot be checked on chain: {error}; {remedy}.") from error
     if account is not None and account.is_token_account:
         raise OperatorError(f"{wallet} is a token account, not a wallet; give the wallet that owns it.")
+    # A multisig of the token programs can own token accounts and be paid; what is left of theirs is a mint.
+    if account is not None and account.program in TOKEN_PROGRAMS and len(account.data) != _MULTISIG_BYTES:
+        raise OperatorError(f"{wallet} is a mint, not a wallet; give the wallet that is paid.")
     if account is not None and account.executable:
         raise OperatorError(f"{wallet} is a program, not a wallet; give the wallet that is paid.")
     return slot

@@ -173,6 +173,12 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
     poll_seconds: float = Field(5.0, gt=0, validation_alias="INDEXER_POLL_SECONDS")
     # How often every wallet is searched for new token accounts.
     scan_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_SCAN_SECONDS")
+    # How often confirmed rows are held against what the cluster has rooted.
+    finalize_seconds: float = Field(2.0, gt=0, validation_alias="INDEXER_FINALIZE_SECONDS")
+    # How often every account is audited; a lost notification is noticed within this time.
+    audit_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_AUDIT_SECONDS")
+    # How often every account's history is walked even though its audits are good.
+    sweep_seconds: float = Field(3600.0, gt=0, validation_alias="INDEXER_SWEEP_SECONDS")
     # What is under way at SIGTERM has so long to be written.
     drain_seconds: float = Field(10.0, ge=0, validation_alias="INDEXER_DRAIN_SECONDS")
 

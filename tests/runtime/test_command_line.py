@@ -40,9 +40,7 @@ def test_help_lists_every_command_and_imports_none():
 def test_every_command_loads_and_explains_itself(name):
     done = pay402(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"Usage: pay402 {name}" in re.sub(r"-m pay402|python -m", "pay402", done.stdout).replace(
-        "pay402 pay402", "pay402"
-    )
+    assert re.search(rf"Usage: .*pay402 {name} ", done.stdout)
 
 
 def test_the_version_is_that_of_the_package():

@@ -13,6 +13,7 @@ from pay402.chain.decode.replay import FeeRule, Replay
 from pay402.chain.decode.steps import Call, steps_of
 from pay402.chain.decode.wire import (
     BlockResult,
+    CompiledInstruction,
     Envelope,
     InnerInstructions,
     MalformedAnswerError,
@@ -84,15 +85,16 @@ def _observe(
     keys: list[str],
     fee_rules: Mapping[str, FeeRule],
 ) -> Observation:
-    if not len(keys) == len(meta.pre_balances) == len(meta.post_balances):
+    # One that failed because its lookup tables could not be loaded is told without the keys they hold.
+    if meta.err is None and not len(keys) == len(meta.pre_balances) == len(meta.post_balances):
         raise MalformedAnswerError(
             f"it names {len(keys)} accounts but reports {len(meta.pre_balances)} balances before "
             f"and {len(meta.post_balances)} after"
         )
-    balances, owners_before = _token_balances(meta, keys)
+    balances = _token_balances(meta, keys)
     lamports = tuple(
         BalanceChange(key, key, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, pre, post)
-        for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=True)
+        for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=False)
     )
     observation = Observation(
         signature=envelope.signature,
@@ -108,6 +110,7 @@ def _observe(
 
     calls = _calls(envelope, meta.inner_instructions or [], keys)
     references = _read_only_extras(envelope, meta, keys)
+    before = {keys[balance.account_index]: balance for balance in meta.pre_token_balances or []}
     lamports_before = dict(zip(keys, meta.pre_balances, strict=True))
     lamports_before[keys[0]] -= meta.fee
     replay = Replay(
@@ -117,7 +120,7 @@ def _observe(
         is_reference=references.__contains__,
         fee_rules=fee_rules,
     )
-    movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), owners_before)
+    movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
     return Observation(
         signature=observation.signature,
         slot=observation.slot,
@@ -138,13 +141,15 @@ def _plausible_time(block_time: object) -> int | None:
     return None
 
 
-def _token_balances(meta: Meta, keys: list[str]) -> tuple[dict[str, BalanceChange], dict[str, str | None]]:
-    """The node's token balances by account, and the owners of those accounts that existed before."""
+def _token_balances(meta: Meta, keys: list[str]) -> dict[str, BalanceChange]:
+    """The node's token balances by account."""
     before = {balance.account_index: balance for balance in meta.pre_token_balances or []}
     after = {balance.account_index: balance for balance in meta.post_token_balances or []}
     changes = {}
     for index in sorted(before.keys() | after.keys()):
         pre, post = before.get(index), after.get(index)
+        if pre and post and pre.mint != post.mint:
+            pre = None  # closed, and opened again for another mint: of that one there was nothing
         known = post or pre
         assert known is not None
         changes[keys[index]] = BalanceChange(
@@ -158,16 +163,16 @@ def _token_balances(meta: Meta, keys: list[str]) -> tuple[dict[str, BalanceChang
             existed=pre is not None,
             exists=post is not None,
         )
-    return changes, {keys[index]: balance.owner for index, balance in before.items()}
+    return changes
 
 
 def _calls(envelope: Envelope, inner: list[InnerInstructions], keys: list[str]) -> list[Call]:
     """Every outer and inner instruction of the programs read here, in order of execution."""
-    called = {group.index: group.instructions for group in inner}
-    if called and max(called) >= len(envelope.instructions):
-        raise MalformedAnswerError(
-            f"inner instructions of an instruction {max(called)} that it does not have"
-        )
+    called: dict[int, list[CompiledInstruction]] = {}
+    for group in inner:
+        if group.index >= len(envelope.instructions):
+            raise MalformedAnswerError(f"inner instructions of an instruction {group.index} that it does not have")
+        called.setdefault(group.index, []).extend(group.instructions)
     calls = []
     for outer_index, instruction in enumerate(envelope.instructions):
         path = str(outer_index)
@@ -189,6 +194,4 @@ def _read_only_extras(envelope: Envelope, meta: Meta, keys: list[str]) -> set[st
     signers, _, read_only_unsigned = envelope.header
     static = len(envelope.static_keys)
     loaded_writable = len(meta.loaded_addresses.writable) if meta.loaded_addresses else 0
-    return set(keys[max(signers, static - read_only_unsigned) : static]) | set(
-        keys[static + loaded_writable :]
-    )
+    return set(keys[max(signers, static - read_only_unsigned) : static]) | set(keys[static + loaded_writable :])

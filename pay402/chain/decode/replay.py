@@ -5,11 +5,11 @@ paid out. Their size follows from what the account held before and after. Where 
 account is reported as unexplained; nothing is guessed and nothing is dropped.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pay402.chain.decode.steps import (
+    Call,
     Close,
     Issue,
     Lamports,
@@ -22,12 +22,15 @@ from pay402.chain.decode.steps import (
     Unwrap,
     WithdrawWithheld,
 )
-from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from pay402.chain.decode.wire import TokenBalance
+from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_2022_MINT, WRAPPED_SOL_MINT
 from pay402.ledger.observation import BalanceChange, Kind, Movement, Unexplained
 
-# What 165 bytes cost in rent. Used only for wrapped-SOL accounts that both open and close inside the
-# transaction: of those the node reports nothing.
-_TOKEN_ACCOUNT_RENT_LAMPORTS = 2_039_280
+# What the rent of a wrapped-SOL account is at most: 165 bytes, in Token-2022 170 for an associated account.
+# Used only for accounts that close inside the transaction: of the others the node tells balance and lamports.
+# Rent has been lowered since; an account cannot hold more rent than it has lamports when it opens, so that
+# those opened with nothing but their rent are read right all the same.
+_RENT_LAMPORTS = {WRAPPED_SOL_MINT: 2_039_280, WRAPPED_SOL_2022_MINT: 2_074_080}
 
 FeeRule = Callable[[int], int]
 """From an amount to the fee that a mint's configuration withholds from it, both in base units."""
@@ -35,13 +38,31 @@ FeeRule = Callable[[int], int]
 
 @dataclass(slots=True)
 class _Account:
-    """A token account as it stands between two steps."""
+    """A token account from its opening to its closing, as it stands between two steps.
 
+    Attributes:
+        amount: Its balance; less than nothing where wrapped lamports or fees paid out were not seen coming.
+        reserve_lamports: Lamports of a wrapped-SOL account that are not part of its balance.
+        wrap: The last movement that wrapped lamports found on it.
+        fees: The movements into it that may have withheld a fee which they do not tell.
+        payouts: The movements into it that paid out withheld fees, whose size they do not tell.
+        opaque: Why its balance cannot be followed any longer.
+    """
+
+    address: str
     mint: str
     owner: str | None
     amount: int
     reserve_lamports: int = 0
-    """Lamports of a wrapped-SOL account that are not part of its balance."""
+    wrap: int | None = None
+    fees: list[int] = field(default_factory=list)
+    payouts: list[int] = field(default_factory=list)
+    opaque: str | None = None
+
+    @property
+    def is_native(self) -> bool:
+        """True for wrapped SOL, whose balance is made of lamports."""
+        return self.mint in _RENT_LAMPORTS
 
 
 @dataclass(slots=True)
@@ -53,6 +74,7 @@ class Replay:
         lamports: Lamports by account, as the steps leave them; starts as before the transaction.
         lamports_after: Lamports by account after the transaction, as the node reports them.
         is_reference: Says whether an account is one of the read-only extras that Solana Pay looks for.
+        fee_rules: By mint, the fee its configuration withholds; used where balances alone do not tell.
     """
 
     changes: Mapping[str, BalanceChange]
@@ -61,33 +83,58 @@ class Replay:
     is_reference: Callable[[str], bool]
     fee_rules: Mapping[str, FeeRule]
     movements: list[Movement] = field(default_factory=list)
+    unexplained: list[Unexplained] = field(default_factory=list)
     _accounts: dict[str, _Account] = field(default_factory=dict)
-    _wraps: dict[str, int] = field(default_factory=dict)
-    _fees: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _payouts: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _opaque: set[str] = field(default_factory=set)
 
     def run(
-        self, steps: Iterable[Step], owners_before: Mapping[str, str | None]
+        self, steps: Iterable[Step], before: Mapping[str, TokenBalance]
     ) -> tuple[list[Movement], list[Unexplained]]:
-        """Replay `steps`, starting from the token accounts that existed, with their owners at that time.
+        """Replay `steps`, starting from the token accounts that existed `before`.
 
         Returns the movements in order, and what they fail to explain.
         """
-        for account, owner in owners_before.items():
-            change = self.changes[account]
-            reserve = self.lamports.get(account, 0) - change.pre
-            self._accounts[account] = _Account(change.mint, owner, change.pre, reserve)
+        steps = list(steps)
+        opened = {step.account for step in steps if isinstance(step, Open)}
+        for address, balance in before.items():
+            self._begin(address, balance.mint, balance.owner, int(balance.ui_token_amount.amount))
+        for address, change in self.changes.items():
+            # Only a node that leaves out balances from before shows an account that nobody opens.
+            if address not in before and address not in opened:
+                self._begin(address, change.mint, change.owner, change.pre)
         for step in steps:
             self._apply(step)
-        unexplained = [finding for finding in map(self._settle, self.changes.values()) if finding]
-        unexplained += [
+        self._compare_with_node()
+        self.unexplained += [
             Unexplained(m.source or m.destination or "", None, m.amount, "no account tells the mint")
             for m in self.movements
             if m.mint is None
         ]
         movements = [m for m in self.movements if m.amount or m.kind not in _SIZED_BY_BALANCE]
-        return movements, unexplained
+        return movements, self.unexplained
+
+    def _begin(self, address: str, mint: str, owner: str | None, amount: int) -> None:
+        account = _Account(address, mint, owner, amount)
+        if account.is_native:
+            account.reserve_lamports = min(self.lamports.get(address, 0) - amount, self._rent(account))
+        self._accounts[address] = account
+
+    def _rent(self, account: _Account) -> int:
+        """Lamports that a wrapped-SOL account has to keep, or a few more."""
+        change = self.changes.get(account.address)
+        if change is not None and change.exists and change.mint == account.mint:
+            return self.lamports_after[account.address] - change.post
+        return _RENT_LAMPORTS[account.mint]
+
+    def _compare_with_node(self) -> None:
+        """Hold the accounts as the steps leave them against the balances that the node reports."""
+        for address, change in self.changes.items():
+            account = self._accounts.get(address)
+            if account is None or account.mint != change.mint:
+                account = _Account(address, change.mint, change.owner, 0)
+            self._settle(account, change.post - account.amount)
+        for address, account in self._accounts.items():
+            if address not in self.changes:
+                self._settle(account, -account.amount)
 
     def _apply(self, step: Step) -> None:
         match step:
@@ -107,35 +154,28 @@ class Replay:
                 self._unwrap(step)
             case Issue():
                 self._issue(step)
-            case SetOwner():
-                if step.account in self._accounts:
-                    self._accounts[step.account].owner = step.owner
             case WithdrawWithheld():
-                self._payouts[step.account].append(len(self.movements))
-                self._add(
-                    step.call.path, Kind.WITHDRAW_WITHHELD, step.call.program, step.mint,
-                    None, step.account, step.authority, 0,
-                )  # fmt: skip
+                self._withdraw_withheld(step)
+            case SetOwner():
+                for account in self._known(step.account):
+                    account.owner = step.owner
             case Opaque():
-                self._opaque.update(step.accounts)
+                for account in self._known(*step.accounts):
+                    account.opaque = step.reason
+
+    def _known(self, *addresses: str) -> Iterator[_Account]:
+        return filter(None, map(self._accounts.get, addresses))
 
     def _move(self, step: Move) -> None:
         source, destination = self._accounts.get(step.source), self._accounts.get(step.destination)
         mint = step.mint or (source and source.mint) or (destination and destination.mint) or None
-        fee = step.fee
-        if fee is None:
-            fee = 0
-            # A mint's own configuration, where the caller knows it, beats deduction.
-            if mint and mint in self.fee_rules and step.source != step.destination:
-                fee = self.fee_rules[mint](step.amount)
-            elif step.source != step.destination:
-                self._fees[step.destination].append(len(self.movements))
+        if step.fee is None and destination and destination is not source and not destination.is_native:
+            destination.fees.append(len(self.movements))
         self._add(
-            step.call.path, step.kind, step.call.program, mint, step.source, step.destination,
-            step.authority, step.amount, fee=fee,
-            references=tuple(filter(self.is_reference, step.extra_accounts)),
+            step.call, step.kind, mint, step.source, step.destination, step.authority, step.amount,
+            fee=step.fee or 0, references=tuple(filter(self.is_reference, step.extra_accounts)),
         )  # fmt: skip
-        if mint == WRAPPED_SOL_MINT:
+        if mint in _RENT_LAMPORTS:
             self._move_lamports(step.source, step.destination, step.amount)
 
     def _pay_native(self, step: Lamports) -> None:
@@ -156,69 +196,60 @@ class Replay:
         )
 
     def _open(self, step: Open) -> None:
-        account = _Account(step.mint, step.owner, 0)
-        self._accounts[step.account] = account
-        if step.mint == WRAPPED_SOL_MINT:
-            lamports = self.lamports.get(step.account, 0)
-            change = self.changes.get(step.account)
-            reserve = (
-                self.lamports_after[step.account] - change.post
-                if change and change.mint == WRAPPED_SOL_MINT and self.lamports_after.get(step.account)
-                else _TOKEN_ACCOUNT_RENT_LAMPORTS
-            )
-            account.reserve_lamports = min(lamports, reserve)
-            self._wrap(step.account, account, step.call.path, step.call.program)
+        account = self._accounts[step.account] = _Account(step.account, step.mint, step.owner, 0)
+        if account.is_native:
+            account.reserve_lamports = min(self.lamports.get(step.account, 0), self._rent(account))
+            self._wrap(account, step.call)
 
     def _sync(self, step: Sync) -> None:
         account = self._accounts.get(step.account)
-        if account is not None:
-            self._wrap(step.account, account, step.call.path, step.call.program)
+        if account is not None and account.is_native:
+            self._wrap(account, step.call)
 
-    def _wrap(self, address: str, account: _Account, path: str, program: str) -> None:
-        # Programs may put lamports on an account without any instruction that shows it; `_settle` adds
-        # what is missing here, so that a wrap of nothing is kept until then.
-        found = self.lamports.get(address, 0) - account.reserve_lamports - account.amount
-        self._wraps[address] = len(self.movements)
-        self._add(path, Kind.WRAP, program, account.mint, None, address, None, max(found, 0))
+    def _wrap(self, account: _Account, call: Call) -> None:
+        # Programs may put lamports on an account without any instruction that shows it. They come to light
+        # when the account spends them, or at the end: a wrap of nothing is kept until then.
+        found = self.lamports.get(account.address, 0) - account.reserve_lamports - account.amount
+        account.wrap = len(self.movements)
+        self._add(call, Kind.WRAP, account.mint, None, account.address, None, max(found, 0))
 
     def _close(self, step: Close) -> None:
-        account = self._accounts.pop(step.account, None)
-        if account is not None and account.mint == WRAPPED_SOL_MINT:
+        account = self._accounts.get(step.account)
+        if account is not None and account.is_native:
             if account.amount < 0:
-                self._grow_wrap(step.account, -account.amount)
-                account.amount = 0
-            self._accounts[step.account] = account
+                self._settle(account, -account.amount)
             self._add(
-                step.call.path, Kind.CLOSE, step.call.program, account.mint,
-                step.account, None, step.authority, account.amount,
+                step.call, Kind.CLOSE, account.mint, step.account, None, step.authority,
+                max(account.amount, 0),
             )  # fmt: skip
-            del self._accounts[step.account]
+        elif account is not None:
+            # The program closes no other account that holds tokens.
+            self._settle(account, -account.amount)
+        self._accounts.pop(step.account, None)
         self._move_lamports(step.account, step.destination, self.lamports.get(step.account, 0))
 
     def _unwrap(self, step: Unwrap) -> None:
         account = self._accounts.get(step.account)
         if account is None:
             return
-        amount = account.amount if step.amount is None else step.amount
+        amount = max(account.amount, 0) if step.amount is None else step.amount
         self._move_lamports(step.account, step.destination, amount)
-        self._add(
-            step.call.path, Kind.UNWRAP, step.call.program, account.mint,
-            step.account, None, step.authority, amount,
-        )  # fmt: skip
+        self._add(step.call, Kind.UNWRAP, account.mint, step.account, None, step.authority, amount)
 
     def _issue(self, step: Issue) -> None:
         kind = Kind.BURN if step.burns else Kind.MINT
         source, destination = (step.account, None) if step.burns else (None, step.account)
-        self._add(
-            step.call.path, kind, step.call.program, step.mint,
-            source, destination, step.authority, step.amount,
-        )  # fmt: skip
+        self._add(step.call, kind, step.mint, source, destination, step.authority, step.amount)
+
+    def _withdraw_withheld(self, step: WithdrawWithheld) -> None:
+        for account in self._known(step.account):
+            account.payouts.append(len(self.movements))
+        self._add(step.call, Kind.WITHDRAW_WITHHELD, step.mint, None, step.account, step.authority, 0)
 
     def _add(
         self,
-        path: str,
+        call: Call,
         kind: Kind,
-        program: str,
         mint: str | None,
         source: str | None,
         destination: str | None,
@@ -232,9 +263,9 @@ class Replay:
         taker = self._accounts.get(destination) if destination else None
         self.movements.append(
             Movement(
-                path=path,
+                path=call.path,
                 kind=kind,
-                program=program,
+                program=call.program,
                 mint=mint,
                 source=source,
                 destination=destination,
@@ -248,6 +279,8 @@ class Replay:
         )
         if giver:
             giver.amount -= amount
+            if giver.amount < 0 and giver.opaque is None:
+                self._wrap_more(giver, -giver.amount)
         if taker:
             taker.amount += amount - fee
 
@@ -255,45 +288,52 @@ class Replay:
         self.lamports[source] = self.lamports.get(source, 0) - amount
         self.lamports[destination] = self.lamports.get(destination, 0) + amount
 
-    def _settle(self, change: BalanceChange) -> Unexplained | None:
-        """Size what the instructions left open by the account's true balances, or report the difference."""
-        missing = (change.post - change.pre) - self._moved(change.account)
-        if missing == 0:
-            return None
-        if change.account in self._opaque:
-            return Unexplained(change.account, change.mint, missing, "confidential amounts")
-        fees, payouts = self._fees[change.account], self._payouts[change.account]
-        if change.mint == WRAPPED_SOL_MINT and change.account in self._wraps:
-            if self._grow_wrap(change.account, missing):
-                return None
-        elif missing < 0 and len(fees) == 1 and not payouts:
-            index = fees[0]
-            if -missing <= self.movements[index].amount:
-                self.movements[index] = replace(self.movements[index], fee=-missing)
-                return None
-        elif missing > 0 and len(payouts) == 1:
-            self.movements[payouts[0]] = replace(self.movements[payouts[0]], amount=missing)
-            return None
-        reason = "several transfers with an unknown fee" if len(fees) > 1 else "no instruction shows it"
-        return Unexplained(change.account, change.mint, missing, reason)
+    def _settle(self, account: _Account, missing: int) -> None:
+        """Size what the steps left open by the account's true balance, or report the difference."""
+        if missing == 0 and not (account.fees and account.payouts):
+            return
+        if account.opaque is None and (
+            self._wrap_more(account, missing) if account.is_native else self._size(account, missing)
+        ):
+            return
+        reason = account.opaque or "no instruction shows it"
+        if account.fees and account.payouts:
+            reason = "fees withheld and fees paid out, both unknown"
+        elif len(account.fees) > 1:
+            reason = "several transfers with an unknown fee"
+        self.unexplained.append(Unexplained(account.address, account.mint, missing, reason))
 
-    def _moved(self, account: str) -> int:
-        """What the movements add up to for a token account, in base units."""
-        total = 0
-        for m in self.movements:
-            if m.kind is Kind.NATIVE_TRANSFER:
-                continue
-            if m.source == account:
-                total -= m.amount
-            if m.destination == account:
-                total += m.amount - m.fee
-        return total
-
-    def _grow_wrap(self, account: str, amount: int) -> bool:
-        index = self._wraps.get(account)
-        if index is None or self.movements[index].amount + amount < 0:
+    def _wrap_more(self, account: _Account, lamports: int) -> bool:
+        """Add lamports to the account's last wrap; false where there is none, or nothing to add."""
+        if account.wrap is None or lamports < 0:
             return False
-        self.movements[index] = replace(self.movements[index], amount=self.movements[index].amount + amount)
+        movement = self.movements[account.wrap]
+        self.movements[account.wrap] = replace(movement, amount=movement.amount + lamports)
+        self.lamports[account.address] = self.lamports.get(account.address, 0) + lamports
+        account.amount += lamports
+        return True
+
+    def _size(self, account: _Account, missing: int) -> bool:
+        """Find the fees withheld and the fees paid out that together make `missing`; false if they do not."""
+        amounts = [self.movements[index].amount for index in account.fees]
+        if len(amounts) == 1 and not account.payouts:
+            fees = [-missing]  # the balance knows best: configurations change
+        elif account.mint in self.fee_rules:
+            fees = list(map(self.fee_rules[account.mint], amounts))
+        elif amounts:
+            return False
+        else:
+            fees = []
+        paid_out = missing + sum(fees)
+        if paid_out < 0 or (paid_out > 0 and len(account.payouts) != 1):
+            return False
+        if not all(0 <= fee <= amount for fee, amount in zip(fees, amounts, strict=True)):
+            return False
+        for index, fee in zip(account.fees, fees, strict=True):
+            self.movements[index] = replace(self.movements[index], fee=fee)
+        if paid_out:
+            (index,) = account.payouts
+            self.movements[index] = replace(self.movements[index], amount=paid_out)
         return True
 
 

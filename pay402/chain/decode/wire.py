@@ -3,7 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from solders.transaction import VersionedTransaction
@@ -13,6 +13,9 @@ from pay402.chain.base58 import b58decode
 
 class MalformedAnswerError(ValueError):
     """A node's answer does not have the form that its protocol promises."""
+
+
+Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -29,7 +32,7 @@ class TokenAmount(_Wire):
 class TokenBalance(_Wire):
     """The balance of a token account at one end of a transaction."""
 
-    account_index: int
+    account_index: Index
     mint: str
     ui_token_amount: TokenAmount
     owner: str | None = None
@@ -39,15 +42,15 @@ class TokenBalance(_Wire):
 class CompiledInstruction(_Wire):
     """An instruction by indexes into the transaction's keys; `data` is base58."""
 
-    program_id_index: int
-    accounts: list[int]
+    program_id_index: Index
+    accounts: list[Index]
     data: str
 
 
 class InnerInstructions(_Wire):
     """What the outer instruction `index` called, flat and in order of appearance."""
 
-    index: int
+    index: Index
     instructions: list[CompiledInstruction]
 
 
@@ -109,7 +112,7 @@ class BlockResult(_Wire):
     """The result of `getBlock`. It does not tell its own slot."""
 
     transactions: list[TransactionResult]
-    parent_slot: int
+    parent_slot: int | None = None
     block_time: Any = None
 
 

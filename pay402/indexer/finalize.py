@@ -1,0 +1,121 @@
+"""Settle the fate of confirmed rows: finalized when the cluster roots them, orphaned when they can never land.
+
+A confirmed transaction can still be dropped with its fork, or land again in another slot. It is dead only when
+its blockhash has expired at the finalized height and a search of the whole history finds nothing. Its blockhash
+was at most 150 blocks old when it was seen, so 150 blocks after it was first missed it has expired. Source: the
+transaction confirmation and expiration guide of Solana's documentation.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from pay402.chain.node import STATUSES_PER_CALL, Node
+from pay402.chain.rpc import RpcError
+from pay402.indexer.fetch import FetchFailedError, Pipeline
+from pay402.indexer.metrics import IndexerMetrics
+
+_log = structlog.get_logger(__name__)
+
+_BLOCKHASH_LIFETIME_BLOCKS: Final = 150
+_LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
+
+Landing = tuple[str, int]
+"""A signature and the slot in which it was recorded."""
+
+
+class Finalizer:
+    """Passes over the confirmed rows; any number of processes may do so at once."""
+
+    def __init__(
+        self, node: Node, pool: asyncpg.Pool, queries: Any, pipeline: Pipeline, metrics: IndexerMetrics
+    ) -> None:
+        self._node = node
+        self._pool = pool
+        self._queries = queries
+        self._pipeline = pipeline
+        self._metrics = metrics
+
+    async def run(self, every_seconds: float) -> None:
+        """Pass after pass until cancelled."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            try:
+                while await self.settle():
+                    pass
+            except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                _log.warning("not_finalized", error=str(error))
+
+    async def settle(self) -> bool:
+        """One pass; true when more may be ready at once.
+
+        Raises:
+            RpcError: The nodes did not answer.
+        """
+        slot = await self._node.slot("finalized")
+        rows = self._queries.unfinalized(self._pool, slot=slot, limit=_LANDINGS_PER_PASS)
+        landings: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+        settled = 0
+        for start in range(0, len(landings), STATUSES_PER_CALL):
+            settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+        return len(landings) == _LANDINGS_PER_PASS and settled > 0
+
+    async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
+        seen_slot, statuses = await self._node.signature_statuses([signature for signature, _ in landings])
+        if seen_slot < finalized_slot:
+            return 0  # another node answered, one that is behind: it cannot say what is missing
+        rooted, elsewhere, missing = [], [], []
+        for landing, status in zip(landings, statuses, strict=True):
+            if status is None:
+                missing.append(landing)
+            elif status.slot != landing[1]:
+                elsewhere.append((landing[0], status.slot))
+            elif status.confirmation_status == "finalized":
+                rooted.append(landing)
+        await self._finalize(rooted)
+        await self._follow(elsewhere)
+        await self._bury(missing)
+        return len(rooted) + len(elsewhere)
+
+    async def _finalize(self, rooted: Sequence[Landing]) -> None:
+        if rooted:
+            row = await self._queries.finalize(self._pool, **_columns(rooted))
+            self._metrics.finalized.inc(row["transfers"])
+
+    async def _follow(self, elsewhere: Sequence[Landing]) -> None:
+        """Record again what landed again in another slot."""
+        for signature, slot in elsewhere:
+            try:
+                await self._pipeline.ensure("", signature, slot)
+            except FetchFailedError as error:
+                _log.warning("landed_again_but_not_fetched", signature=signature, error=str(error))
+
+    async def _bury(self, missing: Sequence[Landing]) -> None:
+        """Orphan what has been missing for longer than any blockhash lives."""
+        if not missing:
+            return
+        height = await self._node.block_height("finalized")
+        # Noted at the newest height and held against the finalized one: never too early.
+        newest = await self._node.block_height("processed")
+        await self._queries.note_vanished(self._pool, height=newest, **_columns(missing))
+        rows = self._queries.dead(
+            self._pool,
+            signatures=[signature for signature, _ in missing],
+            lifetime=_BLOCKHASH_LIFETIME_BLOCKS,
+            height=height,
+        )
+        dead: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+        if dead:
+            row = await self._queries.orphan(self._pool, **_columns(dead))
+            self._metrics.orphaned.inc(row["transfers"])
+            _log.warning("orphaned", transactions=len(dead), transfers=row["transfers"])
+
+
+def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:
+    return {
+        "signatures": [signature for signature, _ in landings],
+        "slots": [slot for _, slot in landings],
+    }

@@ -1,0 +1,75 @@
+-- name: unfinalized
+-- Recorded landings up to a slot whose fate is not settled, oldest first.
+SELECT DISTINCT signature, slot
+FROM (
+  SELECT signature, slot FROM transfers WHERE finality = 'confirmed' AND slot <= :slot
+  UNION ALL
+  SELECT signature, slot FROM balance_changes WHERE finality = 'confirmed' AND slot <= :slot
+) AS open
+ORDER BY slot
+LIMIT :limit;
+
+-- name: finalize^
+-- These landings are rooted: they can never be undone.
+WITH rooted AS (
+  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS r (signature, slot)
+),
+moved AS (
+  UPDATE transfers AS t SET finality = 'finalized'
+  FROM rooted AS r
+  WHERE t.signature = r.signature AND t.slot = r.slot AND t.finality = 'confirmed'
+  RETURNING t.signature, t.path, t.slot
+),
+changed AS (
+  UPDATE balance_changes AS b SET finality = 'finalized'
+  FROM rooted AS r
+  WHERE b.signature = r.signature AND b.slot = r.slot AND b.finality = 'confirmed'
+),
+found AS (
+  DELETE FROM vanished_transactions AS v USING rooted AS r WHERE v.signature = r.signature
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'transfer.finalized', signature, jsonb_build_object('path', path, 'slot', slot) FROM moved
+)
+SELECT count(*) AS transfers FROM moved;
+
+-- name: note_vanished!
+-- The cluster does not know these any more; remember the block height at which that was first seen.
+INSERT INTO vanished_transactions (signature, slot, missing_at_height)
+SELECT signature, slot, :height FROM unnest(:signatures::text[], :slots::bigint[]) AS v (signature, slot)
+ON CONFLICT (signature) DO NOTHING;
+
+-- name: dead
+-- Of these, the ones missing for so long that their blockhash cannot land them any more.
+SELECT v.signature, v.slot
+FROM vanished_transactions AS v
+WHERE v.signature = ANY(:signatures::text[]) AND v.missing_at_height + :lifetime::bigint < :height;
+
+-- name: orphan^
+-- These will never land: what they did is undone, and whoever relied on it is told.
+WITH lost AS (
+  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot)
+),
+moved AS (
+  UPDATE transfers AS t SET finality = 'orphaned'
+  FROM lost AS l
+  WHERE t.signature = l.signature AND t.slot = l.slot AND t.finality = 'confirmed'
+  RETURNING t.signature, t.path, t.slot, t.mint, t.destination_owner, t.amount
+),
+changed AS (
+  UPDATE balance_changes AS b SET finality = 'orphaned'
+  FROM lost AS l
+  WHERE b.signature = l.signature AND b.slot = l.slot AND b.finality = 'confirmed'
+),
+settled AS (
+  DELETE FROM vanished_transactions AS v USING lost AS l WHERE v.signature = l.signature
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'transfer.orphaned', signature,
+    jsonb_build_object('path', path, 'slot', slot, 'mint', mint, 'destinationOwner', destination_owner,
+      'amount', amount::text)
+  FROM moved
+)
+SELECT count(*) AS transfers FROM moved;

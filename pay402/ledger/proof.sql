@@ -1,0 +1,143 @@
+-- name: proof
+-- For each account: where the chain of its balance changes breaks, and the balance with which it ends.
+--
+-- Within one slot the order of transactions is not known; what must exist is an order that links them. Taken
+-- as a graph (balances are its points, each change leads from `pre` to `post`) that is a trail over every
+-- change which starts at the balance before the slot: it exists when every point is left as often as it is
+-- reached, but for the start and the end, and all of it can be reached from the start.
+--
+-- Only what came after the last good audit is looked at; `whole` looks at everything.
+WITH RECURSIVE followed AS (
+  SELECT
+    address AS account,
+    CASE WHEN :whole::boolean THEN NULL ELSE audited_slot END AS anchor_slot,
+    CASE WHEN :whole::boolean THEN NULL ELSE audited_balance END AS anchor_balance
+  FROM token_accounts
+  WHERE address = ANY(:accounts::text[])
+),
+changes AS (
+  SELECT b.account, b.slot, b.signature, b.pre::numeric AS pre, b.post::numeric AS post
+  FROM followed AS f
+  JOIN balance_changes AS b ON b.account = f.account
+  WHERE b.slot > coalesce(f.anchor_slot, -1) AND b.slot <= :slot::bigint AND b.finality <> 'orphaned'
+),
+points AS (
+  SELECT account, slot, value, sum(leaves)::int AS leaves, sum(reaches)::int AS reaches
+  FROM (
+    SELECT account, slot, pre AS value, 1 AS leaves, 0 AS reaches FROM changes
+    UNION ALL
+    SELECT account, slot, post, 0, 1 FROM changes
+  ) AS ends
+  GROUP BY account, slot, value
+),
+slots AS (
+  SELECT
+    account,
+    slot,
+    sum(leaves) AS changes,
+    CASE WHEN count(*) = 1 THEN min(value) ELSE min(value) FILTER (WHERE leaves = reaches + 1) END AS starts,
+    CASE WHEN count(*) = 1 THEN min(value) ELSE min(value) FILTER (WHERE reaches = leaves + 1) END AS ends,
+    bool_or(abs(leaves - reaches) > 1) OR count(*) FILTER (WHERE leaves > reaches) > 1 AS tangled
+  FROM points
+  GROUP BY account, slot
+),
+ordered AS (
+  SELECT *, count(ends) OVER (PARTITION BY account ORDER BY slot) AS known_ends FROM slots
+),
+linked AS (
+  SELECT o.*, coalesce(p.ends, f.anchor_balance) AS before
+  FROM ordered AS o
+  JOIN followed AS f ON f.account = o.account
+  LEFT JOIN ordered AS p
+    ON p.account = o.account AND p.ends IS NOT NULL
+    AND p.known_ends = o.known_ends - (o.ends IS NOT NULL)::int
+),
+reached AS (
+  SELECT account, slot, coalesce(starts, before) AS value FROM linked WHERE changes > 1
+  UNION
+  SELECT r.account, r.slot, c.post
+  FROM reached AS r
+  JOIN changes AS c ON c.account = r.account AND c.slot = r.slot AND c.pre = r.value
+),
+broken AS (
+  SELECT l.account, l.slot
+  FROM linked AS l
+  WHERE l.tangled
+    OR (l.starts IS NOT NULL AND l.starts <> l.before)
+    OR (
+      l.changes > 1 AND coalesce(l.starts, l.before) IS NOT NULL AND EXISTS (
+        SELECT FROM changes AS c
+        WHERE c.account = l.account AND c.slot = l.slot AND NOT EXISTS (
+          SELECT FROM reached AS r WHERE r.account = c.account AND r.slot = c.slot AND r.value = c.pre
+        )
+      )
+    )
+)
+SELECT
+  f.account,
+  f.anchor_slot,
+  (SELECT count(*) FROM broken AS b WHERE b.account = f.account)::int AS gaps,
+  (SELECT min(b.slot) FROM broken AS b WHERE b.account = f.account) AS first_gap_slot,
+  (SELECT count(*) FROM changes AS c WHERE c.account = f.account)::int AS changes,
+  coalesce(
+    (SELECT o.ends FROM ordered AS o WHERE o.account = f.account AND o.ends IS NOT NULL ORDER BY o.slot DESC LIMIT 1),
+    f.anchor_balance
+  ) AS ends
+FROM followed AS f;
+
+-- name: agreed!
+-- Ledger and chain agree about these accounts at a finalized slot.
+UPDATE token_accounts AS a
+SET audited_slot = :slot, audited_balance = g.balance, audited_at = clock_timestamp(), drift = 0, gaps = 0
+FROM unnest(:accounts::text[], :balances::numeric[]) AS g (account, balance)
+WHERE a.address = g.account AND coalesce(a.audited_slot, -1) <= :slot;
+
+-- name: disagreed!
+-- Ledger and chain disagree about these accounts: heal them from their last good audit on, and tell.
+WITH found AS (
+  SELECT *
+  FROM unnest(:accounts::text[], :drifts::numeric[], :gap_counts::int[]) AS d (account, drift, gap_count)
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'audit.disagreed', f.account,
+    jsonb_build_object('slot', :slot::bigint, 'drift', f.drift::text, 'gaps', f.gap_count)
+  FROM found AS f
+  JOIN token_accounts AS a ON a.address = f.account
+  WHERE (a.drift, a.gaps) IS DISTINCT FROM (f.drift, f.gap_count)
+)
+UPDATE token_accounts AS a
+SET
+  audited_at = clock_timestamp(),
+  drift = f.drift,
+  gaps = f.gap_count,
+  cursor_slot = least(a.cursor_slot, coalesce(a.audited_slot, 0)),
+  cursor_signature = NULL,
+  heal_wanted_at = coalesce(a.heal_wanted_at, clock_timestamp()),
+  heal_reason = 'the audit found drift ' || f.drift || ' and ' || f.gap_count || ' gaps'
+FROM found AS f
+WHERE a.address = f.account;
+
+-- name: accounts_to_audit
+-- The accounts of followed wallets, the longest unaudited first.
+SELECT a.address, a.recipient, a.mint, a.drift, a.gaps
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))
+ORDER BY a.audited_at NULLS FIRST, a.address;
+
+-- name: in_doubt^
+-- How many accounts failed their last audit, and by how much.
+SELECT count(*) FILTER (WHERE drift <> 0) AS drifting, coalesce(sum(gaps), 0)::int AS gaps
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active AND (a.drift <> 0 OR a.gaps > 0);
+
+-- name: accounts_to_heal
+-- Accounts that somebody marked for healing, or that were not walked since a time.
+SELECT a.address, a.heal_wanted_at IS NOT NULL AS marked
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active AND (a.heal_wanted_at IS NOT NULL OR a.healed_at < :not_since)
+ORDER BY a.heal_wanted_at, a.healed_at
+LIMIT 1000;
