@@ -21,6 +21,7 @@ _TOKEN_ACCOUNT_BYTES: Final = 165
 _ACCOUNT_TYPE_TOKEN: Final = 2
 _MULTISIG_BYTES: Final = 355
 _INVALID_PARAMS: Final = -32602
+_UNSUPPORTED_VERSION: Final = -32015
 
 
 class SignatureInfo(msgspec.Struct, rename="camel"):
@@ -76,6 +77,10 @@ class _OwnedAnswer(msgspec.Struct):
     value: list[_KeyedAccount]
 
 
+class _EpochInfo(msgspec.Struct):
+    epoch: int
+
+
 @dataclass(frozen=True, slots=True)
 class AccountState:
     """An account as a node reports it at `slot`."""
@@ -125,22 +130,25 @@ class Node:
 
     async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
         """The transaction, or `None` while this node does not have it at `commitment`."""
+        versions = sorted(range(MAX_TRANSACTION_VERSION + 1), key=lambda v: (v != self.transaction_version, -v))
         while True:
+            version = versions.pop(0)
             config = {
                 "commitment": commitment,
                 "encoding": "base64",
-                "maxSupportedTransactionVersion": self.transaction_version,
+                "maxSupportedTransactionVersion": version,
             }
             try:
                 found: TransactionResult | None = await self.pool.call(
                     "getTransaction", [signature, config], TransactionResult | None
                 )
             except PermanentRpcError as error:
-                # A node that checks the parameter strictly refuses a version it has never heard of.
-                if error.code == _INVALID_PARAMS and self.transaction_version > 0:
-                    self.transaction_version -= 1
+                # A node that checks the parameter strictly refuses a version it has never heard of; one that
+                # got a version too low has a transaction of a higher one.
+                if error.code in {_INVALID_PARAMS, _UNSUPPORTED_VERSION} and versions:
                     continue
                 raise
+            self.transaction_version = version
             return found
 
     async def signatures(
@@ -229,6 +237,11 @@ class Node:
         """The newest slot at `commitment`."""
         slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], int)
         return slot
+
+    async def epoch(self) -> int:
+        """The epoch that is current at `confirmed`."""
+        info: _EpochInfo = await self.pool.call("getEpochInfo", [{"commitment": "confirmed"}], _EpochInfo)
+        return info.epoch
 
 
 def _state(account: _Account, slot: int) -> AccountState:

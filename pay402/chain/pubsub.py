@@ -14,13 +14,17 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from pay402.chain.rpc import host_of, reason_of
+
 _UNANSWERED_REQUESTS: Final = 100
+_STEADY_SECONDS: Final = 5.0
 _MAX_PAUSE_SECONDS: Final = 10.0
+# For sockets that do serve, but not for long: what they miss has to be healed, so it may not be much.
+_MAX_PAUSE_AFTER_SERVICE_SECONDS: Final = 1.0
 
 
 class Listener(Protocol):
@@ -30,7 +34,10 @@ class Listener(Protocol):
         """A transaction that names `account` reached the commitment `confirmed`."""
 
     def subscribed(self, account: str, slot: int) -> None:
-        """From now on `account` is watched; `slot` is the newest one the socket has shown (0: none yet)."""
+        """`account` is watched; what happened up to `slot` has to be healed, asking a node that has seen it.
+
+        `slot` is the newest one the socket had shown since then; 0 where the node does not tell slots.
+        """
 
     def disconnected(self, endpoint: str, reason: str) -> None:
         """A socket ended; its accounts will be subscribed again."""
@@ -67,7 +74,7 @@ class _Message(msgspec.Struct):
     method: str | None = None
     params: _Params | None = None
     id: int | None = None
-    result: int | bool | None = None
+    result: Any = None
     error: _Error | None = None
 
 
@@ -89,30 +96,51 @@ class SocketFaultError(Exception):
 
 @dataclass(slots=True)
 class _Shard:
-    """The accounts of one socket, and the socket's state while it is open."""
+    """The accounts of one socket, and the socket's state while it is open.
+
+    Attributes:
+        accounts: Those it should watch.
+        wanted: Those it has not asked for yet.
+        asked: When it asked for which account, by the request's id, oldest first.
+        watching: The accounts subscribed, by subscription.
+        subscriptions: The same the other way round.
+        dropping: Accounts that may have a subscription although nobody wants it any longer.
+        refused: Accounts that the node would not watch on this socket, and why.
+        untold: Watched accounts whose listener waits for the first slot.
+        slots_id: The id of the request for slots; `beats` until the node refuses it.
+        room: How many accounts the socket takes.
+    """
 
     accounts: set[str] = field(default_factory=set)
     wanted: deque[str] = field(default_factory=deque)
-    asked: dict[int, str] = field(default_factory=dict)
+    asked: dict[int, tuple[str, float]] = field(default_factory=dict)
     watching: dict[int, str] = field(default_factory=dict)
+    subscriptions: dict[str, int] = field(default_factory=dict)
     dropping: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     slot: int = 0
     slots_id: int = 0
     beats: bool = True
-    answered_at: float = 0.0
     room: int = 0
 
     def reset(self, slots_id: int) -> None:
         """Forget the socket; every account has to be asked for again."""
         self.slots_id = slots_id
         self.beats = True
-        self.answered_at = time.monotonic()
-        self.asked.clear()
-        self.watching.clear()
-        self.dropping.clear()
+        for state in (self.asked, self.watching, self.subscriptions, self.dropping, self.refused, self.untold):
+            state.clear()
         self.wanted = deque(self.accounts)
         self.slot = 0
+
+    def needs_request(self, account: str) -> bool:
+        """True for an account to watch that is neither watched nor asked for."""
+        return (
+            account in self.accounts
+            and account not in self.subscriptions
+            and all(account != asked for asked, _ in self.asked.values())
+        )
 
 
 class LogsFeed:
@@ -182,21 +210,18 @@ class LogsFeed:
         while True:
             url = next(self._urls)
             shard.reset(slots_id=next(self._ids))
+            opened_at = time.monotonic()
             try:
                 async with self._connect(url) as socket:
                     await self._serve(shard, socket)
-            except (
-                aiohttp.ClientError,
-                OSError,
-                TimeoutError,
-                SocketFaultError,
-                msgspec.DecodeError,
-            ) as error:
-                reason = str(error) or type(error).__name__
-                self._listener.disconnected(urlsplit(url).hostname or "unknown", reason)
-            # A socket that worked is replaced at once; one that never did is tried ever more slowly.
-            failures = 0 if shard.slot or shard.watching else failures + 1
-            pause = min(0.1 * 2**failures, _MAX_PAUSE_SECONDS) if failures else 0.05
+            except Exception as error:  # noqa: BLE001 - whatever ended it, its accounts must be watched again
+                self._listener.disconnected(host_of(url), reason_of(error))
+            # A socket that served for a while is replaced at once; one that fails soon, ever more slowly.
+            served = bool(shard.watching) or not shard.accounts
+            steady = served and time.monotonic() - opened_at > _STEADY_SECONDS
+            failures = 0 if steady else min(failures + 1, 10)
+            limit = _MAX_PAUSE_AFTER_SERVICE_SECONDS if served else _MAX_PAUSE_SECONDS
+            pause = min(0.05 * 2**failures, limit)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     @contextlib.asynccontextmanager
@@ -231,22 +256,26 @@ class LogsFeed:
     async def _write(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Send what is wanted, a bounded number of requests ahead of the answers."""
         while True:
+            # Cleared first: what changes while a request is being sent must not go unnoticed.
+            shard.changed.clear()
+            # Dropped before asked: a node gives the same subscription, asked for twice, one id for both.
+            while shard.dropping:
+                account = shard.dropping.pop()
+                if account not in shard.accounts and account in shard.subscriptions:
+                    subscription = shard.subscriptions.pop(account)
+                    del shard.watching[subscription]
+                    await self._request(socket, next(self._ids), "logsUnsubscribe", [subscription])
             while shard.wanted and len(shard.asked) < _UNANSWERED_REQUESTS:
                 account = shard.wanted.popleft()
-                if account not in shard.accounts:
-                    continue
-                request_id = next(self._ids)
-                if not shard.asked:
-                    shard.answered_at = time.monotonic()
-                shard.asked[request_id] = account
-                params = [{"mentions": [account]}, {"commitment": "confirmed"}]
-                await self._request(socket, request_id, "logsSubscribe", params)
-            for subscription, account in list(shard.watching.items()):
-                if account in shard.dropping:
-                    del shard.watching[subscription]
-                    shard.dropping.discard(account)
-                    await self._request(socket, next(self._ids), "logsUnsubscribe", [subscription])
-            shard.changed.clear()
+                if shard.needs_request(account):
+                    request_id = next(self._ids)
+                    shard.asked[request_id] = account, time.monotonic()
+                    params = [{"mentions": [account]}, {"commitment": "confirmed"}]
+                    await self._request(socket, request_id, "logsSubscribe", params)
+                elif account in shard.accounts and account in shard.subscriptions:
+                    self._tell(shard, account)  # unfollowed and followed again, before it was dropped
+            if shard.refused and not shard.asked and not shard.wanted:
+                self._move_refused(shard)
             await shard.changed.wait()
 
     @staticmethod
@@ -263,51 +292,78 @@ class LogsFeed:
         silence = self._limits.silence_seconds
         while True:
             try:
-                # A node without slot notifications may be quiet for good reason; pings watch over it.
-                frame = await socket.receive(timeout=silence if shard.beats else None)
+                frame = await socket.receive(timeout=silence)
             except TimeoutError:
-                raise SocketFaultError(f"it has been silent for {silence:g} s") from None
-            if frame.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-                raise SocketFaultError("the node closed it")
-            message = _MESSAGE.decode(frame.data)
-            if message.params is not None:
-                self._notify(shard, message.params)
-            elif message.id == shard.slots_id:
-                shard.beats = message.error is None
-            elif message.id is not None:
-                self._answered(shard, message)
-            if shard.asked and time.monotonic() - shard.answered_at > silence:
+                # A node without slot notifications may be quiet for good reason; pings watch over it.
+                if shard.beats:
+                    raise SocketFaultError(f"it has been silent for {silence:g} s") from None
+            else:
+                self._take(shard, frame)
+            _, asked_at = next(iter(shard.asked.values()), ("", time.monotonic()))
+            if time.monotonic() - asked_at > silence:
                 raise SocketFaultError(f"it has not answered a subscription for {silence:g} s")
+
+    def _take(self, shard: _Shard, frame: aiohttp.WSMessage) -> None:
+        if frame.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+            raise SocketFaultError("the node closed it")
+        message = _MESSAGE.decode(frame.data)
+        if message.params is not None:
+            self._notify(shard, message.params)
+        elif message.id == shard.slots_id:
+            shard.beats = message.error is None
+            self._saw_slot(shard, 0)
+        elif message.id is not None:
+            self._answered(shard, message)
 
     def _notify(self, shard: _Shard, params: _Params) -> None:
         result = params.result
         if result.slot is not None:
-            shard.slot = max(shard.slot, result.slot)
+            self._saw_slot(shard, result.slot)
             return
+        if result.value is None or result.context is None:
+            return
+        self._saw_slot(shard, result.context.slot)
         account = shard.watching.get(params.subscription)
-        if account is None or result.value is None or result.context is None:
-            return
-        shard.slot = max(shard.slot, result.context.slot)
-        self._listener.notified(
-            account, result.value.signature, result.context.slot, failed=result.value.err is not None
-        )
+        if account is not None:
+            self._listener.notified(
+                account, result.value.signature, result.context.slot, failed=result.value.err is not None
+            )
 
     def _answered(self, shard: _Shard, message: _Message) -> None:
-        account = shard.asked.pop(message.id or 0, None)
+        account, _ = shard.asked.pop(message.id or 0, (None, 0.0))
         if account is None:
             return
-        shard.answered_at = time.monotonic()
         shard.changed.set()
-        if message.error is not None or not isinstance(message.result, int):
-            self._refused(shard, account, message.error)
-            return
-        shard.watching[message.result] = account
-        self._listener.subscribed(account, shard.slot)
+        if message.error is None and type(message.result) is int:
+            shard.watching[message.result] = account
+            shard.subscriptions[account] = message.result
+            if account in shard.accounts:
+                self._tell(shard, account)
+            else:
+                shard.dropping.add(account)
+        elif account in shard.accounts:
+            shard.refused[account] = message.error.message if message.error else "not an answer"
 
-    def _refused(self, shard: _Shard, account: str, error: _Error | None) -> None:
-        """Take a refusal as the socket's limit reached, and move the account to another one."""
+    def _tell(self, shard: _Shard, account: str) -> None:
+        """Tell of a watched account, once the socket has shown a slot: without one a heal may ask a lagging node."""
+        shard.untold.append(account)
+        self._saw_slot(shard, 0)
+
+    def _saw_slot(self, shard: _Shard, slot: int) -> None:
+        shard.slot = max(shard.slot, slot)
+        if shard.slot or not shard.beats:
+            untold, shard.untold = shard.untold, []
+            for account in untold:
+                if account in shard.accounts:
+                    self._listener.subscribed(account, shard.slot)
+
+    def _move_refused(self, shard: _Shard) -> None:
+        """Take refusals as the socket's limit reached, and move those accounts to another one."""
+        refused, shard.refused = shard.refused, {}
         if not shard.watching:
-            raise SocketFaultError(f"it refuses subscriptions: {error.message if error else 'no reason'}")
+            raise SocketFaultError(f"it refuses subscriptions: {next(iter(refused.values()))}")
         shard.room = min(shard.room, len(shard.watching))
-        shard.accounts.discard(account)
-        self.follow(account)
+        for account in refused:
+            if account in shard.accounts and account not in shard.subscriptions:
+                shard.accounts.discard(account)
+                self.follow(account)

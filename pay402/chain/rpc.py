@@ -42,26 +42,25 @@ class PermanentRpcError(RpcError):
     """The same question will get the same answer."""
 
 
-# Source: the custom errors of the JSON-RPC service of Agave. Everything that another moment or another node
-# may answer better is retryable.
-_RETRYABLE_CODES: Final = frozenset(
+# Source: the custom errors of the JSON-RPC service of Agave. These say that the question itself is wrong, or
+# that every node answers it alike. Any other code another moment or another node may answer better: of the
+# providers' own codes we know only that they come and go.
+_PERMANENT_CODES: Final = frozenset(
     {
-        -32001,  # block cleaned up here: another node may have it
-        -32004,  # block not available yet
-        -32005,  # node is behind
-        -32007,  # slot skipped, or missing after a snapshot jump
-        -32009,  # slot skipped, or missing in long-term storage
-        -32011,  # no transaction history on this node
-        -32014,  # block status not available yet
-        -32016,  # minimum context slot not reached
-        -32019,  # long-term storage unreachable
-        -32603,  # internal error
-        -32700,  # "parse error": our requests are well-formed, so a proxy cut it short
-        429,
+        -32600,  # not a request
+        -32601,  # no such method
+        -32602,  # invalid parameters
+        -32002,  # preflight failed
+        -32003,  # a signature does not verify
+        -32006,  # a precompile does not verify
+        -32010,  # accounts of this program are not indexed
+        -32013,  # wrong number of signatures
+        -32015,  # `maxSupportedTransactionVersion` is too low
+        -32018,  # not a slot at an epoch's boundary
     }
 )
-# Of these, the ones that say something about the node and not about the question.
-_UNWELL_CODES: Final = frozenset({-32005, -32603, 429})
+# These say something about the node and not about the question: it is behind, broken, or asked too often.
+_UNWELL_CODES: Final = frozenset({-32005, -32603, -32429, 429})
 _TOO_MANY_REQUESTS: Final = 429
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
@@ -93,8 +92,8 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The host, for logs and metrics: paths and queries of endpoint URLs carry API keys."""
-        return urlsplit(self.url).hostname or "unknown"
+        """The host, for logs and metrics."""
+        return host_of(self.url)
 
     def rest(self, seconds: float) -> None:
         """Ask other endpoints for the next `seconds`."""
@@ -154,42 +153,56 @@ class RpcPool:
             PermanentRpcError: A node refused the question itself.
             RetryableRpcError: No endpoint answered within the bounds.
         """
+        failures: list[RetryableRpcError] = []
+        try:
+            async with asyncio.timeout(self.limits.call_seconds):
+                return await self._call(method, params, result_type, attempts or self.limits.attempts, failures)
+        except TimeoutError:
+            seconds = self.limits.call_seconds
+            last = f"; the last try: {failures[-1]}" if failures else ""
+            raise RetryableRpcError(f"no endpoint answered {method} within {seconds:g} s{last}") from None
+
+    async def _call(
+        self, method: str, params: Sequence[Any], result_type: Any, attempts: int, failures: list[RetryableRpcError]
+    ) -> Any:
         asked: list[str] = []
         async for attempt in stamina.retry_context(
-            on=RetryableRpcError,
-            attempts=attempts or self.limits.attempts,
-            timeout=self.limits.call_seconds,
-            wait_initial=0.05,
-            wait_max=5.0,
-            wait_jitter=0.1,
+            on=RetryableRpcError, attempts=attempts, timeout=None, wait_initial=0.05, wait_max=5.0, wait_jitter=0.1
         ):
             with attempt:
                 endpoint = await self._best_endpoint(asked)
                 asked.append(endpoint.url)
-                return await self._ask(endpoint, method, params, result_type)
+                try:
+                    return await self._ask(endpoint, method, params, result_type)
+                except RetryableRpcError as error:
+                    failures.append(error)
+                    raise
         raise AssertionError("unreachable: the last attempt raises")
 
     async def _best_endpoint(self, asked: list[str]) -> Endpoint:
         """The first endpoint that is not resting, one that this call has asked least often."""
-        now = time.monotonic()
-        best = min(self.endpoints, key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url)))
-        if (wait := best.resting_until - now) > 0:
+        while True:
+            now = time.monotonic()
+            best = min(self.endpoints, key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url)))
+            if (wait := best.resting_until - now) <= 0:
+                return best
             await asyncio.sleep(wait)
-        return best
 
     async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
         started = time.monotonic()
-        outcome = "ok"
+        outcome = "cancelled"
         try:
-            return await self._post(endpoint, method, params, result_type)
+            result = await self._post(endpoint, method, params, result_type)
         except RpcError as error:
             outcome = str(error.code) if error.code is not None else "unusable"
             raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = "unreachable"
             self._rest(endpoint)
-            reason = str(error) or type(error).__name__
-            raise RetryableRpcError(f"{endpoint.name} cannot be reached: {reason}") from error
+            raise RetryableRpcError(f"{endpoint.name} cannot be reached: {reason_of(error)}") from None
+        else:
+            outcome = "ok"
+            return result
         finally:
             self.on_call(endpoint.name, method, outcome, time.monotonic() - started)
 
@@ -198,8 +211,9 @@ class RpcPool:
             raise RuntimeError("open the RpcPool with `async with` before calling it")
         request_id = next(self._ids)
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-        async with self._session.post(endpoint.url, data=body) as response:
-            raw = await response.read()
+        # A redirect would turn the question into a GET, and could carry it to another host.
+        async with self._session.post(endpoint.url, data=body, allow_redirects=False) as response:
+            raw = await self._read(endpoint, response)
             self._check_status(endpoint, response)
         try:
             answer = _decoder(result_type).decode(raw)
@@ -214,6 +228,16 @@ class RpcPool:
         endpoint.failures = 0
         return answer.result
 
+    async def _read(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > _MAX_ANSWER_BYTES:
+                self._rest(endpoint)
+                raise RetryableRpcError(f"{endpoint.name} answered with more than {_MAX_ANSWER_BYTES} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
     def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
         status = response.status
         if status == _TOO_MANY_REQUESTS:
@@ -223,21 +247,38 @@ class RpcPool:
             # This endpoint will not serve us; another may. It rests long, so that it is not hammered.
             endpoint.rest(30.0)
             raise RetryableRpcError(f"{endpoint.name} refuses access (HTTP {status}); check its key", code=status)
-        if status >= 400 and "json" not in response.headers.get("Content-Type", ""):  # noqa: PLR2004
+        if status >= 500 or (status >= 300 and "json" not in response.headers.get("Content-Type", "")):  # noqa: PLR2004
             self._rest(endpoint)
             raise RetryableRpcError(f"{endpoint.name} answered HTTP {status}", code=status)
 
     def _refusal(self, endpoint: Endpoint, method: str, error: _ErrorBody) -> RpcError:
         message = f"{endpoint.name} refused {method}: {error.message} ({error.code})"
-        if error.code in _RETRYABLE_CODES:
-            if error.code in _UNWELL_CODES:
-                self._rest(endpoint)
-            return RetryableRpcError(message, code=error.code, data=error.data)
-        return PermanentRpcError(message, code=error.code, data=error.data)
+        if error.code in _PERMANENT_CODES:
+            return PermanentRpcError(message, code=error.code, data=error.data)
+        if error.code in _UNWELL_CODES:
+            self._rest(endpoint)
+        return RetryableRpcError(message, code=error.code, data=error.data)
 
     @staticmethod
     def _rest(endpoint: Endpoint) -> None:
         endpoint.rest(min(0.05 * 2 ** min(endpoint.failures, 8), 5.0))
+
+
+def host_of(url: str) -> str:
+    """The host of an endpoint, which is all of it that may be shown: paths and queries of URLs carry API keys."""
+    try:
+        return urlsplit(url).hostname or "unknown"
+    except ValueError:
+        return "unknown"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, without the URL that some of aiohttp's errors print."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"HTTP {error.status}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its URL is not valid"
+    return str(error) or type(error).__name__
 
 
 def _retry_after_seconds(header: str | None) -> float:

@@ -19,8 +19,19 @@ FROM unnest(:address::text[], :recipient::text[], :mint::text[], :program::text[
 ON CONFLICT (address) DO NOTHING;
 
 -- name: cursor^
--- How far an account's history is known to be complete.
-SELECT cursor_slot, cursor_signature FROM token_accounts WHERE address = :account;
+-- How far an account's history is known to be complete, and the oldest final transaction from there on: a
+-- history that ends before it is not whole.
+SELECT
+  a.cursor_slot,
+  (
+    SELECT b.signature FROM balance_changes AS b
+    WHERE b.account = a.address AND b.slot >= greatest(a.cursor_slot, :first_slot::bigint)
+      AND b.finality = 'finalized'
+    ORDER BY b.slot
+    LIMIT 1
+  ) AS must_see
+FROM token_accounts AS a
+WHERE a.address = :account;
 
 -- name: recorded
 -- Which of these landings of transactions the ledger already holds for an account.
@@ -38,7 +49,8 @@ SET
   cursor_slot = greatest(cursor_slot, :slot),
   healed_at = clock_timestamp(),
   heal_wanted_at = NULL,
-  heal_reason = NULL
+  -- What an audit found stays visible until an audit finds it mended.
+  heal_reason = CASE WHEN drift <> 0 OR gaps > 0 THEN heal_reason END
 WHERE address = :account;
 
 -- name: heal_wanted!

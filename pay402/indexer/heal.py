@@ -9,7 +9,6 @@ bound is a slot, never an `until`, which an unsure node would ignore.
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -30,14 +29,6 @@ _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 class IncompleteHistoryError(Exception):
     """A node's answers do not show the account's history down to its cursor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Everything that touched an account in slots before `slot` is recorded."""
-
-    slot: int
-    signature: str | None
 
 
 async def walk(
@@ -196,10 +187,11 @@ class Healer:
         self._later.add(handle)
 
     async def _heal(self, account: str, min_context_slot: int) -> None:
-        cursor = await self._cursor(account)
+        first_slot = self._watchlist.first_slot(account)
+        row = await self._queries.cursor(self._pool, account=account, first_slot=first_slot)
         thoroughly = account in self._thoroughly
-        lower_slot = max(cursor.slot, self._watchlist.first_slot(account))
-        must_see = cursor.signature if cursor.slot >= lower_slot else None
+        lower_slot = max(row["cursor_slot"], first_slot) if row else first_slot
+        must_see = row["must_see"] if row else None
         newest: SignatureInfo | None = None
         async for page in walk(self._node, account, lower_slot, must_see, min_context_slot or None):
             newest = newest or next((i for i in page if i.confirmation_status == "finalized"), None)
@@ -212,10 +204,6 @@ class Healer:
             slot=newest.slot if newest else 0,
             signature=newest.signature if newest else None,
         )
-
-    async def _cursor(self, account: str) -> Cursor:
-        row = await self._queries.cursor(self._pool, account=account)
-        return Cursor(row["cursor_slot"], row["cursor_signature"]) if row else Cursor(0, None)
 
     async def _missing(self, account: str, page: list[SignatureInfo], *, thoroughly: bool) -> list[SignatureInfo]:
         # A failed transaction moves no tokens. It may cost its payer lamports, which only a wallet's own

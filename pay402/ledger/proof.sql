@@ -35,6 +35,7 @@ slots AS (
     account,
     slot,
     sum(leaves) AS changes,
+    min(value) AS lowest,
     CASE WHEN count(*) = 1 THEN min(value) ELSE min(value) FILTER (WHERE leaves = reaches + 1) END AS starts,
     CASE WHEN count(*) = 1 THEN min(value) ELSE min(value) FILTER (WHERE reaches = leaves + 1) END AS ends,
     bool_or(abs(leaves - reaches) > 1) OR count(*) FILTER (WHERE leaves > reaches) > 1 AS tangled
@@ -53,7 +54,7 @@ linked AS (
     AND p.known_ends = o.known_ends - (o.ends IS NOT NULL)::int
 ),
 reached AS (
-  SELECT account, slot, coalesce(starts, before) AS value FROM linked WHERE changes > 1
+  SELECT account, slot, coalesce(starts, before, lowest) AS value FROM linked WHERE changes > 1
   UNION
   SELECT r.account, r.slot, c.post
   FROM reached AS r
@@ -64,8 +65,22 @@ broken AS (
   FROM linked AS l
   WHERE l.tangled
     OR (l.starts IS NOT NULL AND l.starts <> l.before)
+    -- Without an anchor the first slots may go round in circles and tell no balance: they must have one in common.
     OR (
-      l.changes > 1 AND coalesce(l.starts, l.before) IS NOT NULL AND EXISTS (
+      l.before IS NULL AND NOT EXISTS (
+        SELECT FROM points AS p
+        WHERE p.account = l.account AND p.slot = l.slot AND (l.starts IS NULL OR p.value = l.starts)
+          AND NOT EXISTS (
+            SELECT FROM ordered AS e
+            WHERE e.account = l.account AND e.slot < l.slot AND NOT EXISTS (
+              SELECT FROM points AS q
+              WHERE q.account = e.account AND q.slot = e.slot AND q.value = p.value
+            )
+          )
+      )
+    )
+    OR (
+      l.changes > 1 AND EXISTS (
         SELECT FROM changes AS c
         WHERE c.account = l.account AND c.slot = l.slot AND NOT EXISTS (
           SELECT FROM reached AS r WHERE r.account = c.account AND r.slot = c.slot AND r.value = c.pre
@@ -88,7 +103,13 @@ FROM followed AS f;
 -- name: agreed!
 -- Ledger and chain agree about these accounts at a finalized slot.
 UPDATE token_accounts AS a
-SET audited_slot = :slot, audited_balance = g.balance, audited_at = clock_timestamp(), drift = 0, gaps = 0
+SET
+  audited_slot = :slot,
+  audited_balance = g.balance,
+  audited_at = clock_timestamp(),
+  drift = 0,
+  gaps = 0,
+  heal_reason = CASE WHEN a.heal_wanted_at IS NOT NULL THEN a.heal_reason END
 FROM unnest(:accounts::text[], :balances::numeric[]) AS g (account, balance)
 WHERE a.address = g.account AND coalesce(a.audited_slot, -1) <= :slot;
 

@@ -58,8 +58,6 @@ async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
                     "install the newer pay402 that migrated it."
                 )
             try:
-                if not _is_target(target):
-                    raise CommandError(target)
                 async with _engine_connection(dsn) as connection:
                     await connection.run_sync(_run_alembic, target, direction)
             except CommandError:
@@ -117,6 +115,8 @@ async def _engine_connection(dsn: str) -> AsyncIterator[AsyncConnection]:
 
 
 def _run_alembic(connection: Connection, target: str, direction: str) -> None:
+    if not _is_target(target):
+        raise CommandError(target)
     # Configured here and not in an alembic.ini, so that an installed wheel migrates as a checkout does.
     script = ScriptDirectory(str(revisions.VERSIONS.parent))
 

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,9 +50,9 @@ def _observations(file: str) -> Iterator[Observation]:
     try:
         for document in _documents(raw):
             yield from _decode_document(document)
-    except (msgspec.DecodeError, MalformedAnswerError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MalformedAnswerError) as error:
         raise OperatorError(
-            f"{file} does not hold answers of getTransaction or getBlock ({error}); "
+            f"{_name(file)} does not hold answers of getTransaction or getBlock ({error}); "
             "record them with encoding base64 or json and full transaction details."
         ) from error
 
@@ -60,9 +61,13 @@ def _read(file: str) -> bytes:
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise OperatorError(f"{file} cannot be read ({reason}); check the path.") from error
+        raise OperatorError(f"{_name(file)} cannot be read ({reason}); check the path and what is in it.") from error
+
+
+def _name(file: str) -> str:
+    return "standard input" if file == "-" else file
 
 
 def _documents(raw: bytes) -> Iterator[Any]:

@@ -43,7 +43,8 @@ def _report_usage(error: Any, message: str) -> int:
         error.show()
     else:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "pay402"
-        _print_line(f"{' '.join(message.split()).rstrip('.')}; see {command} --help.")
+        wrong, _, guess = " ".join(message.split()).rstrip(".").partition(". ")
+        _print_line(f"{wrong}{f' ({guess})' if guess else ''}; see {command} --help.")
     return int(error.exit_code)
 
 

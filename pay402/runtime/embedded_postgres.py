@@ -28,7 +28,6 @@ _PORT: Final = 5432  # names the socket; nothing listens on TCP
 # Paths of sockets have room for 104 bytes where it is least, and the name of the socket and its lock need 20.
 _SOCKET_DIRECTORY_BYTES: Final = 80
 _START_SECONDS: Final = 60
-_START_ATTEMPTS: Final = 3
 _RETRY_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.05
 
@@ -155,14 +154,14 @@ class EmbeddedPostgres:
 
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        attempts = 0
         reason = "it does not answer"
-        while time.monotonic() < deadline and attempts < _START_ATTEMPTS:
+        while time.monotonic() < deadline:
             if self._postmaster() is None:
-                attempts += 1
                 if (reason := self._start()) == "":
                     return
                 # The children of a killed server need a moment to notice and let go of its memory.
+                if "shared memory" not in reason:
+                    break
                 time.sleep(_RETRY_SECONDS)
             elif self._is_ready():
                 return

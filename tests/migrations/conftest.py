@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pay402.migrations import revisions
-from pay402.runtime.embedded_postgres import EmbeddedPostgres, postgres_binaries
+from pay402.runtime.embedded_postgres import NEWEST_VERSION, EmbeddedPostgres, postgres_binaries
 from tests.conftest import execute, short_lived_home
 
 _numbers = itertools.count(1)
@@ -41,13 +41,16 @@ def _binaries(version):
 
 
 @pytest.fixture(scope="session", params=[16, 17, 18])
-def server(request):
-    """A Postgres of each supported version."""
+def server(request, postgres):
+    """A Postgres of each supported version: its address, with `{}` for the database's name."""
+    if request.param == NEWEST_VERSION:
+        yield postgres
+        return
     with short_lived_home() as directory:
         running = EmbeddedPostgres(directory, binaries=_binaries(request.param), options={"fsync": "off"})
         running.enter()
         try:
-            yield running
+            yield running.dsn("DATABASE").replace("DATABASE", "{}")
         finally:
             running.leave()
 
@@ -56,8 +59,9 @@ def server(request):
 async def fresh_database(server):
     """An empty database on each supported version."""
     name = f"fresh_{next(_numbers)}"
-    await execute(server.dsn("postgres"), f"CREATE DATABASE {name}")
-    return server.dsn(name)
+    await execute(server.format("postgres"), f"CREATE DATABASE {name}")
+    yield server.format(name)
+    await execute(server.format("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

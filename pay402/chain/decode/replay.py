@@ -141,9 +141,7 @@ class Replay:
             case Move():
                 self._move(step)
             case Lamports():
-                self._move_lamports(step.source, step.destination, step.amount)
-                if step.is_payment:
-                    self._pay_native(step)
+                self._pay_native(step)
             case Open():
                 self._open(step)
             case Sync():
@@ -179,6 +177,9 @@ class Replay:
             self._move_lamports(step.source, step.destination, step.amount)
 
     def _pay_native(self, step: Lamports) -> None:
+        self._move_lamports(step.source, step.destination, step.amount)
+        if not step.is_payment:
+            return
         self.movements.append(
             Movement(
                 path=step.call.path,
