@@ -233,6 +233,21 @@ class Node:
         height: int = await self.pool.call("getBlockHeight", [{"commitment": commitment}], int)
         return height
 
+    async def first_available_block(self) -> int:
+        """The lowest slot whose block this node can still serve."""
+        slot: int = await self.pool.call("getFirstAvailableBlock", [], int)
+        return slot
+
+    async def blocks(self, first: int, last: int) -> list[int]:
+        """The slots from `first` through `last` that have a finalized block."""
+        slots: list[int] = await self.pool.call("getBlocks", [first, last, {"commitment": "finalized"}], list[int])
+        return slots
+
+    async def block_time(self, slot: int) -> int | None:
+        """When the block of `slot` was made, in seconds since 1970, as the node estimates it."""
+        time: int | None = await self.pool.call("getBlockTime", [slot], int | None)
+        return time
+
     async def slot(self, commitment: str = "confirmed") -> int:
         """The newest slot at `commitment`."""
         slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], int)

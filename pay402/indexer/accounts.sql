@@ -58,3 +58,9 @@ WHERE address = :account;
 UPDATE token_accounts
 SET heal_reason = :reason, heal_wanted_at = coalesce(heal_wanted_at, clock_timestamp())
 WHERE address = :account;
+
+-- name: is_recorded$
+-- Whether a landing of a transaction is in the ledger, for any account.
+SELECT EXISTS (
+  SELECT FROM balance_changes WHERE signature = :signature AND slot = :slot AND finality <> 'orphaned'
+);

@@ -195,8 +195,9 @@ class Healer:
         newest: SignatureInfo | None = None
         async for page in walk(self._node, account, lower_slot, must_see, min_context_slot or None):
             newest = newest or next((i for i in page if i.confirmation_status == "finalized"), None)
-            missing = await self._missing(account, page, thoroughly=thoroughly)
-            await self._record(account, missing)
+            missing = await self.missing(account, page, thoroughly=thoroughly)
+            for failure in await self.record(account, missing):
+                raise failure
             self._metrics.healed.inc(len(missing))
         await self._queries.healed(
             self._pool,
@@ -205,7 +206,10 @@ class Healer:
             signature=newest.signature if newest else None,
         )
 
-    async def _missing(self, account: str, page: list[SignatureInfo], *, thoroughly: bool) -> list[SignatureInfo]:
+    async def missing(
+        self, account: str, page: list[SignatureInfo], *, thoroughly: bool = False
+    ) -> list[SignatureInfo]:
+        """The lines of `page` that matter for `account` and are not recorded."""
         # A failed transaction moves no tokens. It may cost its payer lamports, which only a wallet's own
         # account shows.
         relevant = [info for info in page if info.err is None or self._watchlist.is_wallet(account)]
@@ -219,8 +223,8 @@ class Healer:
         recorded = {row["signature"] async for row in rows}
         return [info for info in relevant if info.signature not in recorded]
 
-    async def _record(self, account: str, missing: list[SignatureInfo]) -> None:
-        """Record oldest first, a bounded number at once."""
+    async def record(self, account: str, missing: list[SignatureInfo]) -> list[FetchFailedError]:
+        """Record oldest first, a bounded number at once; returns what failed."""
         gate = asyncio.Semaphore(_FETCHES_PER_WALK)
 
         async def one(info: SignatureInfo) -> None:
@@ -228,6 +232,10 @@ class Healer:
                 await self._pipeline.ensure(account, info.signature, info.slot)
 
         results = await asyncio.gather(*map(one, reversed(missing)), return_exceptions=True)
+        failures = []
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, FetchFailedError):
+                failures.append(result)
+            elif isinstance(result, BaseException):
                 raise result
+        return failures

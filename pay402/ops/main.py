@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "up": "Run everything together until SIGTERM.",
     "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
     "recipients": "Wallets to follow: add, list, remove.",
+    "audit": "Prove the ledger complete, and heal what is not.",
+    "backfill": "Record a stretch of history.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "migrate": "The schema: up, down, status, dump.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",

@@ -1,0 +1,102 @@
+"""`pay402 audit` and `pay402 backfill`, as an operator runs them: in their own processes."""
+
+import asyncio
+import json
+import os
+import sys
+
+import pytest
+
+from pay402.indexer.main import running_indexer
+from pay402.localnet import payments as pay
+from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
+from tests.indexer.test_follow import plain
+
+
+@pytest.fixture
+def pay402(database_url, net, tmp_path):
+    """Run a command of pay402 against the test's database and chain."""
+
+    async def run(*arguments):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pay402", *arguments,
+            env={
+                "PATH": os.environ["PATH"],
+                "DATABASE_URL": database_url,
+                "SOLANA_RPC_URL": net.rpc_url,
+                "SOLANA_WS_URL": net.ws_url,
+                "PAY402_HOME": str(tmp_path),
+            },
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert b"Traceback" not in err, err.decode()
+        return process.returncode, out.decode(), err.decode()
+
+    return run
+
+
+async def final(net):
+    slot = net.chain.slot("processed")
+    await eventually(lambda: net.chain.slot("finalized") > slot)
+
+
+async def test_audit_finds_and_heals_what_was_taken_out_of_the_ledger(market, net, database_url, pool, pay402):
+    async with running_indexer(fast_settings(), database_url, [net.rpc_url], [net.ws_url]):
+        for n in range(4):
+            await plain(market, 10 + n)
+        await ledger_equals_chain(pool, market)
+    await final(net)
+    code, out, _ = await pay402("audit", "--json")
+    assert (code, json.loads(out)["findings"]) == (0, [])
+
+    victim = market.sent[2].signature
+    await pool.execute("DELETE FROM transfers WHERE signature = $1", victim)
+    await pool.execute("DELETE FROM balance_changes WHERE signature = $1", victim)
+    code, out, _ = await pay402("audit", "--whole", "--json")
+    (finding,) = json.loads(out)["findings"]
+    assert code == 1
+    assert finding["account"] == str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
+
+    await pool.execute("UPDATE token_accounts SET audited_slot = NULL, audited_balance = NULL")
+    code, out, err = await pay402("audit", "--whole", "--heal")
+    assert code == 0, out + err
+    await ledger_equals_chain(pool, market)
+    await balances_agree(pool, net)
+
+
+async def test_backfill_records_history_once_and_says_what_it_found(market, net, pool, pay402):
+    for payment, payer in market.every_kind():
+        await market.pay(payment, payer)
+    await market.settled()
+    await final(net)
+    code, out, err = await pay402("backfill", "--from-slot", "0", "--json")
+    first = json.loads(out)
+    assert (code, first["failed"]) == (0, 0), err
+    assert first["new"] > 0
+    await ledger_equals_chain(pool, market)
+    code, out, _ = await pay402("backfill", "--from-slot", "0", "--json")
+    again = json.loads(out)
+    assert (code, again["new"], again["known"]) == (0, 0, again["found"])
+    await balances_agree(pool, net)
+
+
+async def test_backfill_takes_single_transactions(market, net, pool, pay402):
+    await plain(market, 1)
+    await plain(market, 2)
+    await market.settled()
+    wanted = market.sent[1].signature
+    code, out, _ = await pay402("backfill", "--signature", wanted)
+    assert (code, out) == (0, "found 1 transactions: 1 new, 0 already known, 0 failed\n")
+    assert set(await ledger_transfers(pool, market.wallets)) == {k for k in market.expected() if k[0] == wanted}
+
+
+async def test_backfill_refuses_what_the_node_has_pruned(market, net, pool, pay402):
+    await plain(market, 1)
+    await market.settled()
+    await eventually(lambda: net.chain.slot("finalized") > 40)
+    net.set_faults({"prunedSlots": 10})
+    code, _, err = await pay402("backfill", "--from-slot", "5")
+    assert code == 1
+    assert "Refused: the node serves blocks from slot" in err
+    assert await pool.fetchval("SELECT count(*) FROM transfers") == 0
