@@ -65,21 +65,28 @@ class Localnet:
         max_waiting_messages: int = MAX_WAITING_MESSAGES,
         accept_batches: bool = True,
         clock: Callable[[], float] = time.time,
+        chain: Chain | None = None,
     ) -> AsyncIterator["Localnet"]:
         """Run until the `async with` block ends, on the loopback interface only.
 
         `port` 0 takes two free consecutive ports. With `slot_seconds` None slots tick only by `chain.tick()`
         or `localnet_tick`. `pubsub_limit` bounds the subscriptions of one connection, `max_waiting_messages`
         how far its reader may fall behind. See Chain for the rest. Raises OSError where a port is taken.
+
+        With `chain`, that of a localnet that runs already, this is one more node of its cluster, with faults of
+        its own; whoever started the first node keeps the pace.
         """
-        chain = Chain(
-            confirm_slots=confirm_slots,
-            finalize_slots=finalize_slots,
-            skip_rate=skip_rate,
-            root_stride=root_stride,
-            seed=seed,
-            clock=clock,
-        )
+        if chain is None:
+            chain = Chain(
+                confirm_slots=confirm_slots,
+                finalize_slots=finalize_slots,
+                skip_rate=skip_rate,
+                root_stride=root_stride,
+                seed=seed,
+                clock=clock,
+            )
+        else:
+            slot_seconds = None
         hazard = Hazard(seed)
         pubsub = PubSub(chain, pubsub_limit)
         rpc = Rpc(chain, hazard, {"localnet_closeSockets": lambda _: pubsub.cut_all()})
@@ -104,6 +111,7 @@ class Localnet:
                 with contextlib.suppress(asyncio.CancelledError):
                     await pace
             http.stop()
+            chain.listeners.remove(pubsub)
             await sockets.stop()
             await runner.cleanup()
 

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import asyncpg
 
+from pay402.runtime.database import open_connection
 from pay402.runtime.embedded_postgres import EmbeddedPostgres
 from pay402.runtime.embedded_valkey import EmbeddedValkey
 from pay402.runtime.settings import CacheSettings, DatabaseSettings
@@ -87,11 +88,8 @@ async def _in_thread(step: Callable[[], None]) -> None:
 
 
 async def _ensure_database(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with open_connection(dsn, application="embedded") as connection:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             # Two processes may come to this at once; one of them makes it.
             with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    finally:
-        await connection.close()

@@ -4,7 +4,6 @@ The wheel's own manager is not used: it waits in whole seconds, makes a user of 
 directories above the data for reading, and counts its users by process ids, which survive SIGKILL.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -13,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -107,7 +107,8 @@ class EmbeddedPostgres:
         """Give up the share; the last one to leave stops the server. Does nothing without a share."""
         if not self._use.is_held:
             return
-        with self._use.door():
+        # Without its data, removed while it ran, Postgres ends by itself within a minute.
+        with suppress(FileNotFoundError), self._use.door():
             if self._use.leave() and self._postmaster() is not None:
                 self._stop()
 
@@ -200,7 +201,7 @@ class EmbeddedPostgres:
         )
         if result.returncode == 0:
             return ""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
             fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
             if fatal:
@@ -208,10 +209,14 @@ class EmbeddedPostgres:
         return _last_line(result.stderr)
 
     def _stop(self) -> None:
+        sockets = self._socket_directory()
         for mode in ("fast", "immediate"):
             result = self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", "--pgdata=.")
             if result.returncode == 0 or self._postmaster() is None:
-                return
+                break
+        if sockets.parent != self._data:
+            with suppress(OSError):
+                sockets.rmdir()
 
     def _postmaster(self) -> int | None:
         """The process that serves our data, if it lives. A recycled process id does not count."""
@@ -233,7 +238,7 @@ class EmbeddedPostgres:
 
     def _socket_directory(self) -> Path:
         """Where the running server listens, by its own account."""
-        with contextlib.suppress(OSError, IndexError):
+        with suppress(OSError, IndexError):
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             if lines[4]:
                 return Path(lines[4])

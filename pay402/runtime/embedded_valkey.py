@@ -70,9 +70,13 @@ class EmbeddedValkey:
         """Give up the share; the last one to leave stops the server. Does nothing without a share."""
         if not self._use.is_held:
             return
-        with self._use.door():
-            if self._use.leave():
-                self._stop()
+        try:
+            with self._use.door():
+                if self._use.leave():
+                    self._stop()
+        except FileNotFoundError:
+            # Its home was removed while it ran: nobody else can find it any more.
+            _shut_down(self._port)
 
     def _running_port(self) -> int | None:
         """The port of the Valkey that runs here, if one does; another server on a recycled port does not count."""
@@ -93,6 +97,8 @@ class EmbeddedValkey:
         for _ in range(_START_ATTEMPTS):
             # Between choosing a port and listening on it another process may take it: then choose again.
             port = _free_port()
+            # What a killed server left would pass for one that has given up, and be followed by a second one.
+            (self._directory / "server.pid").unlink(missing_ok=True)
             subprocess.run(  # noqa: S603 - a program of ours with arguments of ours
                 [str(binary), "-"],
                 input=self._configuration(port),
@@ -156,8 +162,7 @@ class EmbeddedValkey:
 
     def _stop(self) -> None:
         if (port := self._running_port()) is not None:
-            with suppress(OSError):
-                _ask(port, "SHUTDOWN NOSAVE")
+            _shut_down(port)
             deadline = time.monotonic() + _STOP_SECONDS
             while self._running_port() is not None and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
@@ -169,6 +174,11 @@ def _ask(port: int, command: str) -> bytes:
     with socket.create_connection((_HOST, port), timeout=1.0) as connection:
         connection.sendall(f"{command}\r\n".encode())
         return connection.recv(8192)
+
+
+def _shut_down(port: int) -> None:
+    with suppress(OSError):  # gone already
+        _ask(port, "SHUTDOWN NOSAVE")
 
 
 def _free_port() -> int:

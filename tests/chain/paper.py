@@ -32,9 +32,14 @@ _PROGRAMS = {
 }
 
 
+_NAMES = {known: name for name, known in _PROGRAMS.items()}
+
+
 def address(name: str) -> str:
     """The address that goes by `name`."""
-    return _PROGRAMS.get(name) or str(Pubkey(hashlib.sha256(name.encode()).digest()))
+    known = _PROGRAMS.get(name) or str(Pubkey(hashlib.sha256(name.encode()).digest()))
+    _NAMES[known] = name
+    return known
 
 
 def u64(number: int) -> bytes:
@@ -259,11 +264,16 @@ class Paper:
         return decode(self.result(), **options)
 
 
+def name_of(known: str | None) -> str | None:
+    """The name of an address that a paper transaction used."""
+    return known and _NAMES[known]
+
+
 def moves(observation) -> list[tuple]:
-    """The movements, by names where the test named them: path, kind, source, destination, amount."""
-    return [(m.path, m.kind.value, m.source, m.destination, m.amount) for m in observation.movements]
+    """The movements by the names of their accounts: path, kind, source, destination, amount."""
+    return [(m.path, m.kind.value, name_of(m.source), name_of(m.destination), m.amount) for m in observation.movements]
 
 
-def named(*rows) -> list[tuple]:
-    """Rows as `moves` gives them, with addresses for names."""
-    return [(path, kind, *(name and address(name) for name in ends), amount) for path, kind, *ends, amount in rows]
+def findings(observation) -> list[tuple]:
+    """What is unexplained: account, difference, reason."""
+    return [(name_of(finding.account), finding.difference, finding.reason) for finding in observation.unexplained]

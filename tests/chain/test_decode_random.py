@@ -37,9 +37,7 @@ def _checked(mints):
 
 
 def _burn(mints):
-    return st.builds(
-        lambda mint, wallet, n: lambda w: w.burn(mint, wallet, n), st.sampled_from(mints), WALLET, AMOUNT
-    )
+    return st.builds(lambda mint, wallet, n: lambda w: w.burn(mint, wallet, n), st.sampled_from(mints), WALLET, AMOUNT)
 
 
 def _batch():

@@ -4,14 +4,14 @@ Each action returns its instructions together with the movements it causes, writ
 means, never from what the decoder says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.message import MessageV0
+from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 from solders.system_program import TransferParams as LamportParams
@@ -27,6 +27,7 @@ from pay402.ledger.observation import Kind
 from pay402.localnet.bank import Bank, Executed
 from pay402.localnet.faucet import Faucet
 from pay402.localnet.genesis import FAUCET, FEE_MINT, write_genesis
+from pay402.localnet.payments import create_lookup_table
 
 SPL = Pubkey.from_string(TOKEN_PROGRAM)
 SPL_2022 = Pubkey.from_string(TOKEN_2022_PROGRAM)
@@ -96,26 +97,44 @@ class World:
         state = self.bank.get_account(account)
         return TokenAccount.from_bytes(bytes(state.data)[:165]).amount if state else 0
 
-    def send(self, actions: list[Action], payer: int = 0) -> Executed:
+    def send(self, actions: list[Action], payer: int = 0, *, legacy: bool = False) -> Executed:
         """Run the actions in one transaction, signed by all wallets whose signature it needs."""
-        self.slot += 1
-        self.bank.set_slot(self.slot, 1_700_000_000 + self.slot, [(self.slot - 1, Hash.new_unique())])
+        self.advance(1)
         instructions = [i for action in actions for i in action.instructions]
-        message = MessageV0.try_compile(
-            self.wallets[payer].pubkey(), instructions, self.tables, Hash.new_unique()
+        key, blockhash = self.wallets[payer].pubkey(), Hash.new_unique()
+        message = (
+            Message.new_with_blockhash(instructions, key, blockhash)
+            if legacy
+            else MessageV0.try_compile(key, instructions, self.tables, blockhash)
         )
         known = {k.pubkey(): k for k in [*self.wallets, FAUCET, *(s for a in actions for s in a.signers)]}
         signers = [known[key] for key in message.account_keys[: message.header.num_required_signatures]]
         return self._execute(VersionedTransaction(message, signers))
+
+    def run(self, *instructions: Instruction, signers: Sequence[Keypair] = ()) -> Executed:
+        """Run instructions that nobody has said the meaning of; they must succeed."""
+        done = self.send([Action(list(instructions), [], list(signers))])
+        assert done.err is None, (done.err, done.metadata.logs())
+        return done
+
+    def advance(self, slots: int) -> None:
+        self.slot += slots
+        self.bank.set_slot(self.slot, 1_700_000_000 + self.slot, [(self.slot - 1, Hash.new_unique())])
+
+    def look_up(self, accounts: list[Pubkey]) -> Pubkey:
+        """Make a lookup table of `accounts`, which every later transaction uses; the first wallet's own."""
+        make, table = create_lookup_table(self.wallets[0].pubkey(), self.slot, accounts)
+        self.run(*make)
+        self.advance(1)
+        self.tables.append(table)
+        return table.key
 
     # Actions -------------------------------------------------------------------------------------------
 
     def transfer(self, mint: Pubkey, source: int, destination: int, amount: int) -> Action:
         a, b, owner = self.account(source, mint), self.account(destination, mint), self.wallets[source]
         instruction = spl.transfer(
-            models.TransferParams(
-                program_id=PROGRAM_OF[mint], source=a, dest=b, owner=owner.pubkey(), amount=amount
-            )
+            models.TransferParams(program_id=PROGRAM_OF[mint], source=a, dest=b, owner=owner.pubkey(), amount=amount)
         )
         return Action([instruction], [Moved(Kind.TRANSFER, mint, a, b, amount)])
 
@@ -144,9 +163,7 @@ class World:
         return Action([instruction], [Moved(Kind.TRANSFER_CHECKED_WITH_FEE, FEE_MINT, a, b, amount, fee)])
 
     def in_batch(self, actions: list[Action]) -> Action:
-        return Action(
-            [batch([i for a in actions for i in a.instructions])], [m for a in actions for m in a.moved]
-        )
+        return Action([batch([i for a in actions for i in a.instructions])], [m for a in actions for m in a.moved])
 
     def mint(self, mint: Pubkey, destination: int, amount: int) -> Action:
         account = self.account(destination, mint)
@@ -197,25 +214,17 @@ class World:
         """Open an account, pass money through it, and close it again: it appears in no token balance."""
         temporary, owner = Keypair(), self.wallets[source].pubkey()
         create = create_account(
-            CreateAccountParams(
-                from_pubkey=owner, to_pubkey=temporary.pubkey(), lamports=RENT, space=165, owner=SPL
-            )
+            CreateAccountParams(from_pubkey=owner, to_pubkey=temporary.pubkey(), lamports=RENT, space=165, owner=SPL)
         )
         open_ = spl.initialize_account3(
-            models.InitializeAccount3Params(
-                program_id=SPL, account=temporary.pubkey(), mint=mint, owner=owner
-            )
+            models.InitializeAccount3Params(program_id=SPL, account=temporary.pubkey(), mint=mint, owner=owner)
         )
         a, b = self.account(source, mint), self.account(destination, mint)
         there = spl.transfer(
-            models.TransferParams(
-                program_id=SPL, source=a, dest=temporary.pubkey(), owner=owner, amount=amount
-            )
+            models.TransferParams(program_id=SPL, source=a, dest=temporary.pubkey(), owner=owner, amount=amount)
         )
         on = spl.transfer(
-            models.TransferParams(
-                program_id=SPL, source=temporary.pubkey(), dest=b, owner=owner, amount=amount
-            )
+            models.TransferParams(program_id=SPL, source=temporary.pubkey(), dest=b, owner=owner, amount=amount)
         )
         close = spl.close_account(
             models.CloseAccountParams(program_id=SPL, account=temporary.pubkey(), dest=owner, owner=owner)
@@ -254,9 +263,7 @@ class World:
     def reopen_wrapped(self, wallet: int, balance: int) -> Action:
         """Close the wallet's wrapped account, which holds `balance`, and open it again empty."""
         account, owner = self.account(wallet, WSOL), self.wallets[wallet].pubkey()
-        close = spl.close_account(
-            models.CloseAccountParams(program_id=SPL, account=account, dest=owner, owner=owner)
-        )
+        close = spl.close_account(models.CloseAccountParams(program_id=SPL, account=account, dest=owner, owner=owner))
         again = spl.create_idempotent_associated_token_account(owner, owner, WSOL)
         return Action([close, again], [Moved(Kind.CLOSE, WSOL, account, None, balance)] if balance else [])
 

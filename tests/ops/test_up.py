@@ -96,14 +96,15 @@ async def test_two_systems_run_side_by_side_though_they_start_at_once_and_each_f
     assert processes_of(home) == []
 
 
-async def test_an_indexer_that_dies_is_started_again_and_misses_nothing(home):
-    async with running("up", "--json", *FAST, home=home) as up:
+async def test_an_indexer_that_dies_is_started_again_and_misses_nothing(home, database_url, redis_url):
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    async with running("up", "--json", *FAST, home=home, **given) as up:
         ready = json.loads(await up.line())
-        assert (await pay402("recipients", "add", WALLET, home=home)).code == 0
+        assert (await pay402("recipients", "add", WALLET, home=home, **given)).code == 0
         victim = indexer_of(up)
         victim.kill()
         await ask(ready["rpc"], "requestAirdrop", WALLET, 5_000_002)
-        await eventually(lambda: _holds(ready["databaseUrl"], 5_000_002))
+        await eventually(lambda: _holds(database_url, 5_000_002))
         assert indexer_of(up).pid != victim.pid
         # Ctrl-C on a terminal reaches every process of the group.
         os.killpg(up.pid, signal.SIGINT)
@@ -132,8 +133,9 @@ async def test_what_is_configured_is_used_and_not_embedded(home, database_url, r
         assert (await up.stopped()).code == 0
 
 
-async def test_a_taken_port_of_the_localnet_is_told_and_nothing_stays(home, taken_port):
-    done = await pay402("up", "--json", "--rpc-port", taken_port, home=home)
+async def test_a_taken_port_of_the_localnet_is_told_and_nothing_stays(home, taken_port, database_url, redis_url):
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    done = await pay402("up", "--json", "--rpc-port", taken_port, home=home, **given)
     assert (done.code, done.out) == (1, "")
     assert f"Port {taken_port} or {taken_port + 1} is taken" in done.err.splitlines()[0]
     assert "Traceback" not in done.err

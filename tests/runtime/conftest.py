@@ -1,7 +1,5 @@
 """Homes of embedded servers."""
 
-import subprocess
-
 import pytest
 
 from pay402.runtime.embedded_postgres import EmbeddedPostgres
@@ -9,18 +7,13 @@ from tests.conftest import short_lived_home
 
 
 @pytest.fixture(scope="session")
-def made_once():
-    """A home with a database that was made and stopped, to be copied."""
+def made_home():
+    """A home whose data exist already and that no server uses: making them takes longer than most tests.
+
+    Tests take turns with it, so what they write there has names of its own.
+    """
     with short_lived_home() as directory:
         server = EmbeddedPostgres(directory)
         server.enter()
         server.leave()
         yield directory
-
-
-@pytest.fixture
-def made_home(home, made_once):
-    """A home of this test alone whose data exist already: making them takes longer than most tests."""
-
-    subprocess.run(["cp", "-a", made_once / "postgres", home], check=True)  # keeps the owners
-    return home

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import psutil
@@ -73,7 +74,11 @@ async def test_the_address_works_for_libpq_too_and_foreign_settings_do_not_bend_
 async def test_a_home_may_have_any_name(home, name):
     async with embedded_postgres(home / name) as dsn:
         assert await ask(dsn, "SELECT current_database()") == "pay402"
+        sockets = Path(parse_qs(urlsplit(dsn).query)["host"][0])
+        assert sockets.is_dir()
     assert postmaster(home / name) is None
+    # Where the path was too long or too odd for sockets, they stood elsewhere: nothing stays there.
+    assert home in sockets.parents or not sockets.exists()
 
 
 async def test_processes_that_start_at_once_share_it_and_the_last_to_leave_stops_it(home):
@@ -112,12 +117,12 @@ async def test_a_killed_process_leaves_a_server_that_the_next_takes_over_and_sto
 async def test_what_was_committed_survives_when_everything_is_killed(made_home):
     with child(HOLD_POSTGRES, made_home) as victim:
         dsn = victim.line()
-        await ask(dsn, "CREATE TABLE kept AS SELECT 1 AS a")
+        await ask(dsn, "CREATE TABLE kept_through_it AS SELECT 1 AS a")
         victim.kill()
     os.kill(postmaster(made_home), signal.SIGKILL)
     assert (made_home / "postgres" / "postmaster.pid").exists()
     async with embedded_postgres(made_home) as again:
-        assert await ask(again, "SELECT a FROM kept") == 1
+        assert await ask(again, "SELECT a FROM kept_through_it") == 1
 
 
 async def test_a_stale_pid_file_whose_id_now_belongs_to_another_process_deceives_nobody(made_home):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 from urllib.parse import urlsplit
@@ -86,6 +87,15 @@ async def test_another_server_on_the_noted_port_deceives_nobody(home):
         async with embedded_valkey(mine) as url:
             assert url != other
         assert ask(other, "PING") == "+PONG\r\n"
+
+
+async def test_a_home_that_was_removed_leaves_no_server_behind(home):
+    async with embedded_valkey(home) as url:
+        pid = note(home)["pid"]
+        assert ask(url, "PING") == "+PONG\r\n"
+        shutil.rmtree(home)
+        home.mkdir()  # for the fixture, which removes it
+    assert_stopped(pid)
 
 
 async def test_a_home_that_cannot_be_one_is_a_sentence(tmp_path):

@@ -1,0 +1,164 @@
+"""Everything at once, at random from a seed: `python -m tests.scenarios.chaos --rounds 200 --seed 1`.
+
+A round runs a chain with forks, two faulty nodes, an indexer process that is killed at random moments, and a
+Postgres that is crashed meanwhile. At the end the ledger must equal the chain and prove it. A seed that fails
+is printed and replays the same decisions.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pay402.migrations.migrate import upgrade
+from pay402.runtime.database import open_pool
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from tests.scenarios.system import (
+    IndexerProcess,
+    cluster,
+    ledger_becomes_the_chain,
+    merchants,
+    whole_audit_is_clean,
+)
+from tests.scenarios.test_each_fault import FAULTS
+
+
+class Postgres:
+    """A server of this run alone, which can be crashed."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.server = EmbeddedPostgres(home, options={"fsync": "off"})
+
+    async def start(self) -> str:
+        await asyncio.to_thread(self.server.enter)
+        return self.server.dsn("postgres")
+
+    async def crash(self) -> None:
+        """An immediate shutdown, as after a power cut, and a start with recovery."""
+        pid = int((self.home / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        while _is_alive(pid):  # noqa: ASYNC110 - it is not our child to wait for
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(self.server.leave)
+        await asyncio.to_thread(self.server.enter)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.server.leave)
+
+
+def _is_alive(pid: int) -> bool:
+    return (Path("/proc") / str(pid)).exists()
+
+
+async def play(seed: int, postgres: Postgres, steps: int, log) -> dict[str, int]:
+    """One round. Raises AssertionError when ledger and chain differ at its end."""
+    dice = random.Random(seed)
+    name = f"chaos_{seed}"
+    async with _admin(postgres) as admin:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await admin.execute(f"CREATE DATABASE {name}")
+    dsn = postgres.server.dsn(name)
+    await upgrade(dsn)
+    counts = {"payments": 0, "faults": 0, "kills": 0, "forks": 0, "crashes": 0}
+    async with (
+        cluster(seed) as (honest, nodes),
+        open_pool(dsn, application="chaos", max_size=2) as pool,
+        merchants(honest, pool) as market,
+    ):
+        indexer = IndexerProcess(dsn, nodes, log)
+        await indexer.start(wait=dice.random() < 0.5)
+        try:
+            for _ in range(steps):
+                await _step(dice, market, honest, nodes, indexer, postgres, counts)
+            for node in nodes:
+                node.set_faults(None)
+            if indexer.process.returncode is not None:
+                await indexer.start()
+            await ledger_becomes_the_chain(pool, market, honest, seconds=120)
+            assert await indexer.stop() == 0, "SIGTERM drains and exits 0"
+        finally:
+            await indexer.stop(signal.SIGKILL)
+        await whole_audit_is_clean(dsn, honest)
+        counts["payments"] = len(market.sent)
+    async with _admin(postgres) as admin:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return counts
+
+
+async def _step(dice, market, honest, nodes, indexer, postgres, counts) -> None:
+    kinds = list(market.every_kind())
+    for payment, payer in dice.sample(kinds, dice.randint(1, 5)):
+        # A fork may just have taken the money back, or the accounts away: then there is no payment.
+        with contextlib.suppress(Exception):
+            await market.pay(payment, payer)
+    action = dice.choices(["fault", "heal", "kill", "term", "fork", "crash", "wait"], [5, 2, 3, 1, 3, 1, 3])[0]
+    if action == "fault":
+        dice.choice(nodes).set_faults(FAULTS[dice.choice(list(FAULTS))])
+        counts["faults"] += 1
+    elif action == "heal":
+        dice.choice(nodes).set_faults(None)
+    elif action in {"kill", "term"}:
+        await indexer.stop(signal.SIGKILL if action == "kill" else signal.SIGTERM)
+        counts["kills"] += 1
+        await asyncio.sleep(dice.random() * 0.5)
+        await indexer.start(wait=False)
+    elif action == "fork":
+        chain = honest.chain
+        depth = min(dice.randint(1, 5), chain.blocks[-1].height - chain.finalized_height)
+        chain.fork(depth, drop=dice.random() * 0.5, reland=dice.random(), reland_after=dice.randint(0, 4),
+                   seed=dice.randint(0, 2**32))  # fmt: skip
+        counts["forks"] += 1
+    elif action == "crash":
+        await postgres.crash()
+        counts["crashes"] += 1
+    await asyncio.sleep(dice.random() * 0.4)
+
+
+@contextlib.asynccontextmanager
+async def _admin(postgres: Postgres):
+    async with open_pool(postgres.server.dsn("postgres"), application="chaos", max_size=1) as admin:
+        yield admin
+
+
+async def run(rounds: int, first_seed: int, steps: int) -> int:
+    """Play rounds with consecutive seeds; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="pay402-chaos-") as directory:
+        os.chmod(directory, 0o755)  # noqa: PTH101 - as root, Postgres runs as somebody else
+        postgres = Postgres(Path(directory))
+        await postgres.start()
+        try:
+            for seed in range(first_seed, first_seed + rounds):
+                started = time.monotonic()
+                with (Path(directory) / "indexer.log").open("ab") as log:
+                    try:
+                        counts = await play(seed, postgres, steps, log)
+                    except BaseException as error:
+                        print(f"chaos: seed {seed} FAILED: {error}", flush=True)
+                        print(f"replay: make chaos ARGS='--rounds 1 --seed {seed} --steps {steps}'", flush=True)
+                        raise
+                told = ", ".join(f"{count} {what}" for what, count in counts.items())
+                print(f"chaos: seed {seed} good: {told}, {time.monotonic() - started:.1f} s", flush=True)
+        finally:
+            await postgres.stop()
+    return 0
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--steps", type=int, default=30)
+    options = parser.parse_args()
+    return asyncio.run(run(options.rounds, options.seed, options.steps))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

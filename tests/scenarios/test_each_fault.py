@@ -1,0 +1,58 @@
+"""Every fault of the localnet's list, one by one: afterwards the ledger equals the chain."""
+
+import pytest
+
+from pay402.indexer.main import running_indexer
+from pay402.runtime.settings import IndexerSettings
+from tests.indexer.shop import eventually
+from tests.scenarios.system import (
+    ENVIRONMENT,
+    cluster,
+    ledger_becomes_the_chain,
+    merchants,
+    whole_audit_is_clean,
+)
+
+FAULTS = {
+    "notifications lost": {"notificationsLost": 0.5},
+    "notifications doubled": {"notificationsDoubled": 1},
+    "notifications late": {"notificationsLate": {"rate": 0.5, "amount": 0.5}},
+    "notifications out of order": {"notificationsOutOfOrder": 0.5},
+    "sockets closed": {"socketsClosed": 0.2},
+    "sockets silent": {"socketsSilent": {"rate": 0.2, "count": 3}},
+    "sockets deaf": {"socketsDeaf": {"rate": 0.2, "count": 3}},
+    "too many requests": {"tooManyRequests": {"rate": 0.3, "amount": 0.1}},
+    "server errors": {"serverErrors": 0.3},
+    "time-outs": {"timeouts": {"rate": 0.05, "amount": 1.0}},
+    "malformed answers": {"malformedAnswers": 0.3},
+    "null transactions": {"nullTransactions": 0.5},
+    "truncated pages": {"truncatedPages": 0.7},
+    "empty pages": {"emptyPages": 0.5},
+    "node behind": {"nodeBehindSlots": 5},
+    "node behind, by error": {"rpcErrors": {"rate": 0.3, "amount": 32005}},
+    "context slot not reached": {"rpcErrors": {"rate": 0.3, "amount": 32016}},
+    "no history on this node": {"rpcErrors": {"rate": 0.3, "amount": 32011}},
+    "latency": {"latencySeconds": {"rate": 1, "amount": 0.05}},
+    "batches rejected": {"batchesRejected": 1},
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_the_ledger_survives(name, database_url, pool):
+    settings = IndexerSettings(**ENVIRONMENT)
+    async with cluster(seed=sum(name.encode()), nodes=2) as (honest, nodes), merchants(honest, pool) as market:
+        urls = [node.rpc_url for node in nodes], [node.ws_url for node in nodes]
+        async with running_indexer(settings, database_url, *urls) as indexer:
+            await eventually(lambda: indexer.feed.watching >= 4)
+            for node in nodes:
+                node.set_faults(FAULTS[name])
+            for payment, payer in [*market.every_kind(), *market.every_kind()]:
+                await market.pay(payment, payer)
+            await market.settled()
+            if name == "batches rejected":
+                # We never send one, so that a node without them makes no difference, faults on to the end.
+                await ledger_becomes_the_chain(pool, market, honest)
+            for node in nodes:
+                node.set_faults(None)
+            await ledger_becomes_the_chain(pool, market, honest)
+        await whole_audit_is_clean(database_url, honest)
