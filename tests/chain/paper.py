@@ -200,7 +200,7 @@ class Paper:
         names, static = self.keys()
         index = {name: at for at, name in enumerate(names)}
         lamports = {self.payer: (10**9, 10**9 - FEE), **self.lamports}
-        held = [lamports.get(name, (1, 1)) for name in names]
+        held = [lamports.get(name, (0, 0)) for name in names]
 
         def instruction(call, height):
             return {

@@ -10,7 +10,7 @@ from solders.system_program import TransferParams, transfer
 from spl.token.instructions import create_idempotent_associated_token_account, get_associated_token_address
 
 from pay402.chain.decode import decode
-from pay402.chain.programs import NATIVE_SOL, TOKEN_2022_PROGRAM, WRAPPED_SOL_2022_MINT
+from pay402.chain.programs import TOKEN_2022_PROGRAM, WRAPPED_SOL_2022_MINT
 from pay402.ledger.observation import Kind
 from tests.chain import instructions as raw
 from tests.chain.paper import (
@@ -60,11 +60,13 @@ def balanced(world, done, *accounts):
     seen = decode(done.result("base64"))
     assert seen.unexplained == ()
     changes = {change.account: change for change in seen.balances}
-    for account in map(str, accounts):
-        moved = sum(m.amount - m.fee for m in seen.movements if m.destination == account and m.mint != NATIVE_SOL)
-        moved -= sum(m.amount for m in seen.movements if m.source == account and m.mint != NATIVE_SOL)
-        assert changes[account].post - changes[account].pre == moved
-        assert changes[account].post == world.balance(Pubkey.from_string(account))
+    for account in accounts:
+        change = changes[str(account)]
+        mine = [m for m in seen.movements if m.mint == change.mint]
+        moved = sum(m.amount - m.fee for m in mine if m.destination == change.account)
+        moved -= sum(m.amount for m in mine if m.source == change.account)
+        assert change.post - change.pre == moved
+        assert change.post == world.balance(account)
     return seen
 
 
@@ -85,8 +87,8 @@ def test_several_syncs_each_take_what_came_since(world):
 
 def test_lamports_that_nobody_synced_are_no_balance_until_somebody_does(world):
     account = world.account(1, WSOL)
-    first = balanced(world, world.run(send_lamports(world, 0, account, 5)), account)
-    assert [(m.kind, m.amount) for m in first.movements] == [(Kind.NATIVE_TRANSFER, 5)]
+    first = balanced(world, world.run(send_lamports(world, 0, account, 5), *world.burn(USDC, 0, 0).instructions))
+    assert [(m.kind, m.amount) for m in first.movements] == [(Kind.NATIVE_TRANSFER, 5), (Kind.BURN, 0)]
     later = balanced(world, world.run(raw.sync(account)), account)
     assert wrapped(later) == [(Kind.WRAP, 5)]
 

@@ -94,8 +94,8 @@ async def test_a_home_that_was_removed_leaves_no_server_behind(home):
         pid = note(home)["pid"]
         assert ask(url, "PING") == "+PONG\r\n"
         shutil.rmtree(home)
-        home.mkdir()  # for the fixture, which removes it
     assert_stopped(pid)
+    home.mkdir()  # for the fixture, which removes it
 
 
 async def test_a_home_that_cannot_be_one_is_a_sentence(tmp_path):

@@ -19,6 +19,8 @@ from pathlib import Path
 from pay402.migrations.migrate import upgrade
 from pay402.runtime.database import open_pool
 from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.logging import configure_logging
+from pay402.runtime.settings import Settings
 from tests.scenarios.system import (
     IndexerProcess,
     cluster,
@@ -157,6 +159,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
+    configure_logging(Settings(log_level="error"))
     return asyncio.run(run(options.rounds, options.seed, options.steps))
 
 

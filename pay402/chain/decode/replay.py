@@ -27,9 +27,8 @@ from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_2022_MINT, WRAPPED_SOL
 from pay402.ledger.observation import BalanceChange, Kind, Movement, Unexplained
 
 # What the rent of a wrapped-SOL account is at most: 165 bytes, in Token-2022 170 for an associated account.
-# Used only for accounts that close inside the transaction: of the others the node tells balance and lamports.
-# Rent has been lowered since; an account cannot hold more rent than it has lamports when it opens, so that
-# those opened with nothing but their rent are read right all the same.
+# Where it has been lowered since, accounts that stay tell it by their lamports less their balance; one that
+# closes inside the transaction cannot keep more rent than it has lamports when it opens.
 _RENT_LAMPORTS = {WRAPPED_SOL_MINT: 2_039_280, WRAPPED_SOL_2022_MINT: 2_074_080}
 
 FeeRule = Callable[[int], int]
@@ -120,10 +119,10 @@ class Replay:
 
     def _rent(self, account: _Account) -> int:
         """Lamports that a wrapped-SOL account has to keep, or a few more."""
-        change = self.changes.get(account.address)
+        rent, change = _RENT_LAMPORTS[account.mint], self.changes.get(account.address)
         if change is not None and change.exists and change.mint == account.mint:
-            return self.lamports_after[account.address] - change.post
-        return _RENT_LAMPORTS[account.mint]
+            rent = min(rent, self.lamports_after[account.address] - change.post)
+        return rent
 
     def _compare_with_node(self) -> None:
         """Hold the accounts as the steps leave them against the balances that the node reports."""
@@ -167,7 +166,8 @@ class Replay:
     def _move(self, step: Move) -> None:
         source, destination = self._accounts.get(step.source), self._accounts.get(step.destination)
         mint = step.mint or (source and source.mint) or (destination and destination.mint) or None
-        if step.fee is None and destination and destination is not source and not destination.is_native:
+        may_cost = step.fee is None and step.amount > 0 and destination is not source
+        if may_cost and destination and not destination.is_native:
             destination.fees.append(len(self.movements))
         self._add(
             step.call, step.kind, mint, step.source, step.destination, step.authority, step.amount,

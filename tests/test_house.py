@@ -1,0 +1,304 @@
+"""The rules of the house, as tests: what keeps the tree readable and the promises of its documents true."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pay402.ops.main import COMMANDS, _load
+from pay402.ops.system import SystemSettings
+from pay402.runtime.settings import _variable_names
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pay402"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+GENERATED = {PACKAGE / "migrations" / "schema.sql"}
+SQL = sorted(set(PACKAGE.rglob("*.sql")) - GENERATED)
+README = ROOT / "README.md"
+
+MAX_LINES = 400
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "tools", "stuff"}
+MONEY = re.compile(r"amount|lamports|balance", re.IGNORECASE)
+
+
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def relative(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_there_is_something_to_check():
+    assert len(SOURCES) > 50
+    assert len(SQL) > 4
+    assert len(tracked_files()) > 100
+
+
+def test_every_name_of_a_file_says_what_is_in_it():
+    files = [*PACKAGE.rglob("*"), *(ROOT / "tests").rglob("*"), *(ROOT / "bench").rglob("*")]
+    assert relative(file for file in files if file.stem.lower() in NAMES_THAT_SAY_NOTHING) == []
+
+
+def test_every_file_can_be_read_in_one_sitting():
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*SOURCES, *SQL]}
+    assert relative(path for path, count in lines.items() if count > MAX_LINES) == []
+
+
+def test_every_package_says_what_it_is():
+    directories = {path.parent for path in SOURCES}
+    packages = {directory / "__init__.py" for directory in directories}
+    assert relative(one for one in packages if not one.is_file()) == []
+    assert relative(one for one in packages if not ast.get_docstring(ast.parse(one.read_text(encoding="utf-8")))) == []
+
+
+def code_in_readme():
+    """Every piece of README.md that is set as code: indented, fenced or between backticks."""
+    text = README.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    # What stands after a # explains.
+    return [line.partition(" #")[0] for piece in (*fenced, *indented, *inline) for line in piece.splitlines()]
+
+
+def make_targets():
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_every_make_target_that_the_readme_names_exists():
+    named = {target for line in code_in_readme() for target in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
+    assert {"demo", "test"} <= named
+    assert named <= make_targets()
+
+
+def test_every_make_target_is_phony_and_described():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == make_targets()
+    described = re.findall(r"^([a-z][a-z-]*):[^#\n]*## .+$", makefile, re.MULTILINE)
+    assert set(described) == make_targets()
+
+
+def test_every_command_and_option_that_the_readme_names_exists():
+    calls = [(line, *call) for line in code_in_readme() for call in re.findall(r"\bpay402 ([a-z]+)\b([^|;&]*)", line)]
+    assert calls
+    for line, name, rest in calls:
+        assert name in COMMANDS, line
+        command = _load(name)
+        if subcommands := getattr(command, "commands", None):
+            second = rest.split()[0] if rest.split() else ""
+            assert second in subcommands, line
+            command = subcommands[second]
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, line
+
+
+def test_the_readme_names_every_command():
+    named = {name for line in code_in_readme() for name in re.findall(r"\bpay402 ([a-z]+)\b", line)}
+    assert named >= set(COMMANDS)
+
+
+def test_every_command_is_a_module_with_one_entry():
+    for name in COMMANDS:
+        command = _load(name)
+        assert isinstance(command, typer.core.TyperCommand | typer.core.TyperGroup)
+        assert command.name == name
+
+
+def test_every_variable_of_the_readme_is_read_and_every_variable_read_is_in_it():
+    table = README.read_text(encoding="utf-8").partition("\n## Configuration")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
+    fields = SystemSettings.model_fields
+    read = {names[0] for name, field in fields.items() if (names := _variable_names(field, name))}
+    assert documented
+    # The bounds of the indexer are described where they are defined.
+    assert documented == {name for name in read if not name.startswith("INDEXER_")}
+
+
+def names_in(node):
+    """Every name, attribute and key that an expression mentions."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                yield name
+            case ast.Subscript(slice=ast.Constant(value=str(name))):
+                yield name
+
+
+def money_in_float(tree):
+    """The lines that put money into a binary float: `float(amount)`, `amount / x`, `round(amount...)`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="float"), args=arguments):
+                suspects = arguments
+            case ast.BinOp(op=ast.Div(), left=left, right=right):
+                suspects = [left, right]
+            case ast.AugAssign(op=ast.Div(), target=target):
+                suspects = [target]
+            case _:
+                continue
+        if any(MONEY.search(name) for suspect in suspects for name in names_in(suspect)):
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    ("code", "guilty"),
+    [
+        ("float(amount)", True),
+        ("float(row['amount'])", True),
+        ("x = float(self.pre_balance) * 2", True),
+        ("fee_lamports / 2", True),
+        ("amount /= 10", True),
+        ("amount // 10**decimals", False),
+        ("float(seconds)", False),
+    ],
+)
+def test_money_in_float_would_be_found(code, guilty):
+    assert bool(list(money_in_float(ast.parse(code)))) == guilty
+
+
+def test_no_money_is_held_in_float():
+    # A node's `uiAmount` is a float by its protocol; nothing of ours reads it.
+    exempt = {PACKAGE / "localnet" / "encoding.py"}
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in SOURCES
+        if path not in exempt and (lines := list(money_in_float(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == {}
+
+
+def statements(path):
+    """The SQL of a file without comments, in single spaces."""
+    return " ".join(re.sub(r"--.*", "", path.read_text(encoding="utf-8")).split())
+
+
+def writers(table, text):
+    return re.findall(rf"\b(INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY)\s+(?:ONLY\s+)?{table}\b", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("table", ["transfers", "balance_changes"])
+def test_rows_of_the_ledger_are_written_in_one_place_and_never_deleted(table):
+    queries = [path for path in SQL if "migrations" not in path.parts]
+    written = {str(path.relative_to(PACKAGE)): writers(table, statements(path)) for path in queries}
+    verbs = {path: {verb.upper() for verb in found} for path, found in written.items() if found}
+    assert [path for path, found in verbs.items() if "INSERT INTO" in found] == ["indexer/record.sql"]
+    # Elsewhere only their finality moves on, in one place too.
+    assert [path for path in verbs if path != "indexer/record.sql"] in (["ledger/finality.sql"], [])
+    assert all(found <= {"INSERT INTO", "UPDATE"} for found in verbs.values())
+    for path in (PACKAGE / path for path in verbs if path != "indexer/record.sql"):
+        for columns in re.findall(rf"UPDATE {table}\b.*? SET (.*?) (?:FROM|WHERE)\b", statements(path)):
+            assert re.fullmatch(r"finality = '\w+'", columns), columns
+
+
+def test_no_python_writes_the_ledger_itself():
+    # The demo's ledger of its own starts empty each time.
+    exempt = {PACKAGE / "ops" / "demo.py"}
+    assert (
+        relative(
+            path
+            for path in SOURCES
+            if path not in exempt
+            and any(writers(table, path.read_text(encoding="utf-8")) for table in ("transfers", "balance_changes"))
+        )
+        == []
+    )
+
+
+# Spelled so that this file does not contain them.
+PLACES = [
+    "/" + "work/",
+    "/" + "root/",
+    "/" + "Users/",
+    "/" + "home/[a-z]+/",
+    "/" + "opt/wheels",
+    "py" + r"pi\.org",
+    "python" + "hosted",
+    "--(extra-)?" + "index-url",
+    "--find" + "-links",
+    "registry" + r"\.npm",
+    "deb" + r"ian\.org",
+    r"proxy\." + "golang",
+]
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry():
+    places = re.compile("|".join(PLACES))
+    found = {}
+    for path in tracked_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if lines := [line for line in text.splitlines() if places.search(line)]:
+            found[str(path.relative_to(ROOT))] = lines[:3]
+    assert found == {}
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def locked(name):
+    """Every version that a lock file pins, by package; fails on anything in it that is no pin with hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    pins = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        pin, *hashes = re.split(r"\s+--hash=", line)
+        assert hashes, f"{name}: {line[:80]}"
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes)
+        requirement = Requirement(pin)
+        assert requirement.url is None
+        (exact,) = requirement.specifier
+        assert exact.operator == "=="
+        pins.setdefault(canonicalize_name(requirement.name), []).append(Version(exact.version))
+    return pins
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev"])]
+)
+def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
+    declared = project()["project"]
+    wanted = [*declared["dependencies"], *(one for extra in extras for one in declared["optional-dependencies"][extra])]
+    pins = locked(lock)
+    for requirement in map(Requirement, wanted):
+        versions = pins.get(canonicalize_name(requirement.name), [])
+        assert versions, f"{requirement} is not in {lock}; run make lock"
+        assert all(version in requirement.specifier for version in versions), f"{requirement}: {versions}"
+
+
+def test_the_development_lock_adds_to_the_other_and_changes_nothing():
+    ours, development = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert {name: development.get(name) for name in ours} == ours
+
+
+def test_every_dependency_has_a_range_with_both_ends():
+    declared = project()["project"]
+    for requirement in map(Requirement, declared["dependencies"]):
+        operators = {one.operator for one in requirement.specifier}
+        assert operators == {">=", "<"}, requirement
+
+
+def test_every_ignored_rule_has_its_reason():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    ignored = text.partition("\nignore = [\n")[2].partition("\n]")[0].splitlines()
+    assert ignored
+    assert [line for line in ignored if "#" not in line] == []
+    suppressions = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in SOURCES
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"#\s*noqa(?!: [A-Z]+[0-9]+)", line) or re.search(r"#\s*type:\s*ignore(?!\[)", line)
+    ]
+    assert suppressions == []
