@@ -57,7 +57,8 @@ class Discovery:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._poll())
-            group.create_task(self._scan_forever())
+            for _ in range(self._bench.settings.heal_workers):
+                group.create_task(self._scan_forever())
             group.create_task(self._rescan_forever())
 
     async def _poll(self) -> None:
@@ -107,7 +108,13 @@ class Discovery:
                 self.scan(wallet)
 
     async def _rescan_forever(self) -> None:
+        """Search every wallet again and again, evenly spread: many wallets are searched less often each."""
+        settings = self._bench.settings
         while True:
-            await asyncio.sleep(self._bench.settings.scan_seconds)
-            for wallet in list(self._watchlist.wallets):
+            wallets = list(self._watchlist.wallets)
+            pause = max(settings.scan_seconds / max(len(wallets), 1), 1 / settings.scans_per_second)
+            for wallet in wallets:
+                await asyncio.sleep(pause)
                 self.scan(wallet)
+            if not wallets:
+                await asyncio.sleep(1.0)

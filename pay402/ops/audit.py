@@ -41,6 +41,8 @@ def command(
 
     async def main(stop: asyncio.Event) -> AuditReport:
         async with embedded.database(settings) as dsn, open_workbench(settings, dsn, rpc_urls) as bench:
+            if unknown := set(wallets or ()) - (await bench.known_wallets()).keys():
+                raise OperatorError(f"Not followed: {', '.join(sorted(unknown))}; see `pay402 recipients list`.")
             try:
                 if heal:
                     await bench.load(only=wallets or ())

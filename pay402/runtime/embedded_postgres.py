@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -198,6 +199,7 @@ class EmbeddedPostgres:
             "listen_addresses=",
             *(part for name, value in self._options.items() for part in ("-c", f"{name}={value}")),
         ]
+        said_before = self.log.stat().st_size if self.log.exists() else 0
         result = self._run(
             "pg_ctl",
             "start",
@@ -210,7 +212,7 @@ class EmbeddedPostgres:
         if result.returncode == 0:
             return ""
         with suppress(OSError):
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = self.log.read_bytes()[said_before:].decode(errors="replace").splitlines()
             fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
             if fatal:
                 return fatal[-1].split(":  ", 1)[-1]
@@ -261,7 +263,11 @@ class EmbeddedPostgres:
         short = Path(tempfile.gettempdir()) / name
         if len(os.fsencode(short)) > _SOCKET_DIRECTORY_BYTES:
             short = Path("/tmp") / name  # noqa: S108 - the directory is ours alone, which is checked
-        if short.exists() and short.stat().st_uid not in {os.geteuid(), self._account.user}:
+        # Anybody may have put something in its place, a link for us to follow included.
+        with suppress(FileNotFoundError):
+            found = short.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid in {os.geteuid(), self._account.user}:
+                return short
             raise OperatorError(f"{short} belongs to somebody else; remove it or set PAY402_HOME to a shorter path.")
         return short
 

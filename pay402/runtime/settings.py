@@ -171,8 +171,10 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
     accounts_per_socket: int = Field(500, ge=1, validation_alias="INDEXER_ACCOUNTS_PER_SOCKET")
     # How often the database is asked for new recipients and marked accounts, besides being notified of them.
     poll_seconds: float = Field(5.0, gt=0, validation_alias="INDEXER_POLL_SECONDS")
-    # How often every wallet is searched for new token accounts.
+    # How often every wallet is searched for token accounts that no notification has shown, two calls a wallet;
+    # and how many are searched in a second at most, so that many wallets take longer.
     scan_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_SCAN_SECONDS")
+    scans_per_second: float = Field(10.0, gt=0, validation_alias="INDEXER_SCANS_PER_SECOND")
     # How often confirmed rows are held against what the cluster has rooted.
     finalize_seconds: float = Field(2.0, gt=0, validation_alias="INDEXER_FINALIZE_SECONDS")
     # How often every account is audited; a lost notification is noticed within this time.

@@ -7,6 +7,7 @@ from pay402.migrations import revisions
 from pay402.runtime.database import open_connection
 from tests.ops.commands import eventually, pay402, processes_of, running
 
+WALLET = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 SECRET_PATH = "/v2/hunter4?api-key=hunter4"
 
 
@@ -16,7 +17,9 @@ async def test_an_unknown_network_stops_the_indexer(home, database_url):
     done.assert_refused("SOLANA_NETWORK", "'mainnet'", "'mainnet-beta'")
 
 
-@pytest.mark.parametrize("command", [("indexer",), ("recipients", "list"), ("migrate", "status")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("indexer",), ("audit",), ("backfill",), ("recipients", "list"), ("migrate", "status")], ids=" ".join
+)
 async def test_a_database_that_does_not_answer_is_told_by_place(home, closed_port, command):
     given = {
         "DATABASE_URL": f"postgresql://ledger:hunter2@127.0.0.1:{closed_port}/books",
@@ -36,7 +39,13 @@ async def test_a_malformed_address_of_the_database_is_told_without_it(home, dsn)
 
 @pytest.mark.parametrize(
     "command",
-    [("indexer",), ("recipients", "list"), ("recipients", "add", "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q")],
+    [
+        ("indexer",),
+        ("audit",),
+        ("backfill",),
+        ("recipients", "list"),
+        ("recipients", "add", WALLET),
+    ],
     ids=" ".join,
 )
 async def test_a_database_without_our_schema_is_told_to_be_migrated(home, empty_database, closed_port, command):
@@ -71,6 +80,8 @@ async def test_an_unknown_revision_is_told_with_the_known_ones(home, empty_datab
         (("localnet", "--port", "65535"), "--port"),
         (("localnet", "--port", "-1"), "--port"),
         (("demo", "extra"), "extra"),
+        (("backfill", "--from-slot", "-1"), "--from-slot"),
+        (("backfill", "--since", "yesterday"), "--since"),
     ],
     ids=str,
 )
@@ -106,6 +117,12 @@ async def test_production_starts_nothing_by_itself(home):
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [("audit", WALLET), ("backfill", "--recipient", WALLET)], ids=lambda one: one[0])
+async def test_a_wallet_that_nobody_follows_is_told_and_not_found_in_order(home, database_url, closed_port, command):
+    given = {"DATABASE_URL": database_url, "SOLANA_RPC_URL": f"http://127.0.0.1:{closed_port}"}
+    (await pay402(*command, home=home, **given)).assert_refused("followed", "pay402 recipients list")
+
+
 async def test_a_demo_never_pays_on_a_chain_of_somebody_else(home):
     done = await pay402("demo", "--once", home=home, SOLANA_RPC_URL=f"https://rpc.example{SECRET_PATH}")
     done.assert_refused("SOLANA_RPC_URL", hiding=("hunter4",))
@@ -139,8 +156,8 @@ async def test_an_indexer_outlives_nodes_that_do_not_answer_or_refuse_and_tells_
         }
         async with open_connection(database_url) as connection:
             await connection.execute(
-                "INSERT INTO recipients (address, user_id, followed_from_slot) "
-                "VALUES ('7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q', 'shop', 0)"
+                "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'shop', 0)",
+                WALLET,
             )
         async with running("indexer", "--json", home=home, **given) as indexer:
             await indexer.line()

@@ -62,14 +62,20 @@ async def test_a_wrong_password_is_one_sentence(empty_database, opener):
     name = empty_database.partition("?")[0].rpartition("/")[2]
     async with open_connection(empty_database) as connection:
         rules = Path(await connection.fetchval("SHOW hba_file"))
-        before = rules.read_text()
-        rules.write_text(f"local {name} all scram-sha-256\n{before}")
+        before = replaced(rules, lambda text: f"local {name} all scram-sha-256\n{text}")
         await connection.execute("SELECT pg_reload_conf()")
     try:
         sentence = await _first_refusal(empty_database.replace("postgres@", "postgres:hunter2@"), opener)
     finally:
-        rules.write_text(before)
+        replaced(rules, lambda _: before)
     assert_sentence(sentence, naming=("password authentication failed", "DATABASE_URL"), hiding=("hunter2",))
+
+
+def replaced(file, change):
+    """Change the text of a file; returns what it was."""
+    before = file.read_text()
+    file.write_text(change(before))
+    return before
 
 
 async def _first_refusal(dsn, opener):

@@ -196,6 +196,18 @@ async def test_a_home_that_cannot_be_one_is_a_sentence(tmp_path):
             pass
 
 
+def test_a_link_in_place_of_the_socket_directory_is_not_followed(home):
+    server = EmbeddedPostgres(home / ("x" * 120))
+    lure = server._new_socket_directory()
+    lure.symlink_to(home)
+    try:
+        with pytest.raises(OperatorError, match="belongs to somebody else; remove it or set PAY402_HOME to a shorter"):
+            server.enter()
+        assert home.stat().st_uid == os.geteuid()
+    finally:
+        lure.unlink()
+
+
 async def test_why_it_does_not_start_is_in_the_sentence(made_home):
     server = EmbeddedPostgres(made_home, options={"shared_buffers": "much"})
     with pytest.raises(OperatorError, match=r'does not start .*invalid value for parameter "shared_buffers"'):

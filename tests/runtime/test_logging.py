@@ -132,3 +132,14 @@ def test_secrets_are_scrubbed_wherever_they_stand(value, wrap):
 )
 def test_what_is_no_secret_stays(text):
     assert scrub(text) == text
+
+
+def test_a_traceback_of_a_library_stays_on_its_line_too():
+    stream = configured(io.StringIO())
+    try:
+        raise OSError(f"redis://:{SECRET}@cache:6379 is gone")
+    except OSError:
+        logging.getLogger("some.library").exception("failed with %s", f"sk_live_{SECRET}")
+    (line,) = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["level"], line["logger"]) == ("failed with sk_live_***", "error", "some.library")
+    assert line["exception"].splitlines()[-1] == "OSError: redis://:***@cache:6379 is gone"

@@ -153,6 +153,8 @@ def open_envelope(result: TransactionResult) -> Envelope:
         raise MalformedAnswerError(
             f"a transaction (version {result.version}) cannot be read from its {encoding} form: {error}"
         ) from error
+    if not parsed.signatures:
+        raise MalformedAnswerError("a transaction without any signature")
     message = parsed.message
     header = message.header
     return Envelope(
