@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import stamina
+from aiolimiter import AsyncLimiter
 
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class Endpoint:
     """One node. `resting_until` is on the monotonic clock, in seconds."""
 
     url: str
+    budget: AsyncLimiter
     resting_until: float = 0.0
     failures: int = 0
 
@@ -103,11 +105,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class RpcLimits:
-    """Bounds on one call: seconds for one answer, attempts over all endpoints, and seconds for all of it."""
+    """Bounds on one call: seconds for one answer, attempts over all endpoints, and seconds for all of it.
+
+    `requests_per_second` is the budget of each endpoint: calls beyond it wait for their turn.
+    """
 
     answer_seconds: float = 15.0
     attempts: int = 8
     call_seconds: float = 60.0
+    requests_per_second: float = 1_000.0
 
 
 @dataclass(slots=True)
@@ -130,7 +136,10 @@ class RpcPool:
     def __post_init__(self) -> None:
         if not self.urls:
             raise ValueError("an RPC pool needs at least one endpoint")
-        self.endpoints = [Endpoint(url) for url in self.urls]
+        rate = self.limits.requests_per_second
+        # Budgets below one a second are whole requests over more seconds.
+        limiters = (AsyncLimiter(max(rate, 1.0), max(1.0, 1.0 / rate)) for _ in self.urls)
+        self.endpoints = [Endpoint(url, limiter) for url, limiter in zip(self.urls, limiters, strict=True)]
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -172,6 +181,7 @@ class RpcPool:
             with attempt:
                 endpoint = await self._best_endpoint(asked)
                 asked.append(endpoint.url)
+                await endpoint.budget.acquire()
                 try:
                     return await self._ask(endpoint, method, params, result_type)
                 except RetryableRpcError as error:
@@ -183,7 +193,10 @@ class RpcPool:
         """The first endpoint that is not resting, one that this call has asked least often."""
         while True:
             now = time.monotonic()
-            best = min(self.endpoints, key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url)))
+            best = min(
+                self.endpoints,
+                key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url), not e.budget.has_capacity()),
+            )
             if (wait := best.resting_until - now) <= 0:
                 return best
             await asyncio.sleep(wait)

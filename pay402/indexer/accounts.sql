@@ -19,19 +19,22 @@ FROM unnest(:address::text[], :recipient::text[], :mint::text[], :program::text[
 ON CONFLICT (address) DO NOTHING;
 
 -- name: cursor^
--- How far an account's history is known to be complete, and the oldest final transaction from there on: a
+-- From which slot on an account's history has to be walked, and the oldest final transaction from there on: a
 -- history that ends before it is not whole.
 SELECT
-  a.cursor_slot,
+  c.lower_slot,
   (
     SELECT b.signature FROM balance_changes AS b
-    WHERE b.account = a.address AND b.slot >= greatest(a.cursor_slot, :first_slot::bigint)
-      AND b.finality = 'finalized'
+    WHERE b.account = c.address AND b.slot >= c.lower_slot AND b.finality = 'finalized'
     ORDER BY b.slot
     LIMIT 1
   ) AS must_see
-FROM token_accounts AS a
-WHERE a.address = :account;
+FROM (
+  SELECT a.address, greatest(a.cursor_slot, r.followed_from_slot) AS lower_slot
+  FROM token_accounts AS a
+  JOIN recipients AS r ON r.address = a.recipient
+  WHERE a.address = :account
+) AS c;
 
 -- name: recorded
 -- Which of these landings of transactions the ledger already holds for an account.

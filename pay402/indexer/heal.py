@@ -187,11 +187,9 @@ class Healer:
         self._later.add(handle)
 
     async def _heal(self, account: str, min_context_slot: int) -> None:
-        first_slot = self._watchlist.first_slot(account)
-        row = await self._queries.cursor(self._pool, account=account, first_slot=first_slot)
+        row = await self._queries.cursor(self._pool, account=account)
+        lower_slot, must_see = (row["lower_slot"], row["must_see"]) if row else (0, None)
         thoroughly = account in self._thoroughly
-        lower_slot = max(row["cursor_slot"], first_slot) if row else first_slot
-        must_see = row["must_see"] if row else None
         newest: SignatureInfo | None = None
         async for page in walk(self._node, account, lower_slot, must_see, min_context_slot or None):
             newest = newest or next((i for i in page if i.confirmation_status == "finalized"), None)

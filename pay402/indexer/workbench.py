@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from pay402.chain.node import Node
 from pay402.chain.programs import NATIVE_SOL, SYSTEM_PROGRAM
-from pay402.chain.rpc import RpcPool
+from pay402.chain.rpc import RpcLimits, RpcPool
 from pay402.indexer.audit import Auditor
 from pay402.indexer.fetch import Pipeline
 from pay402.indexer.finalize import Finalizer
@@ -101,10 +101,11 @@ async def open_workbench(settings: IndexerSettings, dsn: str, rpc_urls: Sequence
     registry = new_registry()
     metrics = IndexerMetrics(registry)
     queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
+    limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
     proof = load_queries("pay402.ledger", "proof.sql", "finality.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, on_call=metrics.rpc_call))
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
         bench = Workbench(settings, database, queries, Node(rpc), registry, metrics, Watchlist())
         recorder = Recorder(database, queries, metrics, settings.batch_size)
         bench.pipeline = Pipeline(

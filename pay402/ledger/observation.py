@@ -30,9 +30,7 @@ class Kind(StrEnum):
     """Token-2022 transfer fees paid out to an account of the mint's choice."""
 
 
-TRANSFER_KINDS = frozenset(
-    {Kind.TRANSFER, Kind.TRANSFER_CHECKED, Kind.TRANSFER_CHECKED_WITH_FEE, Kind.NATIVE_TRANSFER}
-)
+TRANSFER_KINDS = frozenset({Kind.TRANSFER, Kind.TRANSFER_CHECKED, Kind.TRANSFER_CHECKED_WITH_FEE, Kind.NATIVE_TRANSFER})
 
 
 @dataclass(frozen=True, slots=True)

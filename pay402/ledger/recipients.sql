@@ -9,6 +9,15 @@ WITH added AS (
     label = coalesce(EXCLUDED.label, r.label),
     followed_from_slot = least(r.followed_from_slot, EXCLUDED.followed_from_slot)
   RETURNING address, user_id, followed_from_slot, (xmax = 0) AS is_new
+),
+-- Whose history is to begin earlier than it did has it walked again.
+reopened AS (
+  UPDATE token_accounts AS a
+  SET cursor_slot = 0, cursor_signature = NULL, audited_slot = NULL, audited_balance = NULL,
+    heal_wanted_at = clock_timestamp(), heal_reason = 'its earlier history was asked for'
+  FROM recipients AS before
+  WHERE before.address = :address AND before.followed_from_slot > :followed_from_slot
+    AND a.recipient = before.address
 )
 SELECT address, user_id, followed_from_slot, is_new, pg_notify('recipients', address) FROM added;
 

@@ -175,6 +175,8 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
     # and how many are searched in a second at most, so that many wallets take longer.
     scan_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_SCAN_SECONDS")
     scans_per_second: float = Field(10.0, gt=0, validation_alias="INDEXER_SCANS_PER_SECOND")
+    # What each endpoint may be asked in a second: a public one allows about 10.
+    rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
     # How often confirmed rows are held against what the cluster has rooted.
     finalize_seconds: float = Field(2.0, gt=0, validation_alias="INDEXER_FINALIZE_SECONDS")
     # How often every account is audited; a lost notification is noticed within this time.

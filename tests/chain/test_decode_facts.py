@@ -188,6 +188,12 @@ def test_a_temporary_account_closed_with_tokens_on_it_is_reported():
     ]
 
 
+def test_a_node_that_contradicts_the_initialize_instruction_is_reported():
+    sheet = _exchange(a=(10, 5)).account("b", "silver", None, 5)
+    seen = sheet.does(initialize("b", "gold", "holder")).does(transfer("a", "b", 5)).decoded()
+    assert findings(seen) == [("b", 5, "no instruction shows it")]
+
+
 def test_an_account_that_changes_hands_belongs_to_each_owner_in_turn():
     give = token("spl", b"\x06\x02\x01" + key("heir"), "a", "owner")
     sheet = Paper().account("a", "gold", 10, 3, owner=("parent", "heir")).account("b", "gold", 0, 7)

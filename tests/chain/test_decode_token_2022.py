@@ -65,6 +65,12 @@ def test_a_stated_fee_is_not_withheld_from_a_transfer_to_itself(world):
     assert seen.unexplained == ()
 
 
+def test_a_transfer_to_itself_does_not_hide_the_fee_of_another(world):
+    done = world.send([world.transfer_checked(FEE_MINT, 1, 1, 700), world.transfer_checked(FEE_MINT, 0, 1, 800)])
+    seen = decode(done.result("base64"))
+    assert (fees(seen), seen.unexplained) == ([(700, 0), (800, 8)], ())
+
+
 def test_fees_are_found_along_a_chain_of_transfers(world):
     done = world.send(
         [

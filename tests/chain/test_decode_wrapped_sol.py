@@ -272,6 +272,17 @@ def test_unseen_lamports_spent_between_two_syncs_belong_to_the_first():
     ]
 
 
+def test_unseen_lamports_that_were_spent_do_not_hide_what_is_paid_later():
+    sheet = Paper().account("a", "wsol", 0, None).account("pool", "wsol", 0, 100)
+    sheet.calls(sync("a"), move("a", "pool", 100)).does(pay("payer", "a", 60)).does(sync("a")).does(close("a", "payer"))
+    assert wrapped(sheet.decoded()) == [
+        (Kind.WRAP, 100),
+        (Kind.TRANSFER, 100),
+        (Kind.WRAP, 60),
+        (Kind.CLOSE, 60),
+    ]
+
+
 def test_a_temporary_account_that_received_closes_with_all_of_it():
     sheet = Paper().account("pool", "wsol", 900, 200).does(create_with_seed("payer", "purse", RENT))
     sheet.does(initialize("purse", "wsol", "payer")).calls(move("pool", "purse", 700)).does(close("purse", "payer"))
@@ -302,6 +313,19 @@ def test_a_purse_opened_at_a_lower_price_of_rent_spends_and_receives_to_the_unit
         ("6", "closeAccount", "out", None, 700),
     ]
     assert findings(seen) == []
+
+
+def test_a_purse_opened_at_a_lower_price_of_rent_wraps_what_it_is_paid_later():
+    sheet = Paper().does(create("payer", "purse", LOWER_RENT)).does(initialize("purse", "wsol", "payer"))
+    sheet.does(pay("payer", "purse", 1_000)).does(sync("purse")).does(close("purse", "payer"))
+    assert wrapped(sheet.decoded()) == [(Kind.WRAP, 1_000), (Kind.CLOSE, 1_000)]
+
+
+def test_an_account_that_stays_tells_the_price_of_its_rent():
+    sheet = Paper().account("purse", "wsol", None, 1_007, owner="payer", reserve=(0, LOWER_RENT))
+    sheet.does(create("payer", "purse", LOWER_RENT + 1_000)).does(initialize("purse", "wsol", "payer"))
+    sheet.does(pay("payer", "purse", 7)).does(sync("purse"))
+    assert wrapped(sheet.decoded()) == [(Kind.WRAP, 1_000), (Kind.WRAP, 7)]
 
 
 def test_a_sync_after_the_price_of_rent_fell_turns_the_difference_into_balance():
@@ -346,6 +370,14 @@ def test_a_sync_does_not_absorb_what_an_unknown_instruction_did():
     assert findings(sheet.decoded()) == [("a", 30, reason), ("b", -30, reason)]
 
 
+def test_a_sync_does_not_absorb_what_was_spent_of_an_unknown_gain():
+    sheet = Paper().account("a", "wsol", 0, 0).account("b", "wsol", 0, 30)
+    sheet.calls(sync("a"), token("spl", b"\xc8", "a"), move("a", "b", 30))
+    seen = sheet.decoded()
+    assert wrapped(seen) == [(Kind.TRANSFER, 30)]
+    assert findings(seen) == [("a", 30, "an instruction that is not known here: c8")]
+
+
 def test_an_account_that_spends_what_it_never_had_is_reported_when_it_closes():
     sheet = Paper().account("a", "wsol", 10, None).account("b", "wsol", 0, 30)
     seen = sheet.does(move("a", "b", 30)).does(close("a", "payer")).decoded()
@@ -384,7 +416,11 @@ def test_a_prefunded_account_that_nobody_pays_for_on_creation():
 
 
 def test_checked_transfers_of_token_2022_wrapped_sol_withhold_no_fee():
-    sheet = Paper().account("a", "wsol2022", 50, 20, program="2022").account("b", "wsol2022", 0, 29, program="2022")
-    seen = sheet.does(transfer_checked("a", "wsol2022", "b", 30)).decoded()
-    assert (seen.movements[0].fee, findings(seen)) == (0, [("b", -1, "no instruction shows it")])
+    sheet = Paper().account("a", "wsol2022", 50, 10, program="2022").account("b", "wsol2022", 0, 39, program="2022")
+    seen = (
+        sheet.does(transfer_checked("a", "wsol2022", "b", 30))
+        .does(transfer_checked("a", "wsol2022", "b", 10))
+        .decoded()
+    )
+    assert ([m.fee for m in seen.movements], findings(seen)) == ([0, 0], [("b", -1, "no instruction shows it")])
     assert seen.movements[0].mint == address("wsol2022")

@@ -190,3 +190,28 @@ async def test_an_opening_balance_is_what_was_there_before(market, net, indexer,
 
     await eventually(grown)
     assert await _no_doubt(pool)
+
+
+async def test_history_asked_for_later_is_recorded_from_genesis(market, net, indexer, pool):
+    newcomer = Pubkey.new_unique()
+    net.chain.faucet.fund_token(newcomer, pay.USDC, 0)
+    await plain(market, 21, newcomer)
+    await market.settled()
+    await eventually(lambda: net.chain.slot("finalized") > 10)
+    await follow(pool, newcomer, from_slot=net.chain.slot("processed") + 1)
+    await plain(market, 22, newcomer)
+
+    async def amounts():
+        rows = await pool.fetch("SELECT amount FROM transfers WHERE destination_owner = $1", str(newcomer))
+        return sorted(row["amount"] for row in rows if row["amount"])
+
+    async def only_the_new_one():
+        return await amounts() == [22]
+
+    async def both():
+        return await amounts() == [21, 22]
+
+    await eventually(only_the_new_one)
+    await follow(pool, newcomer, from_slot=0)
+    await eventually(both)
+    await eventually(lambda: _no_doubt(pool))

@@ -17,9 +17,7 @@ async def test_an_unknown_network_stops_the_indexer(home, database_url):
     done.assert_refused("SOLANA_NETWORK", "'mainnet'", "'mainnet-beta'")
 
 
-@pytest.mark.parametrize(
-    "command", [("indexer",), ("audit",), ("backfill",), ("recipients", "list"), ("migrate", "status")], ids=" ".join
-)
+@pytest.mark.parametrize("command", [("indexer",), ("audit",), ("recipients", "list")], ids=" ".join)
 async def test_a_database_that_does_not_answer_is_told_by_place(home, closed_port, command):
     given = {
         "DATABASE_URL": f"postgresql://ledger:hunter2@127.0.0.1:{closed_port}/books",
@@ -30,24 +28,14 @@ async def test_a_database_that_does_not_answer_is_told_by_place(home, closed_por
 
 
 @pytest.mark.parametrize(
-    "dsn", ["mysql://u:hunter2@db/x", "postgresql://u:1/hunter2@127.0.0.1:1/x", "postgresql://u:hunter2@127.0.0.1:no/x"]
+    "dsn", ["mysql://u:hunter2@db/x", "postgresql://u:1/hunter2@127.0.0.1:1/x"], ids=["scheme", "sign in password"]
 )
 async def test_a_malformed_address_of_the_database_is_told_without_it(home, dsn):
     done = await pay402("recipients", "list", home=home, DATABASE_URL=dsn)
     done.assert_refused("DATABASE_URL", hiding=("hunter2", dsn))
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("indexer",),
-        ("audit",),
-        ("backfill",),
-        ("recipients", "list"),
-        ("recipients", "add", WALLET),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", [("indexer",), ("backfill",), ("recipients", "add", WALLET)], ids=" ".join)
 async def test_a_database_without_our_schema_is_told_to_be_migrated(home, empty_database, closed_port, command):
     given = {"DATABASE_URL": empty_database, "SOLANA_RPC_URL": f"http://127.0.0.1:{closed_port}"}
     (await pay402(*command, home=home, **given)).assert_refused("schema", "pay402 migrate up")
@@ -71,16 +59,10 @@ async def test_an_unknown_revision_is_told_with_the_known_ones(home, empty_datab
     ("arguments", "naming"),
     [
         (("nonsense",), "'nonsense'"),
-        (("migrat",), "'migrate'"),
-        (("recipients", "ad"), "'add'"),
         (("recipients", "add"), "address"),
-        (("decode",), "files"),
         (("up", "--jsn"), "--json"),
         (("up", "--slot-seconds", "fast"), "--slot-seconds"),
         (("localnet", "--port", "65535"), "--port"),
-        (("localnet", "--port", "-1"), "--port"),
-        (("demo", "extra"), "extra"),
-        (("backfill", "--from-slot", "-1"), "--from-slot"),
         (("backfill", "--since", "yesterday"), "--since"),
     ],
     ids=str,

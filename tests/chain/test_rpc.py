@@ -1,0 +1,381 @@
+"""RpcPool against nodes and proxies that misbehave: what it asks, whom, how often, and what it makes of the answers."""
+
+import asyncio
+import email.utils
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pay402.chain import rpc
+from pay402.chain.rpc import PermanentRpcError, RetryableRpcError, RpcError, RpcLimits, RpcPool
+from tests.chain.nodes import Reply, scripted, until
+
+QUICK = RpcLimits(answer_seconds=0.3, attempts=2, call_seconds=5.0)
+DOWN = Reply(status=503, body="upstream is gone", content_type="text/plain")
+
+
+def refusal(code, status=200):
+    return Reply(error={"code": code, "message": "no"}, status=status)
+
+
+async def ask(pool, method="getSlot", result_type=str, **options):
+    return await pool.call(method, [], result_type, **options)
+
+
+async def failure(pool, error=RetryableRpcError, **options):
+    with pytest.raises(error) as raised:
+        await ask(pool, **options)
+    return raised.value
+
+
+# --- whom it asks
+
+
+async def test_the_first_endpoint_is_asked_as_long_as_it_answers():
+    async with scripted([Reply()], [Reply()]) as nodes, RpcPool([node.url for node in nodes], QUICK) as pool:
+        assert [await ask(pool) for _ in range(5)] == ["fine"] * 5
+    assert [len(node.asked) for node in nodes] == [5, 0]
+
+
+async def test_a_failing_endpoint_is_left_for_the_next_and_asked_again_when_it_has_rested():
+    async with scripted([DOWN, Reply("first")], [Reply("second")]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            assert await ask(pool) == "second"
+            first = pool.endpoints[0]
+            assert first.failures == 1
+            await until(lambda: first.resting_until < time.monotonic())
+            assert await ask(pool) == "first"
+            assert first.failures == 0
+    assert [len(node.asked) for node in nodes] == [2, 1]
+
+
+async def test_one_call_goes_round_all_endpoints_before_it_asks_one_twice():
+    not_yet = refusal(-32004)
+    async with scripted([not_yet], [not_yet], [not_yet]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            await failure(pool, attempts=6)
+            assert all(endpoint.resting_until == 0 for endpoint in pool.endpoints), "the nodes are well"
+    assert [len(node.asked) for node in nodes] == [2, 2, 2]
+
+
+async def test_an_endpoint_that_keeps_failing_rests_ever_longer_within_bounds():
+    async with scripted([DOWN]) as (node,), RpcPool([node.url], RpcLimits(attempts=1)) as pool:
+        endpoint, rests = pool.endpoints[0], []
+        for _ in range(12):
+            endpoint.resting_until = 0.0
+            await failure(pool)
+            rests.append(endpoint.resting_until - time.monotonic())
+    assert rests == sorted(rests)
+    assert rests[0] < 0.1
+    assert 4.9 < rests[-1] <= 5.0
+
+
+# --- too many requests
+
+
+@pytest.mark.parametrize(
+    ("header", "low", "high"),
+    [
+        (None, 0.9, 1.0),
+        ("2", 1.9, 2.0),
+        ("0.5", 0.4, 0.5),
+        ("0", 0.0, 0.1),
+        ("-7", 0.0, 0.1),
+        ("86400", 59.9, 60.0),
+        ("inf", 59.9, 60.0),
+        ("soon", 0.9, 1.0),
+        ("", 0.9, 1.0),
+        (email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True), 30.0, 40.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0, 0.1),
+    ],
+)
+async def test_a_node_that_wants_fewer_requests_is_left_alone_for_as_long_as_it_says(header, low, high):
+    headers = {} if header is None else {"Retry-After": header}
+    slow_down = Reply(status=429, body="slow down", content_type="text/plain", headers=headers)
+    async with scripted([slow_down], [Reply()]) as nodes, RpcPool([node.url for node in nodes], QUICK) as pool:
+        assert await ask(pool) == "fine"
+        assert low <= pool.endpoints[0].resting_until - time.monotonic() <= high
+    assert [len(node.asked) for node in nodes] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusal(429),
+        refusal(-32429),
+        refusal(429, status=429),
+        refusal(-32005, status=429),
+        refusal(-32602, status=429),
+        Reply(status=429, body='{"error":"calm down"}'),
+    ],
+    ids=["in the body", "a provider's own", "both", "behind", "with a permanent code", "not json-rpc"],
+)
+async def test_too_many_requests_is_never_permanent_however_it_is_said(reply):
+    async with scripted([reply, Reply()], [Reply("other")]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            assert await ask(pool) == "other"
+            assert pool.endpoints[0].resting_until > time.monotonic()
+
+
+async def test_a_resting_node_is_not_asked_by_other_calls_either():
+    slow_down = Reply(status=429, body="", headers={"Retry-After": "0.3"})
+    async with scripted([slow_down, Reply()]) as (node,), RpcPool([node.url], QUICK) as pool:
+        started = time.monotonic()
+        first = asyncio.create_task(ask(pool))
+        await until(lambda: pool.endpoints[0].resting_until)
+        assert await asyncio.gather(first, *(ask(pool) for _ in range(5))) == ["fine"] * 6
+        assert time.monotonic() - started >= 0.3
+    assert len(node.asked) == 7
+
+
+async def test_a_rest_that_is_lengthened_while_a_call_waits_is_waited_out():
+    async with scripted([Reply()]) as (node,), RpcPool([node.url], QUICK) as pool:
+        endpoint = pool.endpoints[0]
+        endpoint.rest(0.1)
+        waiting = asyncio.create_task(ask(pool))
+        await asyncio.sleep(0)
+        endpoint.rest(0.3)
+        until_then = endpoint.resting_until
+        assert await waiting == "fine"
+        assert time.monotonic() >= until_then
+
+
+# --- answers that are none
+
+
+BROKEN = {
+    "error page": Reply(status=502, body="<html>Bad Gateway</html>", content_type="text/html"),
+    "page with 200": Reply(body="<html>Welcome</html>", content_type="text/html"),
+    "not found": Reply(status=404, body="404 page not found", content_type="text/plain"),
+    "5xx in json": Reply(status=500, body='{"message":"oops"}'),
+    "5xx with a permanent code": refusal(-32602, status=500),
+    "redirect": Reply(status=302, body="", headers={"Location": "http://127.0.0.1:1/"}, content_type="text/html"),
+    "cut short": Reply(body='{"jsonrpc":"2.0","id":1,"resu'),
+    "empty": Reply(body=""),
+    "not utf-8": Reply(body=b'{"jsonrpc":"2.0","id":1,"result":"\xff"}'),
+    "another id": Reply(id=999),
+    "id of text": Reply(id="one"),
+    "neither result nor error": Reply(body='{"jsonrpc":"2.0","id":1}'),
+    "list": Reply(body="[]"),
+    "another type": Reply(result={"slot": 5}),
+    "error of text": Reply(body='{"jsonrpc":"2.0","id":1,"error":"no"}'),
+}
+
+
+@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_answer_is_asked_for_again_elsewhere_and_its_node_rests(reply):
+    async with scripted([reply], [Reply("other")]) as nodes, RpcPool([node.url for node in nodes], QUICK) as pool:
+        assert await ask(pool) == "other"
+        assert pool.endpoints[0].resting_until > time.monotonic()
+    assert [len(node.asked) for node in nodes] == [1, 1]
+
+
+@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
+async def test_broken_answers_only_are_a_retryable_failure(reply):
+    async with scripted([reply]) as (node,), RpcPool([node.url], QUICK) as pool:
+        error = await failure(pool)
+    assert "127.0.0.1" in str(error)
+    assert len(node.asked) == 2
+
+
+async def test_an_answer_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(rpc, "_MAX_ANSWER_BYTES", 100_000)
+    async with scripted([Reply("x" * 200_000)], [Reply("x" * 90_000)]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            assert len(await ask(pool)) == 90_000
+            assert pool.endpoints[0].resting_until > time.monotonic()
+
+
+async def test_a_result_of_null_is_a_result():
+    async with scripted([Reply(result=None)]) as (node,), RpcPool([node.url], QUICK) as pool:
+        assert await ask(pool, result_type=str | None) is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_an_endpoint_that_refuses_access_is_left_for_long(status):
+    async with scripted([Reply(status=status, body='{"error":"key"}')], [Reply()]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            assert [await ask(pool), await ask(pool)] == ["fine"] * 2
+            assert 20 < pool.endpoints[0].resting_until - time.monotonic() <= 30
+    assert [len(node.asked) for node in nodes] == [1, 2]
+
+
+# --- error codes
+
+
+@pytest.mark.parametrize(
+    ("code", "rests"),
+    [
+        (-32001, False), (-32004, False), (-32005, True), (-32007, False), (-32009, False), (-32011, False),
+        (-32014, False), (-32016, False), (-32019, False), (-32603, True), (-32700, False), (429, True),
+        (-32429, True), (-32000, False), (-32012, False), (-32097, False), (503, False),
+    ],
+)  # fmt: skip
+async def test_codes_that_another_moment_or_node_may_answer_better(code, rests):
+    async with scripted([refusal(code), Reply()]) as (node,), RpcPool([node.url], QUICK) as pool:
+        assert await ask(pool) == "fine"
+    assert len(node.asked) == 2
+    async with scripted([refusal(code)]) as (node,), RpcPool([node.url], QUICK) as pool:
+        error = await failure(pool)
+        assert error.code == code
+        assert (pool.endpoints[0].resting_until > 0) is rests
+
+
+@pytest.mark.parametrize("code", [-32600, -32601, -32602, -32002, -32003, -32006, -32010, -32013, -32015, -32018])
+async def test_codes_that_every_node_would_answer_alike(code):
+    told = Reply(error={"code": code, "message": "no", "data": {"logs": []}})
+    async with scripted([told], [Reply()]) as nodes, RpcPool([node.url for node in nodes], QUICK) as pool:
+        error = await failure(pool, PermanentRpcError)
+        assert (error.code, error.data) == (code, {"logs": []})
+        assert pool.endpoints[0].resting_until == 0
+    assert [len(node.asked) for node in nodes] == [1, 0]
+
+
+# --- bounds
+
+
+async def test_attempts_are_bounded_by_the_pool_and_by_the_call():
+    async with scripted([refusal(-32004)]) as (node,), RpcPool([node.url], RpcLimits(attempts=3)) as pool:
+        await failure(pool)
+        assert len(node.asked) == 3
+        await failure(pool, attempts=1)
+        assert len(node.asked) == 4
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for():
+    async with scripted([Reply(stall=True)], [Reply("other")]) as nodes:
+        async with RpcPool([node.url for node in nodes], QUICK) as pool:
+            assert await ask(pool) == "other"
+            assert pool.endpoints[0].failures == 1
+            await asyncio.wait_for(nodes[0].hung_up.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(status=429, headers={"Retry-After": "60"}), Reply(stall=True), refusal(-32004)]
+)
+async def test_a_call_ends_in_time_whatever_the_nodes_do(reply):
+    limits = RpcLimits(answer_seconds=30.0, attempts=1_000, call_seconds=0.3)
+    async with scripted([reply]) as (node,), RpcPool([node.url], limits) as pool:
+        started = time.monotonic()
+        error = await failure(pool)
+        assert 0.25 < time.monotonic() - started < 2.0
+    assert "within 0.3 s" in str(error)
+    assert ("the last try" in str(error)) is not reply.stall
+
+
+async def test_many_calls_at_once_each_get_their_own_answer(net):
+    async with RpcPool([net.rpc_url]) as pool:
+        slots = await asyncio.gather(*(pool.call("getSlot", [], int) for _ in range(200)))
+        assert len(slots) == 200
+
+
+# --- what it sends
+
+
+async def test_requests_are_single_and_numbered():
+    async with scripted([Reply()]) as (node,), RpcPool([node.url], QUICK) as pool:
+        await asyncio.gather(*(pool.call("getSlot", [{"commitment": "confirmed"}], str) for _ in range(20)))
+    assert all(isinstance(question, dict) for question in node.asked), "no batch is ever sent"
+    assert len({question["id"] for question in node.asked}) == 20
+    assert {tuple(sorted(question)) for question in node.asked} == {("id", "jsonrpc", "method", "params")}
+    assert node.asked[0]["params"] == [{"commitment": "confirmed"}]
+
+
+async def test_a_node_that_rejects_batches_serves_all_the_same(net):
+    net.set_faults({"batchesRejected": 1})
+    async with RpcPool([net.rpc_url], QUICK) as pool:
+        assert await pool.call("getSlot", [], int) > 0
+
+
+# --- what it tells
+
+
+async def test_nothing_that_is_told_carries_a_key():
+    told, errors = [], []
+    bad = [Reply(status=status, body="") for status in (302, 401, 429, 500)] + [refusal(-32602), Reply(body="?")]
+    for reply in bad:
+        async with scripted([reply]) as (node,):
+            url = node.url.replace("//", "//user:SECRET@") + "/SECRET/?api-key=SECRET"
+            async with RpcPool([url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+                errors.append(await failure(pool, RpcError, attempts=1))
+    dead = ["http://127.0.0.1:1/SECRET?api-key=SECRET", "http:///?api-key=SECRET", "http://[SECRET/", "SECRET"]
+    for url in dead:
+        async with RpcPool([url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+            errors.append(await failure(pool, RpcError, attempts=1))
+    assert len(errors) == len(told) == len(bad) + len(dead)
+    for error in errors:
+        assert "SECRET" not in f"{error} {error!r} {error.__cause__!r}"
+        assert error.__cause__ is None or not error.__suppress_context__
+    assert "SECRET" not in repr(told)
+    assert {call[0] for call in told} == {"127.0.0.1", "unknown"}
+
+
+async def test_every_answer_is_told_with_its_outcome_and_time():
+    told = []
+    script = [Reply(), refusal(-32004), refusal(-32602), Reply(body="?"), DOWN, Reply(stall=True)]
+    async with scripted(script) as (node,), RpcPool([node.url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+        assert await ask(pool) == "fine"
+        for _ in script[1:]:
+            await failure(pool, RpcError, attempts=1)
+        waiting = asyncio.create_task(ask(pool, attempts=1))
+        await until(lambda: len(node.asked) == 7)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert [outcome for _, _, outcome, _ in told] == [
+        "ok",
+        "-32004",
+        "-32602",
+        "unusable",
+        "503",
+        "unreachable",
+        "cancelled",
+    ]
+    assert all(method == "getSlot" and 0 <= seconds < 5 for _, method, _, seconds in told)
+
+
+# --- endings
+
+
+async def test_a_cancelled_call_leaves_no_open_connection():
+    async with scripted([Reply(stall=True)]) as (node,), RpcPool([node.url]) as pool:
+        calls = [asyncio.create_task(ask(pool)) for _ in range(3)]
+        await until(lambda: len(node.asked) == 3)
+        for call in calls:
+            call.cancel()
+        assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*calls, return_exceptions=True))
+        await asyncio.wait_for(node.hung_up.wait(), 5)
+        connector = pool._session.connector
+        assert not connector._acquired
+        assert not any(connector._conns.values())
+
+
+async def test_a_pool_needs_an_endpoint_and_has_to_be_opened():
+    with pytest.raises(ValueError, match="at least one endpoint"):
+        RpcPool([])
+    with pytest.raises(RuntimeError, match="async with"):
+        await ask(RpcPool(["http://127.0.0.1:1"]))
+
+
+# --- the faults of a whole node
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"tooManyRequests": {"rate": 1, "count": 2, "amount": 0.1}},
+        {"serverErrors": {"rate": 1, "count": 2}},
+        {"malformedAnswers": {"rate": 1, "count": 2}},
+        {"timeouts": {"rate": 1, "count": 2}},
+        {"latencySeconds": {"amount": 0.05, "count": 4}},
+        {"serverErrors": 0.3, "malformedAnswers": 0.3},
+    ],
+    ids=lambda faults: "+".join(faults),
+)
+async def test_calls_get_through_the_faults_of_a_node(net, faults):
+    net.set_faults(faults)
+    limits = RpcLimits(answer_seconds=0.3, attempts=30, call_seconds=20.0)
+    async with RpcPool([net.rpc_url, net.ws_url.replace("ws", "http")], limits) as pool:
+        for _ in range(4):
+            assert await pool.call("getSlot", [], int) > 0
