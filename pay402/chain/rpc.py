@@ -179,9 +179,8 @@ class RpcPool:
             on=RetryableRpcError, attempts=attempts, timeout=None, wait_initial=0.05, wait_max=5.0, wait_jitter=0.1
         ):
             with attempt:
-                endpoint = await self._best_endpoint(asked)
+                endpoint = await self._turn_at_best_endpoint(asked)
                 asked.append(endpoint.url)
-                await endpoint.budget.acquire()
                 try:
                     return await self._ask(endpoint, method, params, result_type)
                 except RetryableRpcError as error:
@@ -189,17 +188,20 @@ class RpcPool:
                     raise
         raise AssertionError("unreachable: the last attempt raises")
 
-    async def _best_endpoint(self, asked: list[str]) -> Endpoint:
-        """The first endpoint that is not resting, one that this call has asked least often."""
+    async def _turn_at_best_endpoint(self, asked: list[str]) -> Endpoint:
+        """The first endpoint that is not resting, one that this call has asked least often, when it is our turn."""
         while True:
             now = time.monotonic()
             best = min(
                 self.endpoints,
                 key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url), not e.budget.has_capacity()),
             )
-            if (wait := best.resting_until - now) <= 0:
+            if (wait := best.resting_until - now) > 0:
+                await asyncio.sleep(wait)
+                continue
+            await best.budget.acquire()
+            if best.resting_until <= time.monotonic():  # it may have begun to rest while we waited for our turn
                 return best
-            await asyncio.sleep(wait)
 
     async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
         started = time.monotonic()

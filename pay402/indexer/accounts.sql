@@ -45,16 +45,20 @@ WHERE b.account = :account
   AND (b.finality = 'finalized' OR (b.finality = 'confirmed' AND NOT :final_only::boolean));
 
 -- name: healed!
--- Everything that touched the account before the cursor's slot is recorded. A cursor never moves back.
-UPDATE token_accounts
+-- Everything that touched the account from a slot on is recorded; the cursor moves up to the newest final
+-- transaction. Not so when somebody has asked for earlier history meanwhile: that walk is still to come.
+UPDATE token_accounts AS a
 SET
-  cursor_signature = CASE WHEN :slot >= cursor_slot THEN coalesce(:signature, cursor_signature) ELSE cursor_signature END,
-  cursor_slot = greatest(cursor_slot, :slot),
+  cursor_signature = CASE WHEN :slot >= a.cursor_slot THEN coalesce(:signature, a.cursor_signature) ELSE a.cursor_signature END,
+  cursor_slot = greatest(a.cursor_slot, :slot),
   healed_at = clock_timestamp(),
   heal_wanted_at = NULL,
   -- What an audit found stays visible until an audit finds it mended.
-  heal_reason = CASE WHEN drift <> 0 OR gaps > 0 THEN heal_reason END
-WHERE address = :account;
+  heal_reason = CASE WHEN a.drift <> 0 OR a.gaps > 0 THEN a.heal_reason END
+FROM recipients AS r
+WHERE a.address = :account
+  AND r.address = a.recipient
+  AND greatest(a.cursor_slot, r.followed_from_slot) >= :lower_slot;
 
 -- name: heal_wanted!
 -- The account's history could not be completed; say why, until it is.

@@ -200,6 +200,7 @@ class Healer:
         await self._queries.healed(
             self._pool,
             account=account,
+            lower_slot=lower_slot,
             slot=newest.slot if newest else 0,
             signature=newest.signature if newest else None,
         )

@@ -1,6 +1,7 @@
 """Write observations into the ledger, many at a time, each exactly once however often it comes."""
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ _DATABASE_AWAY: Final = (
     OSError,
     TimeoutError,
 )
+
+
+_ACQUIRE_SECONDS: Final = 10.0
 
 
 class UnrecordableError(Exception):
@@ -87,18 +91,19 @@ class Recorder:
 
     async def _held(self) -> Any:
         """The one connection that writes: taking a new one from the pool costs a round trip each time."""
-        if self._connection is None or self._connection.is_closed():
-            await self._let_go()
-            self._connection = connection = await self._pool.acquire()
+        if self._connection is None:
+            self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
             # The statement's plan does not depend on how many rows a batch has; planning it anew costs more
             # than running it.
             await connection.execute("SET plan_cache_mode = force_generic_plan")
         return self._connection
 
     async def _let_go(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await self._pool.release(connection)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # One that broke may be the pool's again already; what matters is that it is not ours any more.
+            with contextlib.suppress(*_DATABASE_AWAY):
+                await self._pool.release(connection, timeout=_ACQUIRE_SECONDS)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         pause_seconds = 0.1
@@ -107,6 +112,7 @@ class Recorder:
                 await self._write_once([waiting.entry for waiting in batch])
             except _DATABASE_AWAY as error:
                 self._metrics.database_retries.inc()
+                await self._let_go()
                 _log.warning("database_away", error=str(error) or type(error).__name__, rows_waiting=len(batch))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, 5.0)

@@ -76,7 +76,7 @@ async def serving(handler: Callable, *, method: str = "POST", path: str = "/{any
 async def scripted(*scripts: list[Reply]):
     """A node for each script."""
     async with AsyncExitStack() as stack:
-        nodes = [ScriptedNode(script) for script in scripts]
+        nodes = [ScriptedNode(list(script)) for script in scripts]
         for node in nodes:
             node.url = await stack.enter_async_context(serving(node.answer))
         yield nodes

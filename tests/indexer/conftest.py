@@ -1,5 +1,7 @@
 """A market on a localnet, its recipients followed by a running indexer."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from pay402.indexer.main import running_indexer
@@ -8,9 +10,21 @@ from tests.indexer.shop import eventually, fast_settings, follow
 
 
 @pytest.fixture
-async def market(net, pool):
-    async with open_market(net.rpc_url, payers=2, recipients=2) as opened:
-        await opened.prepare()
+def market_of():
+    """Opens a market on a localnet, its payers with money."""
+
+    @asynccontextmanager
+    async def opened(net):
+        async with open_market(net.rpc_url, payers=2, recipients=2) as market:
+            await market.prepare()
+            yield market
+
+    return opened
+
+
+@pytest.fixture
+async def market(net, pool, market_of):
+    async with market_of(net) as opened:
         for wallet in opened.wallets:
             await follow(pool, wallet)
         yield opened

@@ -151,11 +151,11 @@ async def running(*arguments, home, **variables):
 
 
 def processes_of(home) -> list[psutil.Process]:
-    """Every living process whose command line or environment names `home`."""
+    """Every living process whose command line, environment or directory names `home`."""
     found = []
     for process in psutil.process_iter():
         try:
-            words = [*process.cmdline(), *process.environ().values()]
+            words = [*process.cmdline(), *process.environ().values(), process.cwd()]
             if process.status() != psutil.STATUS_ZOMBIE and any(str(home) in word for word in words):
                 found.append(process)
         except psutil.Error:

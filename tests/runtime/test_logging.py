@@ -137,9 +137,9 @@ def test_what_is_no_secret_stays(text):
 def test_a_traceback_of_a_library_stays_on_its_line_too():
     stream = configured(io.StringIO())
     try:
-        raise OSError(f"redis://:{SECRET}@cache:6379 is gone")
-    except OSError:
+        int(f"redis://:{SECRET}@cache:6379")
+    except ValueError:
         logging.getLogger("some.library").exception("failed with %s", f"sk_live_{SECRET}")
     (line,) = map(json.loads, stream.getvalue().splitlines())
     assert (line["event"], line["level"], line["logger"]) == ("failed with sk_live_***", "error", "some.library")
-    assert line["exception"].splitlines()[-1] == "OSError: redis://:***@cache:6379 is gone"
+    assert line["exception"].splitlines()[-1].endswith("'redis://:***@cache:6379'")
