@@ -21,10 +21,6 @@ reopened AS (
 )
 SELECT address, user_id, followed_from_slot, is_new, pg_notify('recipients', address) FROM added;
 
--- name: recipient^
--- One recipient, whether followed or not.
-SELECT address, user_id, label, followed_from_slot, active FROM recipients WHERE address = :address;
-
 -- name: recipients
 -- Every recipient with its number of accounts and of transfers received.
 SELECT

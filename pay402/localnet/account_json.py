@@ -7,7 +7,7 @@ from typing import Any, Final
 from solders.account import Account
 from solders.pubkey import Pubkey
 
-from pay402.localnet import base58
+from pay402.chain.base58 import b58encode
 from pay402.localnet.accounts import (
     TOKEN_PROGRAM,
     Mint,
@@ -66,7 +66,7 @@ class AccountEncoder:
                 f"Encoded binary (base 58) data should be less than {_MAX_BASE58_BYTES} bytes, "
                 "please use Base64 encoding.",
             )
-        text = base58.encode(data)
+        text = b58encode(data)
         return [text, "base58"] if self._encoding == "base58" else text
 
 

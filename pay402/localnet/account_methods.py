@@ -6,7 +6,7 @@ from typing import Any, Final
 from solders.account import Account
 from solders.pubkey import Pubkey
 
-from pay402.localnet import base58
+from pay402.chain.base58 import b58decode
 from pay402.localnet.account_json import AccountAt, AccountEncoder
 from pay402.localnet.accounts import TOKEN_PROGRAMS, parse_mint, parse_token_account
 from pay402.localnet.calls import Call, Method
@@ -147,7 +147,7 @@ def _passes(account: Account, wanted: Any) -> bool:
         raise invalid_params("Invalid params: memcmp is served in base58 only.")
     offset = Config(compare).integer("offset") or 0
     try:
-        wanted_bytes = base58.decode(compare["bytes"])
+        wanted_bytes = b58decode(compare["bytes"])
     except ValueError as error:
         raise invalid_params(f"Invalid param: {error}") from None
     return account.data[offset : offset + len(wanted_bytes)] == wanted_bytes

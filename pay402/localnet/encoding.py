@@ -14,7 +14,7 @@ from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction_metadata import TransactionMetadata
 
-from pay402.localnet import base58
+from pay402.chain.base58 import b58encode
 from pay402.localnet.parsing import parse_instruction
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _meta(executed: "Executed", *, parsed: bool) -> dict[str, Any]:
 def _transaction(executed: "Executed", how: str) -> Any:
     if how in {"base64", "base58"}:
         data = bytes(executed.transaction)
-        text = base58.encode(data) if how == "base58" else base64.b64encode(data).decode()
+        text = b58encode(data) if how == "base58" else base64.b64encode(data).decode()
         return [text, how]
     message = executed.transaction.message
     assert isinstance(message, Message | MessageV0), "the bank lands no other version"
@@ -220,7 +220,7 @@ def _instruction(
     if not parsed:
         return {
             "accounts": list(instruction.accounts),
-            "data": base58.encode(instruction.data),
+            "data": b58encode(instruction.data),
             "programIdIndex": instruction.program_id_index,
             "stackHeight": stack_height,
         }
@@ -231,7 +231,7 @@ def _instruction(
         return {**known, "programId": program, "stackHeight": stack_height}
     return {
         "accounts": accounts,
-        "data": base58.encode(instruction.data),
+        "data": b58encode(instruction.data),
         "programId": program,
         "stackHeight": stack_height,
     }

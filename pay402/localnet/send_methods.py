@@ -8,7 +8,7 @@ from solders.message import Message, MessageV0, from_bytes_versioned
 from solders.transaction import SanitizeError, VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from pay402.localnet import base58
+from pay402.chain.base58 import b58decode
 from pay402.localnet.account_json import AccountEncoder
 from pay402.localnet.bank import Rejected, error_json
 from pay402.localnet.calls import Call, Method
@@ -121,7 +121,7 @@ def decode_transaction(text: str, config: Config) -> VersionedTransaction:
             f"(max: encoded/raw {limit}/{MAX_TRANSACTION_BYTES})"
         )
     try:
-        data = base64.b64decode(text, validate=True) if how == "base64" else base58.decode(text)
+        data = base64.b64decode(text, validate=True) if how == "base64" else b58decode(text)
     except ValueError as error:
         raise invalid_params(f"invalid {how} encoding: {error}") from None
     if len(data) > MAX_TRANSACTION_BYTES:

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from solana.rpc.async_api import AsyncClient
 
-from pay402.localnet import Chain, Localnet, base58
+from pay402.chain.base58 import b58encode
+from pay402.localnet import Chain, Localnet
 from tests.localnet.wallets import Town
 
 CLOSE_SECONDS = aiohttp.ClientWSTimeout(ws_close=0.5)
@@ -109,7 +110,7 @@ async def until(condition):
 
 def encoded(transaction, how="base64"):
     data = bytes(transaction)
-    return base64.b64encode(data).decode() if how == "base64" else base58.encode(data)
+    return base64.b64encode(data).decode() if how == "base64" else b58encode(data)
 
 
 async def refusal(call):

@@ -11,7 +11,7 @@ from solders.system_program import TransferParams
 from solders.system_program import transfer as lamport_transfer
 from solders.transaction import VersionedTransaction
 
-from pay402.localnet import FEE_MINT, base58
+from pay402.localnet import FEE_MINT
 from pay402.localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
 from pay402.localnet.bank import Rejected
 from tests.localnet.wallets import (
@@ -80,7 +80,7 @@ def test_binary_encodings_hold_the_very_bytes_that_were_sent(town):
     executed = town.pay(1)
     data, how = executed.result("base58")["transaction"]
     assert how == "base58"
-    assert VersionedTransaction.from_bytes(base58.decode(data)) == executed.transaction
+    assert VersionedTransaction.from_bytes(b58decode(data)) == executed.transaction
 
 
 def test_version_is_left_out_for_a_client_that_names_none(town):
@@ -172,7 +172,7 @@ def test_inner_instructions_name_their_parent_and_stack_height(town):
     (group,) = result["meta"]["innerInstructions"]
     keys = result["transaction"]["message"]["accountKeys"]
     assert group["index"] == 1
-    assert [base58.decode(inner["data"])[0] for inner in group["instructions"]] == [12, 9]
+    assert [b58decode(inner["data"])[0] for inner in group["instructions"]] == [12, 9]
     assert {keys[inner["programIdIndex"]] for inner in group["instructions"]} == {str(SPL)}
     assert {inner["stackHeight"] for inner in group["instructions"]} == {2}
     assert {outer["stackHeight"] for outer in result["transaction"]["message"]["instructions"]} == {1}
@@ -337,7 +337,7 @@ def test_the_parsed_form_names_transfers_and_memos_and_leaves_the_rest(town):
     assert told[1]["parsed"] == "order 7"
     assert told[2]["parsed"]["info"] == {"source": str(alice), "destination": str(bob), "lamports": 70_000}
     assert told[3]["programId"] == told[4]["programId"] == str(SPL)
-    assert base58.decode(told[3]["data"])[0] == 12
+    assert b58decode(told[3]["data"])[0] == 12
     assert told[4]["accounts"][-1] == str(bob)
 
 
@@ -365,11 +365,11 @@ def test_undoing_the_creation_of_an_account_removes_it(chain, town):
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0\0\xff", b"hello", bytes(range(256))])
 def test_base58_reads_back_what_it_wrote(data):
-    assert base58.decode(base58.encode(data)) == data
+    assert b58decode(b58encode(data)) == data
 
 
 def test_base58_agrees_with_solders_and_refuses_other_letters():
     key = wallet(3).pubkey()
-    assert base58.encode(bytes(key)) == str(key)
+    assert b58encode(bytes(key)) == str(key)
     with pytest.raises(ValueError):
-        base58.decode("0OIl")
+        b58decode("0OIl")
