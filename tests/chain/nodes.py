@@ -1,9 +1,10 @@
 """Nodes that misbehave to order."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,109 @@ async def scripted(*scripts: list[Reply]):
         for node in nodes:
             node.url = await stack.enter_async_context(serving(node.answer))
         yield nodes
+
+
+@dataclass
+class Connection:
+    """One socket of a `PubSubNode`: what it was asked, and what it is subscribed to, accounts by subscription."""
+
+    socket: web.WebSocketResponse
+    asked: list[dict] = field(default_factory=list)
+    watched: dict[int, str] = field(default_factory=dict)
+    slots: bool = False
+
+
+@dataclass
+class PubSubNode:
+    """PubSub of a node that follows its whims.
+
+    A fake, because the localnet keeps every promise of the protocol: this one may refuse slots or single accounts,
+    leave questions unanswered, answer late, talk rubbish, and gives one id to the same subscription asked for twice,
+    as Agave does.
+    """
+
+    slot_seconds: float = 0.02
+    refuses_slots: bool = False
+    refused: set[str] = field(default_factory=set)
+    ignored: set[str] = field(default_factory=set)
+    delay: Callable[[], float] = lambda: 0.0
+    status: int | None = None
+    connections: list[Connection] = field(default_factory=list)
+    greeting: Callable[[Connection], Any] | None = None
+    slot: int = 100
+    url: str = ""
+    ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def watched(self) -> list[str]:
+        """Accounts watched by sockets that are still open, once for each subscription."""
+        return sorted(a for one in self.connections if not one.socket.closed for a in one.watched.values())
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        if self.status is not None:
+            return web.Response(status=self.status)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        connection = Connection(socket)
+        self.connections.append(connection)
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(self._tick(connection))
+            if self.greeting is not None:
+                await self.greeting(connection)
+            async for message in socket:
+                question = json.loads(message.data)
+                connection.asked.append(question)
+                # One after the other, as a node works, but each after a while.
+                await asyncio.sleep(self.delay())
+                await self._answer(connection, question)
+            ticking.cancel()
+        return socket
+
+    async def notify(self, connection: Connection, subscription: int, signature: str, slot: int) -> None:
+        result = {"context": {"slot": slot}, "value": {"signature": signature, "err": None, "logs": []}}
+        await self.tell(connection, "logsNotification", subscription, result)
+
+    @staticmethod
+    async def tell(connection: Connection, method: str, subscription: int, result: Any) -> None:
+        params = {"result": result, "subscription": subscription}
+        await connection.socket.send_json({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def _answer(self, connection: Connection, question: dict) -> None:
+        said: dict[str, Any] = {"result": True}
+        match question["method"], question["params"]:
+            case "slotSubscribe", _:
+                connection.slots = not self.refuses_slots
+                said = {"result": 0} if connection.slots else {"error": {"code": -32601, "message": "no slots here"}}
+            case "logsSubscribe", [{"mentions": [account]}, _]:
+                if account in self.ignored:
+                    return
+                if account in self.refused:
+                    said = {"error": {"code": -32602, "message": "not this one"}}
+                else:
+                    known = {watched: at for at, watched in connection.watched.items()}
+                    said = {"result": known.get(account) or next(self.ids)}
+                    connection.watched[said["result"]] = account
+            case "logsUnsubscribe", [subscription]:
+                connection.watched.pop(subscription, None)
+        with suppress(ConnectionError):
+            await connection.socket.send_json({"jsonrpc": "2.0", "id": question["id"], **said})
+
+    async def _tick(self, connection: Connection) -> None:
+        with suppress(ConnectionError):
+            while not connection.socket.closed:
+                await asyncio.sleep(self.slot_seconds)
+                self.slot += 1
+                if connection.slots:
+                    result = {"slot": self.slot, "parent": self.slot - 1, "root": self.slot - 32}
+                    await self.tell(connection, "slotNotification", 0, result)
+
+
+@asynccontextmanager
+async def gossiping(node: PubSubNode):
+    """The node, listening at its `url`."""
+    async with serving(node.serve, method="GET") as url:
+        node.url = url.replace("http", "ws")
+        yield node
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:

@@ -1,5 +1,6 @@
 """The questions we ask a node, and what its accounts are."""
 
+import asyncio
 import base64
 
 import pytest
@@ -141,8 +142,9 @@ async def test_token_accounts_are_listed_under_both_programs(net):
     async with RpcPool([net.rpc_url]) as pool:
         node = Node(pool)
         slot = net.chain.blocks[-1].slot
-        while await node.slot() <= slot:
-            pass
+        async with asyncio.timeout(10):
+            while await node.slot() <= slot:
+                await asyncio.sleep(0.01)
         listed = await node.token_accounts(str(wallet))
         assert {one.address: (one.mint, one.balance) for one in listed} == funded
         assert sorted(one.program for one in listed) == sorted(

@@ -11,6 +11,7 @@ from solders.system_program import TransferParams
 from solders.system_program import transfer as lamport_transfer
 from solders.transaction import VersionedTransaction
 
+from pay402.chain.base58 import b58decode, b58encode
 from pay402.localnet import FEE_MINT
 from pay402.localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
 from pay402.localnet.bank import Rejected
