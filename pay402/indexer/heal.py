@@ -24,6 +24,7 @@ _log = structlog.get_logger(__name__)
 
 _FETCHES_PER_WALK: Final = 16
 _CONFIRMATIONS_OF_THE_END: Final = 2
+_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -167,6 +168,10 @@ class Healer:
             failures = self._failures.get(account, 0)
             self._failures[account] = failures + 1
             self._metrics.heals.labels("failed").inc()
+            if isinstance(error, RpcError) and error.code == _CONTEXT_SLOT_NOT_REACHED:
+                # Sockets show slots before they are confirmed, and a chain that stands still never confirms the
+                # last ones: ask for a little less each time.
+                min_context_slot = max(min_context_slot - 4 ** (failures + 1), 0)
             _log.warning("heal_failed", account=account, error=str(error), failures=failures + 1)
             self._want_later(account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
             try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -13,6 +14,7 @@ from pay402.indexer.fetch import Pipeline
 from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.workbench import Workbench, open_workbench, working
+from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
 from pay402.runtime.settings import IndexerSettings
 
@@ -72,8 +74,7 @@ async def running_indexer(
         bench.pipeline.on_opened = discovery.opened
         port = None
         if settings.enable_metrics:
-            serving = serve_metrics(bench.registry, settings.metrics_port, before_scrape=lambda: _refresh(bench, feed))
-            port = await stack.enter_async_context(serving)
+            port = await stack.enter_async_context(_metrics(bench, feed))
         await stack.enter_async_context(feed)
         await discovery.load()
         await stack.enter_async_context(
@@ -103,6 +104,22 @@ async def index_until(
             ready(indexer.metrics_port)
         await stop.wait()
         _log.info("draining")
+
+
+@asynccontextmanager
+async def _metrics(bench: Workbench, feed: LogsFeed) -> AsyncIterator[int]:
+    """Serve the metrics; where only the usual port is taken, by another indexer say, on any free one."""
+    settings, refresh = bench.settings, partial(_refresh, bench, feed)
+    async with AsyncExitStack() as stack:
+        try:
+            serving = serve_metrics(bench.registry, settings.metrics_port, before_scrape=refresh)
+            port = await stack.enter_async_context(serving)
+        except OperatorError:
+            if "metrics_port" in settings.model_fields_set:
+                raise
+            port = await stack.enter_async_context(serve_metrics(bench.registry, 0, before_scrape=refresh))
+            _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
+        yield port
 
 
 def _refresh(bench: Workbench, feed: LogsFeed) -> None:

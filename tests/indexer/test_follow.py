@@ -5,6 +5,7 @@ import asyncio
 from solders.keypair import Keypair
 
 from pay402.indexer.main import running_indexer
+from pay402.localnet import Localnet
 from pay402.localnet import payments as pay
 from tests.indexer.shop import (
     balances_agree,
@@ -121,3 +122,20 @@ async def test_a_cursor_moves_only_to_what_is_final_and_recorded(market, net, in
     await eventually(lambda: indexer.healer.is_idle)
     row = await pool.fetchrow(cursor, account)
     assert (row["cursor_slot"], row["cursor_signature"]) == (landed["slot"], landed["signature"])
+
+
+async def test_healing_goes_on_when_the_chain_stands_still(database_url, pool):
+    """The newest slots are never confirmed then, so that asking for them would wait for ever."""
+    async with Localnet.start(slot_seconds=None) as still:
+        newcomer = Keypair().pubkey()
+        still.chain.faucet.fund_token(newcomer, pay.USDC, 9)
+        still.chain.tick(40)
+        await follow(pool, newcomer)
+        async with running_indexer(fast_settings(), database_url, [still.rpc_url], [still.ws_url]):
+
+            async def healed():
+                return await pool.fetchval("SELECT count(*) FROM token_accounts WHERE healed_at IS NOT NULL") == 2
+
+            still.chain.tick(1)
+            await eventually(healed, seconds=40)
+        assert await pool.fetchval("SELECT sum(post - pre) FROM balance_changes WHERE mint = $1", str(pay.USDC)) == 9
