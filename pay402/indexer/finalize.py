@@ -71,6 +71,8 @@ class Finalizer:
         for landing, status in zip(landings, statuses, strict=True):
             if status is None:
                 missing.append(landing)
+            elif status.confirmation_status == "processed":
+                continue  # it may be landing again; until the cluster has voted for that, nothing is settled
             elif status.slot != landing[1]:
                 elsewhere.append((landing[0], status.slot))
             elif status.confirmation_status == "finalized":

@@ -17,7 +17,7 @@ from tests.indexer.test_follow import plain
 def pay402(database_url, net, tmp_path):
     """Run a command of pay402 against the test's database and chain."""
 
-    async def run(*arguments):
+    async def run(*arguments, kill_after=None):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pay402", *arguments,
             env={
@@ -29,6 +29,9 @@ def pay402(database_url, net, tmp_path):
             },
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        if kill_after is not None:
+            await kill_after
+            process.kill()
         out, err = await process.communicate()
         assert b"Traceback" not in err, err.decode()
         return process.returncode, out.decode(), err.decode()
@@ -100,3 +103,24 @@ async def test_backfill_refuses_what_the_node_has_pruned(market, net, pool, pay4
     assert code == 1
     assert "Refused: the node serves blocks from slot" in err
     assert await pool.fetchval("SELECT count(*) FROM transfers") == 0
+
+
+async def test_a_backfill_that_was_killed_is_simply_run_again(market, net, pool, pay402):
+    for n in range(60):
+        await plain(market, 100 + n)
+    await market.settled()
+    await final(net)
+    net.set_faults({"latencySeconds": {"rate": 1, "amount": 0.02, "methods": ["getTransaction"]}})
+
+    async def some():
+        return 0 < await pool.fetchval("SELECT count(*) FROM transfers") < 40
+
+    code, _, _ = await pay402("backfill", "--from-slot", "0", kill_after=eventually(some, pause=0.001))
+    assert code == -9
+    left = await pool.fetchval("SELECT count(*) FROM transfers")
+    net.set_faults(None)
+    code, out, err = await pay402("backfill", "--from-slot", "0", "--json")
+    assert (code, json.loads(out)["failed"]) == (0, 0), err
+    assert 0 < left < len(market.sent)
+    assert json.loads(out)["known"] >= left
+    await ledger_equals_chain(pool, market)
