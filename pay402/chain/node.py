@@ -1,8 +1,7 @@
 """The questions we ask a Solana node, with typed answers. Source: the Solana JSON-RPC reference."""
 
-import base64
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -46,7 +45,8 @@ class _Context(msgspec.Struct):
 
 
 class _Account(msgspec.Struct):
-    data: list[str]
+    # msgspec decodes the base64 itself, and refuses an answer where it is none.
+    data: tuple[bytes, Literal["base64"]]
     owner: str
     lamports: int
     executable: bool = False
@@ -260,9 +260,9 @@ class Node:
 
 
 def _state(account: _Account, slot: int) -> AccountState:
-    return AccountState(slot, account.owner, account.lamports, base64.b64decode(account.data[0]), account.executable)
+    return AccountState(slot, account.owner, account.lamports, account.data[0], account.executable)
 
 
 def _owned(item: _KeyedAccount, program: str) -> OwnedTokenAccount:
-    data = base64.b64decode(item.account.data[0])
+    data = item.account.data[0]
     return OwnedTokenAccount(item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little"))

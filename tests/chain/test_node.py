@@ -143,7 +143,7 @@ async def test_token_accounts_are_listed_under_both_programs(net):
         node = Node(pool)
         slot = net.chain.blocks[-1].slot
         async with asyncio.timeout(10):
-            while await node.slot() <= slot:
+            while await node.slot() <= slot:  # noqa: ASYNC110 - it becomes true on the node
                 await asyncio.sleep(0.01)
         listed = await node.token_accounts(str(wallet))
         assert {one.address: (one.mint, one.balance) for one in listed} == funded

@@ -61,7 +61,6 @@ async def test_an_unknown_revision_is_told_with_the_known_ones(home, empty_datab
         (("nonsense",), "'nonsense'"),
         (("recipients", "add"), "address"),
         (("up", "--jsn"), "--json"),
-        (("up", "--slot-seconds", "fast"), "--slot-seconds"),
         (("localnet", "--port", "65535"), "--port"),
         (("backfill", "--since", "yesterday"), "--since"),
     ],
