@@ -47,6 +47,7 @@ class Market:
     recipients: list[Keypair]
     sent: list[Sent] = field(default_factory=list)
     _settled: set[str] = field(default_factory=set)
+    _table_slot: int = 0
     _tables: dict[Pubkey, AddressLookupTableAccount] = field(default_factory=dict)
     _amounts: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1_000))
 
@@ -169,7 +170,10 @@ class Market:
 
     async def _lookup_table(self, account: Pubkey) -> AddressLookupTableAccount:
         authority = self.payers[0]
-        slot: int = await self._call("getSlot", [{"commitment": "confirmed"}])
+        # The table's address follows from its authority and this slot: one slot, one table.
+        while (slot := await self._call("getSlot", [{"commitment": "confirmed"}])) <= self._table_slot:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        self._table_slot = slot
         instructions, table = pay.create_lookup_table(authority.pubkey(), slot, [account])
         await self.pay(Payment("lookup table made", instructions, []), authority)
         self.sent.pop()

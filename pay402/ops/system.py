@@ -16,6 +16,7 @@ from pay402.migrations.migrate import upgrade
 from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
+from pay402.runtime.process import SUPERVISOR_VARIABLE
 from pay402.runtime.settings import CacheSettings, IndexerSettings
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ class Child:
             "-m",
             "pay402",
             *self.arguments,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, SUPERVISOR_VARIABLE: str(os.getpid())},
             stdout=asyncio.subprocess.PIPE,
             stderr=self.log,
         )

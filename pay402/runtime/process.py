@@ -1,6 +1,7 @@
 """How a process of ours runs: until its work ends or a signal asks it to stop; then it drains and ends well."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,6 +13,9 @@ T = TypeVar("T")
 
 # Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
 _DRAIN_SECONDS: Final = 25.0
+
+SUPERVISOR_VARIABLE: Final = "PAY402_SUPERVISOR"
+_SUPERVISOR_SECONDS: Final = 1.0
 
 
 def run_until_signal(
@@ -38,6 +42,7 @@ def run_until_signal(
             loop.add_signal_handler(number, on_signal)
         work = asyncio.ensure_future(main(stop))
         stopping = asyncio.ensure_future(stop.wait())
+        orphaned = asyncio.ensure_future(_stop_with_supervisor(stop))
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -54,11 +59,21 @@ def run_until_signal(
                 )
             return work.result()
         finally:
+            orphaned.cancel()
             stopping.cancel()
             work.cancel()
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(supervise())
+
+
+async def _stop_with_supervisor(stop: asyncio.Event) -> None:
+    """Where a process of ours started this one, end with it, even when it was killed and could tell nobody."""
+    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
+    while supervisor and os.getppid() == int(supervisor):  # noqa: ASYNC110 - the kernel has no event for it
+        await asyncio.sleep(_SUPERVISOR_SECONDS)
+    if supervisor:
+        stop.set()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -98,12 +98,13 @@ class PubSubNode:
     """PubSub of a node that follows its whims.
 
     A fake, because the localnet keeps every promise of the protocol: this one may refuse slots or single accounts,
-    leave questions unanswered, answer late, talk rubbish, and gives one id to the same subscription asked for twice,
-    as Agave does.
+    leave questions unanswered, answer late, and talk rubbish. With `shares_ids` it gives one id to the same
+    subscription asked for twice, as Agave does.
     """
 
     slot_seconds: float = 0.02
     refuses_slots: bool = False
+    shares_ids: bool = True
     refused: set[str] = field(default_factory=set)
     ignored: set[str] = field(default_factory=set)
     delay: Callable[[], float] = lambda: 0.0
@@ -160,7 +161,7 @@ class PubSubNode:
                 if account in self.refused:
                     said = {"error": {"code": -32602, "message": "not this one"}}
                 else:
-                    known = {watched: at for at, watched in connection.watched.items()}
+                    known = {watched: at for at, watched in connection.watched.items() if self.shares_ids}
                     said = {"result": known.get(account) or next(self.ids)}
                     connection.watched[said["result"]] = account
             case "logsUnsubscribe", [subscription]:

@@ -333,8 +333,29 @@ async def test_an_account_is_told_only_when_a_slot_is_known():
         assert all(slot > 100 for _, slot in ear.begun)
 
 
+async def test_the_slot_that_is_told_is_one_that_the_new_socket_has_shown():
+    """What happened while there was no socket must be healed up to now, not up to where the old socket ended."""
+    (account,), node = names(1), PubSubNode()
+    async with gossiping(node), feeding(node.url, [account]) as (_, ear):
+        await until(lambda: ear.begun)
+        node.slot = 10_000
+        node.connections[0].slots = False
+        await node.connections[0].socket.close()
+        await until(lambda: len(ear.begun) == 2)
+    assert ear.begun[0][1] < 10_000 < ear.begun[1][1]
+
+
+async def test_an_answer_that_is_no_subscription_is_a_refusal():
+    (account,), node = names(1), PubSubNode(ids=iter([True, "one", None, 5]))
+    async with gossiping(node), feeding(node.url, [account], QUICK) as (feed, ear):
+        await until(lambda: ear.begun)
+        assert feed.watching == 1
+        assert [reason for _, reason in ear.ended] == ["it refuses subscriptions: not an answer"] * 3
+
+
 async def test_an_account_that_the_node_refuses_does_not_keep_others_from_being_watched():
-    bad, *others = names(6)
+    others = names(6)
+    others.remove(bad := next(iter(set(others[:3]))))  # most likely the first that is asked for
     node = PubSubNode(refused={bad})
     async with gossiping(node), feeding(node.url, [bad, *others[:2]]) as (feed, ear):
         await until(lambda: len(ear.begun) == 2)
@@ -364,27 +385,62 @@ async def test_an_account_unfollowed_and_followed_at_once_stays_watched_and_is_t
         assert feed.watching == 2
 
 
-async def test_what_is_wanted_while_a_request_is_sent_is_not_forgotten():
+class Interrupted(LogsFeed):
+    """Somebody else has something to say while the request for `account` is being sent."""
+
+    account, interrupt = None, None
+
+    async def _request(self, socket, request_id, method, params):
+        await LogsFeed._request(socket, request_id, method, params)
+        if method == "logsSubscribe" and params[0]["mentions"] == [self.account]:
+            await self.interrupt()
+
+
+@asynccontextmanager
+async def interrupted(node, account, interrupt):
+    ear = Ear()
+    async with Interrupted([node.url], ear) as feed:
+        feed.account, feed.interrupt = account, lambda: interrupt(feed, ear)
+        yield feed, ear
+
+
+async def test_what_changes_while_a_request_is_sent_is_not_forgotten():
     first, second = names(2)
 
-    class Interrupted(LogsFeed):
-        async def _request(self, socket, request_id, method, params):
-            if method == "logsUnsubscribe":
-                self.follow(second)
-            await LogsFeed._request(socket, request_id, method, params)
+    async def unfollow_first(feed, ear):
+        await until(lambda: ear.times()[second])
+        feed.unfollow(first)
 
-    ear = Ear()
-    async with gossiping(PubSubNode()) as node, Interrupted([node.url], ear) as feed:
+    async with gossiping(PubSubNode()) as node, interrupted(node, second, unfollow_first) as (feed, ear):
         feed.follow(first)
         await until(lambda: ear.begun)
-        feed.unfollow(first)
+        feed.follow(second)
         await until(lambda: node.watched == [second])
+
+
+@pytest.mark.parametrize("shares_ids", [True, False])
+async def test_an_account_that_goes_and_comes_while_a_request_is_sent_is_watched_once(shares_ids):
+    first, second, third = names(3)
+
+    async def first_goes_and_comes(feed, _):
+        feed.unfollow(first)
+        feed.follow(first)
+
+    node = PubSubNode(shares_ids=shares_ids)
+    async with gossiping(node), interrupted(node, second, first_goes_and_comes) as (feed, ear):
+        feed.follow(first)
+        await until(lambda: ear.begun)
+        feed.follow(second)
+        await until(lambda: ear.times()[first] == 2 and ear.times()[second])
+        feed.follow(third)  # what was to be dropped has been by the time this one is watched
+        await until(lambda: ear.times()[third])
+        assert node.watched == sorted([first, second, third])
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_after_any_coming_and_going_exactly_the_followed_accounts_are_watched(seed):
     chance, accounts = random.Random(seed), names(8)
-    node = PubSubNode(delay=lambda: chance.choice([0, 0, 0.001, 0.01]))
+    node = PubSubNode(delay=lambda: chance.choice([0, 0, 0.001, 0.01]), shares_ids=seed % 2 == 0)
     limits = FeedLimits(accounts_per_socket=chance.choice([3, 100]), silence_seconds=5)
     async with gossiping(node), feeding(node.url, limits=limits) as (feed, ear):
         followed, since = set(), {}

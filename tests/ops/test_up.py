@@ -145,3 +145,14 @@ async def test_a_taken_port_of_the_localnet_is_told_and_nothing_stays(home, take
     assert f"Port {taken_port} or {taken_port + 1} is taken" in done.err.splitlines()[0]
     assert "Traceback" not in done.err
     assert processes_of(home) == []
+
+
+async def test_a_system_that_was_killed_takes_its_processes_with_it(home, database_url, redis_url):
+    async with running(
+        "up", "--json", *FAST, home=home, DATABASE_URL=database_url, REDIS_URL=redis_url, METRICS_PORT="0"
+    ) as up:
+        await up.line()
+        children = psutil.Process(up.pid).children()
+        assert len(children) == 2
+        os.kill(up.pid, signal.SIGKILL)
+        await eventually(lambda: not any(child.is_running() for child in children))
