@@ -113,6 +113,8 @@ class Hazard:
 
     def __init__(self, seed: int = 0) -> None:
         self.faults = Faults()
+        self.struck = 0
+        """How often any fault has struck, so that a test can know that it was put to the test."""
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
     def set(self, changes: dict[str, Any] | None) -> None:
@@ -142,6 +144,7 @@ class Hazard:
             return False
         if fault.count is not None:
             fault.count -= 1
+        self.struck += 1
         return True
 
 
