@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
 from solders.keypair import Keypair
 
 from pay402.indexer.main import running_indexer
 from pay402.localnet import Localnet
 from pay402.localnet import payments as pay
+from pay402.localnet.market import open_market
 from tests.indexer.shop import (
     balances_agree,
     eventually,
@@ -139,3 +141,17 @@ async def test_healing_goes_on_when_the_chain_stands_still(database_url, pool):
             still.chain.tick(1)
             await eventually(healed, seconds=40)
         assert await pool.fetchval("SELECT sum(post - pre) FROM balance_changes WHERE mint = $1", str(pay.USDC)) == 9
+
+
+@pytest.mark.parametrize("block_time", [0, -5, 1_700_000_000_000, 2**53])
+async def test_a_node_with_absurd_block_times_and_without_batches_is_good_enough(block_time, database_url, pool):
+    other = Localnet.start(slot_seconds=0.05, finalize_slots=8, accept_batches=False, clock=lambda: block_time)
+    async with other as node, open_market(node.rpc_url, payers=2, recipients=2) as market:
+        await market.prepare()
+        for wallet in market.wallets:
+            await follow(pool, wallet)
+        async with running_indexer(fast_settings(), database_url, [node.rpc_url], [node.ws_url]):
+            for payment, payer in market.every_kind():
+                await market.pay(payment, payer)
+            await ledger_equals_chain(pool, market)
+    assert await pool.fetchval("SELECT count(block_time) FROM transfers") == 0, "no time is better than a wrong one"
