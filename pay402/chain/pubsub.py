@@ -294,6 +294,8 @@ class LogsFeed:
             try:
                 frame = await socket.receive(timeout=silence)
             except TimeoutError:
+                # The chain may stand still: what happened before must be healed all the same.
+                self._tell_all(shard)
                 # A node without slot notifications may be quiet for good reason; pings watch over it.
                 if shard.beats:
                     raise SocketFaultError(f"it has been silent for {silence:g} s") from None
@@ -352,10 +354,13 @@ class LogsFeed:
     def _saw_slot(self, shard: _Shard, slot: int) -> None:
         shard.slot = max(shard.slot, slot)
         if shard.slot or not shard.beats:
-            untold, shard.untold = shard.untold, []
-            for account in untold:
-                if account in shard.accounts:
-                    self._listener.subscribed(account, shard.slot)
+            self._tell_all(shard)
+
+    def _tell_all(self, shard: _Shard) -> None:
+        untold, shard.untold = shard.untold, []
+        for account in untold:
+            if account in shard.accounts:
+                self._listener.subscribed(account, shard.slot)
 
     def _move_refused(self, shard: _Shard) -> None:
         """Take refusals as the socket's limit reached, and move those accounts to another one."""
