@@ -196,11 +196,9 @@ class RpcPool:
                 self.endpoints,
                 key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url), not e.budget.has_capacity()),
             )
-            if (wait := best.resting_until - now) > 0:
-                await asyncio.sleep(wait)
-                continue
+            await asyncio.sleep(max(best.resting_until - now, 0.0))
             await best.budget.acquire()
-            if best.resting_until <= time.monotonic():  # it may have begun to rest while we waited for our turn
+            if best.resting_until <= time.monotonic():  # it may rest again since we began to wait
                 return best
 
     async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
@@ -262,7 +260,8 @@ class RpcPool:
             # This endpoint will not serve us; another may. It rests long, so that it is not hammered.
             endpoint.rest(30.0)
             raise RetryableRpcError(f"{endpoint.name} refuses access (HTTP {status}); check its key", code=status)
-        if status >= 500 or (status >= 300 and "json" not in response.headers.get("Content-Type", "")):  # noqa: PLR2004
+        refused = 400 <= status < 500 and "json" in response.headers.get("Content-Type", "")  # noqa: PLR2004
+        if status >= 300 and not refused:  # noqa: PLR2004
             self._rest(endpoint)
             raise RetryableRpcError(f"{endpoint.name} answered HTTP {status}", code=status)
 

@@ -91,6 +91,7 @@ class Connection:
     asked: list[dict] = field(default_factory=list)
     watched: dict[int, str] = field(default_factory=dict)
     slots: bool = False
+    is_open: bool = True
 
 
 @dataclass
@@ -98,13 +99,14 @@ class PubSubNode:
     """PubSub of a node that follows its whims.
 
     A fake, because the localnet keeps every promise of the protocol: this one may refuse slots or single accounts,
-    leave questions unanswered, answer late, and talk rubbish. With `shares_ids` it gives one id to the same
-    subscription asked for twice, as Agave does.
+    leave questions unanswered, answer late, and talk rubbish. `room` bounds the accounts of one socket. With
+    `shares_ids` it gives one id to the same subscription asked for twice, as Agave does.
     """
 
     slot_seconds: float = 0.02
     refuses_slots: bool = False
     shares_ids: bool = True
+    room: int | None = None
     refused: set[str] = field(default_factory=set)
     ignored: set[str] = field(default_factory=set)
     delay: Callable[[], float] = lambda: 0.0
@@ -118,7 +120,7 @@ class PubSubNode:
     @property
     def watched(self) -> list[str]:
         """Accounts watched by sockets that are still open, once for each subscription."""
-        return sorted(a for one in self.connections if not one.socket.closed for a in one.watched.values())
+        return sorted(a for one in self.connections if one.is_open for a in one.watched.values())
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.status is not None:
@@ -127,8 +129,8 @@ class PubSubNode:
         await socket.prepare(request)
         connection = Connection(socket)
         self.connections.append(connection)
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(self._tick(connection))
+        ticking = asyncio.create_task(self._tick(connection))
+        try:
             if self.greeting is not None:
                 await self.greeting(connection)
             async for message in socket:
@@ -137,6 +139,8 @@ class PubSubNode:
                 # One after the other, as a node works, but each after a while.
                 await asyncio.sleep(self.delay())
                 await self._answer(connection, question)
+        finally:
+            connection.is_open = False
             ticking.cancel()
         return socket
 
@@ -158,7 +162,7 @@ class PubSubNode:
             case "logsSubscribe", [{"mentions": [account]}, _]:
                 if account in self.ignored:
                     return
-                if account in self.refused:
+                if account in self.refused or len(connection.watched) == self.room:
                     said = {"error": {"code": -32602, "message": "not this one"}}
                 else:
                     known = {watched: at for at, watched in connection.watched.items() if self.shares_ids}
@@ -171,7 +175,7 @@ class PubSubNode:
 
     async def _tick(self, connection: Connection) -> None:
         with suppress(ConnectionError):
-            while not connection.socket.closed:
+            while True:
                 await asyncio.sleep(self.slot_seconds)
                 self.slot += 1
                 if connection.slots:

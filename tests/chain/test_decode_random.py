@@ -50,7 +50,7 @@ BUILD = st.one_of(
     _checked([USDC, WSOL, PYUSD]),
     _batch(),
     _burn([USDC, PYUSD, FEE_MINT]),
-    st.builds(lambda pair, n: lambda w: w.transfer_with_fee(*pair, n), _pair(), AMOUNT),
+    st.builds(lambda pair, n: lambda w: w.transfer_with_fee(*pair, n), st.tuples(WALLET, WALLET), AMOUNT),
     st.builds(
         lambda mint, to, n: lambda w: w.mint(mint, to, n), st.sampled_from([USDC, FEE_MINT]), WALLET, AMOUNT
     ),

@@ -160,7 +160,9 @@ class World:
         instruction = transfer_checked_with_fee(
             a, FEE_MINT, b, self.wallets[source].pubkey(), amount, DECIMALS[FEE_MINT], fee
         )
-        return Action([instruction], [Moved(Kind.TRANSFER_CHECKED_WITH_FEE, FEE_MINT, a, b, amount, fee)])
+        return Action(
+            [instruction], [Moved(Kind.TRANSFER_CHECKED_WITH_FEE, FEE_MINT, a, b, amount, fee if a != b else 0)]
+        )
 
     def in_batch(self, actions: list[Action]) -> Action:
         return Action([batch([i for a in actions for i in a.instructions])], [m for a in actions for m in a.moved])

@@ -137,7 +137,7 @@ async def test_a_stale_pid_file_whose_id_now_belongs_to_another_process_deceives
     started = time.monotonic()
     async with embedded_postgres(made_home) as dsn:
         assert await ask(dsn, "SELECT 1") == 1
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 async def test_a_start_that_was_killed_half_way_leaves_nothing_in_the_way(home):
