@@ -8,7 +8,7 @@ from solders.pubkey import Pubkey
 from pay402.indexer.main import running_indexer
 from pay402.localnet import payments as pay
 from tests.indexer.shop import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
-from tests.indexer.test_follow import plain
+from tests.indexer.test_follow import one_event_each, plain
 
 AUDIT_SECONDS = 0.5
 
@@ -114,9 +114,8 @@ async def test_confirmed_rows_become_final(market, net, indexer, pool):
         return await pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers")
 
     await eventually(all_final)
-    assert await pool.fetchval("SELECT bool_and(finality = 'finalized') FROM balance_changes")
-    events = await pool.fetchval("SELECT count(*) FROM events WHERE type = 'transfer.finalized'")
-    assert events == await pool.fetchval("SELECT count(*) FROM transfers")
+    await eventually(lambda: pool.fetchval("SELECT bool_and(finality = 'finalized') FROM balance_changes"))
+    await eventually(lambda: one_event_each(pool, "transfer.finalized"))
 
 
 async def test_a_payment_that_a_fork_drops_for_ever_is_orphaned(market, net, indexer, pool):
@@ -137,7 +136,7 @@ async def test_a_payment_that_a_fork_drops_for_ever_is_orphaned(market, net, ind
     assert await finality() == "confirmed", "missing is not dead yet"
     await eventually(orphaned, seconds=30)
     assert net.chain.find(signature) is None
-    assert value(indexer.metrics.orphaned) == 1
+    await eventually(lambda: value(indexer.metrics.orphaned) == 1)
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'transfer.orphaned'") == 1
     assert await pool.fetchval("SELECT count(*) FROM vanished_transactions") == 0
     await eventually(lambda: _no_doubt(pool))
@@ -164,7 +163,7 @@ async def test_a_payment_that_lands_again_elsewhere_is_followed(market, net, ind
     for signature in before:
         landed = net.chain.find(signature)
         assert await pool.fetchval("SELECT slot FROM transfers WHERE signature = $1", signature) == landed.slot
-    assert value(indexer.metrics.landed_again) >= 2
+    await eventually(lambda: value(indexer.metrics.landed_again) >= 2)
     await eventually(lambda: _no_doubt(pool))
     await balances_agree(pool, net)
 
