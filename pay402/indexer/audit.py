@@ -112,6 +112,8 @@ class Auditor:
     async def _audit_batch(self, rows: Sequence[Any], whole: bool) -> tuple[int, list[Finding]]:
         accounts = [row["address"] for row in rows]
         slot, states = await self._node.accounts(accounts, commitment="finalized")
+        # Before the slot from which a wallet is followed the ledger says nothing that could be held against it.
+        early = {row["address"] for row in rows if slot < row["followed_from_slot"]}
         on_chain = {
             row["address"]: (state.balance_of(is_wallet=row["address"] == row["recipient"]) if state else 0)
             for row, state in zip(rows, states, strict=True)
@@ -120,13 +122,15 @@ class Auditor:
         proven = {row["account"]: row async for row in proofs}
         findings = []
         for row in rows:
+            if row["address"] in early:
+                continue
             proof, balance = proven[row["address"]], on_chain[row["address"]]
             # Without any change and any anchor, what is there now is the opening balance.
             drift = 0 if proof["ends"] is None else balance - proof["ends"]
             if drift or proof["gaps"]:
                 findings.append(Finding(row["address"], row["recipient"], row["mint"], slot, drift, proof["gaps"]))
         bad = {finding.account for finding in findings}
-        good = [account for account in accounts if account not in bad]
+        good = [account for account in accounts if account not in bad | early]
         await self._queries.agreed(
             self._pool, slot=slot, accounts=good, balances=[on_chain[account] for account in good]
         )

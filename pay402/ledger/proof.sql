@@ -141,7 +141,7 @@ WHERE a.address = f.account;
 
 -- name: accounts_to_audit
 -- The accounts of followed wallets, the longest unaudited first.
-SELECT a.address, a.recipient, a.mint, a.drift, a.gaps
+SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, r.followed_from_slot
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
 WHERE r.active AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))

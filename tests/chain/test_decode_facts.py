@@ -239,6 +239,37 @@ def test_instructions_that_move_nothing_say_nothing(data):
     assert (seen.movements, seen.unexplained) == ((), ())
 
 
+def test_lamports_out_of_a_derived_account_are_allowed_by_its_base():
+    data = (11).to_bytes(4, "little") + u64(9) + u64(4) + b"seed" + key("system")
+    seen = Paper(references=("order",)).does(Call("system", ("derived", "base", "shop", "order"), data)).decoded()
+    (movement,) = seen.movements
+    assert (movement.kind, movement.amount) == (Kind.NATIVE_TRANSFER, 9)
+    assert [name_of(x) for x in (movement.source, movement.destination, movement.authority)] == [
+        "derived",
+        "shop",
+        "base",
+    ]
+    assert tuple(map(name_of, movement.references)) == ("order",)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "data"),
+    [
+        (("payer", "shop"), (0).to_bytes(4, "little") + u64(9) + u64(0) + key("system")),
+        (("payer", "shop", "payer"), (3).to_bytes(4, "little") + key("payer") + u64(2) + b"ab" + u64(9) + u64(0)),
+        (("shop", "payer"), (13).to_bytes(4, "little") + u64(9) + u64(0) + key("system")),
+        (("nonce", "shop", "hashes", "rent", "payer"), (5).to_bytes(4, "little") + u64(9)),
+        (("nonce", "hashes", "payer"), (4).to_bytes(4, "little")),
+        (("shop",), (8).to_bytes(4, "little") + u64(9)),
+        (("payer", "shop"), b"\x02\0"),
+        (("payer",), (2).to_bytes(4, "little") + u64(9)),
+    ],
+    ids=["create", "with seed", "allow prefund", "nonce withdraw", "nonce advance", "allocate", "cut short", "alone"],
+)
+def test_system_instructions_that_are_no_payment(accounts, data):
+    assert Paper().does(Call("system", accounts, data)).decoded().movements == ()
+
+
 # --- batch
 
 

@@ -483,7 +483,8 @@ async def test_after_any_coming_and_going_exactly_the_followed_accounts_are_watc
 # --- endpoints that are no nodes
 
 
-async def test_endpoints_take_turns_until_one_serves():
+async def test_endpoints_take_turns_until_one_serves(monkeypatch):
+    monkeypatch.setattr(pubsub, "_MAX_PAUSE_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never says a word
         async with gossiping(PubSubNode(status=404)) as refusing, gossiping(PubSubNode()) as node:
             urls = ["ws://127.0.0.1:1", f"ws://127.0.0.1:{deaf.getsockname()[1]}", refusing.url, node.url]
@@ -494,7 +495,8 @@ async def test_endpoints_take_turns_until_one_serves():
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
-async def test_nothing_that_is_told_of_an_endpoint_carries_its_key(status):
+async def test_nothing_that_is_told_of_an_endpoint_carries_its_key(monkeypatch, status):
+    monkeypatch.setattr(pubsub, "_MAX_PAUSE_SECONDS", 0.01)
     async with gossiping(PubSubNode(status=status)) as node:
         keyed = node.url.replace("//", "//user:SECRET@") + "/SECRET?api-key=SECRET"
         urls = [keyed, "ws://127.0.0.1:1/SECRET", "ws:///SECRET", "ws://[SECRET", "SECRET"]

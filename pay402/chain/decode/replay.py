@@ -190,7 +190,7 @@ class Replay:
                 destination=step.destination,
                 source_owner=step.source,
                 destination_owner=step.destination,
-                authority=step.source,
+                authority=step.authority,
                 amount=step.amount,
                 references=tuple(filter(self.is_reference, step.extra_accounts)),
             )

@@ -59,6 +59,7 @@ class Lamports:
     call: Call
     source: str
     destination: str
+    authority: str
     amount: int
     is_payment: bool
     extra_accounts: list[str]
@@ -232,25 +233,28 @@ def _unknown(call: Call) -> Opaque:
 
 def system_step(call: Call) -> Lamports | None:
     """What an instruction of the system program does to lamports; `None` when nothing."""
-    a, data = call.accounts, call.data
     try:
-        match _U32.unpack_from(data)[0]:
-            case 2:
-                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=True, extra_accounts=a[2:])
-            case 11:
-                return Lamports(call, a[0], a[2], _u64(data, 4), is_payment=True, extra_accounts=a[3:])
-            case 0:
-                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
-            case 3:
-                seed_length = _u64(data, 36)
-                lamports = _u64(data, 44 + seed_length)
-                return Lamports(call, a[0], a[1], lamports, is_payment=False, extra_accounts=[])
-            case 5:
-                return Lamports(call, a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
-            case 13 if len(a) > 1:  # an account that may hold lamports already; who adds to them is optional
-                return Lamports(call, a[1], a[0], _u64(data, 4), is_payment=False, extra_accounts=[])
+        return _system_step(call)
     except (IndexError, struct.error):
         return None
+
+
+def _system_step(call: Call) -> Lamports | None:
+    a, data = call.accounts, call.data
+    match _U32.unpack_from(data)[0]:
+        case 2:
+            return Lamports(call, a[0], a[1], a[0], _u64(data, 4), is_payment=True, extra_accounts=a[2:])
+        case 11:  # out of an account whose address derives from that of its authority
+            return Lamports(call, a[0], a[2], a[1], _u64(data, 4), is_payment=True, extra_accounts=a[3:])
+        case 0:
+            return Lamports(call, a[0], a[1], a[0], _u64(data, 4), is_payment=False, extra_accounts=[])
+        case 3:
+            lamports = _u64(data, 44 + _u64(data, 36))  # after the seed, whose length stands before it
+            return Lamports(call, a[0], a[1], a[0], lamports, is_payment=False, extra_accounts=[])
+        case 5:
+            return Lamports(call, a[0], a[1], a[4], _u64(data, 4), is_payment=False, extra_accounts=[])
+        case 13 if len(a) > 1:  # an account that may hold lamports already; who adds to them is optional
+            return Lamports(call, a[1], a[0], a[1], _u64(data, 4), is_payment=False, extra_accounts=[])
     return None
 
 
