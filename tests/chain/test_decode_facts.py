@@ -229,6 +229,17 @@ def test_an_instruction_that_is_cut_short_is_reported_and_the_others_are_read():
     assert [(account, difference) for account, difference, _ in findings(seen)] == [("a", -2), ("b", 2)]
 
 
+def test_an_initialize_instruction_that_is_cut_short_opens_nothing():
+    short = token("spl", b"\x12" + bytes(31), "b", "gold")
+    seen = _exchange(a=(10, 5)).does(short).does(transfer("a", "b", 5)).decoded()
+    assert [(m.mint, m.destination_owner) for m in seen.movements] == [(address("gold"), None)]
+
+
+def test_tokens_on_an_account_that_the_node_does_not_report_are_reported():
+    seen = _exchange(a=(10, 5)).does(initialize("b", "gold", "holder")).does(transfer("a", "b", 5)).decoded()
+    assert findings(seen) == [("b", -5, "no instruction shows it")]
+
+
 @pytest.mark.parametrize(
     "data",
     [[4, *u64(5)], [5], [10], [11], [13, *u64(5), 6], [21], [22], [26, 4, 1], [28, 0], [35], [36, 0], [38], [44, 1]],

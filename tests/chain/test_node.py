@@ -6,18 +6,21 @@ import base64
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from spl.token.instructions import get_associated_token_address
 
+from pay402.chain.decode import decode
 from pay402.chain.fees import fee_rules, parse_fee_rule
 from pay402.chain.node import MAX_TRANSACTION_VERSION, AccountState, Node, OwnedTokenAccount
 from pay402.chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
-from pay402.chain.rpc import PermanentRpcError, RpcLimits, RpcPool
+from pay402.chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
 from pay402.ledger.observation import Unexplained
 from pay402.localnet.genesis import FEE_MINT
 from tests.chain import instructions as raw
 from tests.chain.nodes import Reply, scripted
 from tests.chain.paper import address
 from tests.chain.world import PYUSD, SPL, SPL_2022, USDC, WSOL, World, expected_fee
+from tests.localnet.wallets import USD, Town
 
 QUICK = RpcLimits(answer_seconds=1.0, attempts=2, call_seconds=5.0)
 STRICT = Reply(error={"code": -32602, "message": "Invalid params: unknown version"})
@@ -141,10 +144,7 @@ async def test_token_accounts_are_listed_under_both_programs(net):
     }
     async with RpcPool([net.rpc_url]) as pool:
         node = Node(pool)
-        slot = net.chain.blocks[-1].slot
-        async with asyncio.timeout(10):
-            while await node.slot() <= slot:  # noqa: ASYNC110 - it becomes true on the node
-                await asyncio.sleep(0.01)
+        await _confirmed(node, net.chain.open.slot)
         listed = await node.token_accounts(str(wallet))
         assert {one.address: (one.mint, one.balance) for one in listed} == funded
         assert sorted(one.program for one in listed) == sorted(
@@ -155,6 +155,65 @@ async def test_token_accounts_are_listed_under_both_programs(net):
         assert [account.balance_of(is_wallet=False) for account in found[:-1]] == [one.balance for one in listed]
         assert found[-1] is None
         assert (await node.account(address("nobody")))[1] is None
+
+
+# --- history and progress
+
+
+async def test_the_history_of_an_account_comes_newest_first_in_pages_failed_ones_included(net):
+    town = Town(net.chain)
+    sent = [town.pay(amount) for amount in (USD, 2 * USD, 10**9 * USD, 3 * USD)]
+    account = str(town.to_account)
+    async with RpcPool([net.rpc_url], QUICK) as pool:
+        node = Node(pool)
+        await _confirmed(node, sent[-1].slot)
+        page = await node.signatures(account)
+        newest = [executed.signature for executed in reversed(sent)]
+        assert [info.signature for info in page][:4] == newest
+        assert [info.err is None for info in page][:4] == [True, False, True, True]
+        assert {info.slot for info in page[:4]} == {executed.slot for executed in sent}
+        assert [info.signature for info in await node.signatures(account, limit=2)] == newest[:2]
+        older = await node.signatures(account, before=newest[1], limit=2, min_context_slot=sent[0].slot)
+        assert [info.signature for info in older] == newest[2:]
+        with pytest.raises(RetryableRpcError) as raised:
+            await node.signatures(account, min_context_slot=10**9)
+        assert raised.value.code == -32016
+
+
+async def test_a_transaction_comes_as_it_can_be_decoded(net):
+    town = Town(net.chain)
+    sent = town.pay(7 * USD)
+    async with RpcPool([net.rpc_url], QUICK) as pool:
+        node = Node(pool)
+        assert await node.transaction(sent.signature, commitment="finalized") is None
+        await _confirmed(node, sent.slot)
+        seen = decode(await node.transaction(sent.signature))
+        slot, statuses = await node.signature_statuses([sent.signature, str(Signature.new_unique())])
+    assert (seen.signature, seen.slot, [m.amount for m in seen.transfers]) == (sent.signature, sent.slot, [7 * USD])
+    assert slot >= sent.slot
+    assert (statuses[0].slot, statuses[0].err, statuses[1]) == (sent.slot, None, None)
+
+
+async def test_the_progress_of_the_chain(net):
+    async with RpcPool([net.rpc_url], QUICK) as pool:
+        node = Node(pool)
+        await _confirmed(node, 20)
+        finalized = await node.slot("finalized")
+        assert finalized < await node.slot()
+        assert await node.block_height("finalized") < finalized, "skipped slots have no height"
+        assert await node.epoch() == 0
+        assert await node.first_available_block() == 0
+        slots = await node.blocks(0, finalized)
+        assert slots[:2] == [0, 5], "the first slots are skipped"
+        assert await node.block_time(slots[-1]) == net.chain.block(slots[-1]).time
+        with pytest.raises(RetryableRpcError):
+            await node.block_time(3)
+
+
+async def _confirmed(node, slot):
+    async with asyncio.timeout(10):
+        while await node.slot() <= slot:  # noqa: ASYNC110 - it becomes true on the node
+            await asyncio.sleep(0.01)
 
 
 # --- the fees of a mint

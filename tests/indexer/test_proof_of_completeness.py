@@ -198,7 +198,9 @@ async def test_history_asked_for_later_is_recorded_from_genesis(market, net, ind
     await plain(market, 21, newcomer)
     await market.settled()
     await eventually(lambda: net.chain.slot("finalized") > 10)
-    await follow(pool, newcomer, from_slot=net.chain.slot("processed") + 1)
+    first_slot = net.chain.slot("processed") + 1
+    await follow(pool, newcomer, from_slot=first_slot)
+    await eventually(lambda: net.chain.slot("processed") >= first_slot)
     await plain(market, 22, newcomer)
 
     async def amounts():
