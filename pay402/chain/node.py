@@ -171,10 +171,10 @@ class Node:
             )
         except PermanentRpcError as error:
             # The parameter came late to this method; a node without it must not stop all healing.
-            if error.code == _INVALID_PARAMS and "minContextSlot" in config:
-                self.knows_min_context_slot = False
-                return await self.signatures(address, before=before, limit=limit)
-            raise
+            if error.code != _INVALID_PARAMS or config.pop("minContextSlot", None) is None:
+                raise
+            page = await self.pool.call("getSignaturesForAddress", [address, config], list[SignatureInfo])
+            self.knows_min_context_slot = False  # it was indeed the parameter, not the address
         return page
 
     async def token_accounts(self, wallet: str) -> list[OwnedTokenAccount]:
@@ -191,9 +191,10 @@ class Node:
                 answer: _OwnedAnswer = await self.pool.call(
                     "getTokenAccountsByOwner", [wallet, {"programId": program}, config], _OwnedAnswer
                 )
-            except PermanentRpcError:
-                # A cluster without Token-2022 refuses to search it; one without SPL Token is no cluster.
-                if program == TOKEN_PROGRAM:
+            except PermanentRpcError as error:
+                # A cluster without Token-2022 does not know its address. Any other refusal is one to be heard of:
+                # a node that does not index the program would hide every account of it.
+                if program == TOKEN_PROGRAM or error.code != _INVALID_PARAMS:
                     raise
                 continue
             found += [_owned(item, program) for item in answer.value]

@@ -216,6 +216,45 @@ async def _confirmed(node, slot):
             await asyncio.sleep(0.01)
 
 
+async def test_a_node_that_does_not_know_the_minimum_slot_is_asked_without_it_from_then_on():
+    async with scripted([STRICT, Reply([])]) as (node,), RpcPool([node.url], QUICK) as pool:
+        asking = Node(pool)
+        for _ in range(2):
+            assert await asking.signatures(address("a"), before="sig", min_context_slot=7) == []
+    assert [sorted(question["params"][1]) for question in node.asked] == [
+        ["before", "commitment", "limit", "minContextSlot"],
+        ["before", "commitment", "limit"],
+        ["before", "commitment", "limit"],
+    ]
+
+
+async def test_an_address_that_is_refused_does_not_end_asking_for_a_minimum_slot():
+    """Without it a node that lags behind could answer, and what it has not seen would never be healed."""
+    async with scripted([STRICT, STRICT, Reply([])]) as (node,), RpcPool([node.url], QUICK) as pool:
+        asking = Node(pool)
+        with pytest.raises(PermanentRpcError):
+            await asking.signatures("no address", min_context_slot=7)
+        await asking.signatures(address("a"), min_context_slot=7)
+    assert ["minContextSlot" in question["params"][1] for question in node.asked] == [True, False, True]
+
+
+async def test_a_cluster_without_token_2022_has_accounts_of_the_other_program_only():
+    none = Reply({"context": {"slot": 5}, "value": []})
+    async with scripted([none, STRICT]) as (node,), RpcPool([node.url], QUICK) as pool:
+        assert await Node(pool).token_accounts(address("wallet")) == []
+    assert [question["params"][1]["programId"] for question in node.asked] == [TOKEN_PROGRAM, TOKEN_2022_PROGRAM]
+
+
+@pytest.mark.parametrize("script", [[STRICT], [Reply({"context": {"slot": 5}, "value": []}), "not indexed"]])
+async def test_a_refusal_that_would_hide_accounts_is_an_error(script):
+    not_indexed = Reply(error={"code": -32010, "message": "excluded from account secondary indexes"})
+    async with scripted([not_indexed if reply == "not indexed" else reply for reply in script]) as (node,):
+        async with RpcPool([node.url], QUICK) as pool:
+            with pytest.raises(PermanentRpcError):
+                await Node(pool).token_accounts(address("wallet"))
+        assert len(node.asked) == len(script)
+
+
 # --- the fees of a mint
 
 
