@@ -24,9 +24,12 @@ def proving_settings(**changes):
 
 
 @pytest.fixture
-async def indexer(market, net, database_url):
+async def indexer(market, net, database_url, pool):
+    healed = "SELECT count(*) >= 6 AND bool_and(healed_at IS NOT NULL) FROM token_accounts"
     async with running_indexer(proving_settings(), database_url, [net.rpc_url], [net.ws_url]) as running:
-        await eventually(lambda: running.feed.watching >= 6 and running.healer.is_idle)
+        # The walk that follows a subscription must be over, or it would find what the audit is to find.
+        await eventually(lambda: pool.fetchval(healed))
+        await eventually(lambda: running.healer.is_idle)
         yield running
 
 
