@@ -30,7 +30,7 @@ from pay402.runtime.embedded import embedded_postgres
 from pay402.runtime.settings import IndexerSettings, SolanaSettings
 
 _BOUND: Final = 2.0
-_RATES_PER_SECOND: Final = (1, 5, 20)
+_RATES_PER_SECOND: Final = (1, 5, 20, 100)
 _INSERT: Final = "INSERT INTO events (type, subject) VALUES ('bench', 'bench')"
 _SECONDS_PER_RATE: Final = 8
 
