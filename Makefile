@@ -35,7 +35,7 @@ lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PAT
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra build -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
+	  --extra build --extra dev --extra parquet -o requirements-dev.lock pyproject.toml
 
 chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS="--rounds 200 --seed 1"
 	$(BIN)/python -m tests.scenarios.chaos $(ARGS)

@@ -266,7 +266,7 @@ def locked(name):
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev"])]
+    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev", "parquet"])]
 )
 def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
     declared = project()["project"]
