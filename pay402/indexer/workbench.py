@@ -102,7 +102,7 @@ async def open_workbench(settings: IndexerSettings, dsn: str, rpc_urls: Sequence
     metrics = IndexerMetrics(registry)
     queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
     limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
-    proof = load_queries("pay402.ledger", "proof.sql", "finality.sql")
+    proof = load_queries("pay402.ledger", "proof.sql", "finality.sql", "claims.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
