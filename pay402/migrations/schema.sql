@@ -256,7 +256,7 @@ CREATE TABLE public.transactions (
     status public.claim_status DEFAULT 'pending'::public.claim_status NOT NULL,
     code text,
     "timestamp" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    proven_at timestamp with time zone,
+    told_at timestamp with time zone,
     honoured_at timestamp with time zone,
     reversed_at timestamp with time zone,
     settled_at timestamp with time zone,
@@ -286,7 +286,7 @@ COMMENT ON COLUMN public.transactions.exact IS 'More than the amount is refused 
 
 COMMENT ON COLUMN public.transactions.final_only IS 'Honoured only by a finalized transfer';
 
-COMMENT ON COLUMN public.transactions.proven_at IS 'When the payer proved it; null for one matched by its reference alone';
+COMMENT ON COLUMN public.transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
 
 CREATE TABLE public.transfers (
     signature public.signature NOT NULL,
