@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "backfill": "Record a stretch of history.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "migrate": "The schema: up, down, status, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 
