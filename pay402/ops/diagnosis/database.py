@@ -19,8 +19,11 @@ _queries = load_queries("pay402.ops.diagnosis", "diagnosis.sql")
 
 VERSIONS: Final = (16, 17, 18)
 _CLOCK_SECONDS: Final = 5.0
-# The indexer audits once a minute: three missed audits are no accident.
+# The indexer audits once a minute: five missed audits are no accident.
 _AUDIT_SECONDS: Final = 300.0
+_SILENT_SECONDS: Final = 60.0
+# Half a minute of the chain.
+_LAG_SLOTS: Final = 75
 _CREATED: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\S+) ON .*;$", re.MULTILINE)
 _CONSTRAINED: Final = re.compile(r"ADD CONSTRAINT (\S+) (?:PRIMARY KEY|UNIQUE|EXCLUDE)\b")
 
@@ -37,6 +40,7 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
             if status.is_current:
                 found.append(await indexes(connection))
                 found += [finding async for finding in _books(connection, at_rest=at_rest)]
+                found += [finding async for finding in _life(connection, at_rest=at_rest)]
             return found
     except OperatorError as error:
         return [from_sentence("database", "connection", str(error))]
@@ -81,7 +85,7 @@ def _schema(status: MigrationStatus) -> Finding:
 async def indexes(connection: "asyncpg.Connection[Any]") -> Finding:
     """Whether every index of schema.sql is there, usable, and on the same columns."""
     schema = resources.files("pay402.migrations").joinpath("schema.sql").read_text(encoding="utf-8")
-    created = {match[1]: match[0].rstrip(";") for match in _CREATED.finditer(schema)}
+    created = {match[1]: _unqualified(match[0].rstrip(";")) for match in _CREATED.finditer(schema)}
     wanted = [*created, *_CONSTRAINED.findall(schema)]
     present = {row["name"]: row async for row in _queries.indexes_present(connection)}
     flaws = list(_flaws(wanted, created, present))
@@ -93,13 +97,18 @@ async def indexes(connection: "asyncpg.Connection[Any]") -> Finding:
     return good("database", "indexes", f"all {len(wanted)} are present and valid")
 
 
+def _unqualified(definition: str) -> str:
+    """Without the schema's name, which depends on the reader's search path."""
+    return definition.replace("public.", "")
+
+
 def _flaws(wanted: list[str], created: dict[str, str], present: dict[str, Any]) -> Iterator[str]:
     for name in wanted:
         if name not in present:
             yield f"{name} is missing"
         elif not present[name]["valid"]:
             yield f"{name} is not valid"
-        elif name in created and created[name] != present[name]["definition"]:
+        elif name in created and created[name] != _unqualified(present[name]["definition"]):
             yield f"{name} is not the one of our schema"
 
 
@@ -119,9 +128,25 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any
     if row["unhealed"]:
         detail = f"{row['unhealed']} accounts wait for more than 15 minutes to be healed"
         yield bad("ledger", "healing", detail, "run pay402 audit --heal and read what it says of the nodes")
-    age = row["newest_seconds"]
-    if age is not None and age > _AUDIT_SECONDS:
-        detail, remedy = f"the last audit was {age:.0f} s ago", "start pay402 indexer, or read its log"
-        yield (doubtful if at_rest else bad)("indexer", "at work", detail, remedy)
-    elif age is not None:
-        yield good("indexer", "at work", f"the last audit was {age:.0f} s ago")
+    if (age := row["oldest_seconds"]) is not None and age > _AUDIT_SECONDS and not at_rest:
+        remedy = "read the indexer's log: audits fail, or take longer than they should"
+        yield doubtful("ledger", "audits", f"an account was last audited {age:.0f} s ago", remedy)
+
+
+async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
+    judge = doubtful if at_rest else bad
+    shown = {row["role"]: row async for row in _queries.signs_of_life(connection)}
+    for role in ("indexer", "worker"):
+        row, remedy = shown.get(role), f"start pay402 {role}, or read its log"
+        if row is None:
+            yield judge(role, "alive", "none has ever shown itself", remedy)
+        elif row["silent_seconds"] > _SILENT_SECONDS:
+            yield judge(role, "alive", f"the last sign of life was {row['silent_seconds']:.0f} s ago", remedy)
+        else:
+            yield good(role, "alive", f"the last sign of life was {row['silent_seconds']:.0f} s ago")
+    lag = shown["indexer"]["lag_slots"] if "indexer" in shown else None
+    if lag is not None and lag > _LAG_SLOTS:
+        remedy = "see IndexerLagging in the runbook: a slow node, a slow database, or more load than it is sized for"
+        yield bad("indexer", "lag", f"{lag} slots behind what it has seen", remedy)
+    elif lag is not None:
+        yield good("indexer", "lag", f"{max(lag, 0)} slots behind what it has seen")

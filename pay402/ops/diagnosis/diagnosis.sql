@@ -7,14 +7,14 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public';
 
 -- name: audit_state^
--- What the last audits of the accounts we follow found, and how long ago the newest and the oldest were.
+-- What the last audits of the accounts we follow found, and how long ago the oldest of them was.
 SELECT
   count(*) AS accounts,
   count(*) FILTER (WHERE a.drift <> 0) AS drifting,
   coalesce(sum(a.gaps), 0)::bigint AS gaps,
   count(*) FILTER (WHERE a.audited_at IS NULL) AS unaudited,
   count(*) FILTER (WHERE a.heal_wanted_at < clock_timestamp() - interval '15 minutes') AS unhealed,
-  extract(epoch FROM clock_timestamp() - max(a.audited_at))::float8 AS newest_seconds
+  extract(epoch FROM clock_timestamp() - min(a.audited_at))::float8 AS oldest_seconds
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
 WHERE r.active;
@@ -26,3 +26,12 @@ SELECT extract(epoch FROM clock_timestamp())::float8;
 -- name: is_encrypted$
 -- Whether this very connection is encrypted.
 SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
+
+-- name: signs_of_life
+-- Of each kind of process: how long ago one last showed itself, and how far the best of them is behind the chain.
+SELECT
+  role,
+  extract(epoch FROM clock_timestamp() - max(at))::float8 AS silent_seconds,
+  min(seen_slot - recorded_slot) FILTER (WHERE at > clock_timestamp() - interval '1 minute') AS lag_slots
+FROM heartbeats
+GROUP BY role;
