@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from pay402.ops.archive import Archive, Note, archives_in, take
 from pay402.ops.restoration import restore, scratch_database
 from pay402.ops.retention import DAILY, MONTHLY, WEEKLY, kept
 from pay402.ops.stoppable import stoppable
 from pay402.runtime import embedded
+from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
 from pay402.runtime.process import run_until_signal
 from pay402.runtime.settings import DatabaseSettings, load
@@ -26,6 +28,9 @@ def command(
     keep_all: Annotated[
         bool, typer.Option("--keep-all", help=f"Do not prune to {DAILY} daily, {WEEKLY} weekly, {MONTHLY} monthly")
     ] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Tell Prometheus, through a file in node_exporter's textfile directory")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
 ) -> None:
     """Write the whole database into one compressed file with its checksum, while everything keeps running.
@@ -58,6 +63,8 @@ def command(
         "verified": verify,
         "pruned": [str(one.dump) for one in pruned],
     }
+    if metrics is not None:
+        _tell_prometheus(metrics, archive, verified=verify)
     if as_json:
         typer.echo(msgspec.json.encode(told).decode())
     else:
@@ -65,6 +72,32 @@ def command(
         typer.echo("restored into a scratch database: the same, row by row" if verify else "not verified; see --verify")
         for one in pruned:
             typer.echo(f"pruned {one.dump.name}")
+
+
+class BackupMetrics:
+    """What is told of a backup that succeeded, on a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.made = Gauge("pay402_backup_timestamp_seconds", "When the last backup was made", registry=registry)
+        self.verified = Gauge("pay402_backup_verified", "1 where it was restored and compared", registry=registry)
+        self.size = Gauge("pay402_backup_size_bytes", "Size of its dump", registry=registry)
+
+
+def _tell_prometheus(file: Path, archive: Archive, *, verified: bool) -> None:
+    registry = CollectorRegistry()
+    figures = BackupMetrics(registry)
+    figures.made.set(archive.made_at.timestamp())
+    figures.verified.set(verified)
+    figures.size.set(archive.dump.stat().st_size)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_to_textfile(str(file), registry)
+        # node_exporter is another user; there is nothing secret in it.
+        file.chmod(0o644)
+    except OSError as error:
+        raise OperatorError(
+            f"The backup is made, but {file} cannot be written ({error.strerror}); correct --metrics."
+        ) from error
 
 
 def _prune(directory: Path) -> list[Archive]:

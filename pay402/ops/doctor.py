@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pay402.api.settings import ApiSettings
 from pay402.ops.diagnosis import cache, configuration, database, nodes
 from pay402.ops.diagnosis.findings import Finding, bounded, from_sentence, good
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging, scrub
-from pay402.runtime.settings import CacheSettings, DatabaseSettings, Settings, SolanaSettings, load
+from pay402.runtime.settings import CacheSettings, DatabaseSettings, IndexerSettings, Settings, SolanaSettings, load
 
 _PART_SECONDS: Final = 60.0
 _WIDTH_IN_FILES: Final = 160
@@ -67,7 +68,7 @@ async def _examine(*, at_rest: bool) -> list[Finding]:
 
 async def _settings() -> list[Finding]:
     found = []
-    for kind in (DatabaseSettings, CacheSettings, SolanaSettings):
+    for kind in (ApiSettings, IndexerSettings):
         try:
             load(kind)
         except OperatorError as error:

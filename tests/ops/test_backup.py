@@ -7,11 +7,13 @@ import re
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pay402.migrations import downgrade
 from pay402.ops import archive, postgres_client
@@ -218,6 +220,18 @@ async def test_old_backups_are_pruned_and_what_is_not_ours_stays(home, database_
     names = {path.name for path in directory.iterdir()}
     assert {"notes.txt", "before.dump", "pay402-20230102T040000Z.dump", "pay402-20230102T050000Z.dump"} <= names
     assert "pay402-20230102T030000Z.dump" not in names
+
+
+async def test_prometheus_is_told_of_a_backup_that_succeeded(home, database_url):
+    figures = home / "textfile" / "backup.prom"
+    told = await backup(home, database_url, "--metrics", figures)
+    samples = {
+        one.name: one.value for family in text_string_to_metric_families(figures.read_text()) for one in family.samples
+    }
+    assert samples["pay402_backup_size_bytes"] == told["bytes"]
+    assert abs(samples["pay402_backup_timestamp_seconds"] - time.time()) < 60
+    assert samples["pay402_backup_verified"] == 0
+    assert stat.S_IMODE(figures.stat().st_mode) == 0o644
 
 
 async def test_a_backup_that_is_stopped_or_fails_leaves_nothing(home, database_url, pool):
