@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pay402.ops.main import COMMANDS
-from tests.deploy.tools import DEPLOY
+from tests.deploy.programs import DEPLOY
 
 DIRECTORY = DEPLOY / "kubernetes"
 # These belong to the tool and to an operator of its own, so the API knows no schema of theirs.

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import pay402
-from tests.deploy.tools import DEPLOY
+from tests.deploy.programs import DEPLOY
 
 PACKAGE = Path(pay402.__file__).parent
 SAMPLES = [json.loads(line) for line in (DEPLOY / "logs" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.metrics_defined import AWAITED, OF_THE_SCRAPE, defined, ours
-from tests.deploy.tools import DEPLOY, ROOT, run
+from tests.deploy.programs import DEPLOY, ROOT, run
 
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = [

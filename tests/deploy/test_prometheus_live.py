@@ -11,8 +11,8 @@ import yaml
 from aiohttp import ClientSession
 from solders.keypair import Keypair
 
+from tests.deploy.programs import tool
 from tests.deploy.test_monitoring import PROMETHEUS, QUERIES
-from tests.deploy.tools import tool
 from tests.indexer.shop import FAST, follow
 from tests.ops.commands import eventually, running
 

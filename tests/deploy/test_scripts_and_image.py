@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.deploy.tools import DEPLOY, ROOT, run
+from tests.deploy.programs import DEPLOY, ROOT, run
 
 DOCKERFILE = DEPLOY / "Dockerfile"
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))

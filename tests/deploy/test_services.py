@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
 from pay402.ops.main import COMMANDS
-from tests.deploy.tools import DEPLOY, run, tool
+from tests.deploy.programs import DEPLOY, run, tool
 
 UNITS = DEPLOY / "systemd"
 
