@@ -2,6 +2,7 @@
 
 import asyncpg
 import pytest
+from solders.keypair import Keypair
 
 ADDRESS = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 
@@ -93,15 +94,18 @@ async def request(pool, nonce, age):
     await pool.execute(
         """
         INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at)
-        VALUES ($1, 'shop', $2::text, $2::text, 'USDC', 5, $2::text, now() - $3::text::interval)
+        SELECT $1, 'shop', $2, mint, 'USDC', 5, $3, now() - $4::text::interval
+        FROM tokens WHERE symbol = 'USDC' AND network = 'devnet'
         """,
         nonce,
         ADDRESS,
+        str(Keypair().pubkey()),
         age,
     )
 
 
 async def test_a_nonce_is_found_and_expired_ones_are_cleared(pool):
+    await pool.execute("INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'shop', 0)", ADDRESS)
     await request(pool, "old", "1 hour")
     await request(pool, "young", "-1 hour")
     (row,) = await pool.fetch("SELECT * FROM nonces WHERE nonce='young'")
