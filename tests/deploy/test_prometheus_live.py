@@ -11,8 +11,9 @@ import yaml
 from aiohttp import ClientSession
 from solders.keypair import Keypair
 
+from tests.deploy.metrics_defined import AWAITED, FOREIGN
 from tests.deploy.programs import tool
-from tests.deploy.test_monitoring import PROMETHEUS, QUERIES
+from tests.deploy.test_monitoring import METRIC, PROMETHEUS, QUERIES, RECORDED, without_strings
 from tests.indexer.shop import FAST, follow
 from tests.ops.commands import eventually, running
 
@@ -110,6 +111,31 @@ async def test_an_alert_fires_when_the_indexer_is_stopped_and_the_figures_were_t
         await eventually(lambda: server.query('up{job="indexer"} == 0'))
         fired = await eventually(lambda: has_fired(server, "IndexerDown"))
         assert fired
+
+
+async def test_what_is_shown_is_what_running_processes_tell(home, indexer, database_url, redis_url, net):
+    """Every metric of rules and dashboards, against the text that the processes answer to a scrape."""
+    _, address = indexer
+    variables = {
+        "PORT": "0",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SOLANA_WS_URL": net.ws_url,
+    }
+    async with running("api", "--json", home=home, **variables) as process, ClientSession() as session:
+        api = json.loads(await process.line())["api"]
+        told = ""
+        for url in (api, f"http://{address}"):
+            async with session.get(f"{url}/metrics") as answer:
+                assert answer.status == 200
+                told += await answer.text()
+    families = {re.sub(r"_total$", "", name) for name in re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE)}
+    elsewhere = set(AWAITED) | set(FOREIGN) | set(RECORDED)
+    for name, query in QUERIES.items():
+        for metric, _ in METRIC.findall(without_strings(query)):
+            if metric not in elsewhere and not metric.startswith("pay402_backup_"):
+                assert re.sub(r"_(total|bucket|sum|count)$", "", metric) in families, f"{name}: {metric}"
 
 
 async def has_fired(server, alert):

@@ -1,12 +1,14 @@
 """The image and the scripts, by their linters, and by doing what they do as far as that goes without an engine."""
 
 import fnmatch
+import http.server
 import json
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -84,6 +86,31 @@ def test_what_the_image_copies_is_enough_to_install_and_run(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("pay402 ")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_image_s_health_check_tells_a_healthy_process_from_another(status, code):
+    (check,) = [rest for word, rest in instructions() if word == "HEALTHCHECK"]
+    command = json.loads(check[check.index("[") :])
+    assert command[0] == "python"
+
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        done = subprocess.run(
+            [sys.executable, *command[1:]],
+            capture_output=True,
+            check=False,
+            env={"PORT": str(server.server_port)},
+        )
+    assert done.returncode == code, done.stderr
 
 
 def secrets(*arguments, **environment):

@@ -1,8 +1,11 @@
 """`pay402 doctor`: each kind of thing that can be wrong, made wrong for real."""
 
 import asyncio
+import contextlib
+import json
 
 import pytest
+import redis.asyncio
 from aiohttp import web
 
 from pay402.localnet import Localnet
@@ -20,8 +23,6 @@ BEATS = "INSERT INTO heartbeats (role, instance, seen_slot, recorded_slot) VALUE
 async def doctor(home, *arguments, **variables):
     done = await pay402("doctor", "--json", *arguments, home=home, **variables)
     assert done.err == "", done.err
-    import json
-
     report = json.loads(done.out)
     findings = {(one["part"], one["check"]): one for one in report["findings"]}
     assert report["ok"] == (done.code == 0)
@@ -92,6 +93,39 @@ async def test_production_with_nothing_set_names_what_is_missing(home):
     assert not ok
     assert failures(findings) >= {("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"), ("database", "connection")}
     assert "openssl rand -hex 32" in findings["secrets", "JWT_SECRET"]["remedy"]
+
+
+@contextlib.asynccontextmanager
+async def password(redis_url):
+    """The server asks for a password meanwhile; yields the address with it."""
+    client = redis.asyncio.from_url(redis_url)
+    await client.config_set("requirepass", "hunter5")
+    try:
+        yield redis_url.replace("://", "://:hunter5@")
+    finally:
+        guarded = redis.asyncio.from_url(redis_url.replace("://", "://:hunter5@"))
+        await guarded.config_set("requirepass", "")
+        await guarded.aclose()
+        await client.aclose()
+
+
+async def test_production_with_everything_as_it_should_be_passes(home, alive, variables):
+    async with password(variables["REDIS_URL"]) as guarded:
+        ok, findings = await doctor(
+            home,
+            **variables
+            | {
+                "APP_ENV": "production",
+                "REDIS_URL": guarded,
+                "JWT_SECRET": STRONG,
+                "ALLOWED_ORIGINS": "https://dashboard.example.com",
+            },
+        )
+    assert ok, findings
+    assert findings["settings", "complete"]["detail"] == "for production"
+    assert {key for key, one in findings.items() if one["verdict"] != "ok"} == set()
+    assert STRONG not in str(findings)
+    assert "hunter" not in str(findings)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +247,6 @@ async def test_a_database_that_refuses_our_questions_is_told(database_url, pool)
 
 
 async def test_redis_that_forgets_and_asks_for_no_password_is_told(redis_url):
-    import redis.asyncio
-
     client = redis.asyncio.from_url(redis_url)
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
