@@ -16,6 +16,7 @@ from pay402.runtime.errors import OperatorError
 from pay402.runtime.sql import load_queries
 
 _queries = load_queries("pay402.ops.diagnosis", "diagnosis.sql")
+_heartbeats = load_queries("pay402.ledger", "heartbeats.sql")
 
 VERSIONS: Final = (16, 17, 18)
 _CLOCK_SECONDS: Final = 5.0
@@ -135,15 +136,15 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any
 
 async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
     judge = doubtful if at_rest else bad
-    shown = {row["role"]: row async for row in _queries.signs_of_life(connection)}
+    shown = {row["role"]: row async for row in _heartbeats.signs_of_life(connection)}
     for role in ("indexer", "worker"):
         row, remedy = shown.get(role), f"start pay402 {role}, or read its log"
         if row is None:
             yield judge(role, "alive", "none has ever shown itself", remedy)
-        elif row["silent_seconds"] > _SILENT_SECONDS:
-            yield judge(role, "alive", f"the last sign of life was {row['silent_seconds']:.0f} s ago", remedy)
+        elif row["age_seconds"] > _SILENT_SECONDS:
+            yield judge(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago", remedy)
         else:
-            yield good(role, "alive", f"the last sign of life was {row['silent_seconds']:.0f} s ago")
+            yield good(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago")
     lag = shown["indexer"]["lag_slots"] if "indexer" in shown else None
     if lag is not None and lag > _LAG_SLOTS:
         remedy = "see IndexerLagging in the runbook: a slow node, a slow database, or more load than it is sized for"

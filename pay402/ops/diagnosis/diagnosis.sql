@@ -26,12 +26,3 @@ SELECT extract(epoch FROM clock_timestamp())::float8;
 -- name: is_encrypted$
 -- Whether this very connection is encrypted.
 SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
-
--- name: signs_of_life
--- Of each kind of process: how long ago one last showed itself, and how far the best of them is behind the chain.
-SELECT
-  role,
-  extract(epoch FROM clock_timestamp() - max(at))::float8 AS silent_seconds,
-  min(seen_slot - recorded_slot) FILTER (WHERE at > clock_timestamp() - interval '1 minute') AS lag_slots
-FROM heartbeats
-GROUP BY role;
