@@ -115,12 +115,15 @@ async def _metrics(bench: Workbench, feed: LogsFeed) -> AsyncIterator[int]:
     settings, refresh = bench.settings, partial(_refresh, bench, feed)
     async with AsyncExitStack() as stack:
         try:
-            serving = serve_metrics(bench.registry, settings.metrics_port, before_scrape=refresh)
+            serving = serve_metrics(
+                bench.registry, settings.metrics_port, host=settings.metrics_host, before_scrape=refresh
+            )
             port = await stack.enter_async_context(serving)
         except OperatorError:
             if "metrics_port" in settings.model_fields_set:
                 raise
-            port = await stack.enter_async_context(serve_metrics(bench.registry, 0, before_scrape=refresh))
+            serving = serve_metrics(bench.registry, 0, host=settings.metrics_host, before_scrape=refresh)
+            port = await stack.enter_async_context(serving)
             _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
         yield port
 

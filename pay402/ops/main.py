@@ -24,7 +24,10 @@ COMMANDS: Final = {
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "decode": "Print what recorded transactions or blocks really moved.",
+    "doctor": "Examine everything a deployment stands on.",
     "migrate": "The schema: up, down, status, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 
