@@ -134,6 +134,11 @@ class Auditor:
         await self._queries.agreed(
             self._pool, slot=slot, accounts=good, balances=[on_chain[account] for account in good]
         )
+        for row in rows:
+            if row["audited_slot"] is None and row["address"] in good and proven[row["address"]]["ends"] is None:
+                # There was nothing to hold the opening balance against. Another walk finds what it may have
+                # swallowed; from now on every loss shows as drift.
+                self._want(row["address"], False)
         if findings:
             await self._doubt(findings, slot, {row["address"]: bool(row["drift"] or row["gaps"]) for row in rows})
         return slot, findings

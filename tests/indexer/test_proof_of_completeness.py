@@ -197,6 +197,28 @@ async def test_an_opening_balance_is_what_was_there_before(market, net, indexer,
     assert await _no_doubt(pool)
 
 
+async def test_a_payment_lost_before_the_first_audit_is_no_opening_balance(market, net, database_url, pool):
+    """No audit has seen the account empty: its first one finds the money there, and nothing to hold it against."""
+    newcomer = Pubkey.new_unique()
+    net.chain.faucet.fund_token(newcomer, pay.USDC, 0)
+    first_slot = net.chain.slot("processed") + 1
+    await eventually(lambda: net.chain.slot("finalized") > first_slot)
+    await follow(pool, newcomer, from_slot=first_slot)
+    account = str(pay.token_account(newcomer, pay.USDC))
+    settings = proving_settings(INDEXER_AUDIT_SECONDS=3)
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        healed = "SELECT healed_at IS NOT NULL AND audited_slot IS NULL FROM token_accounts WHERE address = $1"
+        await eventually(lambda: pool.fetchval(healed, account))
+        await eventually(lambda: indexer.healer.is_idle)
+        net.set_faults({"notificationsLost": 1})
+        await plain(market, 42, newcomer)
+        await market.settled()
+        net.set_faults(None)
+        assert not await pool.fetchval("SELECT count(*) FROM balance_changes WHERE account = $1", account)
+        await ledger_equals_chain(pool, market, [str(newcomer)])
+        await eventually(lambda: _no_doubt(pool))
+
+
 async def test_history_asked_for_later_is_recorded_from_genesis(market, net, indexer, pool):
     newcomer = Pubkey.new_unique()
     net.chain.faucet.fund_token(newcomer, pay.USDC, 0)
