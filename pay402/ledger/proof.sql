@@ -119,17 +119,23 @@ LEFT JOIN (
 ) AS e USING (account);
 
 -- name: agreed!
--- Ledger and chain agree about these accounts at a finalized slot.
+-- Ledger and chain agree about these accounts at a finalized slot. Where the slot itself changed an account, more
+-- of it may be on its way from a node that calls its newest slot final: then the anchor stays where it is.
 UPDATE token_accounts AS a
 SET
-  audited_slot = :slot,
-  audited_balance = g.balance,
+  audited_slot = CASE WHEN g.is_quiet THEN :slot::bigint - 1 ELSE a.audited_slot END,
+  audited_balance = CASE WHEN g.is_quiet THEN g.balance ELSE a.audited_balance END,
   audited_at = clock_timestamp(),
   drift = 0,
   gaps = 0,
   heal_reason = CASE WHEN a.heal_wanted_at IS NOT NULL THEN a.heal_reason END
-FROM unnest(:accounts::text[], :balances::numeric[]) AS g (account, balance)
-WHERE a.address = g.account AND coalesce(a.audited_slot, -1) <= :slot;
+FROM (
+  SELECT n.account, n.balance, NOT EXISTS (
+    SELECT FROM balance_changes AS b WHERE b.account = n.account AND b.slot = :slot AND b.finality <> 'orphaned'
+  ) AS is_quiet
+  FROM unnest(:accounts::text[], :balances::numeric[]) AS n (account, balance)
+) AS g
+WHERE a.address = g.account AND coalesce(a.audited_slot, -1) < :slot;
 
 -- name: disagreed!
 -- Ledger and chain disagree about these accounts: heal them from their last good audit on, and tell.
@@ -159,7 +165,7 @@ WHERE a.address = f.account;
 
 -- name: accounts_to_audit
 -- The accounts of followed wallets, the longest unaudited first.
-SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, r.followed_from_slot
+SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, a.audited_slot, r.followed_from_slot
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
 WHERE r.active AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))

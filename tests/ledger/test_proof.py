@@ -158,3 +158,25 @@ def test_the_work_for_an_account_grows_no_faster_than_its_history(connection, sl
 
     few, many = connection(lambda opened: prove_many(opened, 500)), connection(lambda opened: prove_many(opened, 2_000))
     assert many < 6 * few, "four times the history costs four times the work"
+
+
+def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
+    """A node may call its newest slot final while transactions still come into it."""
+
+    async def story(opened):
+        await prove(opened, [], None)
+        told = []
+        for pre, post in ((0, 5), (5, 7)):
+            await opened.execute(
+                "INSERT INTO balance_changes (signature, account, slot, mint, pre, post)"
+                " VALUES ($1, $2, 7, $3, $4, $5)",
+                b58encode(os.urandom(64)).rjust(87, "2"), ACCOUNT, MINT, pre, post,
+            )  # fmt: skip
+            (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=7, whole=False)]
+            told.append((row["gaps"], row["ends"]))
+            await PROOF.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
+        await PROOF.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
+        anchor = await opened.fetchrow("SELECT audited_slot, audited_balance FROM token_accounts")
+        return told, tuple(anchor)
+
+    assert connection(story) == ([(0, 5), (0, 7)], (7, 7))
