@@ -34,6 +34,14 @@ class RpcError(Exception):
         self.code = code
         self.data = data
 
+    @property
+    def is_refusal(self) -> bool:
+        """True when a node answered that it will not do this, be it with a code of its own.
+
+        False where it only cannot do so now: out of reach, behind, broken, or asked too often.
+        """
+        return self.code is not None and self.code < 0 and self.code not in _UNWELL_CODES
+
 
 class RetryableRpcError(RpcError):
     """Asking again, or asking another node, may succeed."""
