@@ -6,6 +6,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from pay402.indexer.main import running_indexer
+from pay402.indexer.workbench import open_workbench
 from pay402.localnet import payments as pay
 from tests.indexer.shop import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
 from tests.indexer.test_follow import one_event_each, plain
@@ -217,6 +218,25 @@ async def test_a_payment_lost_before_the_first_audit_is_no_opening_balance(marke
         assert not await pool.fetchval("SELECT count(*) FROM balance_changes WHERE account = $1", account)
         await ledger_equals_chain(pool, market, [str(newcomer)])
         await eventually(lambda: _no_doubt(pool))
+
+
+async def test_a_node_behind_the_last_good_audit_is_no_reason_for_doubt(market, net, indexer, pool, database_url):
+    account = str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
+    await plain(market, 33)
+    await ledger_equals_chain(pool, market)
+    paid_slot = await pool.fetchval("SELECT max(slot) FROM balance_changes WHERE account = $1", account)
+    anchor = "SELECT audited_slot FROM token_accounts WHERE address = $1"
+
+    async def audited():
+        return (await pool.fetchval(anchor, account) or 0) >= paid_slot
+
+    await eventually(audited)
+    # Slots go on while this is asked.
+    behind = net.chain.slot("finalized") - paid_slot + 10
+    net.set_faults({"nodeBehindSlots": behind})
+    async with open_workbench(proving_settings(), database_url, [net.rpc_url]) as bench:
+        report = await bench.auditor.audit()
+    assert (report.slot < paid_slot, report.findings) == (True, ())
 
 
 async def test_history_asked_for_later_is_recorded_from_genesis(market, net, indexer, pool):
