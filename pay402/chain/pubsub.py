@@ -177,6 +177,11 @@ class LogsFeed:
         return sum(len(shard.watching) for shard in self._shards)
 
     @property
+    def unwatched(self) -> list[str]:
+        """The followed accounts that no socket watches at this moment."""
+        return [account for shard in self._shards for account in shard.accounts if account not in shard.subscriptions]
+
+    @property
     def slot(self) -> int:
         """The newest slot that any socket has shown."""
         return max((shard.slot for shard in self._shards), default=0)

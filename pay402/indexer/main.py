@@ -84,10 +84,26 @@ async def running_indexer(
                 discovery.run(),
                 bench.finalizer.run(settings.finalize_seconds),
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
+                _poll_unwatched(bench, feed),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))
         yield Indexer(bench.pipeline, bench.healer, feed, bench.metrics, port)
+
+
+async def _poll_unwatched(bench: Workbench, feed: LogsFeed) -> None:
+    """Walk the histories of accounts that no socket watches: a node without subscriptions costs time, not payments."""
+    unwatched: set[str] = set()
+    polled: set[str] = set()
+    while True:
+        await asyncio.sleep(bench.settings.silence_seconds)
+        # Those that were not watched a while ago either; for the others a subscription is on its way.
+        before, unwatched, polled_before = unwatched, set(feed.unwatched), polled
+        polled = before & unwatched
+        for account in polled:
+            bench.healer.want(account)
+        if polled and not polled_before:
+            _log.warning("accounts_polled", accounts=len(polled), hint="until a socket watches them")
 
 
 async def index_until(

@@ -8,7 +8,7 @@ from pay402.indexer.main import running_indexer
 from pay402.localnet import Localnet
 from pay402.localnet import payments as pay
 from pay402.runtime.settings import IndexerSettings
-from tests.indexer.shop import eventually
+from tests.indexer.shop import eventually, ledger_equals_chain
 from tests.scenarios.foreign import IN_ITS_OWN_WORDS, NOT_FOUND, ForeignNode
 from tests.scenarios.system import ENVIRONMENT, ledger_becomes_the_chain, merchants, whole_audit_is_clean
 
@@ -74,6 +74,21 @@ async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(
             assert indexer.metrics.refusals.labels("fee rules")._value.get() >= 2
     told = capfd.readouterr()
     assert (told.out + told.err).count("node_refuses") == 1
+
+
+async def test_payments_are_polled_for_while_no_socket_tells_of_them(net, database_url, pool):
+    node = ForeignNode(refused={"logsSubscribe": NOT_FOUND})
+    settings = IndexerSettings(**{**ENVIRONMENT, "INDEXER_AUDIT_SECONDS": 3600, "INDEXER_SILENCE_SECONDS": 0.5})
+    async with (
+        merchants(net, pool) as market,
+        node.before(net),
+        running_indexer(settings, database_url, [node.url], [node.ws_url]) as indexer,
+    ):
+        for amount in (1, 2):
+            payer = market.payers[0]
+            await market.pay(pay.plain(payer.pubkey(), market.recipients[0].pubkey(), amount), payer)
+            await ledger_equals_chain(pool, market)
+        assert indexer.feed.watching == 0
 
 
 async def test_a_chain_that_moves_only_with_payments_and_is_final_at_once(database_url, pool):
