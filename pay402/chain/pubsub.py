@@ -327,10 +327,12 @@ class LogsFeed:
         if result.slot is not None:
             self._saw_slot(shard, result.slot)
             return
+        account = shard.watching.get(params.subscription)
         if result.value is None or result.context is None:
+            if account is not None:
+                raise SocketFaultError("it told of an account without saying what happened or when")
             return
         self._saw_slot(shard, result.context.slot)
-        account = shard.watching.get(params.subscription)
         if account is not None:
             self._listener.notified(
                 account, result.value.signature, result.context.slot, failed=result.value.err is not None
