@@ -10,7 +10,7 @@ nobody; one that dies later has left them for whoever comes next.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,19 +21,13 @@ from pay402.chain.rpc import PermanentRpcError
 from pay402.chain.sending import broadcast, finalized_tip, latest_blockhash
 from pay402.worker.readiness import NotReadyError, ready_sending
 from pay402.worker.signer import Signer
+from pay402.worker.steps import OnStep, around, nobody
 from pay402.worker.workbench import Workbench
 
 _log = structlog.get_logger(__name__)
 
 _ATTEMPTS_PER_PASS: Final = 1_000
-_ALREADY_PROCESSED: Final = "AlreadyProcessed"
-
-OnStep = Callable[[str], Awaitable[None]]
-"""Told before and after every step of a payout, by its name; tests end the process there."""
-
-
-async def _go_on(_: str) -> None:
-    """Nobody listens."""
+_ALREADY_PROCESSED: Final = "already been processed"
 
 
 @dataclass(slots=True)
@@ -47,16 +41,15 @@ class Sent:
     ended: int = 0
 
 
-async def send_payouts(bench: Workbench, *, on_step: OnStep = _go_on) -> Sent:
+async def send_payouts(bench: Workbench, *, on_step: OnStep = nobody) -> Sent:
     """One pass over all open payouts; any number of workers may do so at once.
 
     Raises:
         RpcError: The nodes did not answer; nothing is lost by it.
     """
     done = Sent()
-    await on_step("before settling")
-    done.settled = len([row async for row in bench.queries.settle_payouts(bench.database)])
-    await on_step("after settling")
+    async with around(on_step, "settle"):
+        done.settled = len([row async for row in bench.queries.settle_payouts(bench.database)])
     rows = bench.queries.living_attempts(bench.database, limit=_ATTEMPTS_PER_PASS)
     living = [row async for row in rows]
     await _end_the_dead(bench, living, done, on_step)
@@ -85,23 +78,22 @@ async def _sign_new(bench: Workbench, done: Sent, on_step: OnStep) -> None:
 
 
 async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
-    await on_step("before checking")
-    sending = await ready_sending(bench.node, payout)
-    lifetime = await latest_blockhash(bench.node.pool)
-    await on_step("before signing")
-    message = sending.message(lifetime.blockhash)
-    transaction = signer.sign(message)
-    await on_step("before storing")
-    stored = await bench.queries.store_signed(
-        bench.database,
-        payout_id=payout["id"],
-        source_account=sending.source,
-        message=bytes(message),
-        last_valid_block_height=lifetime.last_valid_block_height,
-        signature=str(transaction.signatures[0]),
-        wire=bytes(transaction),
-    )
-    await on_step("after storing")
+    async with around(on_step, "check"):
+        sending = await ready_sending(bench.node, payout)
+    async with around(on_step, "sign"):
+        lifetime = await latest_blockhash(bench.node.pool)
+        message = sending.message(lifetime.blockhash)
+        transaction = signer.sign(message)
+    async with around(on_step, "store"):
+        stored = await bench.queries.store_signed(
+            bench.database,
+            payout_id=payout["id"],
+            source_account=sending.source,
+            message=bytes(message),
+            last_valid_block_height=lifetime.last_valid_block_height,
+            signature=str(transaction.signatures[0]),
+            wire=bytes(transaction),
+        )
     if stored is None:
         return  # another worker was quicker: these bytes are forgotten unseen
     done.signed += 1
@@ -124,19 +116,18 @@ async def _broadcast(bench: Workbench, living: Sequence[Any], done: Sent, on_ste
 async def _broadcast_one(
     bench: Workbench, attempt: Any, wire: bytes, done: Sent, on_step: OnStep, *, is_first: bool
 ) -> None:
-    await on_step("before broadcasting")
     try:
-        await broadcast(bench.node.pool, wire, preflight=is_first)
+        async with around(on_step, "broadcast"):
+            await broadcast(bench.node.pool, wire, preflight=is_first)
     except PermanentRpcError as error:
-        if _ALREADY_PROCESSED not in str(error) and "already been processed" not in str(error):
+        if _ALREADY_PROCESSED not in str(error):
             _log.warning("payout_refused", attempt=str(attempt), error=str(error))
             await bench.queries.note_attempt_error(bench.database, id=attempt, error=str(error))
             return
-    await on_step("after broadcasting")
     done.broadcast += 1
     if is_first:
-        await bench.queries.note_sent(bench.database, id=attempt)
-        await on_step("after noting")
+        async with around(on_step, "note"):
+            await bench.queries.note_sent(bench.database, id=attempt)
 
 
 async def _end_the_dead(bench: Workbench, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:
@@ -168,15 +159,14 @@ async def _end_one(bench: Workbench, attempt: Any, done: Sent, on_step: OnStep) 
             outcome, error = "failed", f"it failed on chain: {status.err}"
     if any(info.err is None for info in await bench.node.signatures(attempt["reference"])):
         return
-    await on_step("before ending")
-    ended = await bench.queries.end_attempt(
-        bench.database,
-        id=attempt["id"],
-        outcome=outcome,
-        error=error,
-        pause_seconds=bench.settings.payout_retry_seconds if outcome == "failed" else 0.0,
-    )
-    await on_step("after ending")
+    async with around(on_step, "end"):
+        ended = await bench.queries.end_attempt(
+            bench.database,
+            id=attempt["id"],
+            outcome=outcome,
+            error=error,
+            pause_seconds=bench.settings.payout_retry_seconds if outcome == "failed" else 0.0,
+        )
     done.ended += ended is not None
     _log.warning("payout_attempt_ended", payout=str(attempt["payout_id"]), outcome=outcome, error=error)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
-from pay402.worker.payouts import OnStep, fresh_reference, send_payouts
+from pay402.worker.payouts import fresh_reference, send_payouts
+from pay402.worker.steps import OnStep, around, nobody
 from pay402.worker.workbench import Workbench
 
 _PER_STATEMENT: Final = 1_000
@@ -30,16 +31,12 @@ class Settled:
     payouts_waiting: int = 0
 
 
-async def _no_step(_: str) -> None:
-    """Nobody listens."""
-
-
 async def settle(
     bench: Workbench,
     *,
     sweep: bool = False,
     progress: Callable[[Settled], None] = lambda _: None,
-    on_step: OnStep = _no_step,
+    on_step: OnStep = nobody,
 ) -> Settled:
     """One pass: fund, begin, approve, expire, make payouts, send them.
 
@@ -51,9 +48,8 @@ async def settle(
     done = Settled()
     await move_jobs(bench, done, sweep=sweep)
     progress(done)
-    await on_step("before making")
-    done.payouts_made = await make_payouts(bench)
-    await on_step("after making")
+    async with around(on_step, "make"):
+        done.payouts_made = await make_payouts(bench)
     progress(done)
     sent = await send_payouts(bench, on_step=on_step)
     done.payouts_settled, done.payouts_signed, done.payouts_waiting = sent.settled, sent.signed, sent.waiting
