@@ -73,7 +73,7 @@ class Sending:
         return associated_account(self.recipient, self.mint, self.program)
 
     def message(self, blockhash: str) -> Message:
-        """The message to sign. It makes the recipient's account where that is missing; the transfer has the reference."""
+        """The message to sign; it makes the recipient's account where that is missing."""
         payer = Pubkey.from_string(self.wallet)
         # Some accounts take a transfer only with a memo before it.
         note = Instruction(Pubkey.from_string(MEMO_PROGRAM), self.memo.encode(), [])

@@ -258,3 +258,19 @@ told AS (
   JOIN job_requests AS j ON j.id = s.job_id
 )
 SELECT id, kind FROM settled;
+
+-- name: count_late_ratings!
+-- A rating that was given in the very moment of its release has been overlooked there; it counts from now on.
+WITH late AS (
+  UPDATE ratings AS r SET counted_at = clock_timestamp()
+  FROM job_requests AS j
+  WHERE r.counted_at IS NULL AND j.id = r.job_id AND j.escrow_status = 'released'
+  RETURNING r.service_id, r.score
+),
+sums AS (
+  SELECT service_id, sum(score)::int AS score, count(*)::int AS ratings FROM late GROUP BY service_id
+)
+UPDATE agent_services AS s
+SET rating_sum = s.rating_sum + c.score, rating_count = s.rating_count + c.ratings, updated_at = clock_timestamp()
+FROM sums AS c
+WHERE s.id = c.service_id;

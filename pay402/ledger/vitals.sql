@@ -1,8 +1,3 @@
--- name: beat!
--- A sign of life.
-INSERT INTO heartbeats (role, instance, at) VALUES (:role, :instance, clock_timestamp())
-ON CONFLICT (role, instance) DO UPDATE SET at = EXCLUDED.at;
-
 -- name: stop_beating!
 -- A process ends well.
 DELETE FROM heartbeats WHERE role = :role AND instance = :instance;

@@ -764,6 +764,8 @@ CREATE INDEX payouts_open ON public.payouts USING btree (next_try_at) WHERE (sta
 
 CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
 
+CREATE INDEX ratings_uncounted ON public.ratings USING btree (job_id) WHERE (counted_at IS NULL);
+
 CREATE INDEX recipients_user_id ON public.recipients USING btree (user_id);
 
 CREATE INDEX reconciliation_runs_created_at ON public.reconciliation_runs USING btree (created_at);

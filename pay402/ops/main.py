@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "reconcile": "Decide pending claims, then report what does not match.",
     "expire": "Mark what has expired, and remove what nobody needs any more.",
     "settle": "Move jobs and payouts on, once.",
+    "seed": "Offer some examples on the marketplace.",
     "payouts": "What is to be paid out: list, export, import, retry.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "migrate": "The schema: up, down, status, dump.",

@@ -11,9 +11,10 @@ import structlog
 
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
+from pay402.runtime.process import instance_name, working
 from pay402.worker.schedule import Schedule
 from pay402.worker.settings import WorkerSettings
-from pay402.worker.vitals import INSTANCE, ROLE, beat
+from pay402.worker.vitals import ROLE, beat
 from pay402.worker.workbench import Workbench, open_workbench
 
 _log = structlog.get_logger(__name__)
@@ -40,10 +41,10 @@ async def running_worker(
     async with AsyncExitStack() as stack:
         bench = await stack.enter_async_context(open_workbench(settings, dsn, rpc_urls))
         port = await stack.enter_async_context(_metrics(bench)) if settings.enable_metrics else None
-        await stack.enter_async_context(_beating(bench))
+        await stack.enter_async_context(_alive(bench))
         schedule = Schedule(bench, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))
-        _log.info("working", instance=INSTANCE, signs_as=bench.signer.address if bench.signer else None)
+        _log.info("working", instance=instance_name(), signs_as=bench.signer.address if bench.signer else None)
         yield RunningWorker(bench, schedule, port)
 
 
@@ -89,21 +90,19 @@ async def _scheduled(schedule: Schedule, drain_seconds: float) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _beating(bench: Workbench) -> AsyncIterator[None]:
+async def _alive(bench: Workbench) -> AsyncIterator[None]:
+    """Give signs of life meanwhile, and none afterwards."""
+
     async def for_ever() -> None:
         while True:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await beat(bench)
             await asyncio.sleep(bench.settings.heartbeat_seconds)
 
-    task = asyncio.create_task(for_ever())
-    try:
+    async with working(for_ever()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            await bench.queries.stop_beating(bench.database, role=ROLE, instance=INSTANCE)
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        await bench.queries.stop_beating(bench.database, role=ROLE, instance=instance_name())
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ async def send_payouts(bench: Workbench, *, on_step: OnStep = nobody) -> Sent:
     done = Sent()
     async with around(on_step, "settle"):
         done.settled = len([row async for row in bench.queries.settle_payouts(bench.database)])
+        await bench.queries.count_late_ratings(bench.database)
     rows = bench.queries.living_attempts(bench.database, limit=_ATTEMPTS_PER_PASS)
     living = [row async for row in rows]
     await _end_the_dead(bench, living, done, on_step)

@@ -1,26 +1,26 @@
 """How the ledger is: signs of life, gauges, and the invariants of money."""
 
-import os
-import socket
 from typing import Final
 
 import structlog
 
 from pay402.ledger.invariants import INVARIANTS, check_invariants
 from pay402.ledger.states import ClaimStatus, PayoutStatus
+from pay402.runtime.process import instance_name
 from pay402.runtime.sql import load_queries
 from pay402.worker.readiness import Waiting
 from pay402.worker.workbench import Workbench
 
 _log = structlog.get_logger(__name__)
 
-INSTANCE: Final = f"{socket.gethostname()}-{os.getpid()}"
 ROLE: Final = "worker"
 
 
 async def beat(bench: Workbench) -> None:
     """Say that this worker lives."""
-    await bench.queries.beat(bench.database, role=ROLE, instance=INSTANCE)
+    await bench.queries.beat(
+        bench.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None
+    )
 
 
 async def measure(bench: Workbench) -> None:

@@ -51,6 +51,7 @@ async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[
         "pay402.ledger",
         "claims.sql",
         "expiry.sql",
+        "heartbeats.sql",
         "indexing.sql",
         "jobs.sql",
         "payouts.sql",

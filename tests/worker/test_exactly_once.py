@@ -140,7 +140,7 @@ LIES = {
     "answers lost": {"timeouts": {"rate": 1, "amount": 0.05, "methods": ["sendTransaction"]}},
     "answers broken": {"malformedAnswers": {"rate": 0.5, "methods": ["sendTransaction", "getEpochInfo"]}},
     "behind": {"nodeBehindSlots": 30},
-    "no history": {"emptyPages": 1, "nullTransactions": 0.5},
+    "no history": {"emptyPages": 1, "nullTransactions": 0.5, "transactionsLost": {"rate": 0.5}},
     "errors": {"rpcErrors": {"rate": 0.3}, "serverErrors": {"rate": 0.2}},
     "lost and behind": {"transactionsLost": {"rate": 0.7}, "nodeBehindSlots": 10},
 }

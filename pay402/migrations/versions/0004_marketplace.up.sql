@@ -105,6 +105,7 @@ CREATE TABLE ratings (
 COMMENT ON TABLE ratings IS 'What a client thought of a job, once';
 COMMENT ON COLUMN ratings.counted_at IS 'When it entered the rating of its service: never before the release';
 CREATE INDEX ratings_service_id ON ratings (service_id);
+CREATE INDEX ratings_uncounted ON ratings (job_id) WHERE counted_at IS NULL;
 
 CREATE TABLE job_fundings (
   claim_id uuid PRIMARY KEY REFERENCES transactions (id),
