@@ -40,12 +40,12 @@ class PaymentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The claim that has used up a nonce. `proven_at` is `None` while its reference alone has matched it."""
+    """The claim that has used up a nonce. `told_at` is `None` while no payer has been told so."""
 
     id: UUID
     signature: str
     payer: str
-    proven_at: dt.datetime | None
+    told_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _request(row: Any) -> PaymentRequest:
 
 
 def _use(row: Any) -> Use:
-    return Use(row["used_id"], row["used_signature"], row["used_payer"], row["used_proven_at"])
+    return Use(row["used_id"], row["used_signature"], row["used_payer"], row["used_told_at"])
 
 
 def _transfer(row: Any) -> Transfer:
@@ -202,11 +202,16 @@ async def honour(
 
 
 async def honour_pending(
-    database: Any, queries: Any, grants: Sequence[tuple[UUID, str]]
+    database: Any, queries: Any, grants: Sequence[tuple[UUID, str]], *, is_asked: bool
 ) -> dict[tuple[str, str], Honoured]:
-    """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does."""
+    """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does.
+
+    `is_asked` when the answer goes to a payer who asks: it is given once.
+    """
     return await _honoured(
-        queries.honour_pending(database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants])
+        queries.honour_pending(
+            database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants], is_asked=is_asked
+        )
     )
 
 
@@ -214,9 +219,9 @@ async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
     return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
 
 
-async def prove(database: Any, queries: Any, claim: UUID, agent_id: str | None) -> Honoured | None:
-    """Count the payer's proof for a claim that its reference had matched; `None` when it was proven before."""
-    row = await queries.prove_claim(database, id=claim, agent_id=agent_id)
+async def tell(database: Any, queries: Any, claim: UUID, agent_id: str | None) -> Honoured | None:
+    """Answer the proof of a claim that was honoured while nobody asked; `None` when that was answered before."""
+    row = await queries.tell_claim(database, id=claim, agent_id=agent_id)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 

@@ -20,7 +20,7 @@ SELECT
   used.id AS used_id,
   used.signature AS used_signature,
   used.payer AS used_payer,
-  used.proven_at AS used_proven_at,
+  used.told_at AS used_told_at,
   proof.id AS proof_id,
   proof.status AS proof_status,
   proof.code AS proof_code,
@@ -83,7 +83,7 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, status, proven_at, honoured_at, settled_at
+    final_only, resource, agent_id, environment, status, told_at, honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
@@ -102,15 +102,15 @@ told AS (
 )
 SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
--- name: prove_claim^
--- A payment that its reference had matched is proven by its payer, once.
+-- name: tell_claim^
+-- Say yes to the proof of a claim that was honoured while nobody asked: by its reference, or while it was pending.
 UPDATE transactions
-SET proven_at = clock_timestamp(), agent_id = coalesce(agent_id, :agent_id::text)
-WHERE id = :id AND proven_at IS NULL AND status IN ('confirmed', 'finalized')
+SET told_at = clock_timestamp(), agent_id = coalesce(agent_id, :agent_id::text)
+WHERE id = :id AND told_at IS NULL AND status IN ('confirmed', 'finalized')
 RETURNING id, status, "timestamp";
 
 -- name: honour_pending
--- Give pending claims their transfers. Answers those that were given one.
+-- Give pending claims their transfers, asked by their payers or on our own. Answers those that were given one.
 WITH wanted AS (
   SELECT * FROM unnest(:ids::uuid[], :paths::text[]) AS w (id, path)
 ),
@@ -134,7 +134,7 @@ held AS (
 made AS (
   UPDATE transactions AS c
   SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
-    honoured_at = clock_timestamp()
+    honoured_at = clock_timestamp(), told_at = CASE WHEN :is_asked::boolean THEN clock_timestamp() END
   FROM held AS h
   WHERE c.id = h.id AND c.status = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
@@ -153,12 +153,12 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 WITH made AS (
   INSERT INTO transactions AS c (
     user_id, nonce, signature, payer, recipient, mint, currency, amount, least_amount, exact, final_only, resource,
-    agent_id, environment, status, proven_at
+    agent_id, environment, status
   )
   SELECT
     :user_id::text, :nonce::text, :signature::text, :payer::text, :recipient::text, :mint::text, :currency::text,
     :amount::numeric, :least_amount::numeric, :exact::boolean, :final_only::boolean, :resource::text,
-    :agent_id::text, :environment::text, 'pending', clock_timestamp()
+    :agent_id::text, :environment::text, 'pending'
   WHERE (
     SELECT count(*)
     FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :most::int) AS waiting

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
     """What is answered to a claim, in order of precedence: the first that applies is the answer.
 
-    The values are the codes of the HTTP contract. Those before REPLAY_ATTACK are decided before a transaction is
-    looked at; VALIDATION_ERROR and INVALID_API_KEY come before all of them.
+    The values are the codes of the HTTP contract, whose VALIDATION_ERROR and INVALID_API_KEY come before all of these.
     """
 
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
@@ -86,6 +86,43 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What has to be true of a claim whatever its transaction did, in order of precedence.
+
+    Attributes:
+        is_signed: The payer's key has signed the nonce.
+        is_in_time: The proof is neither old nor from the future, and its payment request has not expired.
+        has_merchant: Something says whose money it should be.
+        is_followed: The wallets that may have been paid are followed.
+        is_nonce_free: No honoured claim of this merchant has used the nonce.
+        is_as_requested: The terms are those for which the nonce is registered, if it is.
+    """
+
+    is_signed: bool = True
+    is_in_time: bool = True
+    has_merchant: bool = True
+    is_followed: bool = True
+    is_nonce_free: bool = True
+    is_as_requested: bool = True
+
+    @property
+    def refusal(self) -> Outcome | None:
+        """The first thing that is wrong, but for the terms, which come after the transfers that are taken."""
+        if not self.is_signed:
+            return Outcome.INVALID_SIGNATURE
+        if not self.is_in_time:
+            return Outcome.PAYMENT_EXPIRED
+        if not self.has_merchant:
+            return Outcome.RECIPIENT_REQUIRED
+        if not self.is_followed:
+            return Outcome.RECIPIENT_NOT_FOLLOWED
+        return None if self.is_nonce_free else Outcome.REPLAY_ATTACK
+
+
+_GOOD_STANDING: Final = Standing()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer, and the transfer it is about: the one that honours the claim, or would if it were final."""
 
@@ -98,20 +135,21 @@ class Verdict:
         return self.outcome is Outcome.HONOURED
 
 
-def judge(claim: Claim, transfers: Sequence[Transfer], *, failed: bool = False) -> Verdict:
+def judge(
+    claim: Claim, transfers: Sequence[Transfer], *, standing: Standing = _GOOD_STANDING, failed: bool = False
+) -> Verdict:
     """Judge `claim` by what its transaction did.
 
     Args:
         claim: What is claimed.
-        transfers: Every movement of the transaction that the ledger holds, orphaned ones left out.
+        transfers: Every movement of the transaction that is known, orphaned ones left out.
+        standing: What is true of the claim besides.
         failed: True when the transaction is known to have failed, or never to have landed.
 
     Of several transfers that would do, the smallest is taken: two claims in one transaction then find one each.
     """
-    if failed:
-        return Verdict(Outcome.TRANSACTION_FAILED)
-    if not transfers:
-        return Verdict(Outcome.PAYMENT_PENDING)
+    if (refusal := standing.refusal) is not None:
+        return Verdict(refusal)
     paid = [t for t in transfers if t.destination_owner in claim.recipients]
     in_token = [t for t in paid if t.mint in claim.mints]
     from_payer = [t for t in in_token if claim.payer in (t.source_owner, t.authority)]
@@ -120,6 +158,12 @@ def judge(claim: Claim, transfers: Sequence[Transfer], *, failed: bool = False) 
     free = [t for t in fitting if not t.is_taken]
     if fitting and not free:
         return Verdict(Outcome.REPLAY_ATTACK)
+    if not standing.is_as_requested:
+        return Verdict(Outcome.NONCE_MISMATCH)
+    if failed:
+        return Verdict(Outcome.TRANSACTION_FAILED)
+    if not transfers:
+        return Verdict(Outcome.PAYMENT_PENDING)
     narrowed: Iterable[tuple[list[Transfer], Outcome]] = (
         (paid, Outcome.RECIPIENT_MISMATCH),
         (in_token, Outcome.CURRENCY_MISMATCH),

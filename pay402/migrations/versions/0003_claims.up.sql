@@ -56,7 +56,7 @@ CREATE TABLE transactions (
   status claim_status NOT NULL DEFAULT 'pending',
   code text,
   "timestamp" timestamptz NOT NULL DEFAULT clock_timestamp(),
-  proven_at timestamptz,
+  told_at timestamptz,
   honoured_at timestamptz,
   reversed_at timestamptz,
   settled_at timestamptz,
@@ -74,7 +74,7 @@ COMMENT ON COLUMN transactions.least_amount IS 'What counts as the amount: a cli
 COMMENT ON COLUMN transactions.received IS 'What the transfer credited, in base units';
 COMMENT ON COLUMN transactions.exact IS 'More than the amount is refused too';
 COMMENT ON COLUMN transactions.final_only IS 'Honoured only by a finalized transfer';
-COMMENT ON COLUMN transactions.proven_at IS 'When the payer proved it; null for one matched by its reference alone';
+COMMENT ON COLUMN transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
 CREATE TRIGGER transactions_transition BEFORE INSERT OR UPDATE OF status ON transactions
   FOR EACH ROW EXECUTE FUNCTION check_transition('claim', 'status');
 
