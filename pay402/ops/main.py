@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "decode": "Print what recorded transactions or blocks really moved.",
-    "migrate": "The schema: up, down, status, dump.",
+    "migrate": "The schema: up, down, status, roles, dump.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 
