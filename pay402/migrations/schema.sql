@@ -952,7 +952,7 @@ ALTER TABLE ONLY public.agent_services
     ADD CONSTRAINT agent_services_seed_name_key UNIQUE (seed_name);
 
 ALTER TABLE ONLY public.agent_totals
-    ADD CONSTRAINT agent_totals_pkey PRIMARY KEY (unit, user_id, start, agent_id, mint, environment);
+    ADD CONSTRAINT agent_totals_pkey PRIMARY KEY (unit, user_id, start, agent_id, mint, environment) INCLUDE (claims, received, last_at);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_key_key UNIQUE (key);

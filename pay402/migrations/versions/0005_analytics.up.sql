@@ -56,7 +56,8 @@ CREATE TABLE agent_totals (
   claims bigint NOT NULL,
   received numeric NOT NULL,
   last_at timestamptz NOT NULL,
-  PRIMARY KEY (unit, user_id, start, agent_id, mint, environment)
+  -- With the sums in the index, those of an agent need not be gathered from all over the table.
+  PRIMARY KEY (unit, user_id, start, agent_id, mint, environment) INCLUDE (claims, received, last_at)
 );
 COMMENT ON TABLE agent_totals IS 'What an agent spent in a day or a month, in base units; claim_changes is still to be added';
 COMMENT ON COLUMN agent_totals.user_id IS 'The merchant who was paid; empty for all of them together';

@@ -1,0 +1,123 @@
+"""What the analytics routes answer, for the API's documentation."""
+
+from typing import Any
+
+from pydantic import Field
+
+from pay402.api.figures import BaseUnitsText, EpochMs, Figure, Shape
+
+
+class RoutesShape(Shape):
+    """Where to ask."""
+
+    routes: list[str]
+
+
+class ClaimShape(Shape):
+    """A claimed payment; `slot` and `path` name the transfer that honours it."""
+
+    id: str
+    signature: str
+    payer: str
+    recipient: str | None
+    amount: Figure
+    amount_base_units: BaseUnitsText
+    received: Figure | None = Field(description="What the transfer credited")
+    received_base_units: BaseUnitsText | None
+    currency: str
+    mint: str
+    resource: str | None
+    status: str
+    code: str | None = Field(description="Why it came to nothing")
+    nonce: str
+    slot: int | None
+    path: str | None
+    user_id: str
+    agent_id: str | None
+    environment: str
+    timestamp: EpochMs
+
+
+class PageShape(Shape):
+    """Part of a list."""
+
+    total: int = Field(description="Of the whole list")
+    total_is_lower_bound: bool = Field(description="True where counting was given up at `total`")
+    limit: int
+    offset: int
+
+
+class ClaimsShape(PageShape):
+    """Claims, newest first."""
+
+    transactions: list[ClaimShape]
+
+
+class RevenuePartShape(Shape):
+    """Revenue of one part of the period, in the currency of the whole."""
+
+    date: str = Field(description="A day (UTC), or a moment where parts are shorter")
+    start_time: EpochMs
+    amount: Figure
+    amount_base_units: BaseUnitsText
+    transaction_count: int
+
+
+class RevenueShape(Shape):
+    """Revenue in one currency; `byCurrency` has every one."""
+
+    period: str
+    revenue: Figure
+    total: Figure
+    total_base_units: BaseUnitsText
+    currency: str
+    transaction_count: int
+    by_currency: dict[str, Figure]
+    by_currency_base_units: dict[str, BaseUnitsText]
+    breakdown: list[RevenuePartShape]
+    start_time: EpochMs
+    end_time: EpochMs
+
+
+class AgentShape(Shape):
+    """What an agent spent."""
+
+    agent_id: str
+    agent_name: str
+    total_spent: Figure
+    total_amount: Figure
+    total_amount_base_units: BaseUnitsText
+    transaction_count: int
+    last_active: EpochMs
+
+
+class AgentsShape(Shape):
+    """Agents that spent most of a currency, the biggest spender first."""
+
+    agents: list[AgentShape]
+    currency: str
+    period: str
+
+
+class EventShape(Shape):
+    """Something that happened to `subject`."""
+
+    id: int
+    type: str
+    timestamp: EpochMs
+    subject: str
+    agent_id: str | None
+    data: Any
+
+
+class EventsShape(PageShape):
+    """Events, newest first."""
+
+    events: list[EventShape]
+
+
+class ReportShape(Shape):
+    """A reconciliation; what else it holds is described at `pay402 reconcile`."""
+
+    id: str
+    finished_at: EpochMs
