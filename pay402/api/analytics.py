@@ -18,6 +18,7 @@ from pay402.api.errors import errors, invalid, not_found
 from pay402.api.figures import answer, epoch_ms, figure
 from pay402.api.keys import Caller
 from pay402.api.periods import Period, window
+from pay402.api.report_answer import shown_report
 from pay402.api.resources import resources
 from pay402.api.takings import Takings, read_takings, read_top_agents
 from pay402.ledger.states import ClaimStatus
@@ -205,7 +206,7 @@ async def reconciliation(request: Request, caller: Reader) -> Response:
     row = await _queries.last_report(resources(request).database)
     if row is None:
         raise not_found("A finished reconciliation")
-    report = row["report"] if caller.is_admin else _part_of(row["report"], caller.user_id)
+    report = shown_report(row["report"], None if caller.is_admin else caller.user_id)
     return answer({"id": str(row["id"]), "finishedAt": epoch_ms(row["finished_at"]), **report})
 
 
@@ -279,13 +280,4 @@ def _claim(row: Any) -> dict[str, Any]:
         "agentId": row["agent_id"],
         "environment": row["environment"],
         "timestamp": epoch_ms(row["timestamp"]),
-    }
-
-
-def _part_of(report: dict[str, Any], user_id: str) -> dict[str, Any]:
-    """Of each list in a report, the lines that name this user; nothing that adds up several users."""
-    return {
-        name: [line for line in lines if isinstance(line, dict) and line.get("userId") == user_id]
-        for name, lines in report.items()
-        if isinstance(lines, list)
     }

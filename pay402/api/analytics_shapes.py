@@ -116,8 +116,33 @@ class EventsShape(PageShape):
     events: list[EventShape]
 
 
+class ReportMintShape(Shape):
+    """What came in of a token by transfers, and what of it honours claims."""
+
+    mint: str
+    currency: str
+    transfers: int
+    matched_transfers: int
+    received: Figure
+    received_base_units: BaseUnitsText
+    matched: Figure
+    matched_base_units: BaseUnitsText
+    unmatched: Figure
+    unmatched_base_units: BaseUnitsText
+
+
 class ReportShape(Shape):
-    """A reconciliation; what else it holds is described at `pay402 reconcile`."""
+    """A reconciliation: claims held against transfers, and the ledger against the chain."""
 
     id: str
+    at: EpochMs = Field(description="The moment that it is about")
     finished_at: EpochMs
+    matched: dict[str, Figure] = Field(description="By currency, what honours claims")
+    unmatched: dict[str, Figure] = Field(description="By currency, what nobody has claimed")
+    drift: int = Field(description="Accounts whose balance is not the chain's")
+    gaps: int = Field(description="Breaks in the chains of balance changes")
+    by_mint: list[ReportMintShape]
+    claims: list[dict[str, Any]] = Field(description="Claims by merchant, token and status")
+    counts: dict[str, int] = Field(description="How many findings there are of each kind")
+    findings: dict[str, list[dict[str, Any]]] = Field(description="The first findings of each kind")
+    accounts_in_doubt: list[dict[str, Any]]
