@@ -1157,11 +1157,11 @@ CREATE INDEX transfers_destination_owner_slot ON public.transfers USING btree (d
 
 CREATE INDEX transfers_memos ON public.transfers USING gin (memos) WHERE (memos <> '{}'::text[]);
 
-CREATE INDEX transfers_recorded_at ON public.transfers USING btree (recorded_at, signature, path);
-
 CREATE INDEX transfers_reference_keys ON public.transfers USING gin (reference_keys) WHERE (reference_keys <> '{}'::text[]);
 
 CREATE INDEX transfers_source_owner_slot ON public.transfers USING btree (source_owner, slot DESC, signature, path);
+
+CREATE INDEX transfers_time ON public.transfers USING btree (COALESCE(block_time, recorded_at), signature, path);
 
 CREATE TRIGGER job_requests_escrow_transition BEFORE INSERT OR UPDATE OF escrow_status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('escrow', 'escrow_status');
 

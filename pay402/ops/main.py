@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "recipients": "Wallets to follow: add, list, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
+    "export": "Write transfers, claims or payouts of a time range as CSV or Parquet.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "migrate": "The schema: up, down, status, roles, dump.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",

@@ -14,8 +14,8 @@ CREATE INDEX events_at ON events (at, id);
 CREATE INDEX events_type_at ON events (type, at) INCLUDE (id, user_id, agent_id);
 CREATE INDEX events_user_id_at ON events (user_id, at) INCLUDE (id, type, agent_id) WHERE user_id IS NOT NULL;
 CREATE INDEX events_agent_id_at ON events (agent_id, at) INCLUDE (id, type, user_id) WHERE agent_id IS NOT NULL;
--- What an export of a time range walks, in its order.
-CREATE INDEX transfers_recorded_at ON transfers (recorded_at, signature, path);
+-- What an export of a time range walks, in its order: by the chain's clock, or ours where a node did not tell it.
+CREATE INDEX transfers_time ON transfers ((coalesce(block_time, recorded_at)), signature, path);
 
 -- Every change of what honoured claims add up to is noted by the statement that makes it, in a row of its own, so that
 -- claims of one merchant never wait for each other. A pass folds the notes into the totals; whoever reads adds up both.
