@@ -121,8 +121,8 @@ def test_every_variable_of_the_readme_is_read_and_every_variable_read_is_in_it()
     fields = SystemSettings.model_fields
     read = {names[0] for name, field in fields.items() if (names := _variable_names(field, name))}
     assert documented
-    # The bounds of the indexer are described where they are defined.
-    assert documented == {name for name in read if not name.startswith("INDEXER_")}
+    # The bounds of each process are described where they are defined.
+    assert documented == {name for name in read if not name.startswith(("INDEXER_", "API_", "WORKER_"))}
 
 
 def names_in(node):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from pay402.api.analytics_shapes import AgentsShape, ClaimsShape, EventsShape, ReportShape, RevenueShape, RoutesShape
@@ -20,11 +20,12 @@ from pay402.api.keys import Caller
 from pay402.api.periods import Period, window
 from pay402.api.report_answer import shown_report
 from pay402.api.resources import resources
+from pay402.api.routing import ShortText, new_router
 from pay402.api.takings import Takings, read_takings, read_top_agents
 from pay402.ledger.states import ClaimStatus
 from pay402.runtime.sql import load_queries
 
-router = APIRouter(prefix="/analytics", tags=["Analytics"])
+router = new_router("/analytics", ["Analytics"])
 
 _queries = load_queries("pay402.api", "analytics.sql")
 _MOST_COUNTED: Final = 1_000_000
@@ -33,11 +34,11 @@ _MOST_SHOWN: Final = 1_000
 
 Reader = Annotated[Caller, Depends(require("read"))]
 Moment = Annotated[str | None, Query(description="Epoch milliseconds, or ISO 8601", max_length=64)]
-Name = Annotated[str | None, Query(max_length=256)]
+Name = Annotated[ShortText | None, Query()]
 Limit = Annotated[int, Query(ge=1, le=_MOST_SHOWN)]
 Offset = Annotated[int, Query(ge=0, le=_MOST_SKIPPED, description="Beyond, narrow the dates or use `pay402 export`")]
 Environment = Annotated[Literal["live", "test"] | None, Query(description="Only claims made with such keys")]
-User = Annotated[str | None, Query(alias="userId", max_length=256, description="For admins: only this merchant")]
+User = Annotated[ShortText | None, Query(alias="userId", description="For admins: only this merchant")]
 
 
 @router.get("", response_model=RoutesShape, responses=errors(401, 403))

@@ -72,8 +72,8 @@ class Arrivals:
             await connection.add_listener(KEYS_CHANNEL, lambda *_: self._on_keys_changed())
             yield connection
 
-    def _notified(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
-        for signature in payload.split():
+    def _notified(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:
+        for signature in str(payload).split():
             for event in self._waiting.get(signature, ()):
                 event.set()
 

@@ -69,9 +69,7 @@ def _demo_caller(parts: Resources) -> Caller:
     return Caller(DEMO_USER, frozenset({"read", "write"}), "test", "demo-key")
 
 
-async def optional_caller(
-    request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]
-) -> Caller | None:
+async def optional_caller(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller | None:
     """A dependency: the caller, or `None`; counts the request against the caller's limit."""
     caller = await identify(request)
     await count_request(request, caller)
@@ -95,9 +93,7 @@ def client_address(request: Request) -> str:
 def require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
     """A dependency: a caller who has `permission`. Admins have every one."""
 
-    async def caller_with_permission(
-        request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]
-    ) -> Caller:
+    async def caller_with_permission(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller:
         caller = await identify(request)
         await count_request(request, caller)
         return permitted(caller, permission)

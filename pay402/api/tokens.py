@@ -57,7 +57,9 @@ class TokenBook:
             tokens.append(Token(symbol, mint, mints, same[0]["decimals"]))
         self._by_symbol = {token.symbol.upper(): token for token in tokens}
         self._by_mint = {
-            mint: Token(token.symbol, mint, frozenset({mint}), token.decimals) for token in tokens for mint in token.mints
+            mint: Token(token.symbol, mint, frozenset({mint}), token.decimals)
+            for token in tokens
+            for mint in token.mints
         }
         self._read_at = time.monotonic()
 

@@ -13,9 +13,11 @@ from pay402.indexer.discover import Discovery
 from pay402.indexer.fetch import Pipeline
 from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.workbench import Workbench, open_workbench, working
+from pay402.indexer.pulse import beat
+from pay402.indexer.workbench import Workbench, open_workbench
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
+from pay402.runtime.process import working
 from pay402.runtime.settings import IndexerSettings
 
 _log = structlog.get_logger(__name__)
@@ -83,6 +85,7 @@ async def running_indexer(
                 discovery.run(),
                 bench.finalizer.run(settings.finalize_seconds),
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
+                beat(bench, feed),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))

@@ -44,6 +44,7 @@ class Use:
 
     id: UUID
     signature: str
+    path: str
     payer: str
     told_at: dt.datetime | None
 
@@ -157,7 +158,7 @@ def _request(row: Any) -> PaymentRequest:
 
 
 def _use(row: Any) -> Use:
-    return Use(row["used_id"], row["used_signature"], row["used_payer"], row["used_told_at"])
+    return Use(row["used_id"], row["used_signature"], row["used_path"], row["used_payer"], row["used_told_at"])
 
 
 def _transfer(row: Any) -> Transfer:

@@ -19,6 +19,7 @@ SELECT
   request.expires_at AS request_expires_at,
   used.id AS used_id,
   used.signature AS used_signature,
+  used.path AS used_path,
   used.payer AS used_payer,
   used.told_at AS used_told_at,
   proof.id AS proof_id,
@@ -239,3 +240,13 @@ SELECT
   count(*) FILTER (WHERE status = 'confirmed')::int AS restored,
   count(*) FILTER (WHERE status = 'failed')::int AS failed
 FROM moved;
+
+-- name: any_followed$
+-- Whether any of these wallets or token accounts is followed.
+SELECT
+  EXISTS (SELECT FROM recipients WHERE address = ANY(:wallets::text[]) AND active)
+  OR EXISTS (
+    SELECT FROM token_accounts AS a
+    JOIN recipients AS r ON r.address = a.recipient
+    WHERE a.address = ANY(:accounts::text[]) AND r.active
+  );

@@ -1,6 +1,6 @@
 """Judges a claim against what its transaction really moved. Pure: no clock, no database, no chain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -156,24 +156,20 @@ def judge(
     enough = [t for t in from_payer if t.credited >= claim.least_amount]
     fitting = [t for t in enough if t.credited <= claim.amount] if claim.exact else enough
     free = [t for t in fitting if not t.is_taken]
-    if fitting and not free:
-        return Verdict(Outcome.REPLAY_ATTACK)
-    if not standing.is_as_requested:
-        return Verdict(Outcome.NONCE_MISMATCH)
-    if failed:
-        return Verdict(Outcome.TRANSACTION_FAILED)
-    if not transfers:
-        return Verdict(Outcome.PAYMENT_PENDING)
-    narrowed: Iterable[tuple[list[Transfer], Outcome]] = (
-        (paid, Outcome.RECIPIENT_MISMATCH),
-        (in_token, Outcome.CURRENCY_MISMATCH),
-        (from_payer, Outcome.PAYER_MISMATCH),
-        (enough, Outcome.INSUFFICIENT_AMOUNT),
-        (fitting, Outcome.AMOUNT_MISMATCH),
+    in_order = (
+        (bool(fitting) and not free, Outcome.REPLAY_ATTACK),
+        (not standing.is_as_requested, Outcome.NONCE_MISMATCH),
+        (failed, Outcome.TRANSACTION_FAILED),
+        (not transfers, Outcome.PAYMENT_PENDING),
+        (not paid, Outcome.RECIPIENT_MISMATCH),
+        (not in_token, Outcome.CURRENCY_MISMATCH),
+        (not from_payer, Outcome.PAYER_MISMATCH),
+        (not enough, Outcome.INSUFFICIENT_AMOUNT),
+        (not fitting, Outcome.AMOUNT_MISMATCH),
     )
-    for left, refusal in narrowed:
-        if not left:
-            return Verdict(refusal)
+    for applies, outcome in in_order:
+        if applies:
+            return Verdict(outcome)
     ready = [t for t in free if t.is_final] if claim.final_only else free
     if not ready:
         return Verdict(Outcome.NOT_FINALIZED, min(free, key=_preference))

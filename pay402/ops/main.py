@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "demo": "Show the whole system at work: payers pay, the ledger fills.",
     "up": "Run everything together until SIGTERM.",
     "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
+    "api": "Serve the HTTP API: verify payments, and show the ledger to those it belongs to.",
+    "keys": "Keys of the API: create, list, revoke.",
     "recipients": "Wallets to follow: add, list, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",

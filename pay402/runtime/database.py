@@ -77,6 +77,7 @@ async def open_pool(
     max_size: int = 10,
     statement_timeout_seconds: float = 30.0,
     patience_seconds: float = _PATIENCE_SECONDS,
+    keeps_sessions: bool = False,
 ) -> AsyncIterator["asyncpg.Pool[Any]"]:
     """A pool of prepared connections, seen by operators as `pay402-<application>`.
 
@@ -87,6 +88,7 @@ async def open_pool(
         max_size: Connections open at once, at most.
         statement_timeout_seconds: What a statement, or a wait inside a transaction, may take.
         patience_seconds: How long a database that is starting, full or out of reach is tried again.
+        keeps_sessions: Nobody leaves anything in a session, so that cleaning it up, a round trip each time, is saved.
 
     Raises:
         OperatorError: The database cannot be reached.
@@ -100,6 +102,7 @@ async def open_pool(
             timeout=_CONNECT_SECONDS,
             command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
             init=prepare_connection,
+            reset=_leave_as_it_is if keeps_sessions else None,
             server_settings=_server_settings(application, statement_timeout_seconds),
         )
 
@@ -142,6 +145,10 @@ async def open_connection(
             await connection.close(timeout=_CLOSE_SECONDS)
         except TimeoutError:
             connection.terminate()
+
+
+async def _leave_as_it_is(_: "asyncpg.Connection[Any]") -> None:
+    return
 
 
 def _server_settings(application: str, statement_timeout_seconds: float) -> dict[str, str]:
