@@ -29,7 +29,7 @@ router = new_router("/analytics", ["Analytics"])
 
 _queries = load_queries("pay402.api", "analytics.sql")
 _MOST_COUNTED: Final = 1_000_000
-_MOST_SKIPPED: Final = 100_000
+_MOST_SKIPPED: Final = 10_000
 _MOST_SHOWN: Final = 1_000
 
 Reader = Annotated[Caller, Depends(require("read"))]

@@ -93,8 +93,10 @@ async def read_top_agents(
     wanted = {"user_id": user_id, "environment": environment, "mints": list(mints), "limit": limit}
     if span.step is not None:
         return [row async for row in queries.agents_by_claim(connection, since=span.start, **wanted)]
-    unit = "month" if span.is_by_month else "day"
-    return [row async for row in queries.agents_by_total(connection, unit=unit, since=span.start.date(), **wanted)]
+    since = span.start.date()
+    if span.is_by_month:
+        return [row async for row in queries.agents_by_month(connection, since=since, **wanted)]
+    return [row async for row in queries.agents_by_day(connection, since=since, **wanted)]
 
 
 async def _tokens(connection: Any, queries: Any, mints: Sequence[str]) -> Mapping[str, tuple[str, int]]:

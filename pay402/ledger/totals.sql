@@ -18,16 +18,28 @@ revenue AS (
     claims = r.claims + EXCLUDED.claims,
     received = r.received + EXCLUDED.received
 ),
-agents AS (
-  INSERT INTO agent_totals AS a (unit, user_id, start, agent_id, mint, environment, claims, received, last_at)
-  SELECT unit, whose, date_trunc(unit, day)::date, agent_id, mint, environment, sum(claims), sum(received), max(last_at)
+days AS (
+  INSERT INTO agent_days AS a (user_id, day, agent_id, mint, environment, claims, received, last_at)
+  SELECT whose, day, agent_id, mint, environment, sum(claims), sum(received), max(last_at)
   FROM taken
   CROSS JOIN LATERAL unnest(ARRAY[user_id, '']) AS w (whose)
-  CROSS JOIN (VALUES ('day'), ('month')) AS u (unit)
-  WHERE agent_id IS NOT NULL AND (unit = 'month' OR day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 62)
-  GROUP BY 1, 2, 3, 4, 5, 6
-  ORDER BY 1, 2, 3, 4, 5, 6
-  ON CONFLICT (unit, user_id, start, agent_id, mint, environment) DO UPDATE SET
+  WHERE agent_id IS NOT NULL AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 62
+  GROUP BY 1, 2, 3, 4, 5
+  ORDER BY 1, 2, 3, 4, 5
+  ON CONFLICT (user_id, day, agent_id, mint, environment) DO UPDATE SET
+    claims = a.claims + EXCLUDED.claims,
+    received = a.received + EXCLUDED.received,
+    last_at = greatest(a.last_at, EXCLUDED.last_at)
+),
+months AS (
+  INSERT INTO agent_months AS a (user_id, month, agent_id, mint, environment, claims, received, last_at)
+  SELECT whose, date_trunc('month', day)::date, agent_id, mint, environment, sum(claims), sum(received), max(last_at)
+  FROM taken
+  CROSS JOIN LATERAL unnest(ARRAY[user_id, '']) AS w (whose)
+  WHERE agent_id IS NOT NULL
+  GROUP BY 1, 2, 3, 4, 5
+  ORDER BY 1, 2, 3, 4, 5
+  ON CONFLICT (user_id, month, agent_id, mint, environment) DO UPDATE SET
     claims = a.claims + EXCLUDED.claims,
     received = a.received + EXCLUDED.received,
     last_at = greatest(a.last_at, EXCLUDED.last_at)
@@ -36,7 +48,7 @@ SELECT count(*)::int AS folded FROM taken;
 
 -- name: forget_agent_days!
 -- Days of agents are asked about for a month; what is older is in the totals of its month.
-DELETE FROM agent_totals WHERE unit = 'day' AND start < (clock_timestamp() AT TIME ZONE 'UTC')::date - 62;
+DELETE FROM agent_days WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 62;
 
 -- name: totals_that_disagree
 -- Days and merchants whose totals are not what their claims add up to: there must be none.

@@ -15,8 +15,8 @@ GRANT DELETE ON heartbeats, index_requests TO pay402_indexer;
 -- Answers requests. It reads the ledger and may lock a transfer, but never writes one; money is sent by the worker.
 GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services, job_requests, job_fundings,
-  ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes, revenue_days, agent_totals
-  TO pay402_api;
+  ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes, revenue_days, agent_days,
+  agent_months TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
 GRANT INSERT ON tokens, claim_changes, events, index_requests, backfill_requests, reconciliation_runs, ratings
   TO pay402_api;
@@ -30,16 +30,17 @@ GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, job_requests,
   job_fundings, ratings, payouts, payout_attempts, reconciliation_runs, index_requests, backfill_requests,
-  claim_changes, revenue_days, agent_totals TO pay402_worker;
+  claim_changes, revenue_days, agent_days, agent_months TO pay402_worker;
 GRANT SELECT (key_prefix, user_id, expires_at, revoked, revoked_at) ON api_keys TO pay402_worker;
 GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
 GRANT INSERT, UPDATE ON transactions, nonces, agent_services, job_requests, job_fundings, ratings, payouts,
-  payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_totals TO pay402_worker;
+  payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_days, agent_months
+  TO pay402_worker;
 GRANT INSERT ON events TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
-GRANT DELETE ON agent_totals, idempotent_answers, heartbeats, events, nonces, index_requests, backfill_requests,
+GRANT DELETE ON agent_days, idempotent_answers, heartbeats, events, nonces, index_requests, backfill_requests,
   reconciliation_runs TO pay402_worker;
 
 -- role: pay402_analytics

@@ -697,24 +697,35 @@ COMMENT ON COLUMN analytics.transfers.credited IS 'What the destination gained, 
 
 COMMENT ON COLUMN analytics.transfers.finality IS 'confirmed, finalized, or orphaned: undone by a fork';
 
-CREATE TABLE public.agent_totals (
-    unit text NOT NULL,
+CREATE TABLE public.agent_days (
     user_id text NOT NULL,
-    start date NOT NULL,
+    day date NOT NULL,
     agent_id text NOT NULL,
     mint public.address NOT NULL,
     environment text NOT NULL,
     claims bigint NOT NULL,
     received numeric NOT NULL,
-    last_at timestamp with time zone NOT NULL,
-    CONSTRAINT agent_totals_unit_check CHECK ((unit = ANY (ARRAY['day'::text, 'month'::text])))
+    last_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.agent_totals IS 'What an agent spent in a day or a month, in base units; claim_changes is still to be added';
+COMMENT ON TABLE public.agent_days IS 'What an agent spent in a day of the last two months, in base units; claim_changes is still to be added';
 
-COMMENT ON COLUMN public.agent_totals.user_id IS 'The merchant who was paid; empty for all of them together';
+COMMENT ON COLUMN public.agent_days.user_id IS 'The merchant who was paid; empty for all of them together';
 
-COMMENT ON COLUMN public.agent_totals.last_at IS 'The newest claim that was ever counted here';
+COMMENT ON COLUMN public.agent_days.last_at IS 'The newest claim that was ever counted here';
+
+CREATE TABLE public.agent_months (
+    user_id text NOT NULL,
+    month date NOT NULL,
+    agent_id text NOT NULL,
+    mint public.address NOT NULL,
+    environment text NOT NULL,
+    claims bigint NOT NULL,
+    received numeric NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.agent_months IS 'What an agent spent in a month, as agent_days has it for days';
 
 CREATE TABLE public.api_keys (
     key_prefix text NOT NULL,
@@ -945,14 +956,17 @@ COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the
 
 COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
 
+ALTER TABLE ONLY public.agent_days
+    ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, day, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+
+ALTER TABLE ONLY public.agent_months
+    ADD CONSTRAINT agent_months_pkey PRIMARY KEY (user_id, month, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+
 ALTER TABLE ONLY public.agent_services
     ADD CONSTRAINT agent_services_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.agent_services
     ADD CONSTRAINT agent_services_seed_name_key UNIQUE (seed_name);
-
-ALTER TABLE ONLY public.agent_totals
-    ADD CONSTRAINT agent_totals_pkey PRIMARY KEY (unit, user_id, start, agent_id, mint, environment) INCLUDE (claims, received, last_at);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_key_key UNIQUE (key);

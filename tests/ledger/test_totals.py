@@ -110,9 +110,7 @@ async def test_any_number_may_fold_at_once(pool, merchants):
     assert sum(folded) == 60
     assert await totals_that_disagree(pool, TOTALS) == []
     assert await in_revenue(pool) == await in_claims(pool) == (60, 60 * 61 // 2)
-    spent = await pool.fetch(
-        "SELECT agent_id, sum(received) FROM agent_totals WHERE unit = 'month' AND user_id = '' GROUP BY 1"
-    )
+    spent = await pool.fetch("SELECT agent_id, sum(received) FROM agent_months WHERE user_id = '' GROUP BY 1")
     by_claims = await pool.fetch("SELECT agent_id, sum(received) FROM transactions GROUP BY 1")
     assert sorted(map(tuple, spent)) == sorted(map(tuple, by_claims))
 
@@ -120,8 +118,8 @@ async def test_any_number_may_fold_at_once(pool, merchants):
 async def test_days_of_agents_are_forgotten_after_two_months_and_their_months_kept(pool, merchants):
     await add_claim(pool, merchants[0], 9, agent="old", at=dt.datetime.now(dt.UTC) - dt.timedelta(days=100))
     await fold_claim_changes(pool, TOTALS)
-    units = {row["unit"] for row in await pool.fetch("SELECT unit FROM agent_totals WHERE agent_id = 'old'")}
-    assert units == {"month"}
+    assert await pool.fetchval("SELECT count(*) FROM agent_days") == 0
+    assert await pool.fetchval("SELECT count(*) FROM agent_months WHERE agent_id = 'old'") == 2
 
 
 async def test_a_total_that_was_written_by_hand_is_found(pool, merchants):

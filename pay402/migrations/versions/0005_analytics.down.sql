@@ -18,7 +18,7 @@ DROP TRIGGER transactions_inserted ON transactions;
 DROP TRIGGER transactions_updated ON transactions;
 DROP TRIGGER transactions_deleted ON transactions;
 DROP FUNCTION note_claim_changes();
-DROP TABLE claim_changes, revenue_days, agent_totals;
+DROP TABLE claim_changes, revenue_days, agent_days, agent_months;
 DROP INDEX transfers_time, events_at, events_agent_id_at, events_type_at, events_user_id_at;
 CREATE INDEX events_type_at ON events (type, at);
 CREATE INDEX events_user_id_at ON events (user_id, at) WHERE user_id IS NOT NULL;

@@ -46,22 +46,34 @@ CREATE TABLE revenue_days (
 COMMENT ON TABLE revenue_days IS 'What honoured claims of a day add up to, in base units; claim_changes is still to be added';
 COMMENT ON COLUMN revenue_days.user_id IS 'The merchant; empty for all of them together';
 
-CREATE TABLE agent_totals (
-  unit text NOT NULL CHECK (unit IN ('day', 'month')),
+-- With the sums in the index, those of an agent need not be gathered from all over the table.
+CREATE TABLE agent_days (
   user_id text NOT NULL,
-  start date NOT NULL,
+  day date NOT NULL,
   agent_id text NOT NULL,
   mint address NOT NULL,
   environment text NOT NULL,
   claims bigint NOT NULL,
   received numeric NOT NULL,
   last_at timestamptz NOT NULL,
-  -- With the sums in the index, those of an agent need not be gathered from all over the table.
-  PRIMARY KEY (unit, user_id, start, agent_id, mint, environment) INCLUDE (claims, received, last_at)
+  PRIMARY KEY (user_id, day, agent_id, mint, environment) INCLUDE (claims, received, last_at)
 );
-COMMENT ON TABLE agent_totals IS 'What an agent spent in a day or a month, in base units; claim_changes is still to be added';
-COMMENT ON COLUMN agent_totals.user_id IS 'The merchant who was paid; empty for all of them together';
-COMMENT ON COLUMN agent_totals.last_at IS 'The newest claim that was ever counted here';
+COMMENT ON TABLE agent_days IS 'What an agent spent in a day of the last two months, in base units; claim_changes is still to be added';
+COMMENT ON COLUMN agent_days.user_id IS 'The merchant who was paid; empty for all of them together';
+COMMENT ON COLUMN agent_days.last_at IS 'The newest claim that was ever counted here';
+
+CREATE TABLE agent_months (
+  user_id text NOT NULL,
+  month date NOT NULL,
+  agent_id text NOT NULL,
+  mint address NOT NULL,
+  environment text NOT NULL,
+  claims bigint NOT NULL,
+  received numeric NOT NULL,
+  last_at timestamptz NOT NULL,
+  PRIMARY KEY (user_id, month, agent_id, mint, environment) INCLUDE (claims, received, last_at)
+);
+COMMENT ON TABLE agent_months IS 'What an agent spent in a month, as agent_days has it for days';
 
 CREATE FUNCTION note_claim_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
