@@ -25,7 +25,10 @@ COMMANDS: Final = {
     "backfill": "Record a stretch of history.",
     "export": "Write transfers, claims or payouts of a time range as CSV or Parquet.",
     "decode": "Print what recorded transactions or blocks really moved.",
+    "doctor": "Examine everything a deployment stands on.",
     "migrate": "The schema: up, down, status, roles, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 
