@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pay402.api import (
+    analytics,
     auth_routes,
     health,
     jobs,
@@ -39,6 +40,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     services.router,
     jobs.router,
     marketplace.router,
+    analytics.router,
     key_routes.router,
     auth_routes.router,
     health.router,
