@@ -8,7 +8,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check format lock bench chaos clean
+.PHONY: demo test install check check-deploy format lock bench chaos clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -24,6 +24,9 @@ check: .venv/installed-dev ## lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+check-deploy: .venv/installed-dev ## the files of deploy/, each by the tools that will read it; nothing is skipped
+	DEMAND_TOOLS=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
+
 format: .venv/installed-dev ## put the code into its standard form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -35,7 +38,7 @@ lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PAT
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra build -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
+	  --extra build --extra dev --extra parquet -o requirements-dev.lock pyproject.toml
 
 chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS="--rounds 200 --seed 1"
 	$(BIN)/python -m tests.scenarios.chaos $(ARGS)

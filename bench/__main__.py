@@ -6,6 +6,7 @@ from typing import Final
 
 SCENARIOS: Final = {
     "lag": "from a notification to its committed row, against one RPC round trip plus one durable commit",
+    "verify": "verifications a second against a route that does nothing, in the same process",
     "scale": "ten thousand followed accounts: time to follow, memory, idle cost",
 }
 

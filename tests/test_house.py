@@ -121,8 +121,8 @@ def test_every_variable_of_the_readme_is_read_and_every_variable_read_is_in_it()
     fields = SystemSettings.model_fields
     read = {names[0] for name, field in fields.items() if (names := _variable_names(field, name))}
     assert documented
-    # The bounds of the indexer are described where they are defined.
-    assert documented == {name for name in read if not name.startswith("INDEXER_")}
+    # The bounds of each process are described where they are defined.
+    assert documented == {name for name in read if not name.startswith(("INDEXER_", "API_", "WORKER_"))}
 
 
 def names_in(node):
@@ -266,7 +266,7 @@ def locked(name):
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev"])]
+    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev", "parquet"])]
 )
 def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
     declared = project()["project"]

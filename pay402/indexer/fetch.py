@@ -99,6 +99,11 @@ class Pipeline:
             await self._queue.put(job)
         await asyncio.shield(job.done)
 
+    @property
+    def oldest_slot_under_way(self) -> int | None:
+        """The lowest slot of which something is known but not recorded yet; `None` when all is recorded."""
+        return min((slot for _, slot in self._in_flight), default=None)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -17,6 +17,7 @@ from pay402.chain.node import STATUSES_PER_CALL, Node
 from pay402.chain.rpc import RpcError
 from pay402.indexer.fetch import FetchFailedError, Pipeline
 from pay402.indexer.metrics import IndexerMetrics
+from pay402.ledger.claims import follow_transfers
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class Finalizer:
         settled = 0
         for start in range(0, len(landings), STATUSES_PER_CALL):
             settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+        await self._follow_claims(self._pool)
         return len(landings) == _LANDINGS_PER_PASS and settled > 0
 
     async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
@@ -118,9 +120,20 @@ class Finalizer:
         )
         dead: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
         if dead:
-            row = await self._queries.orphan(self._pool, **_columns(dead))
+            # In one transaction: nobody ever sees a claim honoured by a transfer that is known to be undone. The
+            # transfers are locked by then, so that the second statement sees every claim that ever took one.
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await self._queries.orphan(connection, **_columns(dead))
+                await self._follow_claims(connection)
             self._metrics.orphaned.inc(row["transfers"])
             _log.warning("orphaned", transactions=len(dead), transfers=row["transfers"])
+
+    async def _follow_claims(self, database: Any) -> None:
+        followed = await follow_transfers(database, self._queries)
+        self._metrics.claims_reversed.inc(followed.reversed)
+        self._metrics.claims_restored.inc(followed.restored)
+        if followed.reversed:
+            _log.warning("claims_reversed", claims=followed.reversed, hint="their payments were undone by a fork")
 
 
 def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:

@@ -14,9 +14,11 @@ from pay402.indexer.discover import Discovery
 from pay402.indexer.fetch import Pipeline
 from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.workbench import Workbench, open_workbench, working
+from pay402.indexer.pulse import beat
+from pay402.indexer.workbench import Workbench, open_workbench
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
+from pay402.runtime.process import working
 from pay402.runtime.settings import IndexerSettings
 
 _log = structlog.get_logger(__name__)
@@ -85,6 +87,7 @@ async def running_indexer(
                 bench.finalizer.run(settings.finalize_seconds),
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 _poll_unwatched(bench, feed),
+                beat(bench, feed),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))
@@ -132,12 +135,15 @@ async def _metrics(bench: Workbench, feed: LogsFeed) -> AsyncIterator[int]:
     settings, refresh = bench.settings, partial(_refresh, bench, feed)
     async with AsyncExitStack() as stack:
         try:
-            serving = serve_metrics(bench.registry, settings.metrics_port, before_scrape=refresh)
+            serving = serve_metrics(
+                bench.registry, settings.metrics_port, host=settings.metrics_host, before_scrape=refresh
+            )
             port = await stack.enter_async_context(serving)
         except OperatorError:
             if "metrics_port" in settings.model_fields_set:
                 raise
-            port = await stack.enter_async_context(serve_metrics(bench.registry, 0, before_scrape=refresh))
+            serving = serve_metrics(bench.registry, 0, host=settings.metrics_host, before_scrape=refresh)
+            port = await stack.enter_async_context(serving)
             _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
         yield port
 

@@ -80,6 +80,12 @@ class IndexerMetrics:
         self.orphaned = Counter(
             "pay402_transfers_orphaned_total", "Transfers whose fork was abandoned for good", registry=registry
         )
+        self.claims_reversed = Counter(
+            "pay402_claims_reversed_total", "Honoured claims whose payment a fork has undone", registry=registry
+        )
+        self.claims_restored = Counter(
+            "pay402_claims_restored_total", "Reversed claims whose payment has landed again", registry=registry
+        )
         self.audits = Counter("pay402_audits_total", "Audits of all accounts", ["outcome"], registry=registry)
         self.audit_findings = Counter(
             "pay402_audit_findings_total", "Accounts found to disagree with the chain", registry=registry

@@ -128,4 +128,6 @@ told AS (
 SELECT
   (SELECT count(*) FROM written WHERE is_new) AS new_transfers,
   (SELECT count(*) FROM written WHERE NOT is_new) AS landed_again,
-  (SELECT count(*) FROM balanced) AS balance_changes;
+  (SELECT count(*) FROM balanced) AS balance_changes,
+  -- Whoever waits for one of these payments is woken when it is committed.
+  (SELECT count(pg_notify('transfers', signature)) FROM (SELECT DISTINCT signature FROM written) AS n) AS told;

@@ -3,8 +3,7 @@
 The indexer adds sockets to it; `pay402 audit` and `pay402 backfill` use it as it is.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from pay402.indexer.watchlist import FollowedAccount, Watchlist
 from pay402.migrations.status import check_current
 from pay402.runtime.database import open_pool
 from pay402.runtime.metrics import new_registry
+from pay402.runtime.process import working
 from pay402.runtime.settings import IndexerSettings
 from pay402.runtime.sql import load_queries
 
@@ -36,6 +36,7 @@ class Workbench:
     settings: IndexerSettings
     database: asyncpg.Pool
     queries: Any
+    ledger_queries: Any
     node: Node
     registry: CollectorRegistry
     metrics: IndexerMetrics
@@ -102,11 +103,11 @@ async def open_workbench(settings: IndexerSettings, dsn: str, rpc_urls: Sequence
     metrics = IndexerMetrics(registry)
     queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
     limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
-    proof = load_queries("pay402.ledger", "proof.sql", "finality.sql")
+    ledger = load_queries("pay402.ledger", "proof.sql", "finality.sql", "claims.sql", "heartbeats.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
-        bench = Workbench(settings, database, queries, Node(rpc), registry, metrics, Watchlist())
+        bench = Workbench(settings, database, queries, ledger, Node(rpc), registry, metrics, Watchlist())
         recorder = Recorder(database, queries, metrics, settings.batch_size)
         bench.pipeline = Pipeline(
             bench.node,
@@ -124,38 +125,13 @@ async def open_workbench(settings: IndexerSettings, dsn: str, rpc_urls: Sequence
         bench.auditor = Auditor(
             bench.node,
             database,
-            proof,
+            ledger,
             metrics,
             skip=bench.healer.is_open,
             want=lambda account, thoroughly: bench.healer.want(account, thoroughly=thoroughly),
         )
-        bench.finalizer = Finalizer(bench.node, database, proof, bench.pipeline, metrics)
+        bench.finalizer = Finalizer(bench.node, database, ledger, bench.pipeline, metrics)
         await recorder.warm_up()
         await stack.enter_async_context(working(recorder.run(), bench.pipeline.run()))
         stack.push_async_callback(bench.pipeline.drain, settings.drain_seconds)
         yield bench
-
-
-@asynccontextmanager
-async def working(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run background work; a defect in it ends the process instead of passing unnoticed."""
-    owner = asyncio.current_task()
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None and owner is not None:
-            owner.cancel()
-
-    for task in tasks:
-        task.add_done_callback(ended)
-    try:
-        yield
-    except asyncio.CancelledError:
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error from None
-        raise
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,5 +1,6 @@
 -- name: add_recipient<!
--- Follow a wallet from a slot on; a wallet removed before is followed again. Wakes the indexers.
+-- Follow a wallet from a slot on; a wallet removed before is followed again. Wakes the indexers. Nothing for a
+-- wallet that belongs to another user.
 WITH added AS (
   INSERT INTO recipients AS r (address, user_id, label, followed_from_slot)
   VALUES (:address, :user_id, :label, :followed_from_slot)
@@ -8,7 +9,8 @@ WITH added AS (
     removed_at = NULL,
     label = coalesce(EXCLUDED.label, r.label),
     followed_from_slot = least(r.followed_from_slot, EXCLUDED.followed_from_slot)
-  RETURNING address, user_id, followed_from_slot, (xmax = 0) AS is_new
+  WHERE r.user_id = EXCLUDED.user_id
+  RETURNING address, user_id, label, followed_from_slot, created_at, (xmax = 0) AS is_new
 ),
 -- Whose history is to begin earlier than it did has it walked again.
 reopened AS (
@@ -16,10 +18,10 @@ reopened AS (
   SET cursor_slot = 0, cursor_signature = NULL, audited_slot = NULL, audited_balance = NULL,
     heal_wanted_at = clock_timestamp(), heal_reason = 'its earlier history was asked for'
   FROM recipients AS before
-  WHERE before.address = :address AND before.followed_from_slot > :followed_from_slot
+  WHERE before.address = :address AND before.user_id = :user_id AND before.followed_from_slot > :followed_from_slot
     AND a.recipient = before.address
 )
-SELECT address, user_id, followed_from_slot, is_new, pg_notify('recipients', address) FROM added;
+SELECT address, user_id, label, followed_from_slot, created_at, is_new, pg_notify('recipients', address) FROM added;
 
 -- name: recipients
 -- Every recipient with its number of accounts and of transfers received.
@@ -39,3 +41,16 @@ WITH removed AS (
   RETURNING address
 )
 SELECT address, pg_notify('recipients', address) FROM removed;
+
+-- name: recipient^
+-- One wallet, whoever's it is.
+SELECT address, user_id, label, followed_from_slot, active, created_at FROM recipients WHERE address = :address;
+
+-- name: recipients_of
+-- The wallets that are followed for a user, or for everybody, with the number of their accounts.
+SELECT
+  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at,
+  (SELECT count(*) FROM token_accounts AS a WHERE a.recipient = r.address AND a.address <> r.address)::int AS accounts
+FROM recipients AS r
+WHERE r.active AND (:user_id::text IS NULL OR r.user_id = :user_id)
+ORDER BY r.created_at, r.address;

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from pay402.chain.rpc import RpcError
 from pay402.indexer.audit import AuditReport
-from pay402.indexer.workbench import Workbench, open_workbench, working
+from pay402.indexer.workbench import Workbench, open_workbench
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run_until_signal
+from pay402.runtime.process import run_until_signal, working
 from pay402.runtime.settings import IndexerSettings, load
 
 _HEAL_SECONDS = 300.0

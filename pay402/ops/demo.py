@@ -116,7 +116,7 @@ def _console() -> Console:
 
 
 async def _empty(pool: asyncpg.Pool) -> None:
-    await pool.execute("TRUNCATE recipients, token_accounts, transfers, balance_changes, events")
+    await pool.execute("TRUNCATE recipients, token_accounts, transfers, balance_changes, events CASCADE")
 
 
 async def _pay_fixed_round(console: Console, market: Market) -> None:

@@ -18,11 +18,16 @@ COMMANDS: Final = {
     "demo": "Show the whole system at work: payers pay, the ledger fills.",
     "up": "Run everything together until SIGTERM.",
     "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
+    "api": "Serve the HTTP API: verify payments, and show the ledger to those it belongs to.",
+    "keys": "Keys of the API: create, list, revoke.",
     "recipients": "Wallets to follow: add, list, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "decode": "Print what recorded transactions or blocks really moved.",
+    "doctor": "Examine everything a deployment stands on.",
     "migrate": "The schema: up, down, status, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from pay402.chain.addresses import parse_address
 from pay402.chain.node import Node
-from pay402.chain.programs import TOKEN_PROGRAMS
 from pay402.chain.rpc import RpcError, RpcLimits, RpcPool
+from pay402.chain.wallets import NotAWalletError, slot_of_wallet
+from pay402.ledger.recipients import followed_from
 from pay402.migrations.status import check_current
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
@@ -29,10 +30,8 @@ app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=
 
 T = TypeVar("T")
 _queries = load_queries("pay402.ledger", "recipients.sql")
-# A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
-_GRACE_SLOTS = 32
+_OPERATOR = "operator"
 _ADDRESS_CHARACTERS = 44
-_MULTISIG_BYTES = 355
 _WIDTH_IN_FILES = 160
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
@@ -44,7 +43,7 @@ class _CommandSettings(DatabaseSettings, SolanaSettings):
 @app.command()
 def add(
     address: Annotated[str, typer.Argument(help="The wallet that is paid, not one of its token accounts")],
-    user: Annotated[str, typer.Option(help="The user (merchant) it belongs to")] = "operator",
+    user: Annotated[str | None, typer.Option(help="The user (merchant) it belongs to; at first: operator")] = None,
     label: Annotated[str | None, typer.Option(help="A name for people")] = None,
     from_genesis: Annotated[
         bool, typer.Option("--from-genesis", help="Record its whole history, not only what comes from now on")
@@ -115,24 +114,31 @@ async def register(
     settings: SolanaSettings,
     address: str,
     *,
-    user: str,
+    user: str | None,
     label: str | None = None,
     from_genesis: bool = False,
 ) -> Any:
     """Follow the wallet `address` from the chain's newest slot on, or from its first transaction.
 
+    Without a `user` it stays whose it was, or becomes the operator's.
+
     Raises:
-        OperatorError: It is no address, or no wallet, or the chain cannot be asked.
+        OperatorError: It is no address, no wallet, or another user's, or the chain cannot be asked.
     """
     wallet = _wallet(address)
     newest_slot = await _slot_of_wallet(settings, wallet)
-    return await _queries.add_recipient(
+    before = await _queries.recipient(database, address=wallet)
+    row = await _queries.add_recipient(
         database,
         address=wallet,
-        user_id=user,
+        user_id=user or (before["user_id"] if before else _OPERATOR),
         label=label,
-        followed_from_slot=0 if from_genesis else max(newest_slot - _GRACE_SLOTS, 0),
+        followed_from_slot=0 if from_genesis else followed_from(newest_slot),
     )
+    if row is None:
+        owner = before["user_id"] if before else "somebody else"
+        raise OperatorError(f"{wallet} belongs to the user {owner}; give --user {owner}, or another wallet.")
+    return row
 
 
 def _wallet(address: str) -> str:
@@ -148,17 +154,11 @@ async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:
     remedy = "correct SOLANA_RPC_URL or try again" if settings.rpc_urls else "start `pay402 up` again"
     try:
         async with RpcPool(urls, RpcLimits(answer_seconds=10.0, attempts=4, call_seconds=15.0)) as pool:
-            slot, account = await Node(pool).account(wallet)
+            return await slot_of_wallet(Node(pool), wallet)
+    except NotAWalletError as error:
+        raise OperatorError(str(error)) from None
     except RpcError as error:
         raise OperatorError(f"The wallet cannot be checked on chain: {error}; {remedy}.") from error
-    if account is not None and account.is_token_account:
-        raise OperatorError(f"{wallet} is a token account, not a wallet; give the wallet that owns it.")
-    # A multisig of the token programs can own token accounts and be paid; what is left of theirs is a mint.
-    if account is not None and account.program in TOKEN_PROGRAMS and len(account.data) != _MULTISIG_BYTES:
-        raise OperatorError(f"{wallet} is a mint, not a wallet; give the wallet that is paid.")
-    if account is not None and account.executable:
-        raise OperatorError(f"{wallet} is a program, not a wallet; give the wallet that is paid.")
-    return slot
 
 
 def _with_connection(settings: DatabaseSettings, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""All processes together: embedded servers where nothing is configured, the localnet, the indexer."""
+"""All processes together: embedded servers where nothing is configured, the localnet, the indexer, the API."""
 
 import asyncio
 import json
@@ -9,15 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
+from pay402.api.settings import ApiSettings
 from pay402.migrations.migrate import upgrade
 from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.process import SUPERVISOR_VARIABLE
-from pay402.runtime.settings import CacheSettings, IndexerSettings
+from pay402.runtime.settings import IndexerSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +28,7 @@ _STOP_SECONDS: Final = 20.0
 _USUAL_RPC_PORT: Final = 8899
 
 
-class SystemSettings(IndexerSettings, CacheSettings):
+class SystemSettings(IndexerSettings, ApiSettings):
     """Everything that `up` and `demo` open."""
 
 
@@ -88,13 +90,14 @@ class System:
     redis_url: str
     rpc_url: str
     ws_url: str
+    api_url: str
     metrics_port: int | None
-    indexer: Child
+    children: tuple[Child, ...]
 
     def ready_line(self) -> dict[str, Any]:
         """What `up --json` prints."""
         return {
-            "api": None,
+            "api": self.api_url,
             "rpc": self.rpc_url,
             "ws": self.ws_url,
             "databaseUrl": self.database_url,
@@ -147,23 +150,38 @@ async def running_system(
         log = stack.enter_context(_log_file(log_directory, "indexer"))
         indexer = Child("indexer", ["indexer", "--json"], environment, log)
         stack.push_async_callback(indexer.stop)
-        ready = await indexer.start()
-        yield System(database_url, redis_url, rpc_urls[0], ws_urls[0], ready["metricsPort"], indexer)
+        metrics_port = (await indexer.start())["metricsPort"]
+        say("API")
+        log = stack.enter_context(_log_file(log_directory, "api"))
+        api = Child("API", ["api", "--json"], dict(environment), log)
+        if "port" not in settings.model_fields_set:
+            api.arguments.append("--any-if-taken")
+        stack.push_async_callback(api.stop)
+        api_url = (await api.start())["api"]
+        # Started again, it is to be found where it was.
+        api.environment["PORT"] = str(urlsplit(api_url).port)
+        yield System(database_url, redis_url, rpc_urls[0], ws_urls[0], api_url, metrics_port, (indexer, api))
 
 
 async def watch(system: System, stop: asyncio.Event) -> None:
-    """Until `stop` is set, start the indexer again whenever it ends by itself."""
+    """Until `stop` is set, start each process again whenever it ends by itself."""
+    async with asyncio.TaskGroup() as group:
+        for child in system.children:
+            group.create_task(_watch_one(child, stop))
+
+
+async def _watch_one(child: Child, stop: asyncio.Event) -> None:
     stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            assert system.indexer.process is not None
-            ended = asyncio.create_task(system.indexer.process.wait())
+            assert child.process is not None
+            ended = asyncio.create_task(child.process.wait())
             await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
             ended.cancel()
             if not stop.is_set():
-                _log.error("indexer_ended", hint="it is started again and heals what it missed")
+                _log.error("process_ended", process=child.name, hint="it is started again and makes up for it")
                 await asyncio.sleep(1.0)
-                await system.indexer.start()
+                await child.start()
     finally:
         stopping.cancel()
 

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Final, TypeVar
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeVar
 
 from pay402.runtime.errors import OperatorError
 
@@ -13,6 +14,9 @@ T = TypeVar("T")
 
 # Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
 _DRAIN_SECONDS: Final = 25.0
+
+# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, told twice.
+_SAME_WISH_SECONDS: Final = 1.0
 
 SUPERVISOR_VARIABLE: Final = "PAY402_SUPERVISOR"
 _SUPERVISOR_SECONDS: Final = 1.0
@@ -35,8 +39,15 @@ def run_until_signal(
         second = asyncio.Event()
         loop = asyncio.get_running_loop()
 
+        stopped_at = 0.0
+
         def on_signal() -> None:
-            (second if stop.is_set() else stop).set()
+            nonlocal stopped_at
+            if not stop.is_set():
+                stopped_at = loop.time()
+                stop.set()
+            elif SUPERVISOR_VARIABLE not in os.environ or loop.time() - stopped_at > _SAME_WISH_SECONDS:
+                second.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
@@ -76,9 +87,39 @@ async def _stop_with_supervisor(stop: asyncio.Event) -> None:
         stop.set()
 
 
+def instance_name() -> str:
+    """What tells this process from others of its kind, on any machine."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:  # there is none for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+@asynccontextmanager
+async def working(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run background work; a defect in it ends the process instead of passing unnoticed."""
+    owner = asyncio.current_task()
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and owner is not None:
+            owner.cancel()
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    except asyncio.CancelledError:
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error from None
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,7 +18,7 @@ from pay402.runtime.errors import OperatorError
 Network = Literal["mainnet-beta", "testnet", "devnet", "localnet"]
 
 # Marks a field that production must set: nothing is embedded or assumed there.
-_IN_PRODUCTION: Final = object()
+IN_PRODUCTION: Final = object()
 _LAST_PORT: Final = 65535
 
 
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 class DatabaseSettings(Settings):
     """Where the ledger is. Unset means an embedded Postgres, which production refuses."""
 
-    database_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="DATABASE_URL")
+    database_url: Annotated[SecretStr | None, IN_PRODUCTION] = Field(None, validation_alias="DATABASE_URL")
 
     @field_validator("database_url")
     @classmethod
@@ -109,7 +109,7 @@ class DatabaseSettings(Settings):
 class CacheSettings(Settings):
     """Where Redis is. Unset means an embedded Valkey, which production refuses."""
 
-    redis_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="REDIS_URL")
+    redis_url: Annotated[SecretStr | None, IN_PRODUCTION] = Field(None, validation_alias="REDIS_URL")
 
     @field_validator("redis_url")
     @classmethod
@@ -122,8 +122,8 @@ class CacheSettings(Settings):
 class SolanaSettings(Settings):
     """Which cluster, and through which nodes. No node means the localnet, which production refuses."""
 
-    solana_network: Annotated[Network, _IN_PRODUCTION] = Field("localnet", validation_alias="SOLANA_NETWORK")
-    solana_rpc_url: Annotated[SecretStr | None, _IN_PRODUCTION] = Field(None, validation_alias="SOLANA_RPC_URL")
+    solana_network: Annotated[Network, IN_PRODUCTION] = Field("localnet", validation_alias="SOLANA_NETWORK")
+    solana_rpc_url: Annotated[SecretStr | None, IN_PRODUCTION] = Field(None, validation_alias="SOLANA_RPC_URL")
     solana_ws_url: SecretStr | None = Field(None, validation_alias="SOLANA_WS_URL")
 
     @field_validator("solana_rpc_url")
@@ -154,6 +154,8 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
 
     enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
     metrics_port: int = Field(9402, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
+    # Loopback, until an operator opens it: a container is scraped from outside.
+    metrics_host: str = Field("127.0.0.1", min_length=1, validation_alias="METRICS_HOST")
 
     # Transactions that wait to be fetched; beyond, their accounts are marked for healing instead.
     queue_size: int = Field(10_000, ge=1, validation_alias="INDEXER_QUEUE_SIZE")
@@ -210,7 +212,7 @@ def _missing(loaded: Settings) -> list[str]:
     return sorted(
         _variable_names(field, name)[0]
         for name, field in type(loaded).model_fields.items()
-        if _IN_PRODUCTION in field.metadata and name not in loaded.model_fields_set
+        if IN_PRODUCTION in field.metadata and name not in loaded.model_fields_set
     )
 
 

@@ -7,7 +7,11 @@ import pytest
 from pay402.ops.main import COMMANDS, _load
 from tests.ops.commands import pay402
 
-SUBCOMMANDS = {"recipients": {"add", "list", "remove"}, "migrate": {"up", "down", "status", "dump"}}
+SUBCOMMANDS = {
+    "keys": {"create", "list", "revoke"},
+    "recipients": {"add", "list", "remove"},
+    "migrate": {"up", "down", "status", "dump"},
+}
 
 
 async def test_help_lists_exactly_the_commands_there_are(home):

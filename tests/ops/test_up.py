@@ -153,6 +153,6 @@ async def test_a_system_that_was_killed_takes_its_processes_with_it(home, databa
     ) as up:
         await up.line()
         children = psutil.Process(up.pid).children()
-        assert len(children) == 2
+        assert len(children) == 3
         os.kill(up.pid, signal.SIGKILL)
         await eventually(lambda: not any(child.is_running() for child in children))

@@ -22,8 +22,10 @@ PRODUCTION = {
     "REDIS_URL": "redis://:hunter3@cache.example:6379/0",
     "SOLANA_NETWORK": "mainnet-beta",
     "SOLANA_RPC_URL": "https://rpc.example/v2/hunter4",
+    "ALLOWED_ORIGINS": "https://dashboard.example",
+    "JWT_SECRET": "hunter5" * 5,
 }
-SECRETS = ("hunter2", "hunter3", "hunter4")
+SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""The application: its layers, its routes, and how failures are told."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pay402.api import auth_routes, health, key_routes, payments, recipients, requests, verify
+from pay402.api.edge import Cors, Edge
+from pay402.api.errors import ApiError, invalid, unavailable
+from pay402.api.resources import Resources
+from pay402.api.settings import split
+from pay402.runtime.errors import OperatorError
+
+_log = structlog.get_logger(__name__)
+
+_ROUTERS: Final[Sequence[APIRouter]] = (
+    verify.router,
+    requests.router,
+    payments.router,
+    recipients.router,
+    key_routes.router,
+    auth_routes.router,
+    health.router,
+)
+
+_DESCRIPTION: Final = """
+402pay's payment ledger for Solana answers whether a payment is real, whose it is, and whether it was used before.
+
+Amounts are exact JSON numbers in units of their token, beside base units as decimal strings. Times are milliseconds
+since 1970. Every error has the same form; its `code` is for programs, its sentence for people.
+"""
+
+_CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+# Failures of the database or of the way to it. What it says about a statement of ours is a defect, and a 500.
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.SerializationError,
+    asyncpg.PostgresIOError,
+    asyncpg.InternalServerError,
+    OperatorError,
+    OSError,
+    TimeoutError,
+)
+
+
+def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application over open resources; `more` routes are added for measurements."""
+    app = FastAPIOffline(
+        title="402pay payment ledger",
+        version=health.VERSION,
+        description=_DESCRIPTION,
+        exception_handlers={
+            ApiError: _api_error,
+            RequestValidationError: _validation_error,
+            HTTPException: _http_error,
+            **dict.fromkeys(_AWAY, _database_away),
+        },
+    )
+    app.state.resources = parts
+    for router in (*_ROUTERS, *more):
+        app.include_router(router)
+    app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))
+    app.add_middleware(Edge, metrics=parts.metrics)
+    return app
+
+
+async def _api_error(_: Request, error: Any) -> Response:
+    response: Response = error.response()
+    return response
+
+
+async def _validation_error(_: Request, error: Any) -> Response:
+    details = [
+        {"field": ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0]), "problem": problem["msg"]}
+        for problem in error.errors()
+    ]
+    first = details[0]
+    return invalid(f"{first['field']}: {first['problem']}; correct the request.", details[:20]).response()
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    if error.status_code == 400:  # noqa: PLR2004 - FastAPI's own word for a body that is no JSON
+        return invalid("The body is not JSON; correct the request.").response()
+    code = _CODES.get(error.status_code, "ERROR")
+    where = f"{request.method} {request.url.path}"
+    sentence = f"There is no {where[:200]}; see /docs for what there is."
+    return ApiError(error.status_code, code, sentence, headers=error.headers).response()
+
+
+async def _database_away(_: Request, error: Any) -> Response:
+    _log.warning("database_away", error=str(error).partition("\n")[0] or type(error).__name__)
+    return unavailable("database").response()

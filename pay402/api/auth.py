@@ -1,0 +1,149 @@
+"""Who calls, and what they may do. Every limit on requests is counted here too, for it is per caller."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+import jwt
+import structlog
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from pay402.api.errors import ApiError, forbidden
+from pay402.api.keys import DEMO_KEYS, DEMO_USER, Caller
+from pay402.api.resources import Resources, resources
+
+_log = structlog.get_logger(__name__)
+
+TOKEN_SECONDS: Final = 15 * 60
+_ALGORITHM: Final = "HS256"
+_AUDIENCE: Final = "402pay"
+_KEY_START: Final = "sk_"
+
+Permission = Literal["read", "write", "admin"]
+
+# For the documentation: what is sent is read from the headers below, whichever of the two carries it.
+_key_header = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key, `sk_…`")
+_bearer = HTTPBearer(auto_error=False, description="An API key, or an access token of `POST /auth/token`")
+SECURITY: Final = (Security(_key_header), Security(_bearer))
+
+
+def unauthorized(sentence: str) -> ApiError:
+    """401: nobody we know."""
+    return ApiError(401, "INVALID_API_KEY", sentence, headers={"WWW-Authenticate": "Bearer"})
+
+
+def sent_credential(request: Request) -> str | None:
+    """The key or token that a request carries, if any."""
+    if key := request.headers.get("x-api-key"):
+        return key.strip()
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" and credential.strip() else None
+
+
+async def identify(request: Request) -> Caller | None:
+    """Who sent `request`; `None` for somebody without a key.
+
+    Raises:
+        ApiError: 401 for a key or token that is not good.
+    """
+    if (credential := sent_credential(request)) is None:
+        return None
+    parts = resources(request)
+    if credential in DEMO_KEYS:
+        return _demo_caller(parts)
+    if credential.startswith(_KEY_START):
+        caller = await parts.keys.by_key(credential)
+    else:
+        caller = await _bearer_of(parts, credential)
+    if caller is None:
+        raise unauthorized("The API key is not known, has expired or was revoked; send a good one as x-api-key.")
+    return caller
+
+
+def _demo_caller(parts: Resources) -> Caller:
+    if parts.settings.app_env != "development":
+        _log.warning("demo_key_refused", environment=parts.settings.app_env)
+        raise unauthorized("The demo key works in development only; create a key with `pay402 keys create`.")
+    return Caller(DEMO_USER, frozenset({"read", "write"}), "test", "demo-key")
+
+
+async def optional_caller(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller | None:
+    """A dependency: the caller, or `None`; counts the request against the caller's limit."""
+    caller = await identify(request)
+    await count_request(request, caller)
+    return caller
+
+
+async def count_request(request: Request, caller: Caller | None) -> None:
+    """Count a request against the limit of its key or its address. Raises ApiError 429."""
+    parts = resources(request)
+    if caller is None:
+        await parts.rates.hit("public", client_address(request), parts.settings.public_rate_limit)
+    else:
+        await parts.rates.hit("auth", caller.key_prefix, parts.settings.auth_rate_limit)
+
+
+def client_address(request: Request) -> str:
+    """The address that the request came from, as the load balancer tells it where one is trusted."""
+    return request.client.host if request.client else "unknown"
+
+
+def require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: a caller who has `permission`. Admins have every one."""
+
+    async def caller_with_permission(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller:
+        caller = await identify(request)
+        await count_request(request, caller)
+        return permitted(caller, permission)
+
+    return caller_with_permission
+
+
+def permitted(caller: Caller | None, permission: Permission) -> Caller:
+    """`caller`, who must be somebody and have `permission`."""
+    if caller is None:
+        raise unauthorized("This needs an API key; send one as x-api-key.")
+    if not caller.is_admin and permission not in caller.permissions:
+        raise forbidden(f"This needs a key with the permission {permission}; use another key.")
+    return caller
+
+
+def new_signing_key() -> str:
+    """A secret for the tokens of this process alone, where none is set."""
+    return secrets.token_hex(32)
+
+
+def make_token(secret: str, caller: Caller, permissions: frozenset[str], seconds: int) -> tuple[str, int]:
+    """An access token and when it expires, in seconds since 1970."""
+    now = int(time.time())
+    claims = {
+        "sub": caller.user_id,
+        "aud": _AUDIENCE,
+        "iat": now,
+        "exp": now + seconds,
+        "key": caller.key_prefix,
+        "permissions": sorted(permissions),
+    }
+    return jwt.encode(claims, secret, algorithm=_ALGORITHM), now + seconds
+
+
+async def _bearer_of(parts: Resources, token: str) -> Caller | None:
+    """The holder of an access token: no more than the key it was made with may do now."""
+    try:
+        claims = jwt.decode(
+            token,
+            parts.signing_key,
+            algorithms=[_ALGORITHM],
+            audience=_AUDIENCE,
+            options={"require": ["exp", "sub", "aud", "iat"]},
+        )
+    except jwt.PyJWTError:
+        return None
+    prefix = str(claims.get("key"))
+    holder = _demo_caller(parts) if prefix in DEMO_KEYS else await parts.keys.by_prefix(prefix)
+    if holder is None or holder.user_id != claims["sub"]:
+        return None
+    permissions = holder.permissions & frozenset(claims.get("permissions", ()))
+    return Caller(holder.user_id, permissions, holder.environment, holder.key_prefix, holder.final_only)

@@ -1,0 +1,206 @@
+"""The API process: opens what it needs, serves until asked to stop, answers what is under way, closes in reverse."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import uvicorn
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from pay402.api.app import create_app
+from pay402.api.arrivals import Arrivals
+from pay402.api.auth import new_signing_key
+from pay402.api.desk import Desk
+from pay402.api.keys import KeyRing
+from pay402.api.metrics import ApiMetrics
+from pay402.api.rates import RateLimits
+from pay402.api.resources import Resources
+from pay402.api.settings import ApiSettings, split, thresholds
+from pay402.api.tokens import TokenBook
+from pay402.chain.node import Node
+from pay402.chain.rpc import RpcLimits, RpcPool
+from pay402.migrations.status import check_current
+from pay402.runtime.database import open_pool
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.metrics import new_registry
+from pay402.runtime.process import working
+from pay402.runtime.sql import load_queries
+
+_log = structlog.get_logger(__name__)
+
+_STATEMENT_SECONDS = 10.0
+# One batch of verifications reads while another becomes durable.
+_CLERKS = 2
+# A request would rather be told to come again than wait for longer.
+_CONNECT_SECONDS = 2.0
+# Asking a node is a courtesy to whoever waits; it must not take longer than they do.
+_RPC_LIMITS = RpcLimits(answer_seconds=1.5, attempts=2, call_seconds=2.0)
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: ApiSettings, dsn: str, redis_url: str, rpc_urls: Sequence[str]
+) -> AsyncIterator[Resources]:
+    """Everything that requests use, with the background work that keeps it fresh.
+
+    Raises:
+        OperatorError: The database or its schema is not usable.
+    """
+    await check_current(dsn)
+    metrics = ApiMetrics(new_registry())
+    queries = load_queries(
+        "pay402.ledger", "claims.sql", "keys.sql", "tokens.sql", "heartbeats.sql", "payments.sql", "recipients.sql"
+    )
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api",
+                min_size=2,
+                max_size=settings.pool_size,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+            )
+        )
+        hot = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api-verify",
+                min_size=_CLERKS,
+                max_size=_CLERKS,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+                by_keys_alone=True,
+            )
+        )
+        redis = await stack.enter_async_context(_redis(redis_url))
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, _RPC_LIMITS))
+        keys = KeyRing(database, queries, metrics)
+        rates = RateLimits(redis_url, metrics)
+        tokens = TokenBook(database, queries, settings.solana_network)
+        await tokens.load()
+        arrivals = Arrivals(dsn, keys.forget)
+        desk = Desk(hot, queries, clerks=_CLERKS)
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else new_signing_key()
+        parts = Resources(
+            settings=settings,
+            database=database,
+            queries=queries,
+            redis=redis,
+            node=Node(rpc),
+            keys=keys,
+            rates=rates,
+            tokens=tokens,
+            arrivals=arrivals,
+            metrics=metrics,
+            desk=desk,
+            final_from=thresholds(settings.finalized_above),
+            signing_key=secret,
+        )
+        await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run(), desk.run()))
+        yield parts
+
+
+@asynccontextmanager
+async def _redis(url: str) -> AsyncIterator[Redis]:
+    client: Redis = Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: ApiSettings,
+    dsn: str,
+    redis_url: str,
+    rpc_urls: Sequence[str],
+    *,
+    reuse_port: bool = False,
+    any_if_taken: bool = False,
+    ready: Callable[[str], None] = lambda _: None,
+    more: Sequence[APIRouter] = (),
+) -> None:
+    """Serve until `stop` is set, then answer what is under way. `ready` is told the address.
+
+    Raises:
+        OperatorError: The port is taken, or the database is not usable.
+    """
+    async with open_resources(settings, dsn, redis_url, rpc_urls) as parts:
+        listener = _listen(settings, reuse_port=reuse_port, any_if_taken=any_if_taken)
+        with contextlib.closing(listener):
+            server = _Server(_config(parts, more))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            stopping = asyncio.create_task(stop.wait())
+            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            host, port = listener.getsockname()[:2]
+            ready(f"http://{host}:{port}")
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+
+
+def _listen(settings: ApiSettings, *, reuse_port: bool, any_if_taken: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bind(listener, settings, any_if_taken=any_if_taken)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(
+            f"The API cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set PORT to a free port, or HOST to an address of this machine."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bind(listener: socket.socket, settings: ApiSettings, *, any_if_taken: bool) -> None:
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not any_if_taken:
+            raise
+        listener.bind((settings.host, 0))
+
+
+def _config(parts: Resources, more: Sequence[APIRouter]) -> uvicorn.Config:
+    proxies = split(parts.settings.trusted_proxies)
+    return uvicorn.Config(
+        create_app(parts, more=more),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        timeout_keep_alive=75,  # longer than a load balancer keeps its connections
+        timeout_graceful_shutdown=int(parts.settings.drain_seconds),
+        h11_max_incomplete_event_size=65_536,
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way."""
+        _log.info("draining")
+        await super().shutdown(sockets)

@@ -1,0 +1,252 @@
+-- name: claim_contexts
+-- All that is known about some proofs: one row for each transfer of their transactions, or one without.
+--
+-- The merchant is who asks, or else whose payment request it is, or else whose wallet is named.
+SELECT
+  p.n::int AS n,
+  merchant.user_id,
+  EXISTS (SELECT FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active) AS has_wallets,
+  named.user_id AS named_user_id,
+  coalesce(named.active, false) AS named_is_followed,
+  request.nonce IS NOT NULL AS is_registered,
+  request.recipient AS request_recipient,
+  request.mint AS request_mint,
+  request.currency AS request_currency,
+  request.amount AS request_amount,
+  request.scheme AS request_scheme,
+  request.resource AS request_resource,
+  request.environment AS request_environment,
+  request.expires_at AS request_expires_at,
+  used.id AS used_id,
+  used.signature AS used_signature,
+  used.path AS used_path,
+  used.payer AS used_payer,
+  used.told_at AS used_told_at,
+  proof.id AS proof_id,
+  proof.status AS proof_status,
+  proof.code AS proof_code,
+  t.path,
+  t.slot,
+  t.mint,
+  t.source_owner,
+  t.destination_owner,
+  t.authority,
+  t.amount - t.fee AS credited,
+  t.finality = 'finalized' AS is_final,
+  taker.id AS taken_by,
+  EXISTS (
+    SELECT FROM recipients AS r
+    WHERE r.address = t.destination_owner AND r.user_id = merchant.user_id AND r.active
+  ) AS is_to_merchant
+FROM unnest(:user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[])
+  WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, n)
+LEFT JOIN nonces AS request
+  ON request.nonce = p.nonce AND (p.user_id IS NULL OR request.user_id = p.user_id)
+LEFT JOIN recipients AS named ON named.address = p.recipient
+CROSS JOIN LATERAL (SELECT coalesce(p.user_id, request.user_id, named.user_id) AS user_id) AS merchant
+LEFT JOIN transactions AS used
+  ON used.user_id = merchant.user_id AND used.nonce = p.nonce
+  AND used.status IN ('confirmed', 'finalized', 'reversed')
+LEFT JOIN transactions AS proof
+  ON proof.user_id = merchant.user_id AND proof.nonce = p.nonce
+  AND proof.signature = p.signature AND proof.payer = p.payer
+LEFT JOIN transfers AS t
+  ON t.signature = p.signature AND t.finality <> 'orphaned'
+  AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+LEFT JOIN transactions AS taker
+  ON taker.signature = t.signature AND taker.path = t.path
+  AND taker.status IN ('confirmed', 'finalized', 'reversed')
+ORDER BY p.n, t.path;
+
+-- name: honour_claims
+-- Give each of these claims its transfer, unless it or the nonce is taken meanwhile. Answers those that were made.
+--
+-- The lock makes whoever undoes a transfer wait for the claim, or the claim for them.
+WITH wanted AS (
+  SELECT *
+  FROM unnest(
+    :user_ids::text[], :nonces::text[], :signatures::text[], :paths::text[], :payers::text[], :currencies::text[],
+    :amounts::numeric[], :least_amounts::numeric[], :exacts::boolean[], :final_onlys::boolean[],
+    :resources::text[], :agent_ids::text[], :environments::text[]
+  ) AS w (
+    user_id, nonce, signature, path, payer, currency, amount, least_amount, exact, final_only, resource, agent_id,
+    environment
+  )
+),
+held AS (
+  SELECT w.*, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
+  FROM wanted AS w
+  JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
+  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
+  ORDER BY t.signature, t.path
+  FOR SHARE OF t
+),
+made AS (
+  INSERT INTO transactions (
+    user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
+    final_only, resource, agent_id, environment, status, told_at, honoured_at, settled_at
+  )
+  SELECT
+    user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
+    final_only, resource, agent_id, environment,
+    CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
+    clock_timestamp(), clock_timestamp(), CASE finality WHEN 'finalized' THEN clock_timestamp() END
+  FROM held
+  ON CONFLICT DO NOTHING
+  RETURNING id, user_id, nonce, signature, path, recipient, mint, received, status, agent_id, "timestamp"
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.' || status, id::text, user_id, agent_id,
+    jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
+  FROM made
+)
+SELECT id, user_id, nonce, status, "timestamp" FROM made;
+
+-- name: tell_claim^
+-- Say yes to the proof of a claim that was honoured while nobody asked: by its reference, or while it was pending.
+UPDATE transactions
+SET told_at = clock_timestamp(), agent_id = coalesce(agent_id, :agent_id::text)
+WHERE id = :id AND told_at IS NULL AND status IN ('confirmed', 'finalized')
+RETURNING id, status, "timestamp";
+
+-- name: honour_pending
+-- Give pending claims their transfers, asked by their payers or on our own. Answers those that were given one.
+WITH wanted AS (
+  SELECT * FROM unnest(:ids::uuid[], :paths::text[]) AS w (id, path)
+),
+held AS (
+  SELECT c.id, w.path, t.destination_owner, t.mint, t.amount - t.fee AS received
+  FROM wanted AS w
+  JOIN transactions AS c ON c.id = w.id AND c.status = 'pending'
+  JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
+  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT c.final_only)
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.signature = t.signature AND o.path = t.path AND o.status IN ('confirmed', 'finalized', 'reversed')
+    )
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND o.status IN ('confirmed', 'finalized', 'reversed')
+    )
+  ORDER BY t.signature, t.path
+  FOR SHARE OF t
+),
+made AS (
+  UPDATE transactions AS c
+  SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
+    honoured_at = clock_timestamp(), told_at = CASE WHEN :is_asked::boolean THEN clock_timestamp() END
+  FROM held AS h
+  WHERE c.id = h.id AND c.status = 'pending'
+  RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.confirmed', id::text, user_id, agent_id,
+    jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
+  FROM made
+)
+SELECT id, user_id, nonce, status, "timestamp" FROM made;
+
+-- name: record_pending^
+-- Remember a claim whose transaction is not in the ledger yet; repeating it brings its terms up to date.
+-- Nothing is remembered beyond `most` pending claims of a merchant.
+WITH made AS (
+  INSERT INTO transactions AS c (
+    user_id, nonce, signature, payer, recipient, mint, currency, amount, least_amount, exact, final_only, resource,
+    agent_id, environment, status
+  )
+  SELECT
+    :user_id::text, :nonce::text, :signature::text, :payer::text, :recipient::text, :mint::text, :currency::text,
+    :amount::numeric, :least_amount::numeric, :exact::boolean, :final_only::boolean, :resource::text,
+    :agent_id::text, :environment::text, 'pending'
+  WHERE (
+    SELECT count(*)
+    FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :most::int) AS waiting
+  ) < :most::int
+  ON CONFLICT (user_id, nonce, signature, payer) DO UPDATE SET
+    recipient = EXCLUDED.recipient, mint = EXCLUDED.mint, currency = EXCLUDED.currency, amount = EXCLUDED.amount,
+    least_amount = EXCLUDED.least_amount, exact = EXCLUDED.exact, final_only = EXCLUDED.final_only,
+    resource = EXCLUDED.resource
+  WHERE c.status = 'pending'
+  RETURNING id, "timestamp", (xmax = 0) AS is_new
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.pending', id::text, :user_id::text, :agent_id::text, jsonb_build_object('signature', :signature::text)
+  FROM made WHERE is_new
+)
+SELECT id, "timestamp" FROM made;
+
+-- name: settle_pending^
+-- These pending claims come to nothing, each for its reason.
+WITH wanted AS (
+  SELECT * FROM unnest(:ids::uuid[], :statuses::text[], :codes::text[]) AS w (id, status, code)
+),
+settled AS (
+  UPDATE transactions AS c
+  SET status = w.status::claim_status, code = w.code, settled_at = clock_timestamp()
+  FROM wanted AS w
+  WHERE c.id = w.id AND c.status = 'pending'
+  RETURNING c.id, c.user_id, c.agent_id, c.status, c.code, c.signature
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.' || status, id::text, user_id, agent_id, jsonb_build_object('signature', signature, 'code', code)
+  FROM settled
+)
+SELECT count(*)::int AS settled FROM settled;
+
+-- name: follow_transfers^
+-- Bring claims to where their transfers are: final, undone, landed again, or undone for so long that they stay so.
+WITH moved AS (
+  UPDATE transactions AS c
+  SET
+    status = m.status::claim_status,
+    code = CASE WHEN m.status = 'failed' THEN 'TRANSACTION_FAILED' END,
+    received = CASE WHEN m.status = 'confirmed' THEN m.credited ELSE c.received END,
+    settled_at = CASE WHEN m.status IN ('finalized', 'failed') THEN clock_timestamp() END,
+    reversed_at = CASE WHEN m.status = 'reversed' THEN clock_timestamp() ELSE c.reversed_at END
+  FROM (
+    SELECT
+      o.id,
+      t.amount - t.fee AS credited,
+      CASE
+        WHEN o.status = 'confirmed' AND t.finality = 'finalized' THEN 'finalized'
+        WHEN o.status = 'confirmed' AND t.finality = 'orphaned' THEN 'reversed'
+        WHEN o.status = 'reversed' AND t.finality <> 'orphaned' AND t.amount - t.fee >= o.least_amount
+          AND t.mint = o.mint AND t.destination_owner = o.recipient
+          AND (NOT o.exact OR t.amount - t.fee <= o.amount)
+          AND o.payer IN (t.source_owner, t.authority) THEN 'confirmed'
+        WHEN o.status = 'reversed' AND t.finality <> 'orphaned' THEN 'failed'
+        WHEN o.status = 'reversed' AND o.reversed_at < clock_timestamp() - make_interval(secs => :dead_seconds)
+          THEN 'failed'
+      END AS status
+    FROM transactions AS o
+    JOIN transfers AS t ON t.signature = o.signature AND t.path = o.path
+    WHERE o.status IN ('confirmed', 'reversed')
+  ) AS m
+  WHERE c.id = m.id AND m.status IS NOT NULL AND c.status IN ('confirmed', 'reversed')
+  RETURNING c.id, c.user_id, c.agent_id, c.status, c.signature, c.path, c.code
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.' || status, id::text, user_id, agent_id, jsonb_build_object('signature', signature, 'path', path)
+  FROM moved
+)
+SELECT
+  count(*) FILTER (WHERE status = 'finalized')::int AS finalized,
+  count(*) FILTER (WHERE status = 'reversed')::int AS reversed,
+  count(*) FILTER (WHERE status = 'confirmed')::int AS restored,
+  count(*) FILTER (WHERE status = 'failed')::int AS failed
+FROM moved;
+
+-- name: any_followed$
+-- Whether any of these wallets or token accounts is followed.
+SELECT
+  EXISTS (SELECT FROM recipients WHERE address = ANY(:wallets::text[]) AND active)
+  OR EXISTS (
+    SELECT FROM token_accounts AS a
+    JOIN recipients AS r ON r.address = a.recipient
+    WHERE a.address = ANY(:accounts::text[]) AND r.active
+  );

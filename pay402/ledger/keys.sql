@@ -1,0 +1,67 @@
+-- name: find_key^
+-- A key by its hash or its prefix, if it is good now; how long it stays good.
+SELECT key_prefix, key, user_id, permissions, environment, final_only, least(expires_at, revoked_at) AS valid_until
+FROM api_keys
+WHERE (key = :name OR key_prefix = :name)
+  AND NOT revoked
+  AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true);
+
+-- name: add_key<!
+-- Store a new key. With `only_first`, only where no key with these rights was ever made.
+WITH alone AS (
+  -- Two first keys at the same moment must not both be first.
+  SELECT pg_advisory_xact_lock(402001) WHERE :only_first::text <> 'no'
+)
+INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, expires_at)
+SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :expires_at
+FROM (SELECT count(*) FROM alone) AS locked
+WHERE CASE :only_first::text
+  WHEN 'no' THEN true
+  WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
+  ELSE NOT EXISTS (SELECT FROM api_keys)
+END
+RETURNING key_prefix, user_id, name, environment, permissions, created_at, expires_at;
+
+-- name: any_key$
+-- Whether any key was ever made.
+SELECT EXISTS (SELECT FROM api_keys);
+
+-- name: keys
+-- The keys of a user, or of everybody, newest first.
+SELECT
+  key_prefix, user_id, name, environment, permissions, last_used, created_at, expires_at,
+  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS revoked, revoked_at, replaced_by
+FROM api_keys
+WHERE :user_id::text IS NULL OR user_id = :user_id
+ORDER BY created_at DESC, key_prefix;
+
+-- name: key_of_prefix^
+-- One key, whoever's it is.
+SELECT key_prefix, user_id, name, environment, permissions, final_only, expires_at,
+  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS revoked
+FROM api_keys
+WHERE key_prefix = :key_prefix;
+
+-- name: revoke_key^
+-- Revoke a key now or at a time to come, and tell every replica. One that is revoked stays revoked.
+WITH revoked AS (
+  UPDATE api_keys
+  SET
+    revoked = revoked OR :at::timestamptz <= clock_timestamp(),
+    revoked_at = least(revoked_at, :at),
+    replaced_by = coalesce(:replaced_by, replaced_by)
+  WHERE key_prefix = :key_prefix
+  RETURNING key_prefix, revoked_at
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'key.revoked', key_prefix, jsonb_build_object('at', revoked_at) FROM revoked
+)
+SELECT key_prefix, revoked_at, pg_notify('api_keys', key_prefix) FROM revoked;
+
+-- name: note_key_use!
+-- When keys were last used; a later time that is known already stays.
+UPDATE api_keys AS k
+SET last_used = greatest(k.last_used, u.at)
+FROM unnest(:prefixes::text[], :times::timestamptz[]) AS u (prefix, at)
+WHERE k.key_prefix = u.prefix;

@@ -1,0 +1,11 @@
+DROP INDEX transfers_memos;
+DROP INDEX recipients_user_id;
+ALTER TABLE events DROP COLUMN user_id, DROP COLUMN agent_id;
+DROP TABLE heartbeats;
+DROP TABLE idempotent_answers;
+DROP TABLE api_keys;
+DROP TABLE nonces;
+DROP TABLE transactions;
+DROP TYPE claim_status;
+DROP FUNCTION check_transition();
+DROP TABLE state_transitions;
