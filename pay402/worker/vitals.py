@@ -18,9 +18,7 @@ ROLE: Final = "worker"
 
 async def beat(bench: Workbench) -> None:
     """Say that this worker lives."""
-    await bench.queries.beat(
-        bench.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None
-    )
+    await bench.queries.beat(bench.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None)
 
 
 async def measure(bench: Workbench) -> None:

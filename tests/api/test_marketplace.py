@@ -1,4 +1,4 @@
-"""Whole stories of the marketplace, by HTTP and chain alone: nothing is written into the ledger but by its processes."""
+"""Whole stories of the marketplace, by HTTP and chain alone: only its processes write into the ledger."""
 
 import asyncio
 import time
