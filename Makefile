@@ -8,7 +8,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check format lock bench chaos clean
+.PHONY: demo test install check check-deploy format lock bench chaos clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -23,6 +23,9 @@ check: .venv/installed-dev ## lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-deploy: .venv/installed-dev ## the files of deploy/, each by the tools that will read it; nothing is skipped
+	DEMAND_TOOLS=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
 
 format: .venv/installed-dev ## put the code into its standard form
 	$(BIN)/ruff format .

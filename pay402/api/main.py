@@ -15,11 +15,12 @@ from redis.asyncio import Redis
 from pay402.api.app import create_app
 from pay402.api.arrivals import Arrivals
 from pay402.api.auth import new_signing_key
+from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
 from pay402.api.metrics import ApiMetrics
 from pay402.api.rates import RateLimits
 from pay402.api.resources import Resources
-from pay402.api.settings import ApiSettings, split
+from pay402.api.settings import ApiSettings, split, thresholds
 from pay402.api.tokens import TokenBook
 from pay402.chain.node import Node
 from pay402.chain.rpc import RpcLimits, RpcPool
@@ -33,6 +34,8 @@ from pay402.runtime.sql import load_queries
 _log = structlog.get_logger(__name__)
 
 _STATEMENT_SECONDS = 10.0
+# One batch of verifications reads while another becomes durable.
+_CLERKS = 2
 # A request would rather be told to come again than wait for longer.
 _CONNECT_SECONDS = 2.0
 # Asking a node is a courtesy to whoever waits; it must not take longer than they do.
@@ -69,7 +72,16 @@ async def open_resources(
                 min_size=2,
                 max_size=settings.pool_size,
                 statement_timeout_seconds=_STATEMENT_SECONDS,
-                keeps_sessions=True,
+            )
+        )
+        hot = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api-verify",
+                min_size=_CLERKS,
+                max_size=_CLERKS,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+                by_keys_alone=True,
             )
         )
         redis = await stack.enter_async_context(_redis(redis_url))
@@ -79,6 +91,7 @@ async def open_resources(
         tokens = TokenBook(database, queries, settings.solana_network)
         await tokens.load()
         arrivals = Arrivals(dsn, keys.forget)
+        desk = Desk(hot, queries, clerks=_CLERKS)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else new_signing_key()
         parts = Resources(
             settings=settings,
@@ -91,9 +104,11 @@ async def open_resources(
             tokens=tokens,
             arrivals=arrivals,
             metrics=metrics,
+            desk=desk,
+            final_from=thresholds(settings.finalized_above),
             signing_key=secret,
         )
-        await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run()))
+        await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run(), desk.run()))
         yield parts
 
 

@@ -1,6 +1,7 @@
 """What every request may use, opened once by the process."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -8,6 +9,7 @@ from fastapi import Request
 from redis.asyncio import Redis
 
 from pay402.api.arrivals import Arrivals
+from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
 from pay402.api.metrics import ApiMetrics
 from pay402.api.rates import RateLimits
@@ -18,7 +20,12 @@ from pay402.chain.node import Node
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The parts, open and working. `signing_key` signs access tokens."""
+    """The parts, open and working.
+
+    Attributes:
+        final_from: From which figure on a token needs finality, by symbol.
+        signing_key: Signs access tokens.
+    """
 
     settings: ApiSettings
     database: asyncpg.Pool
@@ -30,6 +37,8 @@ class Resources:
     tokens: TokenBook
     arrivals: Arrivals
     metrics: ApiMetrics
+    desk: Desk
+    final_from: dict[str, Decimal]
     signing_key: str
 
 

@@ -1,6 +1,5 @@
 """POST /verify: is this payment real, this merchant's, and not used before?"""
 
-import asyncio
 import time
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -14,11 +13,12 @@ from solders.signature import Signature
 from starlette.responses import Response
 
 from pay402.api.auth import SECURITY, client_address, identify, permitted
+from pay402.api.case import Answer, Case, Question
 from pay402.api.errors import ErrorBody, errors, invalid
 from pay402.api.figures import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import ShortText, new_router
-from pay402.api.verification import Answer, Question, verify
+from pay402.api.verification import verify
 from pay402.ledger.judge import Outcome
 
 _log = structlog.get_logger(__name__)
@@ -134,7 +134,7 @@ async def post_verify(request: Request, body: ProofBody) -> Response:
     await parts.rates.hit("verify", subject, parts.settings.verify_rate_limit)
     if caller is not None:
         permitted(caller, "write")
-    found = await verify(parts, question, caller, asyncio.get_running_loop().time())
+    found = await verify(parts, Case(question, caller, parts.final_from))
     parts.metrics.verify_seconds.observe(time.monotonic() - started)
     parts.metrics.verifications.labels(found.outcome.lower()).inc()
     return _honoured(body, question, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)

@@ -177,6 +177,11 @@ class LogsFeed:
         return sum(len(shard.watching) for shard in self._shards)
 
     @property
+    def unwatched(self) -> list[str]:
+        """The followed accounts that no socket watches at this moment."""
+        return [account for shard in self._shards for account in shard.accounts if account not in shard.subscriptions]
+
+    @property
     def slot(self) -> int:
         """The newest slot that any socket has shown."""
         return max((shard.slot for shard in self._shards), default=0)
@@ -322,10 +327,12 @@ class LogsFeed:
         if result.slot is not None:
             self._saw_slot(shard, result.slot)
             return
+        account = shard.watching.get(params.subscription)
         if result.value is None or result.context is None:
+            if account is not None:
+                raise SocketFaultError("it told of an account without saying what happened or when")
             return
         self._saw_slot(shard, result.context.slot)
-        account = shard.watching.get(params.subscription)
         if account is not None:
             self._listener.notified(
                 account, result.value.signature, result.context.slot, failed=result.value.err is not None

@@ -34,6 +34,14 @@ class RpcError(Exception):
         self.code = code
         self.data = data
 
+    @property
+    def is_refusal(self) -> bool:
+        """True when a node answered that it will not do this, be it with a code of its own.
+
+        False where it only cannot do so now: out of reach, behind, broken, or asked too often.
+        """
+        return self.code is not None and self.code < 0 and self.code not in _UNWELL_CODES
+
 
 class RetryableRpcError(RpcError):
     """Asking again, or asking another node, may succeed."""
@@ -85,17 +93,16 @@ def _decoder(result_type: Any) -> msgspec.json.Decoder[Any]:
 
 @dataclass(slots=True)
 class Endpoint:
-    """One node. `resting_until` is on the monotonic clock, in seconds."""
+    """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics."""
 
     url: str
     budget: AsyncLimiter
     resting_until: float = 0.0
     failures: int = 0
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The host, for logs and metrics."""
-        return host_of(self.url)
+    def __post_init__(self) -> None:
+        self.name = host_of(self.url)
 
     def rest(self, seconds: float) -> None:
         """Ask other endpoints for the next `seconds`."""
@@ -175,17 +182,28 @@ class RpcPool:
         self, method: str, params: Sequence[Any], result_type: Any, attempts: int, failures: list[RetryableRpcError]
     ) -> Any:
         asked: list[str] = []
+
+        async def ask_best() -> Any:
+            endpoint = await self._turn_at_best_endpoint(asked)
+            asked.append(endpoint.url)
+            try:
+                return await self._ask(endpoint, method, params, result_type)
+            except RetryableRpcError as error:
+                failures.append(error)
+                raise
+
+        try:
+            # Nearly every call ends here, and a payment waits for it: keeping count of retries costs as much
+            # as asking.
+            return await ask_best()
+        except RetryableRpcError:
+            if attempts == 1:
+                raise
         async for attempt in stamina.retry_context(
-            on=RetryableRpcError, attempts=attempts, timeout=None, wait_initial=0.05, wait_max=5.0, wait_jitter=0.1
+            on=RetryableRpcError, attempts=attempts - 1, timeout=None, wait_initial=0.05, wait_max=5.0, wait_jitter=0.1
         ):
             with attempt:
-                endpoint = await self._turn_at_best_endpoint(asked)
-                asked.append(endpoint.url)
-                try:
-                    return await self._ask(endpoint, method, params, result_type)
-                except RetryableRpcError as error:
-                    failures.append(error)
-                    raise
+                return await ask_best()
         raise AssertionError("unreachable: the last attempt raises")
 
     async def _turn_at_best_endpoint(self, asked: list[str]) -> Endpoint:
@@ -196,7 +214,8 @@ class RpcPool:
                 self.endpoints,
                 key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url), not e.budget.has_capacity()),
             )
-            await asyncio.sleep(max(best.resting_until - now, 0.0))
+            if best.resting_until > now:
+                await asyncio.sleep(best.resting_until - now)
             await best.budget.acquire()
             if best.resting_until <= time.monotonic():  # it may rest again since we began to wait
                 return best

@@ -112,8 +112,13 @@ class Auditor:
     async def _audit_batch(self, rows: Sequence[Any], whole: bool) -> tuple[int, list[Finding]]:
         accounts = [row["address"] for row in rows]
         slot, states = await self._node.accounts(accounts, commitment="finalized")
-        # Before the slot from which a wallet is followed the ledger says nothing that could be held against it.
-        early = {row["address"] for row in rows if slot < row["followed_from_slot"]}
+        # Before the slot from which a wallet is followed the ledger says nothing that could be held against it, and
+        # a node that lags behind the last good audit says nothing new.
+        early = {
+            row["address"]
+            for row in rows
+            if slot < row["followed_from_slot"] or (not whole and slot < (row["audited_slot"] or 0))
+        }
         on_chain = {
             row["address"]: (state.balance_of(is_wallet=row["address"] == row["recipient"]) if state else 0)
             for row, state in zip(rows, states, strict=True)
@@ -134,6 +139,11 @@ class Auditor:
         await self._queries.agreed(
             self._pool, slot=slot, accounts=good, balances=[on_chain[account] for account in good]
         )
+        for row in rows:
+            if row["audited_slot"] is None and row["address"] in good and proven[row["address"]]["ends"] is None:
+                # There was nothing to hold the opening balance against. Another walk finds what it may have
+                # swallowed; from now on every loss shows as drift.
+                self._want(row["address"], False)
         if findings:
             await self._doubt(findings, slot, {row["address"]: bool(row["drift"] or row["gaps"]) for row in rows})
         return slot, findings

@@ -103,6 +103,10 @@ class Discovery:
             try:
                 self.opened(await self._bench.new_accounts_of(wallet))
             except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if isinstance(error, RpcError) and error.is_refusal:
+                    # Asking again at once would only be refused again; the next round asks anyway.
+                    self._bench.metrics.done_without("token accounts by owner", error)
+                    continue
                 _log.warning("wallet_not_scanned", wallet=wallet, error=str(error))
                 await asyncio.sleep(0.5)
                 self.scan(wallet)

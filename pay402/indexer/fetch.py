@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from pay402.chain.decode import MalformedAnswerError, decode
+from pay402.chain.decode import FeeRule, MalformedAnswerError, decode
 from pay402.chain.fees import fee_rules
 from pay402.chain.node import Node
 from pay402.chain.rpc import RpcError
@@ -185,9 +185,19 @@ class Pipeline:
         observation = decode(result)
         if observation.signature != signature or observation.slot is None:
             raise MalformedAnswerError(f"asked for {signature}, got another transaction or one without a slot")
-        if observation.unexplained and (rules := await fee_rules(self._node, observation.unexplained)):
+        if observation.unexplained and (rules := await self._fee_rules(observation)):
             observation = decode(result, fee_rules=rules)
         return observation
+
+    async def _fee_rules(self, observation: Observation) -> dict[str, FeeRule]:
+        """What may explain the rest. A node that does not tell it may not keep the payment out of the ledger."""
+        try:
+            return await fee_rules(self._node, observation.unexplained)
+        except RpcError as error:
+            if not error.is_refusal:
+                raise
+            self._metrics.done_without("fee rules", error)
+            return {}
 
     def _failed(self, job: _Job, error: Exception) -> None:
         reason = type(error).__name__.removesuffix("Error")

@@ -101,9 +101,16 @@ class Finalizer:
         """Orphan what has been missing for longer than any blockhash lives."""
         if not missing:
             return
-        height = await self._node.block_height("finalized")
-        # Noted at the newest height and held against the finalized one: never too early.
-        newest = await self._node.block_height("processed")
+        try:
+            height = await self._node.block_height("finalized")
+            # Noted at the newest height and held against the finalized one: never too early.
+            newest = await self._node.block_height("processed")
+        except RpcError as error:
+            if not error.is_refusal:
+                raise
+            # What is missing stays in doubt; what is not must be finalized all the same.
+            self._metrics.done_without("block heights", error)
+            return
         await self._queries.note_vanished(self._pool, height=newest, **_columns(missing))
         rows = self._queries.dead(
             self._pool,

@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 _FETCHES_PER_WALK: Final = 16
 _CONFIRMATIONS_OF_THE_END: Final = 2
 _CONTEXT_SLOT_NOT_REACHED: Final = -32016
+_REFUSALS_OF_A_SLOT: Final = 2
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -172,6 +173,9 @@ class Healer:
                 # Sockets show slots before they are confirmed, and a chain that stands still never confirms the
                 # last ones: ask for a little less each time.
                 min_context_slot = max(min_context_slot - 4 ** (failures + 1), 0)
+            elif isinstance(error, RpcError) and error.is_refusal and failures >= _REFUSALS_OF_A_SLOT:
+                # A node may say that it has not reached the slot with a code of its own, or not know the parameter.
+                min_context_slot = 0
             _log.warning("heal_failed", account=account, error=str(error), failures=failures + 1)
             self._want_later(account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
             try:

@@ -1,6 +1,7 @@
 """The indexer process: opens what it needs, runs until asked to stop, drains, closes in reverse."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -88,10 +89,26 @@ async def running_indexer(
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 beat(bench, feed),
                 RequestDesk(bench).run(),
+                _poll_unwatched(bench, feed),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))
         yield Indexer(bench.pipeline, bench.healer, feed, bench.metrics, port)
+
+
+async def _poll_unwatched(bench: Workbench, feed: LogsFeed) -> None:
+    """Walk the histories of accounts that no socket watches: a node without subscriptions costs time, not payments."""
+    unwatched: set[str] = set()
+    polled: set[str] = set()
+    while True:
+        await asyncio.sleep(bench.settings.silence_seconds)
+        # Those that were not watched a while ago either; for the others a subscription is on its way.
+        before, unwatched, polled_before = unwatched, set(feed.unwatched), polled
+        polled = before & unwatched
+        for account in polled:
+            bench.healer.want(account)
+        if polled and not polled_before:
+            _log.warning("accounts_polled", accounts=len(polled), hint="until a socket watches them")
 
 
 async def index_until(
@@ -105,6 +122,9 @@ async def index_until(
 ) -> None:
     """Index until `stop` is set; `ready` is told the port of the metrics."""
     async with running_indexer(settings, dsn, rpc_urls, ws_urls) as indexer:
+        # What is open now stays open: a full collection over all of it would hold up payments for 40 ms.
+        gc.collect()
+        gc.freeze()
         if ready is not None:
             ready(indexer.metrics_port)
         await stop.wait()
@@ -117,12 +137,15 @@ async def _metrics(bench: Workbench, feed: LogsFeed) -> AsyncIterator[int]:
     settings, refresh = bench.settings, partial(_refresh, bench, feed)
     async with AsyncExitStack() as stack:
         try:
-            serving = serve_metrics(bench.registry, settings.metrics_port, before_scrape=refresh)
+            serving = serve_metrics(
+                bench.registry, settings.metrics_port, host=settings.metrics_host, before_scrape=refresh
+            )
             port = await stack.enter_async_context(serving)
         except OperatorError:
             if "metrics_port" in settings.model_fields_set:
                 raise
-            port = await stack.enter_async_context(serve_metrics(bench.registry, 0, before_scrape=refresh))
+            serving = serve_metrics(bench.registry, 0, host=settings.metrics_host, before_scrape=refresh)
+            port = await stack.enter_async_context(serving)
             _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
         yield port
 

@@ -1,6 +1,11 @@
 """What the indexer tells Prometheus. Labels are bounded: never an address, a signature or a key."""
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from pay402.chain.rpc import RpcError
+
+_log = structlog.get_logger(__name__)
 
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -44,6 +49,13 @@ class IndexerMetrics:
             ["endpoint", "method", "outcome"],
             registry=registry,
         )
+        self.refusals = Counter(
+            "pay402_node_refusals_total",
+            "Questions that nodes refuse and the indexer does without",
+            ["what"],
+            registry=registry,
+        )
+        self._told_refusals: set[str] = set()
         self.rpc_seconds = Histogram(
             "pay402_rpc_call_seconds",
             "RPC call duration",
@@ -88,6 +100,13 @@ class IndexerMetrics:
         self.unrecordable = Counter(
             "pay402_unrecordable_total", "Transactions that the database refused", registry=registry
         )
+
+    def done_without(self, what: str, error: RpcError) -> None:
+        """Count a question that nodes refuse and that we can do without; the log hears of each once."""
+        self.refusals.labels(what).inc()
+        if what not in self._told_refusals:
+            self._told_refusals.add(what)
+            _log.warning("node_refuses", without=what, error=str(error))
 
     def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:
         """Count one answer of a node."""

@@ -37,6 +37,16 @@ _DATABASE_AWAY: Final = (
 
 _ACQUIRE_SECONDS: Final = 10.0
 
+# Planning the statement costs more than running it, so it is planned once, maybe on empty tables. Whatever the
+# tables hold then or later, the right plan is the same: each row of a batch by its primary key.
+_PLAN_ONCE: Final = """
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+"""
+
 
 class UnrecordableError(Exception):
     """The database refused one transaction's rows; the account's cursor must not move past it."""
@@ -93,9 +103,7 @@ class Recorder:
         """The one connection that writes: taking a new one from the pool costs a round trip each time."""
         if self._connection is None:
             self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
-            # The statement's plan does not depend on how many rows a batch has; planning it anew costs more
-            # than running it.
-            await connection.execute("SET plan_cache_mode = force_generic_plan")
+            await connection.execute(_PLAN_ONCE)
         return self._connection
 
     async def _let_go(self) -> None:

@@ -65,7 +65,8 @@ gone AS (
   FROM landed AS l
   WHERE t.signature = l.signature
     AND t.slot <> l.slot
-    AND t.finality = 'confirmed'
+    -- Not `= 'confirmed'`: that would invite the planner to read the whole index of confirmed rows.
+    AND t.finality NOT IN ('finalized', 'orphaned')
     AND NOT EXISTS (SELECT FROM moved AS m WHERE m.signature = t.signature AND m.path = t.path)
 ),
 written AS (

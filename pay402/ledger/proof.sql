@@ -42,76 +42,100 @@ slots AS (
   FROM points
   GROUP BY account, slot
 ),
-ordered AS (
-  SELECT *, count(ends) OVER (PARTITION BY account ORDER BY slot) AS known_ends FROM slots
-),
 linked AS (
-  SELECT o.*, coalesce(p.ends, f.anchor_balance) AS before
-  FROM ordered AS o
-  JOIN followed AS f ON f.account = o.account
-  LEFT JOIN ordered AS p
-    ON p.account = o.account AND p.ends IS NOT NULL
-    AND p.known_ends = o.known_ends - (o.ends IS NOT NULL)::int
+  SELECT
+    s.*,
+    row_number() OVER (PARTITION BY s.account ORDER BY s.slot) AS rank,
+    coalesce(
+      -- The end of the last slot before this one that has one; an array compares by its slot first.
+      (max(ARRAY[s.slot::numeric, s.ends]) FILTER (WHERE s.ends IS NOT NULL) OVER (
+        PARTITION BY s.account ORDER BY s.slot ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+      ))[2],
+      f.anchor_balance
+    ) AS before
+  FROM slots AS s
+  JOIN followed AS f ON f.account = s.account
+),
+-- Changes that all go up, or all go down, hang together when every point is left as often as it is reached:
+-- what hangs apart would have to go round in a circle. Only the other slots have to be walked.
+knots AS (
+  SELECT account, slot, pre, post
+  FROM (
+    SELECT
+      *,
+      count(*) OVER together AS changes,
+      bool_and(post > pre) OVER together OR bool_and(post < pre) OVER together AS one_way
+    FROM changes
+    WINDOW together AS (PARTITION BY account, slot)
+  ) AS c
+  WHERE changes > 1 AND NOT one_way
 ),
 reached AS (
-  SELECT account, slot, coalesce(starts, before, lowest) AS value FROM linked WHERE changes > 1
+  SELECT l.account, l.slot, coalesce(l.starts, l.before, l.lowest) AS value
+  FROM linked AS l
+  WHERE (l.account, l.slot) IN (SELECT account, slot FROM knots)
   UNION
-  SELECT r.account, r.slot, c.post
+  SELECT r.account, r.slot, k.post
   FROM reached AS r
-  JOIN changes AS c ON c.account = r.account AND c.slot = r.slot AND c.pre = r.value
+  JOIN knots AS k ON k.account = r.account AND k.slot = r.slot AND k.pre = r.value
 ),
 broken AS (
-  SELECT l.account, l.slot
-  FROM linked AS l
-  WHERE l.tangled
-    OR (l.starts IS NOT NULL AND l.starts <> l.before)
-    -- Without an anchor the first slots may go round in circles and tell no balance: they must have one in common.
-    OR (
-      l.before IS NULL AND NOT EXISTS (
-        SELECT FROM points AS p
-        WHERE p.account = l.account AND p.slot = l.slot AND (l.starts IS NULL OR p.value = l.starts)
-          AND NOT EXISTS (
-            SELECT FROM ordered AS e
-            WHERE e.account = l.account AND e.slot < l.slot AND NOT EXISTS (
-              SELECT FROM points AS q
-              WHERE q.account = e.account AND q.slot = e.slot AND q.value = p.value
-            )
-          )
-      )
-    )
-    OR (
-      l.changes > 1 AND EXISTS (
-        SELECT FROM changes AS c
-        WHERE c.account = l.account AND c.slot = l.slot AND NOT EXISTS (
-          SELECT FROM reached AS r WHERE r.account = c.account AND r.slot = c.slot AND r.value = c.pre
-        )
-      )
-    )
+  SELECT account, slot
+  FROM linked
+  WHERE tangled OR (starts IS NOT NULL AND starts <> before)
+  UNION
+  SELECT k.account, k.slot
+  FROM knots AS k
+  WHERE NOT EXISTS (
+    SELECT FROM reached AS r WHERE r.account = k.account AND r.slot = k.slot AND r.value = k.pre
+  )
+  UNION
+  -- Without an anchor the first slots may go round in circles and tell no balance: they must have one in common.
+  SELECT account, slot
+  FROM (
+    SELECT
+      l.account, l.slot, l.rank, l.starts, p.value,
+      count(*) OVER (PARTITION BY l.account, p.value ORDER BY l.slot) AS slots_that_have_it
+    FROM linked AS l
+    JOIN points AS p ON p.account = l.account AND p.slot = l.slot
+    WHERE l.before IS NULL
+  ) AS first_slots
+  GROUP BY account, slot
+  HAVING NOT bool_or(slots_that_have_it = rank AND (starts IS NULL OR value = starts))
 )
 SELECT
   f.account,
   f.anchor_slot,
-  (SELECT count(*) FROM broken AS b WHERE b.account = f.account)::int AS gaps,
-  (SELECT min(b.slot) FROM broken AS b WHERE b.account = f.account) AS first_gap_slot,
-  (SELECT count(*) FROM changes AS c WHERE c.account = f.account)::int AS changes,
-  coalesce(
-    (SELECT o.ends FROM ordered AS o WHERE o.account = f.account AND o.ends IS NOT NULL ORDER BY o.slot DESC LIMIT 1),
-    f.anchor_balance
-  ) AS ends
-FROM followed AS f;
+  coalesce(b.gaps, 0)::int AS gaps,
+  b.first_gap_slot,
+  coalesce(c.changes, 0)::int AS changes,
+  coalesce(e.ends, f.anchor_balance) AS ends
+FROM followed AS f
+LEFT JOIN (SELECT account, count(*) AS changes FROM changes GROUP BY account) AS c USING (account)
+LEFT JOIN (SELECT account, count(*) AS gaps, min(slot) AS first_gap_slot FROM broken GROUP BY account) AS b
+  USING (account)
+LEFT JOIN (
+  SELECT DISTINCT ON (account) account, ends FROM slots WHERE ends IS NOT NULL ORDER BY account, slot DESC
+) AS e USING (account);
 
 -- name: agreed!
--- Ledger and chain agree about these accounts at a finalized slot.
+-- Ledger and chain agree about these accounts at a finalized slot. Where the slot itself changed an account, more
+-- of it may be on its way from a node that calls its newest slot final: then the anchor stays where it is.
 UPDATE token_accounts AS a
 SET
-  audited_slot = :slot,
-  audited_balance = g.balance,
+  audited_slot = CASE WHEN g.is_quiet THEN :slot::bigint - 1 ELSE a.audited_slot END,
+  audited_balance = CASE WHEN g.is_quiet THEN g.balance ELSE a.audited_balance END,
   audited_at = clock_timestamp(),
   drift = 0,
   gaps = 0,
   heal_reason = CASE WHEN a.heal_wanted_at IS NOT NULL THEN a.heal_reason END
-FROM unnest(:accounts::text[], :balances::numeric[]) AS g (account, balance)
-WHERE a.address = g.account AND coalesce(a.audited_slot, -1) <= :slot;
+FROM (
+  SELECT n.account, n.balance, NOT EXISTS (
+    SELECT FROM balance_changes AS b WHERE b.account = n.account AND b.slot = :slot AND b.finality <> 'orphaned'
+  ) AS is_quiet
+  FROM unnest(:accounts::text[], :balances::numeric[]) AS n (account, balance)
+) AS g
+WHERE a.address = g.account AND coalesce(a.audited_slot, -1) < :slot;
 
 -- name: disagreed!
 -- Ledger and chain disagree about these accounts: heal them from their last good audit on, and tell.
@@ -141,7 +165,7 @@ WHERE a.address = f.account;
 
 -- name: accounts_to_audit
 -- The accounts of followed wallets, the longest unaudited first.
-SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, r.followed_from_slot
+SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, a.audited_slot, r.followed_from_slot
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
 WHERE r.active AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))

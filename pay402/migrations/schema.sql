@@ -1,7 +1,7 @@
 -- What the migrations add up to. Written by `pay402 migrate dump`; do not edit.
 
 CREATE DOMAIN public.address AS text COLLATE pg_catalog."C"
-	CONSTRAINT address_check CHECK ((VALUE ~ '^[1-9A-HJ-NP-Za-km-z]{32,44}$'::text));
+	CONSTRAINT address_check CHECK ((((length(VALUE) >= 32) AND (length(VALUE) <= 44)) AND (VALUE !~ '[^1-9A-HJ-NP-Za-km-z]'::text)));
 
 CREATE DOMAIN public.base_units AS numeric(20,0)
 	CONSTRAINT base_units_check CHECK (((VALUE >= (0)::numeric) AND (VALUE <= '18446744073709551615'::numeric)));
@@ -50,7 +50,7 @@ CREATE TYPE public.payout_status AS ENUM (
 );
 
 CREATE DOMAIN public.signature AS text COLLATE pg_catalog."C"
-	CONSTRAINT signature_check CHECK ((VALUE ~ '^[1-9A-HJ-NP-Za-km-z]{64,88}$'::text));
+	CONSTRAINT signature_check CHECK ((((length(VALUE) >= 64) AND (length(VALUE) <= 88)) AND (VALUE !~ '[^1-9A-HJ-NP-Za-km-z]'::text)));
 
 CREATE FUNCTION public.check_transition() RETURNS trigger
     LANGUAGE plpgsql

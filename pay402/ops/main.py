@@ -30,7 +30,10 @@ COMMANDS: Final = {
     "seed": "Offer some examples on the marketplace.",
     "payouts": "What is to be paid out: list, export, import, retry.",
     "decode": "Print what recorded transactions or blocks really moved.",
+    "doctor": "Examine everything a deployment stands on.",
     "migrate": "The schema: up, down, status, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
     "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 

@@ -23,6 +23,16 @@ _UNCLEAR: Final = "the address that is set"
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
 _COMMAND_GRACE_SECONDS: Final = 5.0
 
+# Planning such a statement costs more than running it, and a plan made while a table was empty would read all of it
+# when it is not.
+_BY_KEYS_ALONE: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_material": "off",
+}
+
 # What another moment may mend: the server is starting, full, or beyond reach.
 _TRANSIENT: Final = (
     OSError,
@@ -77,7 +87,7 @@ async def open_pool(
     max_size: int = 10,
     statement_timeout_seconds: float = 30.0,
     patience_seconds: float = _PATIENCE_SECONDS,
-    keeps_sessions: bool = False,
+    by_keys_alone: bool = False,
 ) -> AsyncIterator["asyncpg.Pool[Any]"]:
     """A pool of prepared connections, seen by operators as `pay402-<application>`.
 
@@ -88,7 +98,8 @@ async def open_pool(
         max_size: Connections open at once, at most.
         statement_timeout_seconds: What a statement, or a wait inside a transaction, may take.
         patience_seconds: How long a database that is starting, full or out of reach is tried again.
-        keeps_sessions: Nobody leaves anything in a session, so that cleaning it up, a round trip each time, is saved.
+        by_keys_alone: For a few short statements, run very often, that find every row by a key. They are planned once,
+            by their indexes whatever the tables hold at that moment, and leave nothing in the session to clean up.
 
     Raises:
         OperatorError: The database cannot be reached.
@@ -102,8 +113,9 @@ async def open_pool(
             timeout=_CONNECT_SECONDS,
             command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
             init=prepare_connection,
-            reset=_leave_as_it_is if keeps_sessions else None,
-            server_settings=_server_settings(application, statement_timeout_seconds),
+            reset=_leave_as_it_is if by_keys_alone else None,
+            server_settings=_server_settings(application, statement_timeout_seconds)
+            | (_BY_KEYS_ALONE if by_keys_alone else {}),
         )
 
     pool = await reach(dsn, connect, patience_seconds=patience_seconds)

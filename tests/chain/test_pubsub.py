@@ -288,6 +288,20 @@ async def test_garbage_costs_the_socket_and_nothing_else(garbage):
         assert (len(ear.ended), set(ear.times().values()), feed.watching) == (1, {2}, 3)
 
 
+@pytest.mark.parametrize("result", [{"value": {"signature": "sig", "err": None}}, {"context": {"slot": 5}}, {}])
+async def test_a_notification_that_leaves_out_what_happened_or_when_costs_the_socket(result):
+    """Passed over, it would be a payment lost; after the socket everything is healed."""
+    (account,), node = names(1), PubSubNode()
+    async with gossiping(node), feeding(node.url, [account]) as (_, ear):
+        await until(lambda: ear.begun)
+        (connection,) = node.connections
+        (subscription,) = connection.watched
+        params = {"result": result, "subscription": subscription}
+        await connection.socket.send_json({"jsonrpc": "2.0", "method": "logsNotification", "params": params})
+        await until(lambda: len(ear.begun) == 2)
+        assert len(ear.ended) == 1
+
+
 HARMLESS = {
     "unknown subscription": {"method": "logsNotification", "params": {"result": {}, "subscription": 99}},
     "unknown id": {"id": 12345, "result": 5},

@@ -6,6 +6,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from pay402.indexer.main import running_indexer
+from pay402.indexer.workbench import open_workbench
 from pay402.localnet import payments as pay
 from tests.indexer.shop import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
 from tests.indexer.test_follow import one_event_each, plain
@@ -195,6 +196,47 @@ async def test_an_opening_balance_is_what_was_there_before(market, net, indexer,
     await plain(market, 8, newcomer)
     await eventually(lambda: audited_at(15))
     assert await _no_doubt(pool)
+
+
+async def test_a_payment_lost_before_the_first_audit_is_no_opening_balance(market, net, database_url, pool):
+    """No audit has seen the account empty: its first one finds the money there, and nothing to hold it against."""
+    newcomer = Pubkey.new_unique()
+    net.chain.faucet.fund_token(newcomer, pay.USDC, 0)
+    first_slot = net.chain.slot("processed") + 1
+    await eventually(lambda: net.chain.slot("finalized") > first_slot)
+    await follow(pool, newcomer, from_slot=first_slot)
+    account = str(pay.token_account(newcomer, pay.USDC))
+    settings = proving_settings(INDEXER_AUDIT_SECONDS=3)
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        healed = "SELECT healed_at IS NOT NULL AND audited_slot IS NULL FROM token_accounts WHERE address = $1"
+        await eventually(lambda: pool.fetchval(healed, account))
+        await eventually(lambda: indexer.healer.is_idle)
+        net.set_faults({"notificationsLost": 1})
+        await plain(market, 42, newcomer)
+        await market.settled()
+        net.set_faults(None)
+        assert not await pool.fetchval("SELECT count(*) FROM balance_changes WHERE account = $1", account)
+        await ledger_equals_chain(pool, market, [str(newcomer)])
+        await eventually(lambda: _no_doubt(pool))
+
+
+async def test_a_node_behind_the_last_good_audit_is_no_reason_for_doubt(market, net, indexer, pool, database_url):
+    account = str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
+    await plain(market, 33)
+    await ledger_equals_chain(pool, market)
+    paid_slot = await pool.fetchval("SELECT max(slot) FROM balance_changes WHERE account = $1", account)
+    anchor = "SELECT audited_slot FROM token_accounts WHERE address = $1"
+
+    async def audited():
+        return (await pool.fetchval(anchor, account) or 0) >= paid_slot
+
+    await eventually(audited)
+    # Slots go on while this is asked.
+    behind = net.chain.slot("finalized") - paid_slot + 10
+    net.set_faults({"nodeBehindSlots": behind})
+    async with open_workbench(proving_settings(), database_url, [net.rpc_url]) as bench:
+        report = await bench.auditor.audit()
+    assert (report.slot < paid_slot, report.findings) == (True, ())
 
 
 async def test_history_asked_for_later_is_recorded_from_genesis(market, net, indexer, pool):

@@ -127,3 +127,56 @@ def test_what_is_lost_shows_as_a_gap_or_as_drift_or_moved_nothing(connection, hi
     if row["gaps"] == 0 and row["ends"] == closing:
         # Then an order exists that leads from the opening balance to the closing one without anything lost.
         assert closing in (linked(slots, opening) if slots else {opening})
+
+
+def work_of(plan):
+    """Rows that the nodes of a plan took in, kept or thrown away, over all their loops."""
+    dropped = sum(rows for name, rows in plan.items() if name.startswith("Rows Removed by"))
+    own = (plan["Actual Rows"] + dropped) * plan["Actual Loops"]
+    return own + sum(map(work_of, plan.get("Plans", ())))
+
+
+@pytest.mark.parametrize("slots", ["paid twice", "paid and spent"])
+def test_the_work_for_an_account_grows_no_faster_than_its_history(connection, slots):
+    change = {"paid twice": ("g * 5", "g * 5 + 5"), "paid and spent": ("g % 2 * 9", "9 - g % 2 * 9")}[slots]
+
+    async def prove_many(opened, slot_count):
+        await opened.execute("DELETE FROM balance_changes")
+        await opened.execute(
+            f"""
+            INSERT INTO balance_changes (signature, account, slot, mint, pre, post)
+            SELECT translate(rpad(md5(g::text), 64, 'x'), '0', 'z'), $1, g / 2, $2, {change[0]}, {change[1]}
+            FROM generate_series(2, $3::bigint) AS g
+            """,
+            ACCOUNT, MINT, 2 * slot_count + 1,
+        )  # fmt: skip
+        (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=10**9, whole=True)]
+        assert (row["gaps"], row["changes"]) == (0, 2 * slot_count)
+        explained = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + PROOF.proof.sql
+        ((answer,),) = await opened.fetch(explained, True, [ACCOUNT], 10**9)
+        return work_of(answer[0]["Plan"])
+
+    few, many = connection(lambda opened: prove_many(opened, 500)), connection(lambda opened: prove_many(opened, 2_000))
+    assert many < 6 * few, "four times the history costs four times the work"
+
+
+def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
+    """A node may call its newest slot final while transactions still come into it."""
+
+    async def story(opened):
+        await prove(opened, [], None)
+        told = []
+        for pre, post in ((0, 5), (5, 7)):
+            await opened.execute(
+                "INSERT INTO balance_changes (signature, account, slot, mint, pre, post)"
+                " VALUES ($1, $2, 7, $3, $4, $5)",
+                b58encode(os.urandom(64)).rjust(87, "2"), ACCOUNT, MINT, pre, post,
+            )  # fmt: skip
+            (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=7, whole=False)]
+            told.append((row["gaps"], row["ends"]))
+            await PROOF.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
+        await PROOF.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
+        anchor = await opened.fetchrow("SELECT audited_slot, audited_balance FROM token_accounts")
+        return told, tuple(anchor)
+
+    assert connection(story) == ([(0, 5), (0, 7)], (7, 7))

@@ -14,7 +14,7 @@ def assert_sentence(text: str, *, naming: tuple[str, ...] = (), hiding: tuple[st
     assert re.match(
         r"(in production, say|(and )?(or )?(then )?"
         r"(add|ask|check|choose|correct|end|free|give|install|mend|pass|record|remove|report|run|say|see|set|start"
-        r"|stop|the revisions are|to|unset|use|wait|write)\b)",
+        r"|stop|take|create|drop|restore|the revisions are|to|unset|use|wait|write)\b)",
         advice,
     ), f"no advice: {text}"
     for name in naming:

@@ -71,7 +71,10 @@ def test_a_secret_choice_from_a_file_is_not_told(environ, tmp_path):
 def test_production_names_everything_that_is_missing_at_once(environ):
     environ(NODE_ENV="production")
     sentence = refusal(SystemSettings)
-    assert_sentence(sentence, naming=("ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK and SOLANA_RPC_URL", "set them"))
+    assert_sentence(
+        sentence,
+        naming=("ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK and SOLANA_RPC_URL", "set them"),
+    )
 
 
 def test_a_variable_can_come_from_a_file_but_the_variable_itself_goes_first(environ, tmp_path):

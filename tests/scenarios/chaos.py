@@ -14,8 +14,11 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from pay402.localnet import Localnet
+from pay402.localnet.market import Market
 from pay402.migrations.migrate import upgrade
 from pay402.runtime.database import open_pool
 from pay402.runtime.embedded_postgres import EmbeddedPostgres
@@ -29,6 +32,9 @@ from tests.scenarios.system import (
     whole_audit_is_clean,
 )
 from tests.scenarios.test_each_fault import FAULTS
+
+# What may happen in a step, and how often in comparison.
+ACTIONS = {"fault": 5, "heal": 2, "kill": 3, "term": 1, "fork": 3, "crash": 1, "wait": 3}
 
 
 class Postgres:
@@ -77,8 +83,9 @@ async def play(seed: int, postgres: Postgres, steps: int, log) -> dict[str, int]
         indexer = IndexerProcess(dsn, nodes, log)
         await indexer.start(wait=dice.random() < 0.5)
         try:
+            playing = Round(dice, market, honest, nodes, indexer, postgres, counts)
             for _ in range(steps):
-                await _step(dice, market, honest, nodes, indexer, postgres, counts)
+                await playing.step()
             for node in nodes:
                 node.set_faults(None)
             if indexer.process.returncode is not None:
@@ -94,33 +101,58 @@ async def play(seed: int, postgres: Postgres, steps: int, log) -> dict[str, int]
     return counts
 
 
-async def _step(dice, market, honest, nodes, indexer, postgres, counts) -> None:
-    kinds = list(market.every_kind())
-    for payment, payer in dice.sample(kinds, dice.randint(1, 5)):
-        # A fork may just have taken the money back, or the accounts away: then there is no payment.
-        with contextlib.suppress(Exception):
-            await market.pay(payment, payer)
-    action = dice.choices(["fault", "heal", "kill", "term", "fork", "crash", "wait"], [5, 2, 3, 1, 3, 1, 3])[0]
-    if action == "fault":
-        dice.choice(nodes).set_faults(FAULTS[dice.choice(list(FAULTS))])
-        counts["faults"] += 1
-    elif action == "heal":
-        dice.choice(nodes).set_faults(None)
-    elif action in {"kill", "term"}:
-        await indexer.stop(signal.SIGKILL if action == "kill" else signal.SIGTERM)
-        counts["kills"] += 1
-        await asyncio.sleep(dice.random() * 0.5)
-        await indexer.start(wait=False)
-    elif action == "fork":
-        chain = honest.chain
+@dataclass
+class Round:
+    """What is at hand in one round; each of ACTIONS is a method."""
+
+    dice: random.Random
+    market: Market
+    honest: Localnet
+    nodes: list[Localnet]
+    indexer: IndexerProcess
+    postgres: Postgres
+    counts: dict[str, int]
+
+    async def step(self) -> None:
+        """A few payments, and something that happens meanwhile."""
+        kinds = list(self.market.every_kind())
+        for payment, payer in self.dice.sample(kinds, self.dice.randint(1, 5)):
+            # A fork may just have taken the money back, or the accounts away: then there is no payment.
+            with contextlib.suppress(Exception):
+                await self.market.pay(payment, payer)
+        (action,) = self.dice.choices(list(ACTIONS), list(ACTIONS.values()))
+        await getattr(self, action)()
+        await asyncio.sleep(self.dice.random() * 0.4)
+
+    async def fault(self) -> None:
+        self.dice.choice(self.nodes).set_faults(FAULTS[self.dice.choice(list(FAULTS))])
+        self.counts["faults"] += 1
+
+    async def heal(self) -> None:
+        self.dice.choice(self.nodes).set_faults(None)
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        await self.indexer.stop(number)
+        self.counts["kills"] += 1
+        await asyncio.sleep(self.dice.random() * 0.5)
+        await self.indexer.start(wait=False)
+
+    async def term(self) -> None:
+        await self.kill(signal.SIGTERM)
+
+    async def fork(self) -> None:
+        dice, chain = self.dice, self.honest.chain
         depth = min(dice.randint(1, 5), chain.blocks[-1].height - chain.finalized_height)
         chain.fork(depth, drop=dice.random() * 0.5, reland=dice.random(), reland_after=dice.randint(0, 4),
                    seed=dice.randint(0, 2**32))  # fmt: skip
-        counts["forks"] += 1
-    elif action == "crash":
-        await postgres.crash()
-        counts["crashes"] += 1
-    await asyncio.sleep(dice.random() * 0.4)
+        self.counts["forks"] += 1
+
+    async def crash(self) -> None:
+        await self.postgres.crash()
+        self.counts["crashes"] += 1
+
+    async def wait(self) -> None:
+        """Nothing happens."""
 
 
 @contextlib.asynccontextmanager

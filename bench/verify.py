@@ -1,0 +1,234 @@
+"""Verifications a second against a route that does nothing, in the same process, with the same body.
+
+One uvicorn worker, durable commits, a load generator in a process of its own. Each verification is of a payment of
+its own: nothing is answered from memory.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from solders.keypair import Keypair
+from solders.signature import Signature
+
+from bench.load import Sent
+from bench.report import write_result
+from pay402.api.keys import make_key
+from pay402.localnet.payments import USDC
+from pay402.migrations.migrate import upgrade
+from pay402.runtime.database import open_pool
+from pay402.runtime.embedded import embedded_postgres, embedded_valkey
+from pay402.runtime.sql import load_queries
+
+_RATIO_BOUND: Final = 0.5
+_P99_MS_BOUND: Final = 25.0
+_CONNECTIONS: Final = (1, 16, 64)
+_JUDGED_CONNECTIONS: Final = 16
+_REQUESTS: Final = {1: 1_000, 16: 6_000, 64: 6_000}
+_WARM_UP: Final = 300
+_AMOUNT: Final = 10_000
+_TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program, no password
+
+
+def run() -> bool:
+    """Measure, print, write; true when ratio and latency are within their bounds."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> bool:
+    with tempfile.TemporaryDirectory(prefix="pay402-bench-") as directory:
+        home = Path(directory)
+        async with embedded_postgres(home) as dsn, embedded_valkey(home) as redis_url:
+            await upgrade(dsn)
+            payer, wallet = Keypair(), Keypair()
+            async with open_pool(dsn, application="bench", max_size=2) as pool:
+                key = await _prepare(pool, str(wallet.pubkey()))
+                async with _server(dsn, redis_url) as (host, port):
+                    rows = []
+                    for connections in _CONNECTIONS:
+                        count = _REQUESTS[connections]
+                        proofs = await _paid(pool, payer, str(wallet.pubkey()), count + _WARM_UP)
+                        noop = [_request("/bench/noop", proof, key) for proof in proofs]
+                        verify = [_request("/verify", proof, key) for proof in proofs]
+                        await _send(home, host, port, noop[:_WARM_UP], connections)
+                        await _send(home, host, port, verify[:_WARM_UP], connections)
+                        ceiling = await _send(home, host, port, noop[_WARM_UP:], connections)
+                        measured = await _send(home, host, port, verify[_WARM_UP:], connections)
+                        rows.append((connections, ceiling, measured))
+    return _report(rows)
+
+
+async def _prepare(pool: asyncpg.Pool, wallet: str) -> str:
+    """A merchant with a wallet and a key."""
+    await pool.execute(
+        "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'merchant', 0)", wallet
+    )
+    new = make_key("live")
+    await load_queries("pay402.ledger", "keys.sql").add_key(
+        pool,
+        key_prefix=new.prefix,
+        key=new.hash,
+        user_id="merchant",
+        name="bench",
+        environment="live",
+        permissions=["read", "write"],
+        final_only=False,
+        expires_at=None,
+        only_first="no",
+    )
+    return new.key
+
+
+async def _paid(pool: asyncpg.Pool, payer: Keypair, wallet: str, count: int) -> list[dict[str, Any]]:
+    """So many payments in the ledger, each with its proof."""
+    source, mint = str(payer.pubkey()), "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
+    assert mint == str(USDC)
+    signatures = [str(Signature(os.urandom(64))) for _ in range(count)]
+    rows = [
+        (
+            s,
+            "0",
+            1_000 + n,
+            "transfer",
+            _TOKEN_PROGRAM,
+            mint,
+            source,
+            wallet,
+            source,
+            wallet,
+            source,
+            _AMOUNT,
+            "finalized",
+        )
+        for n, s in enumerate(signatures)
+    ]
+    columns = (
+        "signature, path, slot, kind, program, mint, source, destination, source_owner, destination_owner, authority, "
+        "amount, finality"
+    )
+    async with pool.acquire() as connection:
+        await connection.executemany(
+            f"INSERT INTO transfers ({columns}) "  # noqa: S608 - names of ours
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            rows,
+        )
+        await connection.execute("VACUUM ANALYZE transfers")
+    return [_proof(payer, signature) for signature in signatures]
+
+
+def _proof(payer: Keypair, transaction: str) -> dict[str, Any]:
+    nonce = os.urandom(16).hex()
+    return {
+        "signature": str(payer.sign_message(nonce.encode())),
+        "payer": str(payer.pubkey()),
+        "amount": 0.01,
+        "currency": "USDC",
+        "nonce": nonce,
+        "timestamp": time.time_ns() // 1_000_000,
+        "transactionId": transaction,
+        "resource": "/api/data",
+    }
+
+
+def _request(path: str, body: dict[str, Any], key: str) -> bytes:
+    raw = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nx-api-key: {key}\r\n"
+        f"Content-Length: {len(raw)}\r\n\r\n"
+    )
+    return head.encode() + raw
+
+
+@asynccontextmanager
+async def _server(dsn: str, redis_url: str) -> AsyncIterator[tuple[str, int]]:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": dsn,
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": "http://127.0.0.1:9",
+        "PORT": "0",
+        "VERIFY_RATE_LIMIT": "100000000",
+        "LOG_LEVEL": "warning",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.verify_server", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        where = urlsplit(json.loads(await process.stdout.readline())["api"])
+        assert where.hostname is not None
+        assert where.port is not None
+        yield where.hostname, where.port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _send(home: Path, host: str, port: int, requests: list[bytes], connections: int) -> Sent:
+    file = home / "requests"
+    file.write_bytes(msgspec.msgpack.encode(requests))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bench.load",
+        host,
+        str(port),
+        str(connections),
+        str(file),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return msgspec.json.decode(out, type=Sent)
+
+
+def _report(rows: list[tuple[int, Sent, Sent]]) -> bool:
+    table = Table(title="Verifications against a route that does nothing, in one process")
+    for column in ("connections", "no-op/s", "verify/s", "ratio", "bound", "p50 ms", "p99 ms", "bound", "honoured"):
+        table.add_column(column, justify="right")
+    results, is_good = [], True
+    for connections, ceiling, measured in rows:
+        rates = [len(sent.latencies) / sent.seconds for sent in (ceiling, measured)]
+        ratio = rates[1] / rates[0]
+        p50, p99 = (1000 * statistics.quantiles(measured.latencies, n=100)[n] for n in (49, 98))
+        honoured = measured.statuses.get("200", 0)
+        is_judged = connections == _JUDGED_CONNECTIONS
+        is_good = is_good and honoured == len(measured.latencies)
+        if is_judged:
+            is_good = is_good and ratio >= _RATIO_BOUND and p99 < _P99_MS_BOUND
+        bounds = (f"{_RATIO_BOUND:.2f}", f"{_P99_MS_BOUND:.0f}") if is_judged else ("", "")
+        table.add_row(
+            str(connections),
+            *(f"{rate:.0f}" for rate in rates),
+            f"{ratio:.2f}",
+            bounds[0],
+            f"{p50:.2f}",
+            f"{p99:.2f}",
+            bounds[1],
+            f"{honoured} of {len(measured.latencies)}",
+        )
+        results.append(
+            {
+                "connections": connections,
+                "noop": rates[0],
+                "verify": rates[1],
+                "ratio": ratio,
+                "p50ms": p50,
+                "p99ms": p99,
+            }
+        )
+    Console(width=110).print(table)
+    write_result("verify", results)
+    return is_good

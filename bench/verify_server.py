@@ -1,0 +1,48 @@
+"""The API, with a route that does nothing beside it: `python -m bench.verify_server`, set by the environment."""
+
+import asyncio
+import json
+import os
+
+from fastapi import Request
+from starlette.responses import Response
+
+from pay402.api.figures import answer
+from pay402.api.main import serve_until
+from pay402.api.routing import new_router
+from pay402.api.settings import ApiSettings
+from pay402.api.verify import ProofBody
+from pay402.runtime.logging import configure_logging
+from pay402.runtime.process import run_until_signal
+from pay402.runtime.settings import load
+
+router = new_router()
+
+
+@router.post("/bench/noop", include_in_schema=False)
+async def post_noop(_: Request, body: ProofBody) -> Response:
+    """Read the same body and answer."""
+    return answer({"ok": True, "nonce": body.nonce})
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load(ApiSettings)
+    configure_logging(settings)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await serve_until(
+            stop,
+            settings,
+            os.environ["DATABASE_URL"],
+            os.environ["REDIS_URL"],
+            settings.rpc_urls,
+            ready=lambda url: print(json.dumps({"api": url}), flush=True),
+            more=[router],
+        )
+
+    run_until_signal(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""One proof before its judge: what it claims, and how it stands by what the ledger knows. No input or output."""
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from pay402.api.keys import Caller
+from pay402.api.tokens import Token
+from pay402.ledger.amounts import least_equal_amount, to_base_units
+from pay402.ledger.claims import ClaimContext, Honoured, Proof, Terms
+from pay402.ledger.judge import Claim, Outcome, Standing, Transfer, Verdict, judge
+
+_MAX_AGE_MS: Final = 15 * 60 * 1000
+_MAX_AHEAD_MS: Final = 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A proof that is sound in form, with what it claims. `amount` is in base units."""
+
+    payer: str
+    is_signed: bool
+    nonce: str
+    transaction: str
+    token: Token
+    amount: int
+    is_exact: bool
+    made_at_ms: int
+    recipient: str | None
+    resource: str | None
+    agent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered.
+
+    Attributes:
+        transfer: For a claim that is honoured, the transfer that honours it, with its slot.
+        pending: For one that is on its way, what may be remembered of it.
+    """
+
+    outcome: Outcome
+    transfer: Transfer | None = None
+    slot: int | None = None
+    honoured: Honoured | None = None
+    pending: Terms | None = None
+
+
+class Case:
+    """A question by a caller. `final_from` says from which figure on a token needs finality, by symbol."""
+
+    def __init__(self, question: Question, caller: Caller | None, final_from: dict[str, Decimal]) -> None:
+        self.question = question
+        self._caller = caller
+        self._final_from = final_from
+        # An admin who names a wallet asks for the merchant to whom it belongs.
+        user_id = None if caller is None or (caller.is_admin and question.recipient) else caller.user_id
+        self.proof = Proof(user_id, question.nonce, question.transaction, question.payer, question.recipient)
+
+    def judge(self, context: ClaimContext) -> tuple[Verdict, Claim]:
+        """The verdict by what the ledger knows, and the claim that was judged."""
+        claim = self._claim(context)
+        return judge(claim, context.transfers, standing=self._standing(context)), claim
+
+    def may_be_told(self, context: ClaimContext) -> bool:
+        """True when this very proof was honoured while nobody asked, and nobody has been told so."""
+        use = context.use
+        return (
+            use is not None
+            and use.told_at is None
+            and (use.signature, use.payer) == (self.question.transaction, self.question.payer)
+        )
+
+    def may_be_pending(self, context: ClaimContext) -> bool:
+        """True where a claim may be remembered: with a key or a registered nonce.
+
+        Whoever sends nothing but a wallet's address could fill the table with claims.
+        """
+        return self._caller is not None or context.request is not None
+
+    def terms(self, context: ClaimContext, claim: Claim) -> Terms:
+        """What is stored of the claim."""
+        question, request = self.question, context.request
+        assert context.merchant is not None
+        environment = self._caller.environment if self._caller else request.environment if request else "live"
+        return Terms(
+            merchant=context.merchant,
+            nonce=question.nonce,
+            signature=question.transaction,
+            claim=claim,
+            mint=question.token.mint,
+            currency=question.token.symbol,
+            recipient=request.recipient if request is not None else question.recipient,
+            resource=question.resource or (request.resource if request is not None else None),
+            agent_id=question.agent_id,
+            environment=environment,
+        )
+
+    def _standing(self, context: ClaimContext) -> Standing:
+        question, request = self.question, context.request
+        age_ms = time.time_ns() // 1_000_000 - question.made_at_ms
+        in_time = -_MAX_AHEAD_MS <= age_ms <= _MAX_AGE_MS
+        if request is not None:
+            in_time = in_time and request.expires_at.timestamp() > time.time()
+        is_followed = context.named_is_followed if question.recipient else context.has_wallets
+        return Standing(
+            is_signed=question.is_signed,
+            # A claim that is known was in time when it was made.
+            is_in_time=in_time or context.known is not None,
+            has_merchant=context.merchant is not None or question.recipient is not None,
+            is_followed=is_followed or (request is not None and question.recipient is None),
+            is_nonce_free=context.use is None,
+            is_as_requested=request is None or self._is_as_requested(context),
+        )
+
+    def _is_as_requested(self, context: ClaimContext) -> bool:
+        question, request = self.question, context.request
+        assert request is not None
+        least = least_equal_amount(request.amount, question.token.decimals)
+        return (
+            request.mint in question.token.mints
+            and question.amount in {request.amount, least}
+            and question.recipient in {None, request.recipient}
+            and (question.resource is None or request.resource in {None, question.resource})
+        )
+
+    def _claim(self, context: ClaimContext) -> Claim:
+        question, request = self.question, context.request
+        wallets = context.wallets
+        if request is not None:
+            wallets &= {request.recipient}
+        if question.recipient is not None:
+            wallets &= {question.recipient}
+        amount = request.amount if request is not None else question.amount
+        return Claim(
+            payer=question.payer,
+            recipients=wallets,
+            mints=question.token.mints,
+            amount=amount,
+            least_amount=least_equal_amount(amount, question.token.decimals),
+            exact=question.is_exact or (request is not None and request.exact),
+            final_only=self._needs_finality(amount),
+        )
+
+    def _needs_finality(self, amount: int) -> bool:
+        token = self.question.token
+        if self._caller is not None and self._caller.final_only:
+            return True
+        above = self._final_from.get(token.symbol.upper())
+        if above is None:
+            return False
+        return above == 0 or amount >= to_base_units(above, token.decimals)

@@ -1,0 +1,1 @@
+"""What `pay402 doctor` looks at, one module per part of a deployment."""

@@ -1,0 +1,48 @@
+"""What writing a payment costs the database, counted in rows read and not timed."""
+
+import secrets
+
+from pay402.chain.base58 import b58encode
+from pay402.chain.programs import TOKEN_PROGRAM
+from pay402.indexer.metrics import IndexerMetrics
+from pay402.indexer.record import Recorder
+from pay402.indexer.watchlist import Entry, FollowedAccount
+from pay402.ledger.observation import BalanceChange, Kind, Movement, Observation
+from pay402.runtime.metrics import new_registry
+from pay402.runtime.sql import load_queries
+from tests.indexer.shop import follow
+
+MINT, WALLET, ACCOUNT, PAYER, FROM = (b58encode(secrets.token_bytes(32)) for _ in range(5))
+
+
+def payment(slot, pre, amount):
+    """A transaction that pays `amount` to ACCOUNT; the first one opens it."""
+    opens = pre == 0
+    movement = Movement("0", Kind.TRANSFER, TOKEN_PROGRAM, MINT, FROM, ACCOUNT, PAYER, WALLET, PAYER, amount)
+    change = BalanceChange(ACCOUNT, WALLET, MINT, TOKEN_PROGRAM, 6, pre, pre + amount, existed=not opens)
+    signature = b58encode(secrets.token_bytes(64))
+    observation = Observation(signature, slot, None, None, (movement,), (change,), ())
+    opened = (FollowedAccount(ACCOUNT, WALLET, MINT, TOKEN_PROGRAM),) if opens else ()
+    return Entry(observation, (movement,), ((change, 0),), opened)
+
+
+async def test_a_payment_costs_the_same_however_many_stand_in_the_ledger(pool):
+    await follow(pool, WALLET)
+    recorder = Recorder(pool, load_queries("pay402.indexer", "record.sql"), IndexerMetrics(new_registry()), 500)
+    await recorder.warm_up()  # planned here, on empty tables that nothing has analyzed
+    for n in range(200):
+        await recorder._write_once([payment(n, n, 1)])
+    await recorder._let_go()
+
+    assert await pool.fetchval("SELECT count(*) FROM transfers") == 200
+    async with pool.acquire() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+    read = await pool.fetch(
+        """
+        SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_user_tables
+        UNION ALL
+        SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes
+        """
+    )
+    costly = {row["relname"]: row["rows"] for row in read if row["rows"] > 1_000}
+    assert costly == {}, "something reads the whole of a table or an index for each payment"

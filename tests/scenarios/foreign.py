@@ -1,0 +1,106 @@
+"""A node that is not ours: a proxy before a localnet which lacks methods, has its own words, or finalizes at once.
+
+A fake, because the localnet answers as a validator does. Development nodes and providers conform to the same
+protocol and differ where it leaves them room: which methods and subscriptions they serve, the codes of their
+errors, when a slot counts as final, and whether they take batches.
+"""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+NOT_FOUND = {"code": -32601, "message": "Method not found"}
+IN_ITS_OWN_WORDS = {"code": -32042, "message": "this plan does not include it"}
+
+
+@dataclass
+class ForeignNode:
+    """What it does in its own way.
+
+    Attributes:
+        refused: Methods, over HTTP or PubSub, that it answers with an error of its own.
+        slots_told: False for one whose slot subscriptions are accepted and never told of anything.
+        instant: True for one that calls its newest slot final.
+        asked: Every method it was asked for.
+    """
+
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    slots_told: bool = True
+    instant: bool = False
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+    ws_url: str = ""
+
+    @contextlib.asynccontextmanager
+    async def before(self, net):
+        """Serve on a port of its own, HTTP and PubSub on the same, with `net` behind."""
+        application = web.Application()
+        application.router.add_post("/", self._post)
+        application.router.add_get("/", self._socket)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        self.url, self.ws_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
+        async with aiohttp.ClientSession() as self._session:
+            self._net = net
+            yield self
+            await runner.cleanup()
+
+    async def _post(self, request):
+        question = await request.json()
+        if isinstance(question, list):
+            return web.Response(status=400, text="no batches here")
+        if (answer := self._refusal(question)) is None:
+            async with self._session.post(self._net.rpc_url, json=self._reworded(question)) as response:
+                answer = await response.json()
+        return web.json_response(self._hurried(answer))
+
+    async def _socket(self, request):
+        ours = web.WebSocketResponse(autoping=True)
+        await ours.prepare(request)
+        async with self._session.ws_connect(self._net.ws_url) as theirs:
+
+            async def down():
+                async for message in theirs:
+                    told = json.loads(message.data)
+                    if self.slots_told or told.get("method") != "slotNotification":
+                        await ours.send_json(told)
+                await ours.close()
+
+            downwards = asyncio.create_task(down())
+            async for message in ours:
+                question = json.loads(message.data)
+                if (answer := self._refusal(question)) is not None:
+                    await ours.send_json(answer)
+                else:
+                    await theirs.send_json(question)
+            downwards.cancel()
+        return ours
+
+    def _refusal(self, question):
+        self.asked.append(question["method"])
+        error = self.refused.get(question["method"])
+        return None if error is None else {"jsonrpc": "2.0", "id": question["id"], "error": error}
+
+    def _reworded(self, question):
+        """What an instant node is asked about the newest final slot is a question about the newest of all."""
+        configs = [one for one in question["params"] if isinstance(one, dict)]
+        for config in configs:
+            if self.instant and config.get("commitment") == "finalized":
+                config["commitment"] = "processed"
+        return question
+
+    def _hurried(self, answer):
+        result = answer.get("result")
+        lines = result.get("value") if isinstance(result, dict) else result
+        for line in lines if self.instant and isinstance(lines, list) else ():
+            if isinstance(line, dict) and "confirmationStatus" in line:
+                line["confirmationStatus"] = "finalized"
+        return answer

@@ -1,0 +1,132 @@
+"""The database is lost: it comes back from a backup taken under load, or from the chain alone."""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from pay402.indexer.main import running_indexer
+from pay402.localnet import payments as pay
+from pay402.runtime.database import open_pool
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from tests.api.conftest import market, market_of
+from tests.conftest import execute, short_lived_home
+from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
+from tests.ops.commands import pay402
+
+__all__ = ["market", "market_of"]
+
+
+@contextlib.asynccontextmanager
+async def paying(market):
+    """A payer who pays without a pause."""
+    stop = asyncio.Event()
+
+    async def run():
+        payer, amount = market.payers[0], 1_000_000
+        while not stop.is_set():
+            amount += 1
+            await market.pay(pay.plain(payer.pubkey(), market.recipients[0].pubkey(), amount), payer)
+
+    running = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+@pytest.fixture
+def another_server():
+    """An empty Postgres server of this test alone."""
+    with short_lived_home() as directory:
+        server = EmbeddedPostgres(directory, options={"fsync": "off"})
+        server.enter()
+        try:
+            yield server
+        finally:
+            server.leave()
+
+
+async def final(net):
+    slot = net.chain.slot("processed")
+    await eventually(lambda: net.chain.slot("finalized") > slot)
+
+
+async def passes(*command, home, variables):
+    done = await pay402(*command, home=home, **variables)
+    assert done.code == 0, done.out + done.err
+    return done
+
+
+async def test_a_backup_taken_under_load_restores_into_an_empty_server_and_passes_doctor_and_audit(
+    home, market, net, pool, database_url, redis_url, another_server
+):
+    settings = fast_settings(INDEXER_FINALIZE_SECONDS=0.2, INDEXER_AUDIT_SECONDS=1)
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]):
+        async with paying(market):
+            await eventually(lambda: len(market.sent) > 10)
+            before = len(market.sent)
+            told = (await pay402("backup", "--json", home=home, DATABASE_URL=database_url)).json
+            assert len(market.sent) > before, "nobody paid while the backup was taken"
+            await eventually(lambda: len(market.sent) > before + 10)
+        await ledger_equals_chain(pool, market)
+    await final(net)
+
+    await execute(another_server.dsn("postgres"), "CREATE DATABASE ledger")
+    lost, restored = database_url, another_server.dsn("ledger")
+    variables = {
+        "DATABASE_URL": restored,
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SOLANA_WS_URL": net.ws_url,
+    }
+    assert restored != lost
+    await passes("restore", told["file"], home=home, variables=variables)
+    report = await pay402("doctor", "--at-rest", "--json", home=home, **variables)
+    assert report.code == 0, report.out
+    async with open_pool(restored, application="test") as there:
+        # What was paid while and after the backup was taken is on chain, and comes from there.
+        held = await ledger_transfers(there, market.wallets)
+        assert held.total() >= before - 5
+        assert held != market.expected()
+        await passes("audit", "--heal", home=home, variables=variables)
+        await ledger_equals_chain(there, market)
+        await balances_agree(there, net)
+    clean = await passes("audit", "--whole", "--json", home=home, variables=variables)
+    assert json.loads(clean.out)["findings"] == []
+    assert json.loads(clean.out)["accounts"] > 0
+    await passes("doctor", "--at-rest", home=home, variables=variables)
+
+
+async def test_the_ledger_is_rebuilt_from_the_chain_alone(home, market, net, pool, empty_database):
+    """Nothing is left but the wallets' addresses."""
+    for payment, payer in market.every_kind():
+        await market.pay(payment, payer)
+    stranger = Keypair()
+    await market.pay(pay.native_sol(market.payers[0].pubkey(), stranger.pubkey(), 10**9), market.payers[0])
+    await market.settled()
+    await final(net)
+    market.sent.pop()  # not paid to us
+
+    variables = {"DATABASE_URL": empty_database, "SOLANA_RPC_URL": net.rpc_url, "SOLANA_WS_URL": net.ws_url}
+    await passes("migrate", "up", home=home, variables=variables)
+    for wallet in market.wallets:
+        await passes("recipients", "add", wallet, "--from-genesis", home=home, variables=variables)
+    summary = (await passes("backfill", "--json", home=home, variables=variables)).json
+    assert (summary["failed"], summary["new"] > 0) == (0, True)
+    audit = (await passes("audit", "--whole", "--json", home=home, variables=variables)).json
+    assert audit["findings"] == []
+    assert audit["accounts"] >= 4
+    async with open_pool(empty_database, application="test") as there:
+        await ledger_equals_chain(there, market)
+        await balances_agree(there, net)
+
+
+def test_the_runbook_names_these_rehearsals():
+    runbook = (Path(__file__).parent.parent.parent / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert "tests/scenarios/test_disasters.py" in runbook
+    assert "tests/scenarios/test_upgrade.py" in runbook
