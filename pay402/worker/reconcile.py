@@ -58,13 +58,14 @@ async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] 
         RpcError: The nodes did not answer about what the ledger lacks; what it holds is decided.
     """
     done = Reconciled()
+    # First, so that what is decided below takes one step in one pass: the next one makes it final.
+    followed = await follow_transfers(bench.database, bench.queries)
+    done.finalized, done.reversed = followed.finalized, followed.reversed
     done.matched_by_reference = await match_arrivals(bench)
     missing: list[Missing] = []
     async for page in _pages(bench):
         missing += await _decide(bench, page, done)
         progress(done)
-    followed = await follow_transfers(bench.database, bench.queries)
-    done.finalized, done.reversed = followed.finalized, followed.reversed
     overdue = [one for one in missing if one.is_overdue]
     done.still_pending += len(missing) - len(overdue)
     if overdue:

@@ -47,7 +47,16 @@ async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[
     registry = new_registry()
     metrics = WorkerMetrics(registry)
     limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
-    queries = load_queries(
+    queries = load_worker_queries()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_pool(dsn, application="worker"))
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
+        yield Workbench(settings, database, queries, Node(rpc), signer, registry, metrics)
+
+
+def load_worker_queries() -> Any:
+    """Every query that a pass runs."""
+    return load_queries(
         "pay402.ledger",
         "claims.sql",
         "expiry.sql",
@@ -60,7 +69,3 @@ async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[
         "settlement.sql",
         "vitals.sql",
     )
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_pool(dsn, application="worker"))
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
-        yield Workbench(settings, database, queries, Node(rpc), signer, registry, metrics)
