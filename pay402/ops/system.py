@@ -1,4 +1,4 @@
-"""All processes together: embedded servers where nothing is configured, the localnet, the indexer, the API."""
+"""All processes together: embedded servers and a localnet where nothing is configured, indexer, worker, API."""
 
 import asyncio
 import json
@@ -15,11 +15,13 @@ import structlog
 
 from pay402.api.settings import ApiSettings
 from pay402.migrations.migrate import upgrade
+from pay402.ops.local_settlement import local_settlement
 from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.process import SUPERVISOR_VARIABLE
 from pay402.runtime.settings import IndexerSettings
+from pay402.worker.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -28,7 +30,7 @@ _STOP_SECONDS: Final = 20.0
 _USUAL_RPC_PORT: Final = 8899
 
 
-class SystemSettings(IndexerSettings, ApiSettings):
+class SystemSettings(IndexerSettings, ApiSettings, WorkerSettings):  # type: ignore[misc] # fields they share
     """Everything that `up` and `demo` open."""
 
 
@@ -92,6 +94,8 @@ class System:
     ws_url: str
     api_url: str
     metrics_port: int | None
+    worker_metrics_port: int | None
+    settlement_wallet: str | None
     children: tuple[Child, ...]
 
     def ready_line(self) -> dict[str, Any]:
@@ -103,6 +107,8 @@ class System:
             "databaseUrl": self.database_url,
             "redisUrl": self.redis_url,
             "indexerMetrics": self.metrics_port and f"http://127.0.0.1:{self.metrics_port}/metrics",
+            "workerMetrics": self.worker_metrics_port and f"http://127.0.0.1:{self.worker_metrics_port}/metrics",
+            "settlementWallet": self.settlement_wallet,
         }
 
 
@@ -143,6 +149,9 @@ async def running_system(
             announce_localnet(settings.home, ready["rpc"], ready["ws"])
             stack.callback(withdraw_localnet, settings.home)
             rpc_urls, ws_urls = [ready["rpc"]], [ready["ws"]]
+            if settings.settlement_keypair is None and settings.settlement_wallet is None:
+                wallet, file = await local_settlement(settings.home, database_url, ready["rpc"])
+                environment |= {"SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": file}
         say("indexer")
         environment |= {"SOLANA_RPC_URL": ",".join(rpc_urls), "SOLANA_WS_URL": ",".join(ws_urls)}
         if "metrics_port" not in settings.model_fields_set:
@@ -151,6 +160,12 @@ async def running_system(
         indexer = Child("indexer", ["indexer", "--json"], environment, log)
         stack.push_async_callback(indexer.stop)
         metrics_port = (await indexer.start())["metricsPort"]
+        say("worker")
+        log = stack.enter_context(_log_file(log_directory, "worker"))
+        # A port that is set is the indexer's: two processes cannot have the same one.
+        worker = Child("worker", ["worker", "--json"], {**environment, "METRICS_PORT": "0"}, log)
+        stack.push_async_callback(worker.stop)
+        worker_metrics_port = (await worker.start())["metricsPort"]
         say("API")
         log = stack.enter_context(_log_file(log_directory, "api"))
         api = Child("API", ["api", "--json"], dict(environment), log)
@@ -160,7 +175,17 @@ async def running_system(
         api_url = (await api.start())["api"]
         # Started again, it is to be found where it was.
         api.environment["PORT"] = str(urlsplit(api_url).port)
-        yield System(database_url, redis_url, rpc_urls[0], ws_urls[0], api_url, metrics_port, (indexer, api))
+        yield System(
+            database_url,
+            redis_url,
+            rpc_urls[0],
+            ws_urls[0],
+            api_url,
+            metrics_port,
+            worker_metrics_port,
+            environment.get("SETTLEMENT_WALLET", settings.settlement_wallet),
+            (indexer, worker, api),
+        )
 
 
 async def watch(system: System, stop: asyncio.Event) -> None:

@@ -1,0 +1,95 @@
+"""The API's own description: it is complete, it can be read without a network, and the API keeps to it."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from tests.api.shop import key_for, running_api
+
+CHECKS = ("not_a_server_error", "status_code_conformance", "response_schema_conformance", "content_type_conformance")
+UNLIMITED = {"/health", "/ready", "/metrics"}
+METHODS = {"get", "post", "patch", "put", "delete"}
+ADDRESS = re.compile(r"""(?:src|href)=["']([^"']+)["']|url:\s*["']([^"']+)["']""")
+
+
+@pytest.fixture
+async def shop(database_url, redis_url, pool):
+    """An API that waits for no payment and asks no chain; called with an admin's key."""
+    async with running_api(database_url, redis_url, ["http://127.0.0.1:9"], VERIFY_WAIT_MS=0) as client:
+        yield client.holding(await key_for(pool, "operations", ("read", "write", "admin")))
+
+
+@pytest.fixture
+async def document(shop):
+    """What /openapi.json says."""
+    return (await shop.get("/openapi.json")).body
+
+
+def operations_of(document):
+    for path, item in document["paths"].items():
+        for method in METHODS & item.keys():
+            yield f"{method.upper()} {path}", item[method]
+
+
+async def test_every_operation_says_what_it_does_and_who_may_call_it(document):
+    schemes = document["components"]["securitySchemes"]
+    kinds = {(scheme["type"], scheme.get("name") or scheme.get("scheme")) for scheme in schemes.values()}
+    assert kinds == {("apiKey", "x-api-key"), ("http", "bearer")}
+    seen = dict(operations_of(document))
+    assert len(seen) > 30
+    for name, operation in seen.items():
+        assert operation.get("summary"), name
+        assert operation.get("description"), name
+        wanted = set() if name.split()[1] in UNLIMITED else set(schemes)
+        assert {scheme for option in operation.get("security", ()) for scheme in option} == wanted, name
+
+
+async def test_every_operation_documents_its_refusals_in_the_one_form_that_errors_have(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["ErrorBody"]["required"] == ["error", "message", "code"]
+    assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
+    for name, operation in operations_of(document):
+        answers = operation["responses"]
+        refusals = {status: answer for status, answer in answers.items() if status.startswith("4")}
+        assert "422" not in refusals, name
+        if name.split()[1] not in UNLIMITED:
+            assert {"400", "401", "429"} <= refusals.keys(), name
+            assert "503" in answers, name
+        if name.startswith("POST"):
+            assert {"409"} <= refusals.keys(), name
+        if "requestBody" in operation:
+            assert {"413", "415"} <= refusals.keys(), name
+        for status, answer in refusals.items():
+            form = schemas[answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+            assert {"error", "message", "code", "requestId"} <= form["properties"].keys(), (name, status)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_documentation_is_served_whole_without_a_network(shop, page):
+    opened = await shop.get(page)
+    assert opened.status == 200
+    parts = {address for found in ADDRESS.findall(opened.text) for address in found if address}
+    assert len(parts) >= 2
+    for part in parts - {"#"}:
+        assert not urlsplit(part).netloc, part
+        assert (await shop.get(urljoin(page, part))).status == 200, part
+    assert set(re.findall(r"https?://[^/\"' <]+", opened.text)) <= {shop.url}
+
+
+async def test_the_api_keeps_to_its_description_whatever_it_is_sent(shop, tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        "run", f"{shop.url}/openapi.json",
+        "--header", f"x-api-key: {shop.key}",
+        "--checks", ",".join(CHECKS),
+        "--phases", "examples,fuzzing",
+        "--max-examples", "8", "--seed", "402", "--generation-deterministic",
+        "--workers", "1", "--request-timeout", "20", "--no-color",
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    report, _ = await process.communicate()
+    assert process.returncode == 0, report.decode()
