@@ -3,6 +3,7 @@
 `docs/states.md` is drawn from here.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -37,5 +38,94 @@ CLAIM_STEPS: Final = {
     ClaimStatus.REVERSED: frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FAILED}),
 }
 
-MACHINES: Final = {"claim": CLAIM_STEPS}
-"""Every state machine by the name that the database knows it by."""
+
+class JobStatus(StrEnum):
+    """Where a job stands between client and provider. Money has its own status, `EscrowStatus`."""
+
+    PENDING = "pending"
+    """It is ordered."""
+    ACCEPTED = "accepted"
+    """The provider will do it."""
+    IN_PROGRESS = "in_progress"
+    """It is accepted, and its price is in escrow."""
+    COMPLETED = "completed"
+    """The provider has submitted its output."""
+    APPROVED = "approved"
+    """The client is content, or let the time for a dispute pass: the provider is paid."""
+    DISPUTED = "disputed"
+    """One of the two disagrees; an administrator decides."""
+    CANCELLED = "cancelled"
+    """It will not be done: whatever was paid goes back."""
+    EXPIRED = "expired"
+    """It was not funded or not done in time: whatever was paid goes back."""
+
+
+class EscrowStatus(StrEnum):
+    """Where a job's money is, moved only by what the ledger shows."""
+
+    PENDING = "pending"
+    """Nothing that pays the job is finalized yet."""
+    ESCROWED = "escrowed"
+    """A finalized transfer has paid the price."""
+    DISPUTED = "disputed"
+    """It is held until an administrator decides."""
+    RELEASED = "released"
+    """It has reached the provider, finalized."""
+    REFUNDED = "refunded"
+    """It has gone back to the payer, finalized."""
+
+
+class PayoutStatus(StrEnum):
+    """How far a payout has come."""
+
+    QUEUED = "queued"
+    """It is to be signed and sent."""
+    WAITING = "waiting"
+    """Something is missing, such as funds; it is tried again later."""
+    AWAITING_SIGNATURE = "awaiting_signature"
+    """Its unsigned transaction is made, for an operator to sign."""
+    SIGNED = "signed"
+    """Its signed bytes are stored; whether anybody has seen them is not known."""
+    SENT = "sent"
+    """A node has taken it; the same bytes are sent again until it is final or can never land."""
+    SETTLED = "settled"
+    """The ledger has it, finalized."""
+
+
+JOB_STEPS: Final = {
+    NEW: frozenset({JobStatus.PENDING}),
+    JobStatus.PENDING: frozenset({JobStatus.ACCEPTED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+    JobStatus.ACCEPTED: frozenset(
+        {JobStatus.IN_PROGRESS, JobStatus.COMPLETED, JobStatus.DISPUTED, JobStatus.CANCELLED, JobStatus.EXPIRED}
+    ),
+    JobStatus.IN_PROGRESS: frozenset({JobStatus.COMPLETED, JobStatus.DISPUTED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+    JobStatus.COMPLETED: frozenset({JobStatus.APPROVED, JobStatus.DISPUTED}),
+    JobStatus.DISPUTED: frozenset({JobStatus.APPROVED, JobStatus.CANCELLED}),
+}
+
+ESCROW_STEPS: Final = {
+    NEW: frozenset({EscrowStatus.PENDING}),
+    EscrowStatus.PENDING: frozenset({EscrowStatus.ESCROWED}),
+    EscrowStatus.ESCROWED: frozenset({EscrowStatus.DISPUTED, EscrowStatus.RELEASED, EscrowStatus.REFUNDED}),
+    EscrowStatus.DISPUTED: frozenset({EscrowStatus.RELEASED, EscrowStatus.REFUNDED}),
+}
+
+# The ledger has the last word: whatever we believe of a payout, one that it shows finalized is settled.
+PAYOUT_STEPS: Final = {
+    NEW: frozenset({PayoutStatus.QUEUED}),
+    PayoutStatus.QUEUED: frozenset(
+        {PayoutStatus.WAITING, PayoutStatus.AWAITING_SIGNATURE, PayoutStatus.SIGNED, PayoutStatus.SETTLED}
+    ),
+    PayoutStatus.WAITING: frozenset({PayoutStatus.QUEUED, PayoutStatus.SETTLED}),
+    PayoutStatus.AWAITING_SIGNATURE: frozenset({PayoutStatus.QUEUED, PayoutStatus.SIGNED, PayoutStatus.SETTLED}),
+    PayoutStatus.SIGNED: frozenset({PayoutStatus.QUEUED, PayoutStatus.SENT, PayoutStatus.SETTLED}),
+    PayoutStatus.SENT: frozenset({PayoutStatus.QUEUED, PayoutStatus.SETTLED}),
+}
+
+MACHINES: Final[dict[str, tuple[type[StrEnum], Mapping[str, frozenset[StrEnum]]]]] = {
+    "claim": (ClaimStatus, CLAIM_STEPS),
+    "job": (JobStatus, JOB_STEPS),
+    "escrow": (EscrowStatus, ESCROW_STEPS),
+    "payout": (PayoutStatus, PAYOUT_STEPS),
+}
+"""Every state machine by the name that the database knows it by: its statuses and its steps."""

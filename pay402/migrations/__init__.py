@@ -2,7 +2,7 @@
 
 from pay402.migrations.status import MigrationStatus, check_current, status
 
-__all__ = ["MigrationStatus", "check_current", "downgrade", "status", "upgrade"]
+__all__ = ["MigrationStatus", "check_current", "downgrade", "give_rights", "status", "upgrade"]
 
 
 async def upgrade(dsn: str, target: str = "head") -> MigrationStatus:
@@ -18,3 +18,10 @@ async def downgrade(dsn: str, target: str = "-1") -> MigrationStatus:
     from pay402.migrations import migrate
 
     return await migrate.downgrade(dsn, target)
+
+
+async def give_rights(dsn: str) -> tuple[str, ...]:
+    """Give the roles of our processes their rights again. See `migrate.give_rights`."""
+    from pay402.migrations import migrate
+
+    return await migrate.give_rights(dsn)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+import structlog
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
@@ -20,9 +21,12 @@ from sqlalchemy.pool import NullPool
 
 from pay402.migrations import revisions
 from pay402.migrations.revisions import known_revisions
-from pay402.migrations.status import MigrationStatus, read_status
+from pay402.migrations.roles import apply_roles
+from pay402.migrations.status import MigrationStatus, check_current, read_status
 from pay402.runtime.database import open_connection, reach
 from pay402.runtime.errors import OperatorError
+
+_log = structlog.get_logger(__name__)
 
 # Any constant of ours: advisory locks are numbers, and each database has its own.
 _ADVISORY_LOCK: Final = 402_000_001
@@ -48,6 +52,18 @@ async def downgrade(dsn: str, target: str) -> MigrationStatus:
     return await _migrate(dsn, target, "down")
 
 
+async def give_rights(dsn: str) -> tuple[str, ...]:
+    """Give the roles of our processes their rights in a current schema again; returns those that have none.
+
+    Raises:
+        OperatorError: The database cannot be reached, another process migrates for too long, or the schema is not
+            current.
+    """
+    async with _alone(dsn) as guard:
+        await check_current(guard)
+        return await apply_roles(guard)
+
+
 async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
     try:
         async with _alone(dsn) as guard:
@@ -65,7 +81,10 @@ async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
                     f"There is no way {direction} to {target!r} from {before.current or 'an empty database'}; "
                     f"the revisions are {', '.join(known_revisions())}."
                 ) from None
-            return await read_status(guard)
+            after = await read_status(guard)
+            if direction == "up" and after.is_current and (without := await apply_roles(guard)):
+                _log.warning("roles_without_rights", roles=without, hint="see `pay402 migrate roles`")
+            return after
     except asyncpg.LockNotAvailableError:
         raise OperatorError(
             "A migration waited too long for a table that others use, and was undone; "

@@ -1,5 +1,9 @@
 -- What the migrations add up to. Written by `pay402 migrate dump`; do not edit.
 
+CREATE SCHEMA analytics;
+
+COMMENT ON SCHEMA analytics IS 'Read-only views for analysts and BI tools; their columns are kept stable';
+
 CREATE DOMAIN public.address AS text COLLATE pg_catalog."C"
 	CONSTRAINT address_check CHECK ((((length(VALUE) >= 32) AND (length(VALUE) <= 44)) AND (VALUE !~ '[^1-9A-HJ-NP-Za-km-z]'::text)));
 
@@ -15,14 +19,48 @@ CREATE TYPE public.claim_status AS ENUM (
     'expired'
 );
 
+CREATE TYPE public.escrow_status AS ENUM (
+    'pending',
+    'escrowed',
+    'disputed',
+    'released',
+    'refunded'
+);
+
 CREATE TYPE public.finality AS ENUM (
     'confirmed',
     'finalized',
     'orphaned'
 );
 
+CREATE TYPE public.job_status AS ENUM (
+    'pending',
+    'accepted',
+    'in_progress',
+    'completed',
+    'approved',
+    'disputed',
+    'cancelled',
+    'expired'
+);
+
+CREATE TYPE public.payout_status AS ENUM (
+    'queued',
+    'waiting',
+    'awaiting_signature',
+    'signed',
+    'sent',
+    'settled'
+);
+
 CREATE DOMAIN public.signature AS text COLLATE pg_catalog."C"
 	CONSTRAINT signature_check CHECK ((((length(VALUE) >= 64) AND (length(VALUE) <= 88)) AND (VALUE !~ '[^1-9A-HJ-NP-Za-km-z]'::text)));
+
+CREATE FUNCTION analytics.figure(base_units numeric, decimals smallint) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ((((trunc(base_units))::text || 'e-'::text) || (decimals)::text))::numeric;
+
+COMMENT ON FUNCTION analytics.figure(base_units numeric, decimals smallint) IS 'Base units as people write them, exactly: no division, no rounding';
 
 CREATE FUNCTION public.check_transition() RETURNS trigger
     LANGUAGE plpgsql
@@ -50,179 +88,42 @@ $$;
 
 COMMENT ON FUNCTION public.check_transition() IS 'Refuses a step that state_transitions does not list. Arguments: machine, column';
 
-CREATE TABLE public.api_keys (
-    key_prefix text NOT NULL,
-    key text NOT NULL,
-    user_id text NOT NULL,
-    name text NOT NULL,
-    environment text NOT NULL,
-    permissions text[] NOT NULL,
-    final_only boolean DEFAULT false NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone,
-    last_used timestamp with time zone,
-    revoked boolean DEFAULT false NOT NULL,
-    revoked_at timestamp with time zone,
-    replaced_by text,
-    CONSTRAINT api_keys_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT api_keys_key_check CHECK ((key ~ '^[0-9a-f]{64}$'::text)),
-    CONSTRAINT api_keys_permissions_check CHECK (((permissions <> '{}'::text[]) AND (permissions <@ ARRAY['read'::text, 'write'::text, 'admin'::text])))
-);
+CREATE FUNCTION public.note_claim_changes() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO claim_changes (day, user_id, agent_id, mint, environment, claims, received, last_at)
+    SELECT ("timestamp" AT TIME ZONE 'UTC')::date, user_id, agent_id, mint, environment,
+      count(*), sum(received), max("timestamp")
+    FROM now_there
+    WHERE status IN ('confirmed', 'finalized')
+    GROUP BY 1, 2, 3, 4, 5;
+  ELSIF TG_OP = 'UPDATE' THEN
+    INSERT INTO claim_changes (day, user_id, agent_id, mint, environment, claims, received, last_at)
+    SELECT ("timestamp" AT TIME ZONE 'UTC')::date, user_id, agent_id, mint, environment,
+      sum(sign), sum(sign * received), max("timestamp")
+    FROM (
+      SELECT 1 AS sign, "timestamp", user_id, agent_id, mint, environment, status, received FROM now_there
+      UNION ALL
+      SELECT -1, "timestamp", user_id, agent_id, mint, environment, status, received FROM there_before
+    ) AS c
+    WHERE status IN ('confirmed', 'finalized')
+    GROUP BY 1, 2, 3, 4, 5
+    HAVING sum(sign) <> 0 OR sum(sign * received) <> 0;
+  ELSE
+    INSERT INTO claim_changes (day, user_id, agent_id, mint, environment, claims, received, last_at)
+    SELECT ("timestamp" AT TIME ZONE 'UTC')::date, user_id, agent_id, mint, environment,
+      -count(*), -sum(received), max("timestamp")
+    FROM there_before
+    WHERE status IN ('confirmed', 'finalized')
+    GROUP BY 1, 2, 3, 4, 5;
+  END IF;
+  RETURN NULL;
+END
+$$;
 
-COMMENT ON TABLE public.api_keys IS 'An API key: its owner and rights, and the SHA-256 of the key, never the key itself';
-
-COMMENT ON COLUMN public.api_keys.key IS 'SHA-256 of the key, in hexadecimal; the key has 256 random bits';
-
-COMMENT ON COLUMN public.api_keys.final_only IS 'Its claims are honoured by finalized transfers only';
-
-CREATE TABLE public.balance_changes (
-    signature public.signature NOT NULL,
-    account public.address NOT NULL,
-    slot bigint NOT NULL,
-    block_time timestamp with time zone,
-    owner public.address,
-    mint public.address NOT NULL,
-    pre public.base_units NOT NULL,
-    post public.base_units NOT NULL,
-    unexplained numeric(21,0) DEFAULT 0 NOT NULL,
-    finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
-    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-COMMENT ON TABLE public.balance_changes IS 'What one transaction did to one followed account';
-
-COMMENT ON COLUMN public.balance_changes.unexplained IS 'post - pre less the decoded movements: not zero where no instruction shows why';
-
-CREATE TABLE public.events (
-    id bigint NOT NULL,
-    type text NOT NULL,
-    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    subject text NOT NULL,
-    data jsonb DEFAULT '{}'::jsonb NOT NULL,
-    user_id text,
-    agent_id text
-);
-
-COMMENT ON TABLE public.events IS 'Append-only: what happened, for analytics and later for webhooks';
-
-COMMENT ON COLUMN public.events.user_id IS 'Whose event it is; null where the ledger itself speaks';
-
-ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.events_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-CREATE TABLE public.heartbeats (
-    role text NOT NULL,
-    instance text NOT NULL,
-    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    seen_slot bigint,
-    recorded_slot bigint
-);
-
-COMMENT ON TABLE public.heartbeats IS 'Signs of life of indexers and workers';
-
-COMMENT ON COLUMN public.heartbeats.seen_slot IS 'The newest slot that an indexer has been told of';
-
-COMMENT ON COLUMN public.heartbeats.recorded_slot IS 'Everything it has been told of up to this slot is recorded';
-
-CREATE TABLE public.idempotent_answers (
-    caller text NOT NULL,
-    idempotency_key text NOT NULL,
-    request_hash text NOT NULL,
-    status integer,
-    headers jsonb,
-    body bytea,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT idempotent_answers_idempotency_key_check CHECK (((char_length(idempotency_key) >= 1) AND (char_length(idempotency_key) <= 255)))
-);
-
-COMMENT ON TABLE public.idempotent_answers IS 'The first answer to a request that carried an Idempotency-Key; null while it is being made';
-
-CREATE TABLE public.nonces (
-    nonce text NOT NULL,
-    user_id text NOT NULL,
-    recipient public.address NOT NULL,
-    mint public.address NOT NULL,
-    currency text NOT NULL,
-    amount public.base_units NOT NULL,
-    resource text,
-    scheme text DEFAULT 'minimum'::text NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    reference public.address NOT NULL,
-    environment text DEFAULT 'live'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    expired_at timestamp with time zone,
-    CONSTRAINT nonces_amount_check CHECK (((amount)::numeric > (0)::numeric)),
-    CONSTRAINT nonces_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT nonces_nonce_check CHECK (((char_length(nonce) >= 1) AND (char_length(nonce) <= 256))),
-    CONSTRAINT nonces_scheme_check CHECK ((scheme = ANY (ARRAY['exact'::text, 'minimum'::text])))
-);
-
-COMMENT ON TABLE public.nonces IS 'A payment request: what is to be paid, to whom, until when';
-
-COMMENT ON COLUMN public.nonces.reference IS 'A fresh key that a transfer can carry, so that it is matched without a claim';
-
-COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it had expired unpaid';
-
-CREATE TABLE public.recipients (
-    address public.address NOT NULL,
-    user_id text NOT NULL,
-    label text,
-    followed_from_slot bigint NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    removed_at timestamp with time zone,
-    CONSTRAINT recipients_followed_from_slot_check CHECK ((followed_from_slot >= 0))
-);
-
-COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
-
-COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
-
-CREATE TABLE public.state_transitions (
-    machine text NOT NULL,
-    from_status text NOT NULL,
-    to_status text NOT NULL
-);
-
-COMMENT ON TABLE public.state_transitions IS 'The steps that a status may take; `new` is where a row comes from';
-
-CREATE TABLE public.token_accounts (
-    address public.address NOT NULL,
-    recipient public.address NOT NULL,
-    mint public.address NOT NULL,
-    program public.address NOT NULL,
-    opened_slot bigint,
-    closed_slot bigint,
-    cursor_slot bigint DEFAULT 0 NOT NULL,
-    cursor_signature public.signature,
-    heal_reason text,
-    heal_wanted_at timestamp with time zone,
-    healed_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    audited_slot bigint,
-    audited_balance public.base_units,
-    audited_at timestamp with time zone,
-    drift numeric(21,0) DEFAULT 0 NOT NULL,
-    gaps integer DEFAULT 0 NOT NULL,
-    CONSTRAINT token_accounts_gaps_check CHECK ((gaps >= 0))
-);
-
-COMMENT ON TABLE public.token_accounts IS 'An account of a recipient that is followed; the wallet itself is one, for native SOL';
-
-COMMENT ON COLUMN public.token_accounts.cursor_slot IS 'Everything that touched the account in slots before this one is recorded';
-
-COMMENT ON COLUMN public.token_accounts.audited_slot IS 'At this finalized slot the ledger''s balance was the chain''s';
-
-COMMENT ON COLUMN public.token_accounts.drift IS 'Balance on chain less the ledger''s, when they last disagreed; 0 when they agree';
-
-COMMENT ON COLUMN public.token_accounts.gaps IS 'Places where a balance change does not start where the one before ended';
+COMMENT ON FUNCTION public.note_claim_changes() IS 'Notes what a statement changed about the totals of honoured claims';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -260,6 +161,7 @@ CREATE TABLE public.transactions (
     honoured_at timestamp with time zone,
     reversed_at timestamp with time zone,
     settled_at timestamp with time zone,
+    missing_at_height bigint,
     CONSTRAINT transactions_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT transactions_check CHECK ((((least_amount)::numeric > (0)::numeric) AND ((least_amount)::numeric <= (amount)::numeric))),
     CONSTRAINT transactions_check1 CHECK (((status <> ALL (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) OR ((path IS NOT NULL) AND ((received)::numeric >= (least_amount)::numeric)))),
@@ -288,6 +190,452 @@ COMMENT ON COLUMN public.transactions.final_only IS 'Honoured only by a finalize
 
 COMMENT ON COLUMN public.transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
 
+COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
+
+CREATE VIEW analytics.claims AS
+ SELECT c.id,
+    c.user_id,
+    c.agent_id,
+    c.nonce,
+    c.signature,
+    c.path,
+    c.payer,
+    c.recipient,
+    c.mint,
+    c.currency AS symbol,
+    analytics.figure((c.amount)::numeric, k.decimals) AS amount,
+    analytics.figure((c.received)::numeric, k.decimals) AS received,
+    (c.amount)::numeric AS amount_base_units,
+    (c.received)::numeric AS received_base_units,
+    c.resource,
+    c.environment,
+    (c.status)::text AS status,
+    c.code,
+    c."timestamp" AS claimed_at,
+    c.honoured_at,
+    c.reversed_at,
+    c.settled_at
+   FROM (public.transactions c
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (c.mint)::text)));
+
+COMMENT ON VIEW analytics.claims IS 'Every claimed payment and what was made of it; confirmed and finalized ones are revenue';
+
+COMMENT ON COLUMN analytics.claims.amount IS 'What was claimed, in units of the token';
+
+COMMENT ON COLUMN analytics.claims.received IS 'What its transfer credited; more than the amount is an overpayment';
+
+COMMENT ON COLUMN analytics.claims.code IS 'Why it came to nothing';
+
+CREATE TABLE public.events (
+    id bigint NOT NULL,
+    type text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    subject text NOT NULL,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    user_id text,
+    agent_id text
+);
+
+COMMENT ON TABLE public.events IS 'Append-only: what happened, for analytics and later for webhooks';
+
+COMMENT ON COLUMN public.events.user_id IS 'Whose event it is; null where the ledger itself speaks';
+
+CREATE VIEW analytics.events AS
+ SELECT id,
+    at,
+    type,
+    subject,
+    user_id,
+    agent_id,
+    data
+   FROM public.events;
+
+COMMENT ON VIEW analytics.events IS 'What happened, in order; append-only';
+
+CREATE TABLE public.agent_services (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id text NOT NULL,
+    agent_id text NOT NULL,
+    payout_address public.address NOT NULL,
+    name text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    category text NOT NULL,
+    pricing_model text NOT NULL,
+    price_amount public.base_units NOT NULL,
+    price_mint public.address NOT NULL,
+    price_currency text NOT NULL,
+    capabilities text[] DEFAULT '{}'::text[] NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    is_active boolean DEFAULT true NOT NULL,
+    total_jobs integer DEFAULT 0 NOT NULL,
+    successful_jobs integer DEFAULT 0 NOT NULL,
+    total_earnings public.base_units DEFAULT 0 NOT NULL,
+    response_seconds double precision DEFAULT 0 NOT NULL,
+    rating_sum integer DEFAULT 0 NOT NULL,
+    rating_count integer DEFAULT 0 NOT NULL,
+    seed_name text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT agent_services_category_check CHECK ((category = ANY (ARRAY['ai'::text, 'data'::text, 'development'::text, 'automation'::text, 'analytics'::text]))),
+    CONSTRAINT agent_services_check CHECK (((successful_jobs >= 0) AND (successful_jobs <= total_jobs))),
+    CONSTRAINT agent_services_check1 CHECK (((rating_sum >= rating_count) AND (rating_sum <= (5 * rating_count)))),
+    CONSTRAINT agent_services_description_check CHECK ((char_length(description) <= 5000)),
+    CONSTRAINT agent_services_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT agent_services_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
+    CONSTRAINT agent_services_pricing_model_check CHECK ((pricing_model = ANY (ARRAY['per-request'::text, 'per-hour'::text, 'fixed'::text])))
+);
+
+COMMENT ON TABLE public.agent_services IS 'A service that an agent offers, its price, and what it has earned';
+
+COMMENT ON COLUMN public.agent_services.payout_address IS 'The wallet to which releases go';
+
+COMMENT ON COLUMN public.agent_services.total_jobs IS 'Jobs that were accepted and whose escrow is settled, either way';
+
+COMMENT ON COLUMN public.agent_services.total_earnings IS 'Released to the provider, in base units of price_mint';
+
+COMMENT ON COLUMN public.agent_services.response_seconds IS 'From accepting to submitting, summed over successful jobs';
+
+COMMENT ON COLUMN public.agent_services.seed_name IS 'Which example of the seed it is, so that seeding again adds nothing';
+
+CREATE TABLE public.job_requests (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    service_id uuid NOT NULL,
+    client_user_id text NOT NULL,
+    client_agent_id text NOT NULL,
+    provider_user_id text NOT NULL,
+    provider_agent_id text NOT NULL,
+    payout_address public.address NOT NULL,
+    price_amount public.base_units NOT NULL,
+    price_mint public.address NOT NULL,
+    price_currency text NOT NULL,
+    nonce text NOT NULL,
+    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
+    escrow_status public.escrow_status DEFAULT 'pending'::public.escrow_status NOT NULL,
+    input jsonb,
+    output jsonb,
+    dispute_reason text,
+    resolution text,
+    deadline timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    accepted_at timestamp with time zone,
+    escrowed_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT job_requests_check CHECK (((escrow_status = 'pending'::public.escrow_status) = (escrowed_at IS NULL))),
+    CONSTRAINT job_requests_check1 CHECK (((escrow_status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status])) = (settled_at IS NOT NULL))),
+    CONSTRAINT job_requests_check2 CHECK (((status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status])) = (ended_at IS NOT NULL))),
+    CONSTRAINT job_requests_check3 CHECK (((escrow_status <> 'released'::public.escrow_status) OR (status = 'approved'::public.job_status))),
+    CONSTRAINT job_requests_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
+    CONSTRAINT job_requests_resolution_check CHECK ((resolution = ANY (ARRAY['release'::text, 'refund'::text])))
+);
+
+COMMENT ON TABLE public.job_requests IS 'A service ordered: who does what for whom by when, and where the money is';
+
+COMMENT ON COLUMN public.job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
+
+COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it';
+
+COMMENT ON COLUMN public.job_requests.ended_at IS 'When it was approved, cancelled or had expired';
+
+COMMENT ON COLUMN public.job_requests.settled_at IS 'When the ledger saw its money leave, finalized';
+
+CREATE VIEW analytics.jobs AS
+ SELECT j.id,
+    j.service_id,
+    s.name AS service,
+    j.client_user_id,
+    j.client_agent_id,
+    j.provider_user_id,
+    j.provider_agent_id,
+    j.price_currency AS symbol,
+    analytics.figure((j.price_amount)::numeric, k.decimals) AS price,
+    (j.price_amount)::numeric AS price_base_units,
+    (j.status)::text AS status,
+    (j.escrow_status)::text AS escrow_status,
+    j.deadline,
+    j.created_at,
+    j.accepted_at,
+    j.escrowed_at,
+    j.completed_at,
+    j.ended_at,
+    j.settled_at
+   FROM ((public.job_requests j
+     JOIN public.agent_services s ON ((s.id = j.service_id)))
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (j.price_mint)::text)));
+
+COMMENT ON VIEW analytics.jobs IS 'Jobs of the marketplace and where their money is; what was ordered and delivered stays private';
+
+CREATE TABLE public.recipients (
+    address public.address NOT NULL,
+    user_id text NOT NULL,
+    label text,
+    followed_from_slot bigint NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT recipients_followed_from_slot_check CHECK ((followed_from_slot >= 0))
+);
+
+COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
+
+COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
+
+CREATE TABLE public.token_accounts (
+    address public.address NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    program public.address NOT NULL,
+    opened_slot bigint,
+    closed_slot bigint,
+    cursor_slot bigint DEFAULT 0 NOT NULL,
+    cursor_signature public.signature,
+    heal_reason text,
+    heal_wanted_at timestamp with time zone,
+    healed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    audited_slot bigint,
+    audited_balance public.base_units,
+    audited_at timestamp with time zone,
+    drift numeric(21,0) DEFAULT 0 NOT NULL,
+    gaps integer DEFAULT 0 NOT NULL,
+    CONSTRAINT token_accounts_gaps_check CHECK ((gaps >= 0))
+);
+
+COMMENT ON TABLE public.token_accounts IS 'An account of a recipient that is followed; the wallet itself is one, for native SOL';
+
+COMMENT ON COLUMN public.token_accounts.cursor_slot IS 'Everything that touched the account in slots before this one is recorded';
+
+COMMENT ON COLUMN public.token_accounts.audited_slot IS 'At this finalized slot the ledger''s balance was the chain''s';
+
+COMMENT ON COLUMN public.token_accounts.drift IS 'Balance on chain less the ledger''s, when they last disagreed; 0 when they agree';
+
+COMMENT ON COLUMN public.token_accounts.gaps IS 'Places where a balance change does not start where the one before ended';
+
+CREATE VIEW analytics.ledger_health AS
+ SELECT a.address AS account,
+    a.recipient AS wallet,
+    r.user_id,
+    COALESCE(k.symbol, (a.mint)::text) AS symbol,
+    r.active AS is_followed,
+    analytics.figure(a.drift, k.decimals) AS drift,
+    (a.drift)::numeric AS drift_base_units,
+    a.gaps,
+    ((a.drift = (0)::numeric) AND (a.gaps = 0) AND (a.audited_slot IS NOT NULL)) AS is_proven,
+    a.audited_slot,
+    a.audited_at,
+    a.healed_at,
+    a.heal_reason
+   FROM ((public.token_accounts a
+     JOIN public.recipients r ON (((r.address)::text = (a.recipient)::text)))
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (a.mint)::text)));
+
+COMMENT ON VIEW analytics.ledger_health IS 'Each followed account: whether its audits are good, and what is wrong where not';
+
+COMMENT ON COLUMN analytics.ledger_health.drift IS 'Balance on chain less the ledger''s, in units of the token';
+
+COMMENT ON COLUMN analytics.ledger_health.gaps IS 'Places where a balance change does not start where the one before ended';
+
+CREATE TABLE public.payouts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    job_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    part text NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    wallet public.address NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    amount public.base_units NOT NULL,
+    reference public.address NOT NULL,
+    status public.payout_status DEFAULT 'queued'::public.payout_status NOT NULL,
+    waiting_reason text,
+    tries integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_signature public.signature,
+    settled_path text COLLATE pg_catalog."C",
+    token_fee public.base_units DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT payouts_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT payouts_check CHECK (((kind = 'refund'::text) OR (part = 'escrow'::text))),
+    CONSTRAINT payouts_check1 CHECK (((status = 'settled'::public.payout_status) = ((settled_signature IS NOT NULL) AND (settled_path IS NOT NULL) AND (settled_at IS NOT NULL)))),
+    CONSTRAINT payouts_check2 CHECK (((status = 'waiting'::public.payout_status) = (waiting_reason IS NOT NULL))),
+    CONSTRAINT payouts_kind_check CHECK ((kind = ANY (ARRAY['release'::text, 'refund'::text]))),
+    CONSTRAINT payouts_part_check CHECK ((part = ANY (ARRAY['escrow'::text, 'rest'::text])))
+);
+
+COMMENT ON TABLE public.payouts IS 'Money to send, once';
+
+COMMENT ON COLUMN public.payouts.wallet IS 'The settlement wallet that holds it';
+
+COMMENT ON COLUMN public.payouts.amount IS 'What the recipient gains, in base units; a token''s own fee comes on top';
+
+COMMENT ON COLUMN public.payouts.reference IS 'A fresh key that every attempt carries: the ledger knows the payout by it';
+
+COMMENT ON COLUMN public.payouts.token_fee IS 'What the token itself took, borne by the settlement wallet';
+
+CREATE VIEW analytics.payouts AS
+ SELECT p.id,
+    p.job_id,
+    p.kind,
+    p.reason,
+    p.wallet,
+    p.recipient,
+    p.mint,
+    COALESCE(k.symbol, (p.mint)::text) AS symbol,
+    analytics.figure((p.amount)::numeric, k.decimals) AS amount,
+    (p.amount)::numeric AS amount_base_units,
+    (p.status)::text AS status,
+    p.waiting_reason,
+    p.tries,
+    p.settled_signature,
+    p.created_at,
+    p.settled_at
+   FROM (public.payouts p
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (p.mint)::text)));
+
+COMMENT ON VIEW analytics.payouts IS 'Money sent or to be sent: releases and refunds; never the signed bytes';
+
+CREATE VIEW analytics.recipients AS
+ SELECT address AS wallet,
+    user_id,
+    label,
+    active,
+    followed_from_slot,
+    created_at,
+    removed_at
+   FROM public.recipients;
+
+COMMENT ON VIEW analytics.recipients IS 'Wallets that are or were followed, and the merchant each belongs to';
+
+CREATE TABLE public.reconciliation_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    requested_by text NOT NULL,
+    progress jsonb DEFAULT '{}'::jsonb NOT NULL,
+    report jsonb,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT reconciliation_runs_check CHECK (((status = 'done'::text) = (report IS NOT NULL))),
+    CONSTRAINT reconciliation_runs_check1 CHECK (((status = ANY (ARRAY['done'::text, 'failed'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.reconciliation_runs IS 'One reconciliation, asked for or routine, and its report';
+
+CREATE VIEW analytics.reconciliation_runs AS
+ SELECT id,
+    status,
+    requested_by,
+    report,
+    error,
+    created_at,
+    started_at,
+    finished_at
+   FROM public.reconciliation_runs;
+
+COMMENT ON VIEW analytics.reconciliation_runs IS 'Reports that hold claims against transfers, newest last';
+
+CREATE TABLE public.claim_changes (
+    id bigint NOT NULL,
+    day date NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    mint public.address NOT NULL,
+    environment text NOT NULL,
+    claims integer NOT NULL,
+    received numeric NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.claim_changes IS 'Changes of the totals that are not folded into them yet';
+
+COMMENT ON COLUMN public.claim_changes.day IS 'The day of the claims'' timestamps, UTC';
+
+COMMENT ON COLUMN public.claim_changes.claims IS 'Honoured claims more; negative where a fork undid some';
+
+CREATE TABLE public.revenue_days (
+    user_id text NOT NULL,
+    day date NOT NULL,
+    mint public.address NOT NULL,
+    environment text NOT NULL,
+    claims bigint NOT NULL,
+    received numeric NOT NULL
+);
+
+COMMENT ON TABLE public.revenue_days IS 'What honoured claims of a day add up to, in base units; claim_changes is still to be added';
+
+COMMENT ON COLUMN public.revenue_days.user_id IS 'The merchant; empty for all of them together';
+
+CREATE VIEW analytics.revenue AS
+ SELECT d.day,
+    d.user_id,
+    d.mint,
+    COALESCE(k.symbol, (d.mint)::text) AS symbol,
+    d.environment,
+    (sum(d.claims))::bigint AS claims,
+    analytics.figure(sum(d.received), k.decimals) AS received,
+    sum(d.received) AS received_base_units
+   FROM (( SELECT revenue_days.day,
+            revenue_days.user_id,
+            revenue_days.mint,
+            revenue_days.environment,
+            revenue_days.claims,
+            revenue_days.received
+           FROM public.revenue_days
+          WHERE (revenue_days.user_id <> ''::text)
+        UNION ALL
+         SELECT claim_changes.day,
+            claim_changes.user_id,
+            claim_changes.mint,
+            claim_changes.environment,
+            claim_changes.claims,
+            claim_changes.received
+           FROM public.claim_changes) d
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (d.mint)::text)))
+  GROUP BY d.day, d.user_id, d.mint, k.symbol, k.decimals, d.environment
+ HAVING (sum(d.claims) <> (0)::numeric);
+
+COMMENT ON VIEW analytics.revenue IS 'Honoured claims of each day (UTC), merchant and token; exact up to this moment';
+
+CREATE VIEW analytics.services AS
+ SELECT s.id,
+    s.user_id,
+    s.agent_id,
+    s.name,
+    s.category,
+    s.pricing_model,
+    s.price_currency AS symbol,
+    analytics.figure((s.price_amount)::numeric, k.decimals) AS price,
+    (s.price_amount)::numeric AS price_base_units,
+    s.is_active,
+    s.total_jobs,
+    s.successful_jobs,
+    analytics.figure((s.total_earnings)::numeric, k.decimals) AS earned,
+    (s.total_earnings)::numeric AS earned_base_units,
+    ((s.rating_sum)::numeric / (NULLIF(s.rating_count, 0))::numeric) AS rating,
+    s.rating_count,
+    s.created_at,
+    s.updated_at
+   FROM (public.agent_services s
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (s.price_mint)::text)));
+
+COMMENT ON VIEW analytics.services IS 'Services of the marketplace with what they have earned';
+
+CREATE VIEW analytics.tokens AS
+ SELECT mint,
+    COALESCE(symbol, (mint)::text) AS symbol,
+    decimals,
+    program,
+    network
+   FROM public.tokens;
+
+COMMENT ON VIEW analytics.tokens IS 'Every mint the ledger knows; one without a symbol is called by its address';
+
 CREATE TABLE public.transfers (
     signature public.signature NOT NULL,
     path text NOT NULL COLLATE pg_catalog."C",
@@ -307,6 +655,7 @@ CREATE TABLE public.transfers (
     memos text[] DEFAULT '{}'::text[] NOT NULL,
     finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
     recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
     CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
     CONSTRAINT transfers_check1 CHECK (((fee)::numeric <= (amount)::numeric)),
     CONSTRAINT transfers_path_check CHECK ((path ~ '^[0-9]+(\.[0-9]+)*$'::text))
@@ -317,6 +666,292 @@ COMMENT ON TABLE public.transfers IS 'One movement of tokens inside one transact
 COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
 
 COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
+
+COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
+
+CREATE VIEW analytics.transfers AS
+ SELECT t.signature,
+    t.path,
+    t.slot,
+    t.block_time,
+    t.recorded_at,
+    t.kind,
+    t.mint,
+    COALESCE(k.symbol, (t.mint)::text) AS symbol,
+    t.source_owner,
+    t.destination_owner,
+    r.user_id,
+    analytics.figure((t.amount)::numeric, k.decimals) AS amount,
+    analytics.figure((t.fee)::numeric, k.decimals) AS fee,
+    analytics.figure(((t.amount)::numeric - (t.fee)::numeric), k.decimals) AS credited,
+    (t.amount)::numeric AS amount_base_units,
+    (t.fee)::numeric AS fee_base_units,
+    ((t.amount)::numeric - (t.fee)::numeric) AS credited_base_units,
+    (t.finality)::text AS finality
+   FROM ((public.transfers t
+     LEFT JOIN public.tokens k ON (((k.mint)::text = (t.mint)::text)))
+     LEFT JOIN public.recipients r ON (((r.address)::text = (t.destination_owner)::text)));
+
+COMMENT ON VIEW analytics.transfers IS 'Every movement of tokens from or to a followed wallet, orphaned ones included';
+
+COMMENT ON COLUMN analytics.transfers.user_id IS 'The merchant to whose wallet it went; null for money that left';
+
+COMMENT ON COLUMN analytics.transfers.credited IS 'What the destination gained, in units of the token: amount less fee';
+
+COMMENT ON COLUMN analytics.transfers.finality IS 'confirmed, finalized, or orphaned: undone by a fork';
+
+CREATE TABLE public.agent_days (
+    user_id text NOT NULL,
+    day date NOT NULL,
+    agent_id text NOT NULL,
+    mint public.address NOT NULL,
+    environment text NOT NULL,
+    claims bigint NOT NULL,
+    received numeric NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.agent_days IS 'What an agent spent in a day of the last two months, in base units; claim_changes is still to be added';
+
+COMMENT ON COLUMN public.agent_days.user_id IS 'The merchant who was paid; empty for all of them together';
+
+COMMENT ON COLUMN public.agent_days.last_at IS 'The newest claim that was ever counted here';
+
+CREATE TABLE public.agent_months (
+    user_id text NOT NULL,
+    month date NOT NULL,
+    agent_id text NOT NULL,
+    mint public.address NOT NULL,
+    environment text NOT NULL,
+    claims bigint NOT NULL,
+    received numeric NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.agent_months IS 'What an agent spent in a month, as agent_days has it for days';
+
+CREATE TABLE public.api_keys (
+    key_prefix text NOT NULL,
+    key text NOT NULL,
+    user_id text NOT NULL,
+    name text NOT NULL,
+    environment text NOT NULL,
+    permissions text[] NOT NULL,
+    final_only boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used timestamp with time zone,
+    revoked boolean DEFAULT false NOT NULL,
+    revoked_at timestamp with time zone,
+    replaced_by text,
+    CONSTRAINT api_keys_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT api_keys_key_check CHECK ((key ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT api_keys_permissions_check CHECK (((permissions <> '{}'::text[]) AND (permissions <@ ARRAY['read'::text, 'write'::text, 'admin'::text])))
+);
+
+COMMENT ON TABLE public.api_keys IS 'An API key: its owner and rights, and the SHA-256 of the key, never the key itself';
+
+COMMENT ON COLUMN public.api_keys.key IS 'SHA-256 of the key, in hexadecimal; the key has 256 random bits';
+
+COMMENT ON COLUMN public.api_keys.final_only IS 'Its claims are honoured by finalized transfers only';
+
+CREATE TABLE public.backfill_requests (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    requested_by text NOT NULL,
+    recipient public.address,
+    signature public.signature,
+    from_slot bigint,
+    to_slot bigint,
+    status text DEFAULT 'queued'::text NOT NULL,
+    progress jsonb DEFAULT '{}'::jsonb NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    started_at timestamp with time zone,
+    alive_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT backfill_requests_check CHECK ((to_slot >= from_slot)),
+    CONSTRAINT backfill_requests_check1 CHECK (((status = ANY (ARRAY['done'::text, 'failed'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT backfill_requests_from_slot_check CHECK ((from_slot >= 0)),
+    CONSTRAINT backfill_requests_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.backfill_requests IS 'A stretch of history to record; an indexer takes it, tells its progress and finishes it';
+
+COMMENT ON COLUMN public.backfill_requests.alive_at IS 'When its indexer was last at it; one that died is succeeded by another';
+
+CREATE TABLE public.balance_changes (
+    signature public.signature NOT NULL,
+    account public.address NOT NULL,
+    slot bigint NOT NULL,
+    block_time timestamp with time zone,
+    owner public.address,
+    mint public.address NOT NULL,
+    pre public.base_units NOT NULL,
+    post public.base_units NOT NULL,
+    unexplained numeric(21,0) DEFAULT 0 NOT NULL,
+    finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.balance_changes IS 'What one transaction did to one followed account';
+
+COMMENT ON COLUMN public.balance_changes.unexplained IS 'post - pre less the decoded movements: not zero where no instruction shows why';
+
+ALTER TABLE public.claim_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.claim_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.heartbeats (
+    role text NOT NULL,
+    instance text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_slot bigint,
+    recorded_slot bigint
+);
+
+COMMENT ON TABLE public.heartbeats IS 'Signs of life of indexers and workers';
+
+COMMENT ON COLUMN public.heartbeats.seen_slot IS 'The newest slot that an indexer has been told of';
+
+COMMENT ON COLUMN public.heartbeats.recorded_slot IS 'Everything it has been told of up to this slot is recorded';
+
+CREATE TABLE public.idempotent_answers (
+    caller text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash text NOT NULL,
+    status integer,
+    headers jsonb,
+    body bytea,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT idempotent_answers_idempotency_key_check CHECK (((char_length(idempotency_key) >= 1) AND (char_length(idempotency_key) <= 255)))
+);
+
+COMMENT ON TABLE public.idempotent_answers IS 'The first answer to a request that carried an Idempotency-Key; null while it is being made';
+
+CREATE TABLE public.index_requests (
+    signature public.signature NOT NULL,
+    reason text NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone,
+    error text
+);
+
+COMMENT ON TABLE public.index_requests IS 'A transaction that somebody needs in the ledger at once; the indexers work these off';
+
+CREATE TABLE public.job_fundings (
+    claim_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    escrowed public.base_units NOT NULL,
+    rest public.base_units NOT NULL,
+    rest_reason text,
+    noticed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT job_fundings_check CHECK ((((escrowed)::numeric + (rest)::numeric) > (0)::numeric)),
+    CONSTRAINT job_fundings_check1 CHECK ((((rest)::numeric > (0)::numeric) = (rest_reason IS NOT NULL))),
+    CONSTRAINT job_fundings_rest_reason_check CHECK ((rest_reason = ANY (ARRAY['excess'::text, 'short'::text, 'duplicate'::text, 'late'::text, 'wrong_token'::text, 'closed'::text])))
+);
+
+COMMENT ON TABLE public.job_fundings IS 'A finalized payment for a job: how much of it is held for the job, how much goes back';
+
+COMMENT ON COLUMN public.job_fundings.claim_id IS 'The claim that took the transfer, so that nothing else can be paid with it';
+
+COMMENT ON COLUMN public.job_fundings.rest IS 'What is not the price goes back, for this reason';
+
+CREATE TABLE public.nonces (
+    nonce text NOT NULL,
+    user_id text NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    currency text NOT NULL,
+    amount public.base_units NOT NULL,
+    resource text,
+    scheme text DEFAULT 'minimum'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reference public.address NOT NULL,
+    environment text DEFAULT 'live'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    expired_at timestamp with time zone,
+    CONSTRAINT nonces_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT nonces_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT nonces_nonce_check CHECK (((char_length(nonce) >= 1) AND (char_length(nonce) <= 256))),
+    CONSTRAINT nonces_scheme_check CHECK ((scheme = ANY (ARRAY['exact'::text, 'minimum'::text])))
+);
+
+COMMENT ON TABLE public.nonces IS 'A payment request: what is to be paid, to whom, until when';
+
+COMMENT ON COLUMN public.nonces.reference IS 'A fresh key that a transfer can carry, so that it is matched without a claim';
+
+COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it had expired unpaid';
+
+CREATE TABLE public.payout_attempts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    payout_id uuid NOT NULL,
+    source_account public.address NOT NULL,
+    message bytea NOT NULL,
+    last_valid_block_height bigint NOT NULL,
+    dead_from_slot bigint,
+    signature public.signature,
+    wire bytea,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    signed_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    outcome text,
+    error text,
+    CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
+    CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
+
+COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
+
+COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
+
+COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
+
+CREATE TABLE public.ratings (
+    job_id uuid NOT NULL,
+    service_id uuid NOT NULL,
+    client_user_id text NOT NULL,
+    score smallint NOT NULL,
+    feedback text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    counted_at timestamp with time zone,
+    CONSTRAINT ratings_feedback_check CHECK ((char_length(feedback) <= 2000)),
+    CONSTRAINT ratings_score_check CHECK (((score >= 1) AND (score <= 5)))
+);
+
+COMMENT ON TABLE public.ratings IS 'What a client thought of a job, once';
+
+COMMENT ON COLUMN public.ratings.counted_at IS 'When it entered the rating of its service: never before the release';
+
+CREATE TABLE public.state_transitions (
+    machine text NOT NULL,
+    from_status text NOT NULL,
+    to_status text NOT NULL
+);
+
+COMMENT ON TABLE public.state_transitions IS 'The steps that a status may take; `new` is where a row comes from';
 
 CREATE TABLE public.vanished_transactions (
     signature public.signature NOT NULL,
@@ -329,14 +964,32 @@ COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the
 
 COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
 
+ALTER TABLE ONLY public.agent_days
+    ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, day, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+
+ALTER TABLE ONLY public.agent_months
+    ADD CONSTRAINT agent_months_pkey PRIMARY KEY (user_id, month, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+
+ALTER TABLE ONLY public.agent_services
+    ADD CONSTRAINT agent_services_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.agent_services
+    ADD CONSTRAINT agent_services_seed_name_key UNIQUE (seed_name);
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_key_key UNIQUE (key);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_prefix);
 
+ALTER TABLE ONLY public.backfill_requests
+    ADD CONSTRAINT backfill_requests_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.balance_changes
     ADD CONSTRAINT balance_changes_pkey PRIMARY KEY (signature, account);
+
+ALTER TABLE ONLY public.claim_changes
+    ADD CONSTRAINT claim_changes_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
@@ -347,14 +1000,53 @@ ALTER TABLE ONLY public.heartbeats
 ALTER TABLE ONLY public.idempotent_answers
     ADD CONSTRAINT idempotent_answers_pkey PRIMARY KEY (caller, idempotency_key);
 
+ALTER TABLE ONLY public.index_requests
+    ADD CONSTRAINT index_requests_pkey PRIMARY KEY (signature);
+
+ALTER TABLE ONLY public.job_fundings
+    ADD CONSTRAINT job_fundings_pkey PRIMARY KEY (claim_id);
+
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_nonce_key UNIQUE (nonce);
+
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_pkey PRIMARY KEY (nonce);
 
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_reference_key UNIQUE (reference);
 
+ALTER TABLE ONLY public.payout_attempts
+    ADD CONSTRAINT payout_attempts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.payout_attempts
+    ADD CONSTRAINT payout_attempts_signature_key UNIQUE (signature);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_claim_id_part_key UNIQUE (claim_id, part);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_reference_key UNIQUE (reference);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_settled_signature_settled_path_key UNIQUE (settled_signature, settled_path);
+
+ALTER TABLE ONLY public.ratings
+    ADD CONSTRAINT ratings_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_pkey PRIMARY KEY (address);
+
+ALTER TABLE ONLY public.reconciliation_runs
+    ADD CONSTRAINT reconciliation_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.revenue_days
+    ADD CONSTRAINT revenue_days_pkey PRIMARY KEY (user_id, day, mint, environment);
 
 ALTER TABLE ONLY public.state_transitions
     ADD CONSTRAINT state_transitions_pkey PRIMARY KEY (machine, from_status, to_status);
@@ -377,11 +1069,21 @@ ALTER TABLE ONLY public.transfers
 ALTER TABLE ONLY public.vanished_transactions
     ADD CONSTRAINT vanished_transactions_pkey PRIMARY KEY (signature);
 
+CREATE INDEX agent_services_category_is_active ON public.agent_services USING btree (category, is_active);
+
+CREATE INDEX agent_services_is_active_price_amount ON public.agent_services USING btree (is_active, price_amount);
+
+CREATE INDEX agent_services_is_active_total_earnings ON public.agent_services USING btree (is_active, total_earnings);
+
+CREATE INDEX agent_services_user_id ON public.agent_services USING btree (user_id);
+
 CREATE INDEX api_keys_revoked_expires_at ON public.api_keys USING btree (revoked, expires_at);
 
 CREATE INDEX api_keys_user_id ON public.api_keys USING btree (user_id);
 
 CREATE INDEX api_keys_user_id_revoked ON public.api_keys USING btree (user_id, revoked);
+
+CREATE INDEX backfill_requests_open ON public.backfill_requests USING btree (created_at) WHERE (finished_at IS NULL);
 
 CREATE INDEX balance_changes_account_slot ON public.balance_changes USING btree (account, slot, signature);
 
@@ -389,19 +1091,61 @@ CREATE INDEX balance_changes_confirmed_slot ON public.balance_changes USING btre
 
 CREATE INDEX balance_changes_unexplained ON public.balance_changes USING btree (slot) WHERE (unexplained <> (0)::numeric);
 
+CREATE INDEX events_agent_id_at ON public.events USING btree (agent_id, at) INCLUDE (id, type, user_id) WHERE (agent_id IS NOT NULL);
+
+CREATE INDEX events_at ON public.events USING btree (at, id);
+
 CREATE INDEX events_subject ON public.events USING btree (subject);
 
-CREATE INDEX events_type_at ON public.events USING btree (type, at);
+CREATE INDEX events_type_at ON public.events USING btree (type, at) INCLUDE (id, user_id, agent_id);
 
-CREATE INDEX events_user_id_at ON public.events USING btree (user_id, at) WHERE (user_id IS NOT NULL);
+CREATE INDEX events_user_id_at ON public.events USING btree (user_id, at) INCLUDE (id, type, agent_id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX idempotent_answers_created_at ON public.idempotent_answers USING btree (created_at);
+
+CREATE INDEX index_requests_open ON public.index_requests USING btree (next_try_at) WHERE (finished_at IS NULL);
+
+CREATE UNIQUE INDEX job_fundings_escrow ON public.job_fundings USING btree (job_id) WHERE ((escrowed)::numeric > (0)::numeric);
+
+CREATE INDEX job_fundings_job_id ON public.job_fundings USING btree (job_id);
+
+CREATE INDEX job_requests_client_agent_id_status ON public.job_requests USING btree (client_agent_id, status);
+
+CREATE INDEX job_requests_created_at ON public.job_requests USING btree (created_at);
+
+CREATE INDEX job_requests_held ON public.job_requests USING btree (status) WHERE (escrow_status = ANY (ARRAY['escrowed'::public.escrow_status, 'disputed'::public.escrow_status]));
+
+CREATE INDEX job_requests_open ON public.job_requests USING btree (deadline) WHERE (status = ANY (ARRAY['pending'::public.job_status, 'accepted'::public.job_status, 'in_progress'::public.job_status]));
+
+CREATE INDEX job_requests_provider_agent_id_status ON public.job_requests USING btree (provider_agent_id, status);
+
+CREATE INDEX job_requests_service_id_created_at ON public.job_requests USING btree (service_id, created_at);
+
+CREATE INDEX job_requests_status_created_at ON public.job_requests USING btree (status, created_at);
 
 CREATE INDEX nonces_unexpired ON public.nonces USING btree (expires_at) WHERE (expired_at IS NULL);
 
 CREATE INDEX nonces_user_id_created_at ON public.nonces USING btree (user_id, created_at);
 
+CREATE UNIQUE INDEX payout_attempts_living ON public.payout_attempts USING btree (payout_id) WHERE (ended_at IS NULL);
+
+CREATE INDEX payout_attempts_payout_id ON public.payout_attempts USING btree (payout_id);
+
+CREATE INDEX payouts_created_at ON public.payouts USING btree (created_at);
+
+CREATE INDEX payouts_job_id ON public.payouts USING btree (job_id);
+
+CREATE INDEX payouts_open ON public.payouts USING btree (next_try_at) WHERE (status <> 'settled'::public.payout_status);
+
+CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
+
+CREATE INDEX ratings_uncounted ON public.ratings USING btree (job_id) WHERE (counted_at IS NULL);
+
 CREATE INDEX recipients_user_id ON public.recipients USING btree (user_id);
+
+CREATE INDEX reconciliation_runs_created_at ON public.reconciliation_runs USING btree (created_at);
+
+CREATE INDEX reconciliation_runs_unfinished ON public.reconciliation_runs USING btree (created_at) WHERE (finished_at IS NULL);
 
 CREATE INDEX token_accounts_heal_wanted ON public.token_accounts USING btree (heal_wanted_at) WHERE (heal_wanted_at IS NOT NULL);
 
@@ -409,7 +1153,7 @@ CREATE INDEX token_accounts_in_doubt ON public.token_accounts USING btree (addre
 
 CREATE INDEX token_accounts_recipient ON public.token_accounts USING btree (recipient);
 
-CREATE INDEX transactions_agent_id_timestamp ON public.transactions USING btree (agent_id, "timestamp");
+CREATE INDEX transactions_agent_id_timestamp ON public.transactions USING btree (agent_id, "timestamp") INCLUDE (id, user_id, status, currency, environment);
 
 CREATE UNIQUE INDEX transactions_nonce ON public.transactions USING btree (user_id, nonce) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
 
@@ -423,13 +1167,13 @@ CREATE UNIQUE INDEX transactions_proof ON public.transactions USING btree (user_
 
 CREATE INDEX transactions_recipient_status ON public.transactions USING btree (recipient, status);
 
-CREATE INDEX transactions_timestamp_status ON public.transactions USING btree ("timestamp", status);
+CREATE INDEX transactions_timestamp_status ON public.transactions USING btree ("timestamp", status) INCLUDE (id, currency, agent_id, environment);
 
 CREATE UNIQUE INDEX transactions_transfer ON public.transactions USING btree (signature, path) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
 
 CREATE INDEX transactions_unsettled ON public.transactions USING btree (signature) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'reversed'::public.claim_status]));
 
-CREATE INDEX transactions_user_id_timestamp ON public.transactions USING btree (user_id, "timestamp");
+CREATE INDEX transactions_user_id_timestamp ON public.transactions USING btree (user_id, "timestamp") INCLUDE (id, status, currency, agent_id, environment);
 
 CREATE INDEX transfers_confirmed_slot ON public.transfers USING btree (slot) WHERE (finality = 'confirmed'::public.finality);
 
@@ -441,13 +1185,60 @@ CREATE INDEX transfers_reference_keys ON public.transfers USING gin (reference_k
 
 CREATE INDEX transfers_source_owner_slot ON public.transfers USING btree (source_owner, slot DESC, signature, path);
 
+CREATE INDEX transfers_time ON public.transfers USING btree (COALESCE(block_time, recorded_at), signature, path);
+
+CREATE TRIGGER job_requests_escrow_transition BEFORE INSERT OR UPDATE OF escrow_status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('escrow', 'escrow_status');
+
+CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('job', 'status');
+
+CREATE TRIGGER payouts_transition BEFORE INSERT OR UPDATE OF status ON public.payouts FOR EACH ROW EXECUTE FUNCTION public.check_transition('payout', 'status');
+
+CREATE TRIGGER transactions_deleted AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
+
+CREATE TRIGGER transactions_inserted AFTER INSERT ON public.transactions REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
+
 CREATE TRIGGER transactions_transition BEFORE INSERT OR UPDATE OF status ON public.transactions FOR EACH ROW EXECUTE FUNCTION public.check_transition('claim', 'status');
+
+CREATE TRIGGER transactions_updated AFTER UPDATE ON public.transactions REFERENCING OLD TABLE AS there_before NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
+
+ALTER TABLE ONLY public.agent_services
+    ADD CONSTRAINT agent_services_price_mint_fkey FOREIGN KEY (price_mint) REFERENCES public.tokens(mint);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.api_keys(key_prefix);
 
+ALTER TABLE ONLY public.job_fundings
+    ADD CONSTRAINT job_fundings_claim_id_fkey FOREIGN KEY (claim_id) REFERENCES public.transactions(id);
+
+ALTER TABLE ONLY public.job_fundings
+    ADD CONSTRAINT job_fundings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job_requests(id);
+
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_nonce_fkey FOREIGN KEY (nonce) REFERENCES public.nonces(nonce);
+
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
+
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipients(address);
+
+ALTER TABLE ONLY public.payout_attempts
+    ADD CONSTRAINT payout_attempts_payout_id_fkey FOREIGN KEY (payout_id) REFERENCES public.payouts(id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_claim_id_fkey FOREIGN KEY (claim_id) REFERENCES public.job_fundings(claim_id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job_requests(id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_settled_signature_settled_path_fkey FOREIGN KEY (settled_signature, settled_path) REFERENCES public.transfers(signature, path);
+
+ALTER TABLE ONLY public.ratings
+    ADD CONSTRAINT ratings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job_requests(id);
+
+ALTER TABLE ONLY public.ratings
+    ADD CONSTRAINT ratings_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
 
 ALTER TABLE ONLY public.token_accounts
     ADD CONSTRAINT token_accounts_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipients(address);

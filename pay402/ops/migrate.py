@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _NOT_CURRENT = 3
 
-app = typer.Typer(help="The schema: up, down, status, dump.", no_args_is_help=True)
+app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True)
 
 
 @app.command()
@@ -61,6 +61,26 @@ def status(
         _print(found)
     if check and not found.is_current:
         raise typer.Exit(_NOT_CURRENT)
+
+
+@app.command()
+def roles() -> None:
+    """Give the roles of our processes their rights in this database again; `up` does so too.
+
+    The exit code is 1 when one has none; what a database administrator has to run is printed then.
+
+    Example: pay402 migrate roles && psql -c "CREATE ROLE bob LOGIN PASSWORD '…' IN ROLE pay402_analytics"
+    """
+    from pay402.migrations.roles import create_statements, grants
+
+    without = _with_database(migrations.give_rights)
+    if without:
+        typer.echo(create_statements(), nl=False)
+        raise OperatorError(
+            f"{', '.join(without)} have no rights here, for this login may not give them; "
+            "let a database administrator run what is printed above, then run this again as the owner of the tables."
+        )
+    typer.echo(f"{', '.join(grants())} have their rights, and no others.")
 
 
 @app.command()

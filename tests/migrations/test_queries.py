@@ -41,7 +41,7 @@ def test_the_query_is_used(path, name):
     """By its name, in a module that loads its file."""
     users = [text for text in SOURCES.values() if f'"{path.name}"' in text]
     assert users, f"nothing loads {path.name}"
-    used = re.compile(rf"\.{name}\(")
+    used = re.compile(rf"\.{name}(_cursor)?(\(|\.sql\b)")
     assert any(used.search(text) for text in SOURCES.values()), f"nothing runs {name}"
 
 

@@ -1,0 +1,191 @@
+"""Every analytics route over ledgers of ten thousand, a hundred thousand and a million transfers with their claims.
+
+Ceiling: the same API's answer without any figures (authentication, HTTP, JSON) plus, on a connection of our own, the
+least that the database can do: for a whole list the bare count of its table, otherwise one row by its key. A route is
+promised to answer within 100 ms, and never to walk transfers, claims or events row by row.
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import aiohttp
+import asyncpg
+
+from bench.dataset import Ledger, bench_server, filled_ledger
+from bench.points import Point, conclude
+from pay402.api.keys import make_key
+from pay402.ops.system import Child
+from pay402.runtime.database import open_connection
+from pay402.runtime.sql import load_queries
+
+_SIZES: Final = (10_000, 100_000, 1_000_000)
+_MOST_SECONDS: Final = 0.1
+_ROUNDS: Final = 30
+_ADMIN: Final = "operations"
+_MERCHANT: Final = "merchant-7"
+_PERIODS: Final = ("hour", "day", "week", "month", "year")
+_ROUTES: Final = (
+    (_ADMIN, "transactions"),
+    (_ADMIN, "transactions?status=finalized&currency=USDT&offset=1000"),
+    (_ADMIN, "transactions?offset=10000"),
+    (_ADMIN, "transactions?agentId=agent-7"),
+    (_MERCHANT, "transactions"),
+    *((_ADMIN, f"revenue?period={period}") for period in _PERIODS),
+    (_MERCHANT, "revenue?period=year"),
+    *((_ADMIN, f"top-agents?period={period}") for period in _PERIODS),
+    (_MERCHANT, "top-agents?period=year"),
+    (_ADMIN, "events"),
+    (_ADMIN, "events?type=claim.finalized&agentId=agent-7"),
+    (_MERCHANT, "events"),
+    (_ADMIN, "reconciliation"),
+)
+_POINT_READ: Final = "SELECT version_num FROM alembic_version"
+_TABLES: Final = ("transfers", "transactions", "events", "revenue_days", "agent_days", "agent_months")
+# What no answer over a large ledger may do.
+_WALKS: Final = {f"Seq Scan {table}" for table in ("transfers", "transactions", "events")}
+
+Work = Callable[[], Awaitable[Any]]
+
+
+def run() -> bool:
+    """Measure, print, write, draw; true when every route answers in time and walks no large table."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> bool:
+    points: list[Point] = []
+    loads = {}
+    async with bench_server() as server:
+        for size in _SIZES:
+            async with filled_ledger(server, size, analytics=True) as ledger:
+                loads[size] = ledger.load_seconds
+                points += await _routes(ledger)
+    walks = [f"{point.name}: {point.note}" for point in points if _WALKS & set(point.note.split(", "))]
+    title = "Analytics routes over HTTP, warm, p50; the note names the tables and indexes that were walked"
+    kept = conclude("analytics", title, points, size_name="transfers", more={"loadSeconds": loads, "walks": walks})
+    return kept and not walks
+
+
+async def _routes(ledger: Ledger) -> list[Point]:
+    await _add_report(ledger)
+    keys = {user: await _key(ledger, user) for user in (_ADMIN, _MERCHANT)}
+    points = []
+    async with _api(ledger.dsn) as url, aiohttp.ClientSession() as http, open_connection(ledger.dsn) as connection:
+
+        async def ask(user: str, path: str) -> None:
+            async with http.get(f"{url}/analytics{path}", headers={"x-api-key": keys[user]}) as response:
+                await response.read()
+                response.raise_for_status()
+
+        nothing = await _median(partial(ask, _ADMIN, ""))
+        for user, path in _ROUTES:
+            work = partial(ask, user, f"/{path}")
+            is_whole_list = user == _ADMIN and path in {"transactions", "events"}
+            statement = f"SELECT count(*) FROM {path}" if is_whole_list else _POINT_READ  # noqa: S608 - names of ours
+            ceiling = nothing + await _median(partial(connection.fetch, statement))
+            seconds = await _median(work)
+            # A small table is best read whole; what counts is what a large one costs.
+            note = await _walked(connection, work) if ledger.transfers == _SIZES[-1] else ""
+            name = f"{path} ({'all' if user == _ADMIN else 'one merchant'})"
+            points.append(Point(name, ledger.transfers, seconds, ceiling, None, _MOST_SECONDS, note))
+    return points
+
+
+async def _median(work: Work) -> float:
+    for _ in range(3):
+        await work()
+    seconds = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        await work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+async def _walked(connection: "asyncpg.Connection[Any]", work: Work) -> str:
+    """What the API's own answer walked, by the server's counters: tables row by row, or indexes."""
+    await _tell(work)
+    before = await _counters(connection)
+    await _tell(work)
+    after = await _counters(connection)
+    return ", ".join(name for name, count in after.items() if count > before.get(name, 0))
+
+
+async def _tell(work: Work) -> None:
+    """Answer until the session that answers has told the counters: it does so at most once a second."""
+    for _ in range(2):
+        await asyncio.sleep(1.1)
+        await work()
+
+
+async def _counters(connection: "asyncpg.Connection[Any]") -> dict[str, int]:
+    rows = await connection.fetch(
+        "SELECT 'Seq Scan ' || relname AS name, seq_scan AS count FROM pg_stat_user_tables WHERE relname = ANY($1)"
+        " UNION ALL SELECT indexrelname, idx_scan FROM pg_stat_user_indexes WHERE relname = ANY($1) ORDER BY name",
+        _TABLES,
+    )
+    return {row["name"]: row["count"] for row in rows}
+
+
+async def _key(ledger: Ledger, user: str) -> str:
+    new = make_key("live")
+    async with open_connection(ledger.dsn) as connection:
+        await load_queries("pay402.ledger", "keys.sql").add_key(
+            connection,
+            key_prefix=new.prefix,
+            key=new.hash,
+            user_id=user,
+            name="bench",
+            environment="live",
+            permissions=["read", "admin"] if user == _ADMIN else ["read"],
+            final_only=False,
+            expires_at=None,
+            only_first="no",
+        )
+    return new.key
+
+
+async def _add_report(ledger: Ledger) -> None:
+    """A report as full as one is kept: a thousand findings."""
+    finding = {"userId": _MERCHANT, "signature": "5" * 88, "amountBaseUnits": "1", "kind": "unmatchedTransfer"}
+    report = {
+        "at": 0,
+        "byMint": [],
+        "byUser": [],
+        "claims": [],
+        "counts": {"unmatchedTransfer": 1000},
+        "findings": {"unmatchedTransfer": [finding] * 1000},
+        "audit": {"inDoubt": []},
+    }
+    async with open_connection(ledger.dsn) as connection:
+        await connection.execute(
+            "INSERT INTO reconciliation_runs (status, requested_by, report, finished_at)"
+            " VALUES ('done', 'bench', $1, now())",
+            report,
+        )
+
+
+@asynccontextmanager
+async def _api(dsn: str) -> AsyncIterator[str]:
+    """An API process over the ledger, with one connection for its answers."""
+    with tempfile.TemporaryDirectory(prefix="pay402-bench-") as home:
+        environment = {
+            "DATABASE_URL": dsn,
+            "PAY402_HOME": home,
+            "PORT": "0",
+            "SOLANA_RPC_URL": "http://127.0.0.1:1",
+            "AUTH_RATE_LIMIT": "0",
+            "API_POOL_SIZE": "2",
+            "LOG_LEVEL": "error",
+        }
+        api = Child("API", ["api", "--json"], environment)
+        try:
+            yield (await api.start())["api"]
+        finally:
+            await api.stop()

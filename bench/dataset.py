@@ -1,0 +1,145 @@
+"""Ledgers of any size for measurements, made by the database itself, on a Postgres of the measurement's own."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from pay402.migrations.migrate import upgrade
+from pay402.runtime.database import open_connection
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.sql import load_queries
+from pay402.worker.totals import fold_totals
+
+_queries = load_queries("bench", "dataset.sql")
+_TABLES: Final = ["transfers", "transactions"]
+_LOAD_SECONDS: Final = 3600.0
+_BYTES_PER_TRANSFER: Final = 3_500  # with its claim, all indexes, and room to sort them
+
+# Loading skips the log where a table was emptied in the same transaction; what is measured is as durable as ever.
+_OPTIONS: Final = {
+    "shared_buffers": "2GB",
+    "maintenance_work_mem": "1GB",
+    "work_mem": "64MB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "30min",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+}
+
+# Text of the characters of base58, as random to an index as a signature is.
+_BENCH_TEXT: Final = """
+CREATE FUNCTION bench_text(seed text, length int) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+  left(translate(md5(seed) || md5('x' || seed) || md5('y' || seed), '0', 'z'), length)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A filled database. The newest `unclaimed` transfers honour no claim yet."""
+
+    dsn: str
+    transfers: int
+    unclaimed: int
+    load_seconds: float
+
+
+@asynccontextmanager
+async def bench_server(options: dict[str, str] | None = None) -> AsyncIterator[EmbeddedPostgres]:
+    """A Postgres whose data is gone afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="pay402-bench-"))
+    server = EmbeddedPostgres(home, options={**_OPTIONS, **(options or {})})
+    try:
+        await asyncio.to_thread(server.enter)
+        yield server
+    finally:
+        await asyncio.to_thread(server.leave)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@asynccontextmanager
+async def filled_ledger(
+    server: EmbeddedPostgres,
+    transfers: int,
+    *,
+    unclaimed: int = 0,
+    merchants: int = 100,
+    payers: int = 5_000,
+    agents: int = 500,
+    analytics: bool = False,
+) -> AsyncIterator[Ledger]:
+    """A ledger of so many transfers and their claims; with `analytics` also events and totals. Dropped afterwards.
+
+    Raises:
+        OperatorError: The disk has no room for it.
+    """
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if free < transfers * _BYTES_PER_TRANSFER:
+        gigabytes = transfers * _BYTES_PER_TRANSFER / 1e9
+        raise OperatorError(f"A ledger of {transfers} transfers needs {gigabytes:.0f} GB; free the disk.")
+    started = time.monotonic()
+    name = f"ledger_{transfers}"
+    await _execute(server, f"CREATE DATABASE {name}")
+    dsn = server.dsn(name)
+    try:
+        await upgrade(dsn)
+        async with open_connection(dsn, statement_timeout_seconds=_LOAD_SECONDS) as connection:
+            await connection.execute(_BENCH_TEXT)
+            await _fill(
+                connection, merchants=merchants, payers=payers, transfers=transfers, agents=agents, unclaimed=unclaimed
+            )
+            if analytics:
+                await _queries.make_events(connection)
+                await _queries.note_all_claims(connection)
+                await fold_totals(connection)
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
+        yield Ledger(dsn, transfers, unclaimed, time.monotonic() - started)
+    finally:
+        await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _fill(connection: "asyncpg.Connection[Any]", *, transfers: int, merchants: int, **given: int) -> None:
+    await _queries.make_merchants(connection, merchants=merchants)
+    async with connection.transaction():
+        # Triggers and foreign keys cost more than the rows; what is made here obeys them.
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        restore = await _strip(connection, _TABLES)
+        await connection.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
+        payers, agents, unclaimed = given["payers"], given["agents"], given["unclaimed"]
+        await _queries.make_transfers(connection, transfers=transfers, merchants=merchants, payers=payers)
+        await connection.execute("ANALYZE transfers")
+        await _queries.make_claims(connection, transfers=transfers, unclaimed=unclaimed, agents=agents)
+        for statement in restore:
+            await connection.execute(statement)
+
+
+async def _strip(connection: "asyncpg.Connection[Any]", tables: Sequence[str]) -> list[str]:
+    """Take constraints and indexes off some tables; returns the statements that bring them back."""
+    indexes = [row async for row in _queries.indexes_of(connection, tables=list(tables))]
+    constraints = [row async for row in _queries.constraints_of(connection, tables=list(tables))]
+    restore = [row["definition"] for row in indexes]
+    for row in indexes:
+        await connection.execute(f"DROP INDEX {row['name']}")
+    for row in constraints:
+        await connection.execute(f"ALTER TABLE {row['relation']} DROP CONSTRAINT {row['name']}")
+    # Keys first, then what refers to them; checks hold for what comes, and what is there was made to pass them.
+    for row in reversed(constraints):
+        later = "" if row["kind"] in {"p", "u"} else " NOT VALID"
+        definition = row["definition"].removesuffix(" NOT VALID")
+        restore.append(f"ALTER TABLE {row['relation']} ADD CONSTRAINT {row['name']} {definition}{later}")
+    return restore
+
+
+async def _execute(server: EmbeddedPostgres, statement: str) -> None:
+    async with open_connection(server.dsn("postgres"), statement_timeout_seconds=_LOAD_SECONDS) as connection:
+        await connection.execute(statement)

@@ -1,0 +1,50 @@
+"""A picture of a measurement: what was measured, solid, and its ceilings, dashed, by the size of the work."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.report import RESULTS
+
+if TYPE_CHECKING:
+    from bench.points import Point
+
+
+def draw(scenario: str, title: str, points: Sequence["Point"], size_name: str) -> Path:
+    """Write `<scenario>.png` beside the figures; returns where it is."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 6), layout="constrained")
+    names = list(dict.fromkeys(point.name for point in points))
+    sizes = sorted({point.size for point in points})
+    if len(sizes) > 1:
+        for name in names:
+            line = sorted((point for point in points if point.name == name), key=lambda point: point.size)
+            at = [point.size for point in line]
+            (drawn,) = axes.plot(at, [1000 * point.seconds for point in line], marker="o", label=name)
+            axes.plot(at, [1000 * p.ceiling_seconds for p in line], linestyle="--", alpha=0.5, color=drawn.get_color())
+        axes.set_xscale("log")
+        axes.set_xlabel(f"{size_name} (dashed: the ceiling)")
+        axes.legend(fontsize="small")
+    else:
+        where = range(len(points))
+        axes.barh(where, [1000 * point.seconds for point in points], height=0.4, align="edge", label="measured")
+        ceilings = [1000 * point.ceiling_seconds for point in points]
+        axes.barh(where, ceilings, height=-0.4, align="edge", alpha=0.5, label="ceiling")
+        axes.set_yticks(list(where), [point.name for point in points])
+        axes.legend(fontsize="small")
+    if len(sizes) > 1:
+        axes.set_yscale("log")
+        axes.set_ylabel("milliseconds")
+    else:
+        axes.set_xlabel("milliseconds")
+    axes.set_title(title)
+    axes.grid(visible=True, alpha=0.3)
+    RESULTS.mkdir(exist_ok=True)
+    target = RESULTS / f"{scenario}.png"
+    figure.savefig(target, dpi=120)
+    plt.close(figure)
+    return target

@@ -1,0 +1,27 @@
+"""What honoured claims add up to, kept so that nobody has to add up a million of them.
+
+A trigger notes every change of `transactions` that moves a total, in the statement that makes the change; readers add
+the notes to the totals and are exact at every moment. Folding the notes into the totals only keeps reading fast.
+"""
+
+from typing import Any, Final
+
+_MOST_PER_PASS: Final = 20_000
+
+
+async def fold_claim_changes(database: Any, queries: Any) -> int:
+    """Fold what is noted by now into the totals; returns how many notes that were. Any number may do so at once."""
+    folded: int = 0
+    while True:
+        row = await queries.fold_claim_changes(database, most=_MOST_PER_PASS)
+        count: int = row["folded"]
+        folded += count
+        if count < _MOST_PER_PASS:
+            break
+    await queries.forget_agent_days(database)
+    return folded
+
+
+async def totals_that_disagree(database: Any, queries: Any) -> list[Any]:
+    """Totals that are not what their claims add up to: a defect, or somebody has written them by hand."""
+    return [row async for row in queries.totals_that_disagree(database)]

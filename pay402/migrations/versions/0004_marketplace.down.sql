@@ -1,0 +1,14 @@
+DELETE FROM state_transitions WHERE machine IN ('job', 'escrow', 'payout');
+ALTER TABLE transactions DROP COLUMN missing_at_height;
+DROP TABLE backfill_requests;
+DROP TABLE index_requests;
+DROP TABLE reconciliation_runs;
+DROP TABLE payout_attempts;
+DROP TABLE payouts;
+DROP TABLE job_fundings;
+DROP TABLE ratings;
+DROP TABLE job_requests;
+DROP TABLE agent_services;
+DROP TYPE payout_status;
+DROP TYPE escrow_status;
+DROP TYPE job_status;

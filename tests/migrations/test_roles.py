@@ -1,0 +1,283 @@
+"""What each role may do, and what not: each process gets by with its own rights, and nobody has more."""
+
+import ast
+import asyncio
+import re
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import pay402
+from pay402.migrations import downgrade, upgrade
+from pay402.migrations.migrate import give_rights
+from pay402.migrations.roles import create_statements, grants
+from pay402.runtime.database import open_connection
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.sql import load_queries
+from tests.conftest import execute, short_lived_home
+from tests.ops.commands import pay402 as run_command
+
+PACKAGE = Path(pay402.__file__).parent
+PROCESSES = ("indexer", "api", "worker")
+WALLET, PAYER, MINT = "w" * 44, "p" * 44, "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
+SIGNATURE = "5" * 88
+
+
+def functions_of_ledger(module):
+    """The text of each function of a module of `pay402.ledger`, by name."""
+    source = (PACKAGE / "ledger" / f"{module}.py").read_text(encoding="utf-8")
+    return {
+        node.name: ast.get_source_segment(source, node)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
+    }
+
+
+def code_of(process):
+    """All that a process runs of ours: its own package, and the functions of the ledger that it imports."""
+    text = ""
+    for path in (PACKAGE / process).glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        text += source
+        for node in ast.walk(ast.parse(source)):
+            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pay402.ledger")):
+                continue
+            for alias in node.names:
+                module = node.module.removeprefix("pay402.ledger").removeprefix(".")
+                if module:
+                    text += functions_of_ledger(module).get(alias.name, "")
+                else:
+                    text += "".join(functions_of_ledger(alias.name).values())
+    return text
+
+
+def queries_of(process):
+    """Every query that a process runs: of the files that it loads, those that its code calls."""
+    text = code_of(process)
+    for call in re.findall(r"load_queries\(([^)]*)\)", text):
+        package, *files = re.findall(r'"([^"]+)"', call)
+        for file in files:
+            queries = load_queries(package, file)
+            for name in queries.available_queries:
+                if re.search(rf"\.{name}\b", text):
+                    yield file, name, getattr(queries, name).sql
+
+
+QUERIES = [(process, *query) for process in PROCESSES for query in queries_of(process)]
+
+
+def test_the_queries_of_the_processes_are_found():
+    found = {(process, name) for process, _, name, _ in QUERIES}
+    assert {("indexer", "record_batch"), ("indexer", "follow_transfers"), ("indexer", "orphan")} <= found
+    assert ("api", "revenue_by_day") in found
+
+
+@asynccontextmanager
+async def as_role(dsn, role):
+    async with open_connection(dsn) as connection:
+        await connection.execute(f"SET ROLE {role}")
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("process", "file", "name", "statement"), QUERIES, ids=lambda one: one if len(one) < 40 else ""
+)
+async def test_a_process_may_run_each_of_its_queries(postgres, process, file, name, statement):
+    # Explaining asks for every right that running would need, and changes nothing.
+    async with as_role(postgres.format("template_ledger"), f"pay402_{process}") as connection:
+        await connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}")
+
+
+@pytest.mark.parametrize("role", grants())
+async def test_a_process_can_see_whether_the_schema_is_its_own(database_url, role):
+    if role == "pay402_analytics":
+        pytest.skip("an analyst runs no process of ours")
+    async with as_role(database_url, role) as connection:
+        assert await connection.fetchval("SELECT version_num FROM alembic_version")
+
+
+FORBIDDEN = {
+    "pay402_indexer": [
+        "SELECT key FROM api_keys",
+        "INSERT INTO transactions DEFAULT VALUES",
+        "UPDATE transactions SET amount = 1",
+        "UPDATE transactions SET path = '0', user_id = 'me'",
+        "DELETE FROM transactions",
+        "DELETE FROM transfers",
+        "DELETE FROM balance_changes",
+        "UPDATE recipients SET user_id = 'me'",
+        "INSERT INTO recipients DEFAULT VALUES",
+        "SELECT wire FROM payout_attempts",
+        "UPDATE payouts SET recipient = wallet",
+        "UPDATE events SET type = 'x'",
+        "UPDATE revenue_days SET received = 0",
+    ],
+    "pay402_api": [
+        "INSERT INTO transfers DEFAULT VALUES",
+        "UPDATE transfers SET amount = 1",
+        "UPDATE transfers SET finality = 'finalized'",
+        "UPDATE transfers SET recorded_at = now()",
+        "DELETE FROM transfers",
+        "UPDATE balance_changes SET post = 0",
+        "DELETE FROM transactions",
+        "DELETE FROM api_keys",
+        "INSERT INTO payouts DEFAULT VALUES",
+        "UPDATE payouts SET recipient = wallet",
+        "SELECT wire FROM payout_attempts",
+        "UPDATE events SET type = 'x'",
+        "DELETE FROM events",
+        "UPDATE token_accounts SET drift = 0",
+        "UPDATE revenue_days SET received = 0",
+        "UPDATE state_transitions SET to_status = 'finalized'",
+    ],
+    "pay402_worker": [
+        "SELECT key FROM api_keys",
+        "UPDATE api_keys SET revoked = false",
+        "INSERT INTO transfers DEFAULT VALUES",
+        "UPDATE transfers SET amount = 1",
+        "DELETE FROM transfers",
+        "UPDATE balance_changes SET post = 0",
+        "DELETE FROM transactions",
+        "DELETE FROM payouts",
+        "DELETE FROM payout_attempts",
+        "UPDATE recipients SET user_id = 'me'",
+        "UPDATE events SET type = 'x'",
+        "UPDATE state_transitions SET to_status = 'finalized'",
+    ],
+    "pay402_analytics": [
+        "SELECT key FROM api_keys",
+        "SELECT FROM api_keys",
+        "SELECT FROM transfers",
+        "SELECT FROM transactions",
+        "SELECT FROM payout_attempts",
+        "SELECT FROM idempotent_answers",
+        "SELECT FROM nonces",
+        "INSERT INTO events (type, subject) VALUES ('x', 'x')",
+        "UPDATE analytics.recipients SET user_id = 'me'",
+        "DELETE FROM analytics.events",
+        "DELETE FROM transfers",
+        "CREATE TABLE analytics.mine (a int)",
+        "CREATE TABLE public.mine (a int)",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"), [(role, statement) for role, statements in FORBIDDEN.items() for statement in statements]
+)
+async def test_a_role_may_do_no_more(database_url, role, statement):
+    async with as_role(database_url, role) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+async def test_only_its_owner_may_do_anything_that_no_role_is_granted(database_url):
+    async with open_connection(database_url) as connection:
+        rows = await connection.fetch(
+            "SELECT c.relname, a.privilege_type, a.grantee::regrole::text AS grantee FROM pg_class AS c"
+            " CROSS JOIN aclexplode(c.relacl) AS a"
+            " WHERE c.relnamespace = ANY('{public,analytics}'::regnamespace[]) AND a.grantee <> c.relowner"
+        )
+    assert {row["grantee"] for row in rows} == set(grants())
+    assert not {row["privilege_type"] for row in rows} & {"TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"}
+    # What is written nowhere but at the chain's word, and what was sent, is never removed by anybody.
+    assert not {
+        (row["relname"], row["grantee"])
+        for row in rows
+        if row["privilege_type"] == "DELETE"
+        and row["relname"] in {"transfers", "balance_changes", "transactions", "payouts", "payout_attempts", "api_keys"}
+    }
+    assert {row["privilege_type"] for row in rows if row["grantee"] == "pay402_analytics"} == {"SELECT"}
+
+
+async def test_the_lock_of_a_transfer_is_no_way_to_change_it(database_url):
+    async with open_connection(database_url) as owner:
+        await owner.execute(
+            "INSERT INTO transfers (signature, path, slot, kind, program, mint, source, amount)"
+            f" VALUES ('{SIGNATURE}', '0', 1, 'transfer', '{MINT}', '{MINT}', '{PAYER}', 5)"
+        )
+        before = await owner.fetchrow("SELECT * FROM transfers")
+    async with as_role(database_url, "pay402_api") as connection:
+        await connection.execute("SELECT FROM transfers FOR SHARE")
+        await connection.execute("UPDATE transfers SET lock_only = DEFAULT")
+        with pytest.raises(asyncpg.GeneratedAlwaysError):
+            await connection.execute("UPDATE transfers SET lock_only = true")
+    async with open_connection(database_url) as owner:
+        assert await owner.fetchrow("SELECT * FROM transfers") == before
+
+
+@pytest.fixture
+async def bare_server():
+    """A server that knows none of our roles; gives the address of a database, with `{}` for its name."""
+    with short_lived_home() as directory:
+        server = EmbeddedPostgres(directory, options={"fsync": "off"})
+        await asyncio.to_thread(server.enter)
+        try:
+            yield server.dsn("DATABASE").replace("DATABASE", "{}")
+        finally:
+            await asyncio.to_thread(server.leave)
+
+
+async def roles_there(dsn):
+    async with open_connection(dsn) as connection:
+        return {row[0] for row in await connection.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'pay402%'")}
+
+
+async def test_databases_of_one_server_are_migrated_at_the_same_time(bare_server):
+    names = [f"ledger_{n}" for n in range(4)]
+    for name in names:
+        await execute(bare_server.format("postgres"), f"CREATE DATABASE {name}")
+    # In processes of their own, for alembic holds its state in its module.
+    migrate = "import asyncio, sys; from pay402.migrations import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", migrate, bare_server.format(name)) for name in names
+    ]
+    assert [await process.wait() for process in processes] == [0] * len(names)
+    assert await roles_there(bare_server.format("postgres")) == set(grants())
+
+    # Where one goes back, the others keep what they have.
+    await downgrade(bare_server.format(names[0]), "0004")
+    async with open_connection(bare_server.format(names[0])) as connection:
+        left = "SELECT count(*) FROM pg_class, aclexplode(relacl) AS a WHERE a.grantee::regrole::text LIKE 'pay402%'"
+        assert await connection.fetchval(left) == 0
+    async with as_role(bare_server.format(names[1]), "pay402_analytics") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM analytics.transfers") == 0
+    await downgrade(bare_server.format(names[0]), "base")
+    assert await roles_there(bare_server.format("postgres")) == set(grants())
+
+
+async def test_a_login_that_may_not_create_roles_migrates_all_the_same(bare_server, home):
+    admin = bare_server.format("postgres")
+    await execute(admin, "CREATE ROLE owner LOGIN")
+    await execute(admin, "CREATE DATABASE ledger OWNER owner")
+    dsn = bare_server.format("ledger").replace("postgres@", "owner@")
+    assert (await upgrade(dsn)).is_current
+    assert await roles_there(admin) == set()
+    assert await give_rights(dsn) == tuple(grants())
+
+    told = await run_command("migrate", "roles", home=home, DATABASE_URL=dsn)
+    assert (told.code, told.out) == (1, create_statements())
+    assert told.err.startswith("error: pay402_indexer, pay402_api")
+
+    # An administrator runs what was printed; the owner's next try gives the rights.
+    await execute(admin, told.out)
+    done = await run_command("migrate", "roles", home=home, DATABASE_URL=dsn)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{', '.join(grants())} have their rights, and no others.\n"
+    async with as_role(bare_server.format("ledger"), "pay402_api") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM transfers") == 0
+
+
+async def test_rights_beyond_ours_do_not_survive_an_upgrade(database_url):
+    async with open_connection(database_url) as owner:
+        await owner.execute(
+            "GRANT ALL ON transfers TO pay402_analytics; GRANT UPDATE (amount) ON transfers TO pay402_api"
+        )
+    await upgrade(database_url)
+    for role, statement in [("analytics", "SELECT FROM transfers"), ("api", "UPDATE transfers SET amount = 1")]:
+        async with as_role(database_url, f"pay402_{role}") as connection:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
