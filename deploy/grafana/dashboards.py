@@ -150,15 +150,17 @@ LEDGER = Dashboard(
             Panel("Waiting to be healed", "Accounts", "short", {"{{instance}}": "pay402_heal_queue_length"}),
         ],
         "Solana nodes": [
+            Panel("Refused questions", "An hour; the indexer does without the answer", "short",
+                  {"{{what}}": "sum by (what) (increase(pay402_node_refusals_total[1h]))"}, width=6),
             Panel("Calls", "Each second, by node", "ops",
-                  {"{{endpoint}}": "sum by (endpoint) (rate(pay402_rpc_calls_total[5m]))"}),
+                  {"{{endpoint}}": "sum by (endpoint) (rate(pay402_rpc_calls_total[5m]))"}, width=6),
             Panel("Failures", "Share of the calls of each node, by what went wrong", "percentunit",
                   {"{{endpoint}} {{outcome}}":
                    'sum by (endpoint, outcome) (rate(pay402_rpc_calls_total{outcome!="ok"}[5m]))'
-                   " / on (endpoint) group_left () sum by (endpoint) (rate(pay402_rpc_calls_total[5m]))"}),
+                   " / on (endpoint) group_left () sum by (endpoint) (rate(pay402_rpc_calls_total[5m]))"}, width=6),
             Panel("Duration", "95 of 100 calls are faster", "s",
                   {"{{method}}": "histogram_quantile(0.95, sum by (le, method)"
-                                 " (rate(pay402_rpc_call_seconds_bucket[5m])))"}),
+                                 " (rate(pay402_rpc_call_seconds_bucket[5m])))"}, width=6),
         ],
     },
 )  # fmt: skip

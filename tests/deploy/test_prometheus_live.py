@@ -11,7 +11,7 @@ import yaml
 from aiohttp import ClientSession
 from solders.keypair import Keypair
 
-from tests.deploy.metrics_defined import AWAITED, FOREIGN
+from tests.deploy.metrics_defined import FOREIGN
 from tests.deploy.programs import tool
 from tests.deploy.test_monitoring import METRIC, PROMETHEUS, QUERIES, RECORDED, without_strings
 from tests.indexer.shop import FAST, follow
@@ -123,15 +123,20 @@ async def test_what_is_shown_is_what_running_processes_tell(home, indexer, datab
         "SOLANA_RPC_URL": net.rpc_url,
         "SOLANA_WS_URL": net.ws_url,
     }
-    async with running("api", "--json", home=home, **variables) as process, ClientSession() as session:
-        api = json.loads(await process.line())["api"]
+    async with (
+        running("api", "--json", home=home, **variables) as api,
+        running("worker", "--json", home=home, **variables, METRICS_PORT="0") as worker,
+        ClientSession() as session,
+    ):
+        served = json.loads(await api.line())["api"]
+        worked = json.loads(await worker.line())["metricsPort"]
         told = ""
-        for url in (api, f"http://{address}"):
+        for url in (served, f"http://{address}", f"http://127.0.0.1:{worked}"):
             async with session.get(f"{url}/metrics") as answer:
                 assert answer.status == 200
                 told += await answer.text()
     families = {re.sub(r"_total$", "", name) for name in re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE)}
-    elsewhere = set(AWAITED) | set(FOREIGN) | set(RECORDED)
+    elsewhere = set(FOREIGN) | set(RECORDED)
     for name, query in QUERIES.items():
         for metric, _ in METRIC.findall(without_strings(query)):
             if metric not in elsewhere and not metric.startswith("pay402_backup_"):

@@ -20,12 +20,6 @@ INDEXES = {
 }
 
 
-async def needs(pool, *tables):
-    for table in tables:
-        if await pool.fetchval("SELECT to_regclass($1)", table) is None:
-            pytest.skip(f"{table} is not here yet")
-
-
 async def test_the_connection_answers(pool):
     assert await pool.fetchval("SELECT 1") == 1
 
@@ -60,7 +54,6 @@ async def test_indexes_of_transactions_are_listed(pool):
     ("table", "columns"), [(table, columns) for table, each in INDEXES.items() for columns in each], ids=str
 )
 async def test_an_index_that_is_expected_exists_by_its_columns(pool, table, columns):
-    await needs(pool, table)
     rows = await pool.fetch(
         """
         SELECT array_agg(a.attname::text ORDER BY k.place) AS columns
@@ -76,7 +69,6 @@ async def test_an_index_that_is_expected_exists_by_its_columns(pool, table, colu
 
 
 async def test_services_are_counted_and_no_job_is_orphaned(pool):
-    await needs(pool, "agent_services", "job_requests")
     assert await pool.fetchval("SELECT COUNT(*) FROM agent_services") == 0
     orphans = "SELECT COUNT(*) FROM job_requests WHERE service_id NOT IN (SELECT id FROM agent_services)"
     assert await pool.fetchval(orphans) == 0

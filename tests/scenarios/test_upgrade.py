@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 
 from pay402.localnet.market import open_market
-from pay402.ops.main import COMMANDS
 from tests.api.shop import Client, key_for, pay_usdc, proof_of
 from tests.indexer.shop import FAST, balances_agree, follow, ledger_equals_chain
 from tests.ops.commands import eventually
@@ -167,8 +166,7 @@ async def deployed(version, net, pool):
         for _ in range(2):
             await deployment.start_api(version)
         for name in ("indexer", "worker"):
-            if name in COMMANDS:
-                await deployment.replace(name, version)
+            await deployment.replace(name, version)
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as http:
             client = Client(f"http://127.0.0.1:{balancer.port}", http, await key_for(pool))

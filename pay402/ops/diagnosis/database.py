@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from pay402.ledger.invariants import INVARIANTS, check_invariants
 from pay402.migrations.status import MigrationStatus, read_status
 from pay402.ops.diagnosis import configuration
 from pay402.ops.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
@@ -16,12 +17,14 @@ from pay402.runtime.errors import OperatorError
 from pay402.runtime.sql import load_queries
 
 _queries = load_queries("pay402.ops.diagnosis", "diagnosis.sql")
+_invariants = load_queries("pay402.ledger", "invariants.sql")
 _heartbeats = load_queries("pay402.ledger", "heartbeats.sql")
 
 VERSIONS: Final = (16, 17, 18)
 _CLOCK_SECONDS: Final = 5.0
 # The indexer audits once a minute: five missed audits are no accident.
 _AUDIT_SECONDS: Final = 300.0
+_SHOWN: Final = 5
 _SILENT_SECONDS: Final = 60.0
 # Half a minute of the chain.
 _LAG_SLOTS: Final = 75
@@ -41,6 +44,7 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
             if status.is_current:
                 found.append(await indexes(connection))
                 found += [finding async for finding in _books(connection, at_rest=at_rest)]
+                found.append(await _money(connection))
                 found += [finding async for finding in _life(connection, at_rest=at_rest)]
             return found
     except OperatorError as error:
@@ -132,6 +136,16 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any
     if (age := row["oldest_seconds"]) is not None and age > _AUDIT_SECONDS and not at_rest:
         remedy = "read the indexer's log: audits fail, or take longer than they should"
         yield doubtful("ledger", "audits", f"an account was last audited {age:.0f} s ago", remedy)
+
+
+async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
+    violations = await check_invariants(connection, _invariants)
+    if not violations:
+        return good("ledger", "money", f"all {len(INVARIANTS)} invariants hold")
+    told = [f"{one.invariant}: {one.subject} has {one.found}, not {one.expected}" for one in violations[:_SHOWN]]
+    more = f", and {len(violations) - _SHOWN} more" if len(violations) > _SHOWN else ""
+    remedy = "stop the worker, so that no payout leaves, and see InvariantViolated in the runbook"
+    return bad("ledger", "money", "; ".join(told) + more, remedy)
 
 
 async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
