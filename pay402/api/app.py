@@ -18,6 +18,7 @@ from pay402.api import (
     jobs,
     key_routes,
     marketplace,
+    ops,
     payments,
     recipients,
     requests,
@@ -43,6 +44,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     analytics.router,
     key_routes.router,
     auth_routes.router,
+    ops.router,
     health.router,
 )
 
@@ -89,7 +91,7 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
     for router in (*_ROUTERS, *more):
         app.include_router(router)
     app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))
-    app.add_middleware(Edge, metrics=parts.metrics)
+    app.add_middleware(Edge, metrics=parts.metrics, most=parts.settings.most_requests)
     return app
 
 
@@ -117,5 +119,8 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 
 async def _database_away(_: Request, error: Any) -> Response:
+    if isinstance(error, ValueError):
+        # asyncpg's word for a value of ours that a parameter cannot take: no outage, and no help in repeating it.
+        raise error
     _log.warning("database_away", error=str(error).partition("\n")[0] or type(error).__name__)
     return unavailable("database").response()

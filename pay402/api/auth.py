@@ -1,8 +1,10 @@
 """Who calls, and what they may do. Every limit on requests is counted here too, for it is per caller."""
 
+import dataclasses
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from typing import Any, Final, Literal
 
 import jwt
@@ -20,6 +22,7 @@ TOKEN_SECONDS: Final = 15 * 60
 _ALGORITHM: Final = "HS256"
 _AUDIENCE: Final = "402pay"
 _KEY_START: Final = "sk_"
+_IPV6_PREFIX: Final = 64
 
 Permission = Literal["read", "write", "admin"]
 
@@ -51,21 +54,28 @@ async def identify(request: Request) -> Caller | None:
     if (credential := sent_credential(request)) is None:
         return None
     parts = resources(request)
-    if credential in DEMO_KEYS:
-        return _demo_caller(parts)
-    if credential.startswith(_KEY_START):
-        caller = await parts.keys.by_key(credential)
-    else:
-        caller = await _bearer_of(parts, credential)
+    caller = await _holder(parts, credential)
     if caller is None:
+        # Guessing keys is limited like every request of somebody without one.
+        await count_request(request, None)
+        if credential in DEMO_KEYS:
+            _log.warning("demo_key_refused", environment=parts.settings.app_env)
+            raise unauthorized("The demo key works in development only; create a key with `pay402 keys create`.")
         raise unauthorized("The API key is not known, has expired or was revoked; send a good one as x-api-key.")
     return caller
 
 
-def _demo_caller(parts: Resources) -> Caller:
+async def _holder(parts: Resources, credential: str) -> Caller | None:
+    if credential in DEMO_KEYS:
+        return _demo_caller(parts)
+    if credential.startswith(_KEY_START):
+        return await parts.keys.by_key(credential)
+    return await _bearer_of(parts, credential)
+
+
+def _demo_caller(parts: Resources) -> Caller | None:
     if parts.settings.app_env != "development":
-        _log.warning("demo_key_refused", environment=parts.settings.app_env)
-        raise unauthorized("The demo key works in development only; create a key with `pay402 keys create`.")
+        return None
     return Caller(DEMO_USER, frozenset({"read", "write"}), "test", "demo-key")
 
 
@@ -80,7 +90,7 @@ async def count_request(request: Request, caller: Caller | None) -> None:
     """Count a request against the limit of its key or its address. Raises ApiError 429."""
     parts = resources(request)
     if caller is None:
-        await parts.rates.hit("public", client_address(request), parts.settings.public_rate_limit)
+        await parts.rates.hit("public", limited_address(request), parts.settings.public_rate_limit)
     else:
         await parts.rates.hit("auth", caller.key_prefix, parts.settings.auth_rate_limit)
 
@@ -88,6 +98,15 @@ async def count_request(request: Request, caller: Caller | None) -> None:
 def client_address(request: Request) -> str:
     """The address that the request came from, as the load balancer tells it where one is trusted."""
     return request.client.host if request.client else "unknown"
+
+
+def limited_address(request: Request) -> str:
+    """What limits count as one client: of IPv6 a whole network, for whoever has one address of it has them all."""
+    address = client_address(request)
+    try:
+        return str(ip_network((address, _IPV6_PREFIX), strict=False)) if ":" in address else address
+    except ValueError:
+        return address[:64]
 
 
 def require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
@@ -139,11 +158,13 @@ async def _bearer_of(parts: Resources, token: str) -> Caller | None:
             audience=_AUDIENCE,
             options={"require": ["exp", "sub", "aud", "iat"]},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError):
         return None
     prefix = str(claims.get("key"))
     holder = _demo_caller(parts) if prefix in DEMO_KEYS else await parts.keys.by_prefix(prefix)
     if holder is None or holder.user_id != claims["sub"]:
         return None
-    permissions = holder.permissions & frozenset(claims.get("permissions", ()))
-    return Caller(holder.user_id, permissions, holder.environment, holder.key_prefix, holder.final_only)
+    permissions = frozenset(claims.get("permissions", ()))
+    if not holder.is_admin:
+        permissions &= holder.permissions
+    return dataclasses.replace(holder, permissions=permissions, by_token=True)

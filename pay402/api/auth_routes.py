@@ -9,6 +9,7 @@ from starlette.responses import Response
 from pay402.api.auth import TOKEN_SECONDS, make_token, require
 from pay402.api.errors import errors, forbidden
 from pay402.api.figures import EpochMs, Shape, answer
+from pay402.api.idempotency import SECRET_HEADERS
 from pay402.api.keys import Caller
 from pay402.api.resources import resources
 from pay402.api.routing import new_router
@@ -38,6 +39,8 @@ async def post_token(
     request: Request, caller: Annotated[Caller, Depends(require("read"))], order: TokenOrder | None = None
 ) -> Response:
     """Exchange an API key for an access token of at most 15 minutes, with no more than its permissions."""
+    if caller.by_token:
+        raise forbidden("An access token cannot be exchanged for a newer one; send the API key.")
     order = order or TokenOrder()
     wanted = frozenset(order.permissions or caller.permissions)
     if not caller.is_admin and not wanted <= caller.permissions:
@@ -50,5 +53,6 @@ async def post_token(
             "permissions": sorted(wanted),
             "expiresIn": order.expires_in,
             "expiresAt": expires_at * 1000,
-        }
+        },
+        headers=SECRET_HEADERS,
     )

@@ -1,13 +1,13 @@
 """One proof before its judge: what it claims, and how it stands by what the ledger knows. No input or output."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
 from pay402.api.keys import Caller
 from pay402.api.tokens import Token
-from pay402.ledger.amounts import least_equal_amount, to_base_units
+from pay402.ledger.amounts import from_base_units, least_equal_amount
 from pay402.ledger.claims import ClaimContext, Honoured, Proof, Terms
 from pay402.ledger.judge import Claim, Outcome, Standing, Transfer, Verdict, judge
 
@@ -38,21 +38,32 @@ class Answer:
 
     Attributes:
         transfer: For a claim that is honoured, the transfer that honours it, with its slot.
-        pending: For one that is on its way, what may be remembered of it.
+        terms: What was honoured, or what may be remembered of a claim whose payment is on its way.
     """
 
     outcome: Outcome
     transfer: Transfer | None = None
     slot: int | None = None
     honoured: Honoured | None = None
-    pending: Terms | None = None
+    terms: Terms | None = None
 
 
 class Case:
-    """A question by a caller. `final_from` says from which figure on a token needs finality, by symbol."""
+    """A question by a caller.
 
-    def __init__(self, question: Question, caller: Caller | None, final_from: dict[str, Decimal]) -> None:
+    `final_from` says from which figure on a token needs finality, by symbol. `asked_with` is the hash of the
+    Idempotency-Key that came with it.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        caller: Caller | None,
+        final_from: dict[str, Decimal],
+        asked_with: str | None = None,
+    ) -> None:
         self.question = question
+        self._asked_with = asked_with
         self._caller = caller
         self._final_from = final_from
         # An admin who names a wallet asks for the merchant to whom it belongs.
@@ -65,13 +76,22 @@ class Case:
         return judge(claim, context.transfers, standing=self._standing(context)), claim
 
     def may_be_told(self, context: ClaimContext) -> bool:
-        """True when this very proof was honoured while nobody asked, and nobody has been told so."""
+        """True when this very proof was honoured and nobody knows: nobody asked, or the answer was lost on its way.
+
+        That an answer was lost is believed of a request that comes again with the Idempotency-Key it came with.
+        """
         use = context.use
-        return (
-            use is not None
-            and use.told_at is None
-            and (use.signature, use.payer) == (self.question.transaction, self.question.payer)
-        )
+        if use is None or (use.signature, use.payer) != (self.question.transaction, self.question.payer):
+            return False
+        return use.told_at is None or (self._asked_with is not None and use.asked_with == self._asked_with)
+
+    def judge_again(self, context: ClaimContext) -> tuple[Verdict, Claim]:
+        """The verdict on a claim that has its transfer, by what is claimed now: that may be more than was honoured."""
+        assert context.use is not None
+        path = context.use.path
+        own = [replace(transfer, is_taken=False) for transfer in context.transfers if transfer.path == path]
+        claim = self._claim(context)
+        return judge(claim, own, standing=replace(self._standing(context), is_nonce_free=True)), claim
 
     def may_be_pending(self, context: ClaimContext) -> bool:
         """True where a claim may be remembered: with a key or a registered nonce.
@@ -96,6 +116,7 @@ class Case:
             resource=question.resource or (request.resource if request is not None else None),
             agent_id=question.agent_id,
             environment=environment,
+            asked_with=self._asked_with,
         )
 
     def _standing(self, context: ClaimContext) -> Standing:
@@ -151,4 +172,4 @@ class Case:
         above = self._final_from.get(token.symbol.upper())
         if above is None:
             return False
-        return above == 0 or amount >= to_base_units(above, token.decimals)
+        return from_base_units(amount, token.decimals) >= above

@@ -12,15 +12,20 @@ from typing import Any, Final
 import asyncpg
 
 from pay402.api.case import Answer, Case
+from pay402.api.errors import busy
 from pay402.ledger import claims
 from pay402.ledger.claims import ClaimContext, Honoured, Terms
 from pay402.ledger.judge import Outcome, Transfer
 
 _BATCH: Final = 64
 # A race that is lost to another claim is judged again, by what is true then.
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 8
+# More than a slow database can decide before those who wait have gone: they are sent away at once.
+_QUEUE: Final = 2_000
 # Two claims want the same row: whoever is told so comes again and finds it taken.
 _LOST: Final = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
+# What only one proof of a batch can be guilty of; asyncpg's own words for it are errors of values.
+_REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 
 Database = Any
 """A connection, from a pool or not: the two types of asyncpg have no common one."""
@@ -43,7 +48,7 @@ class _Grant:
     transfer: Transfer
 
     def answer(self, honoured: Honoured) -> Answer:
-        return Answer(Outcome.HONOURED, self.transfer, self.context.slots[self.transfer.path], honoured)
+        return Answer(Outcome.HONOURED, self.transfer, self.context.slots[self.transfer.path], honoured, self.terms)
 
 
 class Desk:
@@ -61,7 +66,10 @@ class Desk:
 
         Raises:
             asyncpg.PostgresError: The database is away: nothing is said about the payment.
+            ApiError: 503, when too many wait already, or others were quicker again and again.
         """
+        if len(self._queue) >= _QUEUE:
+            raise busy("verifications")
         waiting = _Waiting(case, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._more.set()
@@ -94,7 +102,7 @@ class Desk:
         except _LOST:
             self._again(batch)
         except Exception as error:  # noqa: BLE001 - it is each caller's to tell
-            if len(batch) > 1 and isinstance(error, asyncpg.DataError):
+            if len(batch) > 1 and isinstance(error, _REFUSED):
                 # One that the database refuses must not take the others with it.
                 for waiting in batch:
                     await self._serve([waiting])
@@ -113,28 +121,32 @@ class Desk:
                 grants.append(grant)
         now, later = _apart(grants)
         await self._honour(connection, [grant for grant in now if grant.context.known is None])
-        await self._honour_pending(connection, [grant for grant in now if grant.context.known is not None])
+        await self._honour_asked(connection, [grant for grant in now if grant.context.known is not None])
         self._again([*later, *(grant.waiting for grant in now if not grant.waiting.done.done())])
 
     async def _tell(self, connection: Database, waiting: _Waiting, context: ClaimContext) -> None:
         assert context.use is not None
-        use = context.use
-        transfer = next((t for t in context.transfers if t.path == use.path), None)
-        told = await claims.tell(connection, self._queries, use.id, waiting.case.question.agent_id)
-        if told is None or transfer is None:
+        verdict, claim = waiting.case.judge_again(context)
+        if not verdict.is_honoured:
+            _set(waiting, Answer(verdict.outcome))
+            return
+        assert verdict.transfer is not None
+        terms = waiting.case.terms(context, claim)
+        told = await claims.tell(connection, self._queries, context.use.id, terms)
+        if told is None:
             _set(waiting, Answer(Outcome.REPLAY_ATTACK))
         else:
-            _set(waiting, Answer(Outcome.HONOURED, transfer, context.slots[transfer.path], told))
+            _set(waiting, _Grant(waiting, context, terms, verdict.transfer).answer(told))
 
     async def _honour(self, connection: Database, grants: Sequence[_Grant]) -> None:
         if grants:
             pairs = [(grant.terms, grant.transfer) for grant in grants]
             _answer(grants, await claims.honour(connection, self._queries, pairs))
 
-    async def _honour_pending(self, connection: Database, grants: Sequence[_Grant]) -> None:
+    async def _honour_asked(self, connection: Database, grants: Sequence[_Grant]) -> None:
         if grants:
-            pairs = [(grant.context.known.id, grant.transfer.path) for grant in grants if grant.context.known]
-            _answer(grants, await claims.honour_pending(connection, self._queries, pairs, is_asked=True))
+            known = [(grant.context.known.id, grant.terms, grant.transfer) for grant in grants if grant.context.known]
+            _answer(grants, await claims.honour_asked(connection, self._queries, known))
 
     def _again(self, batch: Sequence[_Waiting]) -> None:
         for waiting in batch:
@@ -145,8 +157,8 @@ class Desk:
                 self._queue.append(waiting)
                 self._more.set()
             else:
-                # Whatever it wants, others take it each time.
-                _set(waiting, Answer(Outcome.REPLAY_ATTACK))
+                # Others are quicker each time, and yet it is never found taken: that says nothing about the payment.
+                waiting.done.set_exception(busy("verifications of this payment"))
 
 
 def _judge(waiting: _Waiting, context: ClaimContext) -> _Grant | None:
@@ -160,7 +172,7 @@ def _judge(waiting: _Waiting, context: ClaimContext) -> _Grant | None:
         assert verdict.transfer is not None
         return _Grant(waiting, context, case.terms(context, claim), verdict.transfer)
     is_remembered = verdict.outcome is Outcome.PAYMENT_PENDING and case.may_be_pending(context)
-    _set(waiting, Answer(verdict.outcome, pending=case.terms(context, claim) if is_remembered else None))
+    _set(waiting, Answer(verdict.outcome, terms=case.terms(context, claim) if is_remembered else None))
     return None
 
 

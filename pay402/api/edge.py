@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pay402.api.errors import ApiError
+from pay402.api.errors import ApiError, busy
 from pay402.api.metrics import ApiMetrics
 
 _log = structlog.get_logger("pay402.api.access")
@@ -24,14 +24,20 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Scraped and probed every few seconds: a line for each would drown the others.
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Edge:
-    """The outermost layer. Bodies are read here, whole, within their bounds of size and time."""
+    """The outermost layer. Bodies are read here, whole, within their bounds of size and time.
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+    No more than `most` requests are under way at once: what a slow database cannot answer in time must not pile up.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics, most: int) -> None:
         self._app = app
         self._metrics = metrics
+        self._most = most
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -41,7 +47,7 @@ class Edge:
         started = time.perf_counter()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        status = 500
+        status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -50,24 +56,33 @@ class Edge:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
+        self._under_way += 1
         try:
-            try:
-                bounded = await _read_body(scope, receive) if scope["method"] in _WITH_BODY else receive
-            except ApiError as error:
-                await error.response()(scope, receive, send_with_id)
-            else:
-                await self._app(scope, bounded, send_with_id)
+            if self._under_way > self._most and scope["path"] not in _QUIET:
+                raise busy("requests")  # noqa: TRY301 - told like every refusal here
+            bounded = await _read_body(scope, receive) if scope["method"] in _WITH_BODY else receive
+            await self._app(scope, bounded, send_with_id)
+        except ApiError as error:
+            await error.response()(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("defect")
+            # An answer that has begun cannot be taken back; the connection ends in the middle of it.
+            if status:
+                raise
+            await _defect().response()(scope, receive, send_with_id)
         finally:
+            self._under_way -= 1
             self._tell(scope, status, time.perf_counter() - started)
             structlog.contextvars.clear_contextvars()
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, never the path: a label must not grow with what callers send.
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         if route not in _QUIET:
-            _log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+            _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 def _request_id(sent: str | None) -> str:
@@ -114,8 +129,23 @@ async def _received(receive: Receive) -> tuple[bytes, bool]:
             return b"".join(chunks), False
 
 
+def _defect() -> ApiError:
+    return ApiError(500, "INTERNAL_ERROR", "This is a defect of ours; tell support the requestId.")
+
+
 def _too_large() -> ApiError:
     return ApiError(413, "PAYLOAD_TOO_LARGE", "The body is larger than 1 MB; send less.")
+
+
+_EXPOSED: Final = (
+    "x-request-id",
+    "retry-after",
+    "ratelimit-policy",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "idempotent-replayed",
+)
 
 
 class Cors(CORSMiddleware):
@@ -127,7 +157,7 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_methods=("GET", "POST", "PATCH", "DELETE"),
             allow_headers=("x-api-key", "authorization", "content-type", "idempotency-key", "x-request-id"),
-            expose_headers=("x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
+            expose_headers=_EXPOSED,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -73,6 +73,12 @@ def unavailable(part: str) -> ApiError:
     return ApiError(503, "UNAVAILABLE", sentence, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def busy(what: str) -> ApiError:
+    """503: more than can be done in time; nothing is said about anybody's payment."""
+    sentence = f"Too many {what} are under way at the moment; repeat the request in {RETRY_SECONDS} seconds."
+    return ApiError(503, "UNAVAILABLE", sentence, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
 class ErrorBody(Shape):
     """Every error looks like this."""
 

@@ -4,7 +4,6 @@ import datetime as dt
 import uuid
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import LongText, ShortText, new_router
 from pay402.api.services import find_service, parse_id
+from pay402.api.stored_json import stored_json
 from pay402.ledger.jobs import Party, allowed_steps, take_step
 from pay402.ledger.requests import create_request
 
@@ -109,7 +109,7 @@ async def post_job(
     wallet = await _settlement_wallet(parts)
     deadline = _deadline(parts, order.deadline)
     funding = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=parts.settings.funding_seconds)
-    stored = _stored(order.input, "input")
+    stored = stored_json(order.input, "input", _MAX_JSON_BYTES)
     async with parts.database.acquire() as connection, connection.transaction():
         asked = await create_request(
             connection,
@@ -163,19 +163,6 @@ def _deadline(parts: Resources, milliseconds: int | None) -> dt.datetime:
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
-def _stored(value: Any, name: str) -> Any:
-    """`value` as it can be stored: JSON of a sensible size, without NUL, which Postgres cannot hold."""
-    try:
-        encoded = orjson.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        raise invalid(f"{name} cannot be stored as JSON; send less depth.", {"field": name}) from None
-    if len(encoded) > _MAX_JSON_BYTES:
-        raise invalid(f"{name} is larger than {_MAX_JSON_BYTES} bytes; send a link instead.", {"field": name})
-    if b"\\u0000" in encoded:
-        raise invalid(f"{name} holds a NUL character; leave it out.", {"field": name})
-    return orjson.loads(encoded)
-
-
 @router.post("/{job_id}/accept", response_model=JobDetail, responses=errors(401, 403, 404, 409))
 async def accept(request: Request, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]) -> Response:
     """Accept a job; by its provider."""
@@ -187,7 +174,7 @@ async def submit(
     request: Request, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))], done: Submission
 ) -> Response:
     """Submit what was ordered; by its provider, once the job is funded."""
-    return await _step(request, job_id, caller, "submit", output=_stored(done.output, "output"))
+    return await _step(request, job_id, caller, "submit", output=stored_json(done.output, "output", _MAX_JSON_BYTES))
 
 
 @router.post("/{job_id}/approve", response_model=JobDetail, responses=errors(401, 403, 404, 409))

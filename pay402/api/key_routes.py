@@ -12,6 +12,7 @@ from starlette.responses import Response
 from pay402.api.auth import SECURITY, count_request, identify, permitted, require, sent_credential, unauthorized
 from pay402.api.errors import conflict, errors, forbidden, invalid, not_found
 from pay402.api.figures import EpochMs, Shape, answer, epoch_ms
+from pay402.api.idempotency import SECRET_HEADERS
 from pay402.api.keys import PERMISSIONS, Caller, allowed_permissions, make_key
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import ShortText, new_router
@@ -99,8 +100,27 @@ async def post_key(request: Request, order: KeyOrder) -> Response:
     environment = order.environment or (caller.environment if caller else "live")
     user_id = order.user_id or (caller.user_id if caller else _BOOTSTRAP_USER)
     _check_rights(caller, user_id, permissions, environment)
-    expires_at = _time(order.expires_at)
-    return await _make(parts, order, user_id, list(permissions), environment, expires_at, only_first)
+    new = make_key(environment)
+    columns = {
+        "key_prefix": new.prefix,
+        "key": new.hash,
+        "user_id": user_id,
+        "name": order.name,
+        "environment": environment,
+        "permissions": sorted(set(permissions), key=PERMISSIONS.index),
+        "final_only": order.final_only or (caller is not None and caller.final_only and not caller.is_admin),
+        "expires_at": _end(caller, _time(order.expires_at)),
+        "only_first": only_first,
+    }
+    async with parts.database.acquire() as connection, connection.transaction():
+        if only_first != "no":
+            await parts.queries.lock_first_key(connection)
+        row = await parts.queries.add_key(connection, **columns)
+    if row is None:
+        if only_first == "any":
+            raise unauthorized("This needs an API key; send one as x-api-key.")
+        raise conflict("The first admin key was made already; use it, or make another with `pay402 keys create`.")
+    return answer(_made(row, new.key), 201, SECRET_HEADERS)
 
 
 async def _who_may_make(request: Request, parts: Resources) -> tuple[str, Caller | None]:
@@ -121,6 +141,9 @@ async def _who_may_make(request: Request, parts: Resources) -> tuple[str, Caller
 
 
 def _check_rights(caller: Caller | None, user_id: str, permissions: Any, environment: str) -> None:
+    if caller is not None and caller.by_token:
+        # A token that leaks is good for minutes; a key that was made with it would be good for ever.
+        raise forbidden("Keys are made with a key, not with an access token; send the API key.")
     if caller is None or caller.is_admin:
         return
     if user_id != caller.user_id:
@@ -131,33 +154,11 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Any, environ
         raise forbidden(f"A {caller.environment} key makes {caller.environment} keys only; use another key.")
 
 
-async def _make(
-    parts: Resources,
-    order: KeyOrder,
-    user_id: str,
-    permissions: list[str],
-    environment: str,
-    expires_at: dt.datetime | None,
-    only_first: str,
-) -> Response:
-    new = make_key(environment)
-    row = await parts.queries.add_key(
-        parts.database,
-        key_prefix=new.prefix,
-        key=new.hash,
-        user_id=user_id,
-        name=order.name,
-        environment=environment,
-        permissions=sorted(set(permissions), key=PERMISSIONS.index),
-        final_only=order.final_only,
-        expires_at=expires_at,
-        only_first=only_first,
-    )
-    if row is None:
-        if only_first == "any":
-            raise unauthorized("This needs an API key; send one as x-api-key.")
-        raise conflict("The first admin key was made already; use it, or make another with `pay402 keys create`.")
-    return answer(_made(row, new.key), 201)
+def _end(caller: Caller | None, wanted: dt.datetime | None) -> dt.datetime | None:
+    """When a new key ends: not after the key it is made with, which may be in its last hour for a reason."""
+    if caller is None or caller.is_admin or caller.valid_until is None:
+        return wanted
+    return caller.valid_until if wanted is None else min(wanted, caller.valid_until)
 
 
 def _made(row: Any, key: str) -> dict[str, Any]:
@@ -207,8 +208,12 @@ async def delete_key(
 ) -> Response:
     """Revoke a key. Every replica refuses it within 5 seconds."""
     parts = resources(request)
-    await _own_key(parts, caller, key_prefix)
-    await _revoke(parts, key_prefix, dt.datetime.now(dt.UTC), None)
+    old = await _own_key(parts.database, parts, caller, key_prefix)
+    if key_prefix != caller.key_prefix and not allowed_permissions(old["permissions"], caller):
+        raise forbidden("A key with more permissions than yours is revoked by an admin; use an admin key.")
+    now = dt.datetime.now(dt.UTC)
+    await parts.queries.revoke_key(parts.database, key_prefix=key_prefix, at=now, replaced_by=None)
+    parts.keys.forget()
     return answer({"message": "The key is revoked.", "keyPrefix": key_prefix})
 
 
@@ -221,42 +226,35 @@ async def rotate_key(
 ) -> Response:
     """Make a key like this one; the old one lives on for the grace period, then is revoked."""
     parts = resources(request)
-    old = await _own_key(parts, caller, key_prefix)
-    if old["revoked"]:
-        raise conflict("The key is revoked already; make a new one with POST /api-keys.")
-    _check_rights(caller, old["user_id"], old["permissions"], old["environment"])
     grace_ms = (rotation or Rotation()).grace_ms
     async with parts.database.acquire() as connection, connection.transaction():
+        old = await _own_key(connection, parts, caller, key_prefix)
+        _check_rights(caller, old["user_id"], old["permissions"], old["environment"])
+        if old["is_ending"]:
+            raise conflict("The key is revoked or replaced already; make a new one with POST /api-keys.")
         new = make_key(old["environment"])
+        kept = {name: old[name] for name in ("user_id", "name", "environment", "permissions", "final_only")}
         row = await parts.queries.add_key(
             connection,
             key_prefix=new.prefix,
             key=new.hash,
-            user_id=old["user_id"],
-            name=old["name"],
-            environment=old["environment"],
-            permissions=old["permissions"],
-            final_only=old["final_only"],
-            expires_at=old["expires_at"],
+            expires_at=_end(caller, old["expires_at"]),
             only_first="no",
+            **kept,
         )
         ends = dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=grace_ms)
         await parts.queries.revoke_key(connection, key_prefix=key_prefix, at=ends, replaced_by=new.prefix)
     parts.keys.forget()
     message = f"Store this key now; it is not shown again. The old key is good until {ends.isoformat()}."
-    return answer({**_made(row, new.key), "message": message, "replacedKeyPrefix": key_prefix}, 201)
+    made = {**_made(row, new.key), "message": message, "replacedKeyPrefix": key_prefix}
+    return answer(made, 201, SECRET_HEADERS)
 
 
-async def _own_key(parts: Resources, caller: Caller, key_prefix: str) -> Any:
-    row = await parts.queries.key_of_prefix(parts.database, key_prefix=key_prefix)
+async def _own_key(database: Any, parts: Resources, caller: Caller, key_prefix: str) -> Any:
+    row = await parts.queries.key_of_prefix(database, key_prefix=key_prefix) if "\0" not in key_prefix else None
     if row is None or not caller.sees(row["user_id"]):
         raise not_found("The key")
     return row
-
-
-async def _revoke(parts: Resources, key_prefix: str, at: dt.datetime, replaced_by: str | None) -> None:
-    await parts.queries.revoke_key(parts.database, key_prefix=key_prefix, at=at, replaced_by=replaced_by)
-    parts.keys.forget()
 
 
 def _time(milliseconds: int | None) -> dt.datetime | None:

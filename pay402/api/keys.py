@@ -9,12 +9,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import structlog
 
 from pay402.api.metrics import ApiMetrics
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -28,18 +30,29 @@ _SECRET_BYTES: Final = 32
 # Revocation has to be felt within 5 seconds, also where no notification of it arrives.
 _REMEMBERED_SECONDS: Final = 3.0
 _REMEMBERED_KEYS: Final = 10_000
+# Kept apart from the good ones, so that whoever guesses keys pushes none of those out.
+_REMEMBERED_STRANGERS: Final = 1_000
 _FLUSH_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `final_only` demands finality of every payment; `key_prefix` names the key."""
+    """Who calls.
+
+    Attributes:
+        key_prefix: The name of the key.
+        final_only: Finality is demanded of every payment.
+        valid_until: When the key ends, if that is known; no key made with it may live longer.
+        by_token: The key itself was not sent, only an access token that was made with it.
+    """
 
     user_id: str
     permissions: frozenset[str]
     environment: str
     key_prefix: str
     final_only: bool = False
+    valid_until: dt.datetime | None = None
+    by_token: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -64,10 +77,10 @@ class NewKey:
 class _StoredKey:
     caller: Caller
     hash: str
-    valid_until: dt.datetime | None
 
     def is_valid(self) -> bool:
-        return self.valid_until is None or self.valid_until > dt.datetime.now(dt.UTC)
+        until = self.caller.valid_until
+        return until is None or until > dt.datetime.now(dt.UTC)
 
 
 def make_key(environment: str) -> NewKey:
@@ -89,7 +102,8 @@ class KeyRing:
         self._database = database
         self._queries = queries
         self._metrics = metrics
-        self._remembered: OrderedDict[str, tuple[float, _StoredKey | None]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, _StoredKey]] = OrderedDict()
+        self._strangers: OrderedDict[str, float] = OrderedDict()
         self._used: dict[str, dt.datetime] = {}
 
     async def by_key(self, key: str) -> Caller | None:
@@ -109,6 +123,7 @@ class KeyRing:
     def forget(self) -> None:
         """Keys have changed: ask again."""
         self._remembered.clear()
+        self._strangers.clear()
 
     async def run(self) -> None:
         """Write down when keys were used, now and then, until cancelled; then once more."""
@@ -125,13 +140,17 @@ class KeyRing:
         if (known := self._remembered.get(name)) is not None and known[0] > now:
             self._metrics.key_cache.labels("hit").inc()
             return known[1]
+        if self._strangers.get(name, 0.0) > now:
+            self._metrics.key_cache.labels("hit").inc()
+            return None
         self._metrics.key_cache.labels("miss").inc()
         row = await self._queries.find_key(self._database, name=name)
-        stored = _stored(row) if row is not None else None
-        self._remembered[name] = (now + _REMEMBERED_SECONDS, stored)
-        self._remembered.move_to_end(name)
-        if len(self._remembered) > _REMEMBERED_KEYS:
-            self._remembered.popitem(last=False)
+        if row is None:
+            self._remembered.pop(name, None)
+            _remember(self._strangers, name, now + _REMEMBERED_SECONDS, _REMEMBERED_STRANGERS)
+            return None
+        stored = _stored(row)
+        _remember(self._remembered, name, (now + _REMEMBERED_SECONDS, stored), _REMEMBERED_KEYS)
         return stored
 
     async def _flush(self) -> None:
@@ -145,6 +164,14 @@ class KeyRing:
             _log.warning("key_use_not_noted", hint="it is written with the next ones")
 
 
+def _remember(memory: OrderedDict[str, T], name: str, value: T, most: int) -> None:
+    """Put `value` last; what was put first goes when there are more than `most`."""
+    memory[name] = value
+    memory.move_to_end(name)
+    if len(memory) > most:
+        memory.popitem(last=False)
+
+
 def _stored(row: Any) -> _StoredKey:
     caller = Caller(
         user_id=row["user_id"],
@@ -152,8 +179,9 @@ def _stored(row: Any) -> _StoredKey:
         environment=row["environment"],
         key_prefix=row["key_prefix"],
         final_only=row["final_only"],
+        valid_until=row["valid_until"],
     )
-    return _StoredKey(caller, row["key"], row["valid_until"])
+    return _StoredKey(caller, row["key"])
 
 
 def allowed_permissions(wanted: Sequence[str], caller: Caller | None) -> bool:

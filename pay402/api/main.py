@@ -18,6 +18,7 @@ from pay402.api.auth import new_signing_key
 from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
 from pay402.api.metrics import ApiMetrics
+from pay402.api.probes import Probes
 from pay402.api.rates import RateLimits
 from pay402.api.resources import Resources
 from pay402.api.settings import ApiSettings, split, thresholds
@@ -59,10 +60,12 @@ async def open_resources(
         "keys.sql",
         "tokens.sql",
         "heartbeats.sql",
+        "indexing.sql",
         "jobs.sql",
         "marketplace.sql",
         "payments.sql",
         "recipients.sql",
+        "reconciliation.sql",
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -105,6 +108,7 @@ async def open_resources(
             arrivals=arrivals,
             metrics=metrics,
             desk=desk,
+            probes=Probes(database, queries, redis, metrics),
             final_from=thresholds(settings.finalized_above),
             signing_key=secret,
         )

@@ -28,6 +28,8 @@ _REST_SECONDS: Final = 1.0
 # From this share of a limit on, every request is counted in Redis before it is served.
 _NEAR: Final = 0.8
 _SMALL_LIMIT: Final = 100
+# Callers that are remembered in a minute; beyond, whoever was counted first is counted anew.
+_SUBJECTS: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class RateLimits:
         count = self._counts.get(key)
         is_first = count is None
         if count is None:
+            if len(self._counts) >= _SUBJECTS:
+                del self._counts[next(iter(self._counts))]
             count = self._counts[key] = _Count()
         count.untold += 1
         if is_first or limit <= _SMALL_LIMIT or count.total > limit * _NEAR:

@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 from fastapi import Depends, Path, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from pay402.api.keys import Caller
 from pay402.api.payments import PaymentBody, payment
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import ShortText, new_router
+from pay402.api.stored_json import stored_json
 from pay402.api.tokens import Token
 from pay402.api.verify import Address, AmountSent
 from pay402.chain.addresses import parse_address
@@ -78,13 +78,7 @@ async def post_request(
     """Request a payment."""
     parts = resources(request)
     token = await parts.tokens.find(order.currency, order.mint)
-    metadata = order.metadata or {}
-    try:
-        size = len(orjson.dumps(metadata, default=str))
-    except (TypeError, ValueError, RecursionError):
-        raise invalid("metadata cannot be stored as JSON; send less depth.", {"field": "metadata"}) from None
-    if size > _MAX_METADATA_BYTES:
-        raise invalid(f"metadata is larger than {_MAX_METADATA_BYTES} bytes; send less.", {"field": "metadata"})
+    metadata = stored_json(order.metadata or {}, "metadata", _MAX_METADATA_BYTES)
     row = await create_request(
         parts.database,
         parts.queries,
@@ -97,7 +91,7 @@ async def post_request(
         expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=order.expires_in),
         exact=order.scheme == "exact",
         environment=caller.environment,
-        metadata=orjson.loads(orjson.dumps(metadata, default=str)),
+        metadata=metadata,
     )
     return answer(_described(row, token, "open"), 201)
 

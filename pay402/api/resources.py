@@ -12,6 +12,7 @@ from pay402.api.arrivals import Arrivals
 from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
 from pay402.api.metrics import ApiMetrics
+from pay402.api.probes import Probes
 from pay402.api.rates import RateLimits
 from pay402.api.settings import ApiSettings
 from pay402.api.tokens import TokenBook
@@ -38,6 +39,7 @@ class Resources:
     arrivals: Arrivals
     metrics: ApiMetrics
     desk: Desk
+    probes: Probes
     final_from: dict[str, Decimal]
     signing_key: str
 

@@ -13,10 +13,22 @@ from starlette.responses import Response
 
 from pay402.api.idempotency import answer_once
 
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_MAX_NUMBER_CHARACTERS: Final = 64
+_MAX_EXPONENT: Final = 308
+
+
+def _exactly(text: str) -> Decimal:
+    """A number of JSON. One like 1e9999999 would cost minutes as soon as somebody wants it as an integer."""
+    number = Decimal(text) if len(text) <= _MAX_NUMBER_CHARACTERS else None
+    if number is None or abs(number.adjusted()) > _MAX_EXPONENT:
+        raise ValueError("a number is out of all bounds")
+    return number
+
+
+_decode = msgspec.json.Decoder(float_hook=_exactly).decode
 
 # Postgres holds every character but NUL, and a log line or a terminal wants none of the other controls.
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_PRINTABLE)]
 LongText = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
 

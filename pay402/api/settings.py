@@ -43,6 +43,8 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     pending_claims: int = Field(10_000, ge=1, validation_alias="API_PENDING_CLAIMS")
     # Verifications that may wait for their payments at the same time.
     waiting_requests: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
+    # Requests under way at the same time; beyond, they are told to come again.
+    most_requests: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
 
@@ -90,5 +92,7 @@ def thresholds(text: str) -> dict[str, Decimal]:
         symbol, colon, figure = part.partition(":")
         if not colon or not symbol:
             raise ValueError(part)
-        found[symbol.strip().upper()] = parse_figure(figure.strip())
+        found[symbol.strip().upper()] = at = parse_figure(figure.strip())
+        if at < 0:
+            raise ValueError(part)
     return found

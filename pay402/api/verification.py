@@ -35,9 +35,9 @@ async def verify(parts: Resources, case: Case) -> Answer:
     found = await parts.desk.decide(case)
     if found.outcome is Outcome.PAYMENT_PENDING and parts.arrivals.waiting < parts.settings.waiting_requests:
         found = await _wait(parts, case, deadline)
-    if found.outcome is Outcome.PAYMENT_PENDING and found.pending is not None:
+    if found.outcome is Outcome.PAYMENT_PENDING and found.terms is not None:
         most = parts.settings.pending_claims
-        await claims.record_pending(parts.database, parts.queries, found.pending, most=most)
+        await claims.record_pending(parts.database, parts.queries, found.terms, most=most)
     return found
 
 

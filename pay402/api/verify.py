@@ -1,5 +1,6 @@
 """POST /verify: is this payment real, this merchant's, and not used before?"""
 
+import re
 import time
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -7,12 +8,12 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 import structlog
 from fastapi import Request
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
-from pay402.api.auth import SECURITY, client_address, identify, permitted
+from pay402.api.auth import SECURITY, identify, limited_address, permitted
 from pay402.api.case import Answer, Case, Question
 from pay402.api.errors import ErrorBody, errors, invalid
 from pay402.api.figures import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
@@ -30,7 +31,21 @@ _SIGNATURE_BYTES: Final = 64
 
 Base58Signature = Annotated[str, StringConstraints(min_length=64, max_length=88, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$")]
 Address = Annotated[str, StringConstraints(min_length=32, max_length=44, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$")]
-AmountSent = Annotated[Decimal, Field(description="In units of the token: a JSON number or a string, taken exactly")]
+
+
+def _plain_figure(value: Any) -> Any:
+    """A number, or the text of one as JSON writes it: not `true`, `1_000` or digits of other scripts."""
+    if isinstance(value, bool) or (isinstance(value, str) and _FIGURE.fullmatch(value) is None):
+        raise ValueError("must be a decimal number")
+    return value
+
+
+_FIGURE: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+AmountSent = Annotated[
+    Decimal,
+    BeforeValidator(_plain_figure),
+    Field(description="In units of the token: a JSON number or a string, taken exactly"),
+]
 
 
 class ProofBody(Shape):
@@ -130,11 +145,12 @@ async def post_verify(request: Request, body: ProofBody) -> Response:
     parts = resources(request)
     question = await _question(parts, body)
     caller = await identify(request)
-    subject = caller.key_prefix if caller else client_address(request)
+    subject = caller.key_prefix if caller else limited_address(request)
     await parts.rates.hit("verify", subject, parts.settings.verify_rate_limit)
     if caller is not None:
         permitted(caller, "write")
-    found = await verify(parts, Case(question, caller, parts.final_from))
+    asked_with = getattr(request.state, "asked_with", None)
+    found = await verify(parts, Case(question, caller, parts.final_from, asked_with))
     parts.metrics.verify_seconds.observe(time.monotonic() - started)
     parts.metrics.verifications.labels(found.outcome.lower()).inc()
     return _honoured(body, question, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)
@@ -189,7 +205,8 @@ def _refused(outcome: Outcome) -> Response:
 def _honoured(body: ProofBody, question: Question, found: Answer) -> Response:
     assert found.transfer is not None
     assert found.honoured is not None
-    transfer, honoured = found.transfer, found.honoured
+    assert found.terms is not None
+    transfer, honoured, terms = found.transfer, found.honoured, found.terms
     decimals = question.token.decimals
     proof = {
         "signature": body.signature,
@@ -205,12 +222,12 @@ def _honoured(body: ProofBody, question: Question, found: Answer) -> Response:
         "signature": body.transaction_id,
         "payer": question.payer,
         "recipient": transfer.destination_owner,
-        "amount": figure(question.amount, decimals),
-        "amountBaseUnits": str(question.amount),
+        "amount": figure(terms.claim.amount, decimals),
+        "amountBaseUnits": str(terms.claim.amount),
         "receivedBaseUnits": str(transfer.credited),
         "currency": question.token.symbol,
         "mint": transfer.mint,
-        "resource": question.resource,
+        "resource": terms.resource,
         "status": honoured.status,
         "nonce": body.nonce,
         "slot": found.slot,

@@ -40,13 +40,17 @@ class PaymentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The claim that has used up a nonce. `told_at` is `None` while no payer has been told so."""
+    """The claim that has used up a nonce.
+
+    `told_at` is `None` while no payer has been told so; `asked_with` is the hash of the Idempotency-Key of who was.
+    """
 
     id: UUID
     signature: str
     path: str
     payer: str
     told_at: dt.datetime | None
+    asked_with: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ class ClaimContext:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A claim with what is stored of it beside what is judged."""
+    """A claim with what is stored of it beside what is judged.
+
+    `asked_with` is the hash of the Idempotency-Key with which it is asked for, and of its caller.
+    """
 
     merchant: str
     nonce: str
@@ -100,6 +107,7 @@ class Terms:
     resource: str | None = None
     agent_id: str | None = None
     environment: str = "live"
+    asked_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,8 @@ def _request(row: Any) -> PaymentRequest:
 
 
 def _use(row: Any) -> Use:
-    return Use(row["used_id"], row["used_signature"], row["used_path"], row["used_payer"], row["used_told_at"])
+    names = ("id", "signature", "path", "payer", "told_at", "asked_with")
+    return Use(*(row[f"used_{name}"] for name in names))
 
 
 def _transfer(row: Any) -> Transfer:
@@ -198,20 +207,43 @@ async def honour(
         resources=[terms.resource for terms, _ in grants],
         agent_ids=[terms.agent_id for terms, _ in grants],
         environments=[terms.environment for terms, _ in grants],
+        asked_withs=[terms.asked_with for terms, _ in grants],
     )
     return await _honoured(rows)
 
 
 async def honour_pending(
-    database: Any, queries: Any, grants: Sequence[tuple[UUID, str]], *, is_asked: bool
+    database: Any, queries: Any, grants: Sequence[tuple[UUID, str]]
 ) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does.
 
-    `is_asked` when the answer goes to a payer who asks: it is given once.
+    Whoever asks with the same proof later is told, once.
     """
     return await _honoured(
-        queries.honour_pending(
-            database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants], is_asked=is_asked
+        queries.honour_pending(database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants])
+    )
+
+
+async def honour_asked(
+    database: Any, queries: Any, grants: Sequence[tuple[UUID, Terms, Transfer]]
+) -> dict[tuple[str, str], Honoured]:
+    """Give pending claims, by id, their transfers while their payers ask. Returns as `honour` does.
+
+    What is judged is what they claim now, which may be other than what they did when the claim was recorded.
+    """
+    return await _honoured(
+        queries.honour_asked(
+            database,
+            ids=[claim for claim, _, _ in grants],
+            paths=[transfer.path for _, _, transfer in grants],
+            currencies=[terms.currency for _, terms, _ in grants],
+            amounts=[terms.claim.amount for _, terms, _ in grants],
+            least_amounts=[terms.claim.least_amount for _, terms, _ in grants],
+            exacts=[terms.claim.exact for _, terms, _ in grants],
+            final_onlys=[terms.claim.final_only for _, terms, _ in grants],
+            resources=[terms.resource for _, terms, _ in grants],
+            agent_ids=[terms.agent_id for _, terms, _ in grants],
+            asked_withs=[terms.asked_with for _, terms, _ in grants],
         )
     )
 
@@ -220,14 +252,19 @@ async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
     return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
 
 
-async def tell(database: Any, queries: Any, claim: UUID, agent_id: str | None) -> Honoured | None:
-    """Answer the proof of a claim that was honoured while nobody asked; `None` when that was answered before."""
-    row = await queries.tell_claim(database, id=claim, agent_id=agent_id)
+async def tell(database: Any, queries: Any, claim: UUID, terms: Terms) -> Honoured | None:
+    """Answer the proof of a claim that was honoured while nobody asked; `None` when somebody else was answered."""
+    row = await queries.tell_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 
-async def record_pending(database: Any, queries: Any, terms: Terms, *, most: int) -> UUID | None:
-    """Remember a claim whose transaction is still to come; `None` when the merchant has `most` of them already."""
+async def record_pending(
+    database: Any, queries: Any, terms: Terms, *, most: int, most_of_nonce: int = 20
+) -> UUID | None:
+    """Remember a claim whose transaction is still to come.
+
+    `None` when the merchant has `most` of them already, or `most_of_nonce` with this nonce.
+    """
     row = await queries.record_pending(
         database,
         user_id=terms.merchant,
@@ -245,6 +282,7 @@ async def record_pending(database: Any, queries: Any, terms: Terms, *, most: int
         agent_id=terms.agent_id,
         environment=terms.environment,
         most=most,
+        most_of_nonce=most_of_nonce,
     )
     return row["id"] if row else None
 

@@ -23,6 +23,7 @@ SELECT
   used.path AS used_path,
   used.payer AS used_payer,
   used.told_at AS used_told_at,
+  used.asked_with AS used_asked_with,
   proof.id AS proof_id,
   proof.status AS proof_status,
   proof.code AS proof_code,
@@ -74,10 +75,10 @@ WITH wanted AS (
   FROM unnest(
     :user_ids::text[], :nonces::text[], :signatures::text[], :paths::text[], :payers::text[], :currencies::text[],
     :amounts::numeric[], :least_amounts::numeric[], :exacts::boolean[], :final_onlys::boolean[],
-    :resources::text[], :agent_ids::text[], :environments::text[]
+    :resources::text[], :agent_ids::text[], :environments::text[], :asked_withs::text[]
   ) AS w (
     user_id, nonce, signature, path, payer, currency, amount, least_amount, exact, final_only, resource, agent_id,
-    environment
+    environment, asked_with
   )
 ),
 held AS (
@@ -91,11 +92,11 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, status, told_at, honoured_at, settled_at
+    final_only, resource, agent_id, environment, asked_with, status, told_at, honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment,
+    final_only, resource, agent_id, environment, asked_with,
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
     clock_timestamp(), clock_timestamp(), CASE finality WHEN 'finalized' THEN clock_timestamp() END
   FROM held
@@ -112,13 +113,14 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: tell_claim^
 -- Say yes to the proof of a claim that was honoured while nobody asked: by its reference, or while it was pending.
+-- Said once, and again only to the request that was told, known by its Idempotency-Key: its answer was lost.
 UPDATE transactions
-SET told_at = clock_timestamp(), agent_id = coalesce(agent_id, :agent_id::text)
-WHERE id = :id AND told_at IS NULL AND status IN ('confirmed', 'finalized')
+SET told_at = clock_timestamp(), asked_with = :asked_with::text, agent_id = coalesce(agent_id, :agent_id::text)
+WHERE id = :id AND (told_at IS NULL OR asked_with = :asked_with::text) AND status IN ('confirmed', 'finalized')
 RETURNING id, status, "timestamp";
 
 -- name: honour_pending
--- Give pending claims their transfers, asked by their payers or on our own. Answers those that were given one.
+-- Give pending claims their transfers while nobody asks. Answers those that were given one.
 --
 -- Statuses are compared as text: the index of pending claims tempts a planner that has not heard of them yet to read
 -- all of it for each. OFFSET 0 keeps the other look-ups in their indexes for the same reason.
@@ -147,7 +149,55 @@ held AS (
 made AS (
   UPDATE transactions AS c
   SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
-    honoured_at = clock_timestamp(), told_at = CASE WHEN :is_asked::boolean THEN clock_timestamp() END
+    honoured_at = clock_timestamp()
+  FROM held AS h
+  WHERE c.id = h.id AND c.status::text = 'pending'
+  RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
+),
+told AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.confirmed', id::text, user_id, agent_id,
+    jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
+  FROM made
+)
+SELECT id, user_id, nonce, status, "timestamp" FROM made;
+
+-- name: honour_asked
+-- Give pending claims their transfers while their payers ask, who are told: by the terms they claim now.
+--
+-- See `honour_pending` for the form of its conditions.
+WITH wanted AS (
+  SELECT *
+  FROM unnest(
+    :ids::uuid[], :paths::text[], :currencies::text[], :amounts::numeric[], :least_amounts::numeric[],
+    :exacts::boolean[], :final_onlys::boolean[], :resources::text[], :agent_ids::text[], :asked_withs::text[]
+  ) AS w (id, path, currency, amount, least_amount, exact, final_only, resource, agent_id, asked_with)
+),
+held AS (
+  SELECT w.*, t.destination_owner, t.mint, t.amount - t.fee AS received
+  FROM wanted AS w
+  JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
+  JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
+  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.signature = t.signature AND o.path = t.path AND o.status IN ('confirmed', 'finalized', 'reversed')
+      OFFSET 0
+    )
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND o.status IN ('confirmed', 'finalized', 'reversed')
+      OFFSET 0
+    )
+  ORDER BY t.signature, t.path
+  FOR SHARE OF t
+),
+made AS (
+  UPDATE transactions AS c
+  SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
+    currency = h.currency, amount = h.amount, least_amount = h.least_amount, exact = h.exact,
+    final_only = h.final_only, resource = h.resource, agent_id = coalesce(h.agent_id, c.agent_id),
+    asked_with = h.asked_with, honoured_at = clock_timestamp(), told_at = clock_timestamp()
   FROM held AS h
   WHERE c.id = h.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
@@ -162,7 +212,8 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: record_pending^
 -- Remember a claim whose transaction is not in the ledger yet; repeating it brings its terms up to date.
--- Nothing is remembered beyond `most` pending claims of a merchant.
+-- Nothing new is remembered beyond `most` pending claims of a merchant, or `most_of_nonce` with one nonce: who knows
+-- no more than the nonce of a payment request could otherwise use up what its merchant may have pending.
 WITH made AS (
   INSERT INTO transactions AS c (
     user_id, nonce, signature, payer, recipient, mint, currency, amount, least_amount, exact, final_only, resource,
@@ -175,7 +226,12 @@ WITH made AS (
   WHERE (
     SELECT count(*)
     FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :most::int) AS waiting
-  ) < :most::int
+  ) < :most::int AND (
+    SELECT count(*) FROM transactions WHERE user_id = :user_id::text AND nonce = :nonce::text AND status = 'pending'
+  ) < :most_of_nonce::int OR EXISTS (
+    SELECT FROM transactions
+    WHERE user_id = :user_id::text AND nonce = :nonce::text AND signature = :signature::text AND payer = :payer::text
+  )
   ON CONFLICT (user_id, nonce, signature, payer) DO UPDATE SET
     recipient = EXCLUDED.recipient, mint = EXCLUDED.mint, currency = EXCLUDED.currency, amount = EXCLUDED.amount,
     least_amount = EXCLUDED.least_amount, exact = EXCLUDED.exact, final_only = EXCLUDED.final_only,

@@ -7,20 +7,20 @@ WHERE (key = :name OR key_prefix = :name)
   AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true);
 
 -- name: add_key<!
--- Store a new key. With `only_first`, only where no key with these rights was ever made.
-WITH alone AS (
-  -- Two first keys at the same moment must not both be first.
-  SELECT pg_advisory_xact_lock(402001) WHERE :only_first::text <> 'no'
-)
+-- Store a new key. With `only_first`, only where no key with these rights was ever made: lock before.
 INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, expires_at)
 SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :expires_at
-FROM (SELECT count(*) FROM alone) AS locked
 WHERE CASE :only_first::text
   WHEN 'no' THEN true
   WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
   ELSE NOT EXISTS (SELECT FROM api_keys)
 END
 RETURNING key_prefix, user_id, name, environment, permissions, created_at, expires_at;
+
+-- name: lock_first_key^
+-- Make whoever else makes a first key wait until this transaction ends. A statement of its own: what the next one
+-- sees is what is there once the lock is held.
+SELECT pg_advisory_xact_lock(402001);
 
 -- name: any_key$
 -- Whether any key was ever made.
@@ -36,11 +36,12 @@ WHERE :user_id::text IS NULL OR user_id = :user_id
 ORDER BY created_at DESC, key_prefix;
 
 -- name: key_of_prefix^
--- One key, whoever's it is.
+-- One key, whoever's it is; nobody else changes it before this transaction ends.
 SELECT key_prefix, user_id, name, environment, permissions, final_only, expires_at,
-  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS revoked
+  revoked OR revoked_at IS NOT NULL AS is_ending
 FROM api_keys
-WHERE key_prefix = :key_prefix;
+WHERE key_prefix = :key_prefix
+FOR UPDATE;
 
 -- name: revoke_key^
 -- Revoke a key now or at a time to come, and tell every replica. One that is revoked stays revoked.

@@ -158,6 +158,7 @@ CREATE TABLE public.transactions (
     code text,
     "timestamp" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     told_at timestamp with time zone,
+    asked_with text,
     honoured_at timestamp with time zone,
     reversed_at timestamp with time zone,
     settled_at timestamp with time zone,
@@ -189,6 +190,8 @@ COMMENT ON COLUMN public.transactions.exact IS 'More than the amount is refused 
 COMMENT ON COLUMN public.transactions.final_only IS 'Honoured only by a finalized transfer';
 
 COMMENT ON COLUMN public.transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
+
+COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key, and its caller, of the request that was told yes: it may be told again';
 
 COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 

@@ -158,7 +158,7 @@ async def _grant(bench: Workbench, grants: Sequence[tuple[UUID, str]]) -> int:
         return 0
     for attempt in (1, 2):
         try:
-            return len(await honour_pending(bench.database, bench.queries, grants, is_asked=False))
+            return len(await honour_pending(bench.database, bench.queries, grants))
         except asyncpg.UniqueViolationError:
             # Somebody took one of these transfers between our look and our step; the whole statement was undone.
             _log.info("claims_raced", claims=len(grants), attempt=attempt)

@@ -57,6 +57,7 @@ CREATE TABLE transactions (
   code text,
   "timestamp" timestamptz NOT NULL DEFAULT clock_timestamp(),
   told_at timestamptz,
+  asked_with text,
   honoured_at timestamptz,
   reversed_at timestamptz,
   settled_at timestamptz,
@@ -75,6 +76,7 @@ COMMENT ON COLUMN transactions.received IS 'What the transfer credited, in base 
 COMMENT ON COLUMN transactions.exact IS 'More than the amount is refused too';
 COMMENT ON COLUMN transactions.final_only IS 'Honoured only by a finalized transfer';
 COMMENT ON COLUMN transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
+COMMENT ON COLUMN transactions.asked_with IS 'Hash of the Idempotency-Key, and its caller, of the request that was told yes: it may be told again';
 CREATE TRIGGER transactions_transition BEFORE INSERT OR UPDATE OF status ON transactions
   FOR EACH ROW EXECUTE FUNCTION check_transition('claim', 'status');
 
