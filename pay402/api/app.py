@@ -1,6 +1,7 @@
 """The application: its layers, its routes, and how failures are told."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -25,6 +26,7 @@ from pay402.api import (
     services,
     verify,
 )
+from pay402.api.description import SUMMARY, TITLE, describe
 from pay402.api.edge import Cors, Edge
 from pay402.api.errors import ApiError, invalid, unavailable
 from pay402.api.resources import Resources
@@ -48,13 +50,6 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     health.router,
 )
 
-_DESCRIPTION: Final = """
-402pay's payment ledger for Solana answers whether a payment is real, whose it is, and whether it was used before.
-
-Amounts are exact JSON numbers in units of their token, beside base units as decimal strings. Times are milliseconds
-since 1970. Every error has the same form; its `code` is for programs, its sentence for people.
-"""
-
 _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 # Failures of the database or of the way to it. What it says about a statement of ours is a defect, and a 500.
 _AWAY: Final = (
@@ -77,9 +72,9 @@ _AWAY: Final = (
 def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The application over open resources; `more` routes are added for measurements."""
     app = FastAPIOffline(
-        title="402pay payment ledger",
+        title=TITLE,
         version=health.VERSION,
-        description=_DESCRIPTION,
+        description=SUMMARY,
         exception_handlers={
             ApiError: _api_error,
             RequestValidationError: _validation_error,
@@ -90,6 +85,7 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.state.resources = parts
     for router in (*_ROUTERS, *more):
         app.include_router(router)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))
     app.add_middleware(Edge, metrics=parts.metrics, most=parts.settings.most_requests)
     return app

@@ -1,6 +1,6 @@
 """Refusals that all look alike."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pydantic import Field
@@ -89,12 +89,14 @@ class ErrorBody(Shape):
     request_id: str | None = Field(None, description="The X-Request-Id of this request, to be told to support")
 
 
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _MEANINGS: Final = {
     400: "The request is malformed: `VALIDATION_ERROR`",
     401: "No key, or a key or token that is not good: `INVALID_API_KEY`",
     403: "The key may not do this: `FORBIDDEN`",
     404: "There is no such thing, or it is not the caller's: `NOT_FOUND`",
-    409: "It contradicts what is there: `CONFLICT`",
+    408: "The body did not arrive in time: `REQUEST_TIMEOUT`",
+    409: "It contradicts what is there, or the Idempotency-Key is another request's: `CONFLICT`",
     413: "The body is larger than 1 MB: `PAYLOAD_TOO_LARGE`",
     415: "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`",
     429: "Too many requests; `Retry-After` says when to come again: `RATE_LIMIT_EXCEEDED`",
@@ -103,7 +105,15 @@ _MEANINGS: Final = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documentation of the errors that a route may answer; 429 and 503 go without saying."""
-    return {
-        status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted({*statuses, 400, 429, 503})
-    }
+    """The documentation of the errors that a route may answer, besides those that `errors_of` knows."""
+    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted(statuses)}
+
+
+def errors_of(methods: Collection[str]) -> dict[int | str, dict[str, Any]]:
+    """The documentation of the errors that every route with these methods may answer."""
+    found = {400, 401, 429, 503}
+    if not _WITH_BODY.isdisjoint(methods):
+        found |= {408, 413, 415}
+    if "POST" in methods:
+        found.add(409)
+    return errors(*found)

@@ -4,16 +4,16 @@ import time
 from importlib.metadata import version
 from typing import Any, Final, Literal
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
 from pay402.api.errors import not_found
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.resources import resources
-from pay402.api.routing import new_router
 
-router = new_router(tags=["Health"])
+# Plain routes: none of them is limited, wants a key or can be told to come again.
+router = APIRouter(tags=["Health"])
 
 VERSION: Final = version("pay402")
 

@@ -86,7 +86,7 @@ async def post_reconcile(request: Request, caller: Annotated[Caller, Depends(req
 
 
 @router.get("/jobs/{id}", response_model=JobState, responses=errors(401, 403, 404))
-async def get_job(
+async def get_ops_job(
     request: Request,
     _caller: Annotated[Caller, Depends(require("admin"))],
     job_id: Annotated[str, Path(alias="id", max_length=64)],

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from pay402.api.errors import errors_of
 from pay402.api.idempotency import answer_once
 
 _MAX_NUMBER_CHARACTERS: Final = 64
@@ -47,7 +48,13 @@ class ExactRequest(Request):
 
 
 class ExactRoute(APIRoute):
-    """A route of ours."""
+    """A route of ours. Its documentation tells of the errors that every such route may answer."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        known = errors_of(options.get("methods") or ("GET",))
+        options["responses"] = {**known, **(options.get("responses") or {})}
+        options["operation_id"] = endpoint.__name__
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, with our request and our promise about repeated ones."""

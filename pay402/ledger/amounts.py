@@ -10,6 +10,7 @@ MAX_BASE_UNITS: Final = 2**64 - 1
 _MAX_FIGURE_CHARACTERS: Final = 64
 # A u64 has 20 digits, and a token at most 255 decimals: beyond, powers of ten would only cost memory.
 _MAX_SHIFT: Final = 512
+_CENTS: Final = 2
 
 
 class AmountError(ValueError):
@@ -59,14 +60,17 @@ def to_base_units(figure: Decimal, decimals: int) -> int:
 
 
 def least_equal_amount(amount_base_units: int, decimals: int) -> int:
-    """What a client that computes `Math.floor(figure * 10 ** decimals)` in doubles pays for this amount.
+    """What a client that computes in doubles, and rounds down, pays for this amount.
 
-    402pay's JavaScript SDK does: for 0.29 USDC it sends 289999. Never more than the amount, and at least 1.
+    402pay's JavaScript SDK does: `Math.floor(figure * 10 ** decimals)` is 2009999 for 2.01 USDC. By way of cents it is
+    289999 for 0.29. Both count as the amount. Never more than the amount, and at least 1.
     """
-    figure = from_base_units(amount_base_units, decimals)
     # Doubles on purpose, and nowhere else: this repeats what the client's machine does.
-    product = float(str(figure)) * float(10**decimals)
-    return max(1, min(int(product), amount_base_units))
+    text = figure_text(amount_base_units, decimals)
+    products = [float(text) * float(10**decimals)]
+    if decimals >= _CENTS:
+        products.append(float(text) * float(10**_CENTS) * float(10 ** (decimals - _CENTS)))
+    return max(1, min(int(min(products)), amount_base_units))
 
 
 def from_base_units(amount_base_units: int, decimals: int) -> Decimal:

@@ -52,7 +52,7 @@ class Client:
         async with self.http.request(
             method, self.url + path, json=body, data=data, headers={**sent, **(headers or {})}
         ) as response:
-            text = await response.text()
+            text = await response.text(errors="replace")
             is_json = response.content_type == "application/json"
             return Reply(response.status, await response.json() if is_json else None, response.headers, text)
 
