@@ -4,6 +4,7 @@ import pytest
 
 from pay402.indexer.main import running_indexer
 from tests.api.shop import key_for, running_api
+from tests.api.till import NO_NODE, Till
 from tests.indexer.conftest import market, market_of
 from tests.indexer.shop import eventually, fast_settings
 
@@ -23,6 +24,13 @@ async def indexer(market, net, database_url):
 async def api(database_url, redis_url, net):
     async with running_api(database_url, redis_url, [net.rpc_url]) as client:
         yield client
+
+
+@pytest.fixture
+async def till(database_url, redis_url, pool):
+    """A merchant whose API asks no chain and waits for a tenth of a second."""
+    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=100) as client:
+        yield await Till(client, pool).open()
 
 
 @pytest.fixture

@@ -70,13 +70,15 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def running_api(database_url, redis_url, rpc_urls, **settings):
+async def running_api(database_url, redis_url, rpc_urls, *, more=(), **settings):
     """An API process' worth of parts in this process; yields a client without a key."""
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     chosen = ApiSettings(
         **{"PORT": 0, "APP_ENV": "test", "ALLOWED_ORIGINS": "https://shop.example", **FAST, **settings}
     )
-    serving = asyncio.create_task(serve_until(stop, chosen, database_url, redis_url, rpc_urls, ready=ready.set_result))
+    serving = asyncio.create_task(
+        serve_until(stop, chosen, database_url, redis_url, rpc_urls, ready=ready.set_result, more=more)
+    )
     await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()

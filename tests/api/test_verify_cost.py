@@ -1,0 +1,72 @@
+"""What a verification costs: no call of a node, two statements, one commit."""
+
+import asyncio
+import contextlib
+
+from fastapi import Request
+
+from pay402.api.resources import resources
+from pay402.api.routing import new_router
+from tests.api.shop import running_api
+from tests.api.till import NO_NODE, Till, counting_node, new_signature
+
+
+@contextlib.asynccontextmanager
+async def open_till(database_url, redis_url, pool, node, **settings):
+    """A till whose API shows its parts; yields both."""
+    found, router = [], new_router()
+
+    @router.get("/parts", include_in_schema=False)
+    async def show(request: Request):
+        found.append(resources(request))
+
+    async with running_api(database_url, redis_url, [node], more=[router], **settings) as api:
+        await api.get("/parts")
+        yield await Till(api, pool).open(), found[0]
+
+
+async def test_an_indexed_payment_is_verified_without_any_call_of_a_node(database_url, redis_url, pool):
+    async with (
+        counting_node() as (node, asked),
+        open_till(database_url, redis_url, pool, node, VERIFY_WAIT_MS=1_000) as (till, _),
+    ):
+        for _ in range(20):
+            proof = till.proof(await till.paid())
+            assert (await till.client.verify(proof)).code == "VALID"
+            assert (await till.client.verify(proof)).code == "REPLAY_ATTACK"
+        assert (await till.client.verify(till.proof(await till.paid(), "1"))).code == "INSUFFICIENT_AMOUNT"
+        assert asked == []
+        # The counter counts: a payment that nobody has seen is asked for once.
+        assert (await till.client.verify(till.proof(new_signature()))).code == "PAYMENT_PENDING"
+        assert asked == ["getTransaction"]
+
+
+async def test_a_verification_is_two_statements_and_one_commit(database_url, redis_url, pool):
+    statements = []
+    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, parts):
+        # A key is looked up once in three seconds, and a connection learns our types once: neither is counted here.
+        for _ in range(5):
+            await asyncio.gather(*[till.client.verify(till.proof(await till.paid())) for _ in range(10)])
+        for connections in (parts.desk._pool, parts.database):
+            async with connections.acquire() as one, connections.acquire() as other:
+                for connection in (one, other):
+                    connection.add_query_logger(lambda record: statements.append(record.query))
+        proof = till.proof(await till.paid())
+        statements.clear()
+        before = await pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        reply = await till.client.verify(proof)
+        after = await pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        assert reply.code == "VALID"
+        assert [statement.split()[0] for statement in statements] == ["SELECT", "WITH"], statements
+        # Reading takes no number; what was written between our two looks is one transaction.
+        assert after - before == 2
+
+
+async def test_verifications_at_the_same_time_share_their_statements(database_url, redis_url, pool):
+    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, _):
+        proofs = [till.proof(await till.paid()) for _ in range(100)]
+        before = await pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        replies = await asyncio.gather(*(till.client.verify(proof) for proof in proofs))
+        after = await pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        assert {reply.code for reply in replies} == {"VALID"}
+        assert after - before < 60

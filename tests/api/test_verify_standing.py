@@ -1,0 +1,210 @@
+"""POST /verify before any transfer is looked at: whose money, which nonce, when, by which policy."""
+
+import time
+
+import pytest
+from solders.keypair import Keypair
+
+from tests.api.shop import key_for, proof_of, running_api
+from tests.api.till import NO_NODE, Till, book
+
+
+async def test_without_a_key_a_registered_nonce_says_whose_money_it_is(till):
+    request = await till.requested(10_000)
+    proof = till.proof(await till.paid(10_000), nonce=request["nonce"])
+    reply = await till.api.verify(proof)
+    assert reply.code == "VALID", reply.text
+    assert reply["transaction"]["recipient"] == till.wallet
+    assert (await till.api.verify(proof)).code == "REPLAY_ATTACK"
+    assert (await till.client.verify(proof)).code == "REPLAY_ATTACK"
+
+
+async def test_without_a_key_a_named_wallet_says_whose_money_it_is(till):
+    transaction = await till.paid(10_000)
+    assert (await till.api.verify(till.proof(transaction))).code == "RECIPIENT_REQUIRED"
+    stranger = str(Keypair().pubkey())
+    assert (await till.api.verify(till.proof(transaction, recipient=stranger))).code == "RECIPIENT_NOT_FOLLOWED"
+    proof = till.proof(transaction, recipient=till.wallet)
+    assert (await till.api.verify(proof)).code == "VALID"
+    assert (await till.client.verify(till.proof(transaction))).code == "REPLAY_ATTACK"
+
+
+async def test_an_admin_asks_for_the_merchant_whose_wallet_it_names(till):
+    admin = till.api.holding(await key_for(till.pool, "operations", ("admin",)))
+    transaction = await till.paid(10_000)
+    assert (await admin.verify(till.proof(transaction))).code == "RECIPIENT_NOT_FOLLOWED"
+    assert (await admin.verify(till.proof(transaction, recipient=str(Keypair().pubkey())))).code == (
+        "RECIPIENT_NOT_FOLLOWED"
+    )
+    proof = till.proof(transaction, recipient=till.wallet)
+    assert (await admin.verify(proof)).code == "VALID"
+    assert (await till.claim(proof["nonce"]))["user_id"] == till.user
+    assert (await till.client.verify(proof)).code == "REPLAY_ATTACK"
+
+
+async def test_a_merchant_without_wallets_is_told_so(till):
+    nobody = till.api.holding(await key_for(till.pool, "nobody"))
+    assert (await nobody.verify(till.proof(await till.paid()))).code == "RECIPIENT_NOT_FOLLOWED"
+
+
+async def test_a_wallet_that_is_not_followed_any_more_is_not_paid(till):
+    transaction = await till.paid()
+    await till.pool.execute("UPDATE recipients SET active = false")
+    assert (await till.client.verify(till.proof(transaction))).code == "RECIPIENT_NOT_FOLLOWED"
+    assert (await till.api.verify(till.proof(transaction, recipient=till.wallet))).code == "RECIPIENT_NOT_FOLLOWED"
+
+
+async def test_nonces_are_each_merchants_own(till):
+    """Nobody burns another merchant's nonce, whether it is registered or the payer's own."""
+    rival = await Till(till.api, till.pool, user="rival").open()
+    request = await till.requested()
+    for nonce in ("a nonce of the payer", request["nonce"]):
+        burnt = await rival.client.verify(rival.proof(await rival.paid(), nonce=nonce))
+        assert burnt.code == "VALID"
+        assert (await till.client.verify(till.proof(await till.paid(), nonce=nonce))).code == "VALID"
+        again = await till.client.verify(till.proof(await till.paid(), nonce=nonce))
+        assert again.code == "REPLAY_ATTACK"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, "VALID"),
+        ({"amount": "0.29"}, "VALID"),
+        ({"amount": 0.289999}, "VALID"),
+        ({"resource": "/report"}, "VALID"),
+        ({"mint": "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"}, "VALID"),
+        ({"amount": "0.3"}, "NONCE_MISMATCH"),
+        ({"amount": "0.28"}, "NONCE_MISMATCH"),
+        ({"currency": "USDT"}, "NONCE_MISMATCH"),
+        ({"resource": "/other"}, "NONCE_MISMATCH"),
+    ],
+)
+async def test_a_registered_nonce_is_good_for_its_own_terms_only(till, fields, code):
+    request = await till.requested(290_000, resource="/report")
+    proof = till.proof(await till.paid(300_000), "0.29", nonce=request["nonce"])
+    reply = await till.client.verify({**proof, **fields})
+    assert reply.code == code, reply.text
+    if code == "VALID":
+        # What was requested is what was paid for, whatever the claim left out or rounded.
+        assert reply["transaction"]["amountBaseUnits"] == "290000"
+        assert reply["transaction"]["resource"] == "/report"
+
+
+async def test_a_registered_nonce_is_not_good_for_another_wallet(till):
+    other = await Till(till.api, till.pool).open()
+    request = await till.requested()
+    proof = till.proof(await other.paid(), nonce=request["nonce"])
+    assert (await till.client.verify({**proof, "recipient": other.wallet})).code == "NONCE_MISMATCH"
+    paid_other = await book(till.pool, till.buyer.pubkey(), other.wallet, 10_000)
+    assert (await till.client.verify(till.proof(paid_other, nonce=request["nonce"]))).code == "RECIPIENT_MISMATCH"
+
+
+async def test_a_proof_has_its_time(till):
+    transaction = await till.paid()
+    now = int(time.time() * 1000)
+    for made_at, code in (
+        (now - 15 * 60_000 - 2_000, "PAYMENT_EXPIRED"),
+        (now + 62_000, "PAYMENT_EXPIRED"),
+        (0, "PAYMENT_EXPIRED"),
+        (2**53 - 1, "PAYMENT_EXPIRED"),
+        (now - 14 * 60_000, "VALID"),
+    ):
+        assert (await till.client.verify(till.proof(transaction, timestamp=made_at))).code == code, made_at
+    assert (await till.client.verify(till.proof(await till.paid(), timestamp=now + 50_000))).code == "VALID"
+
+
+async def test_a_payment_request_has_its_time(till):
+    request = await till.requested(seconds=-1)
+    proof = till.proof(await till.paid(), nonce=request["nonce"])
+    assert (await till.client.verify(proof)).code == "PAYMENT_EXPIRED"
+    assert (await till.api.verify(proof)).code == "PAYMENT_EXPIRED"
+
+
+async def test_exactly_the_amount_where_that_is_asked(till):
+    too_much = till.proof(await till.paid(10_001))
+    assert (await till.client.verify({**too_much, "scheme": "exact"})).code == "AMOUNT_MISMATCH"
+    reply = await till.client.verify(too_much)
+    assert reply.code == "VALID"
+    assert (await till.claim(too_much["nonce"]))["received"] == 10_001
+    assert (await till.client.verify(till.proof(await till.paid(10_000), scheme="exact"))).code == "VALID"
+    request = await till.requested(10_000, scheme="exact")
+    over = till.proof(await till.paid(10_001), nonce=request["nonce"])
+    assert (await till.client.verify(over)).code == "AMOUNT_MISMATCH"
+
+
+async def test_finality_is_asked_from_an_amount_on(database_url, redis_url, pool):
+    async with running_api(
+        database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0, FINALIZED_ABOVE="USDC:0.02,usdt:0,SOL:0.0000000001"
+    ) as api:
+        till = await Till(api, pool).open()
+        assert (await till.client.verify(till.proof(await till.paid(19_999), "0.019999"))).code == "VALID"
+        transaction = await till.paid(20_000)
+        proof = till.proof(transaction, "0.02")
+        early = await till.client.verify(proof)
+        assert (early.code, early.headers["Retry-After"]) == ("NOT_FINALIZED", "2")
+        await pool.execute("UPDATE transfers SET finality = 'finalized' WHERE signature = $1", transaction)
+        reply = await till.client.verify(proof)
+        assert reply.code == "VALID"
+        assert reply["transaction"]["status"] == "finalized"
+        in_usdt = await till.paid(1, mint="EJwZgeZrdC8TXTQbQBoL6bfuAnFUUy1PVCMB4DYPzVaS")
+        assert (await till.client.verify(till.proof(in_usdt, "0.000001", currency="usdt"))).code == "NOT_FINALIZED"
+        native = await till.paid(1, mint="11111111111111111111111111111111", kind="nativeTransfer")
+        assert (await till.client.verify(till.proof(native, "0.000000001", currency="SOL"))).code == "NOT_FINALIZED"
+
+
+async def test_the_earlier_of_two_refusals_is_the_answer(till):
+    """Of the order itself `tests/ledger/test_judge.py` is the proof; here it is that routes keep to it."""
+    old = int(time.time() * 1000) - 60 * 60_000
+    stranger = Keypair()
+    bad = {
+        **till.proof(await till.paid(1), "5", timestamp=old, recipient=str(stranger.pubkey())),
+        "signature": str(stranger.sign_message(b"something else")),
+    }
+    bad_key = till.api.holding("sk_live_unknown")
+    assert (await bad_key.verify({**bad, "amount": 0})).code == "VALIDATION_ERROR"
+    assert (await bad_key.verify(bad)).code == "INVALID_API_KEY"
+    assert (await till.client.verify(bad)).code == "INVALID_SIGNATURE"
+    bad = {**bad, "signature": str(till.buyer.sign_message(bad["nonce"].encode()))}
+    assert (await till.client.verify(bad)).code == "PAYMENT_EXPIRED"
+    bad = {**bad, "timestamp": int(time.time() * 1000)}
+    assert (await till.client.verify(bad)).code == "RECIPIENT_NOT_FOLLOWED"
+    bad = {**bad, "recipient": till.wallet}
+    assert (await till.client.verify(bad)).code == "INSUFFICIENT_AMOUNT"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [0, -1, "0", "-0", "1e999", "1e-999999999", 1e-7, "NaN", "Infinity", "", "1,5", True, None, [], "٣", "1_0"],
+)
+async def test_what_is_no_amount_is_refused_as_malformed(till, amount):
+    reply = await till.client.verify({**till.proof(await till.paid()), "amount": amount})
+    assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), reply.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"currency": "DOGE"},
+        {"currency": None},
+        {"currency": "USDC", "mint": "So11111111111111111111111111111111111111112"},
+        {"transactionId": None},
+        {"transactionId": "not base58 at all" * 4},
+        {"payer": "short"},
+        {"payer": "1" * 44},
+        {"signature": "z" * 88},
+        {"nonce": ""},
+        {"nonce": "x" * 257},
+        {"nonce": "two\nlines"},
+        {"nonce": "\x85"},
+        {"timestamp": "yesterday"},
+        {"timestamp": -1},
+        {"timestamp": None},
+        {"scheme": "whatever"},
+        {"recipient": "me"},
+    ],
+)
+async def test_what_is_no_proof_is_refused_as_malformed(till, change):
+    reply = await till.client.verify({**proof_of(till.buyer, await till.paid(), "0.01"), **change})
+    assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), reply.text
+    assert reply["requestId"] == reply.headers["X-Request-Id"]
