@@ -7,7 +7,7 @@ import msgspec
 import typer
 from pydantic import SecretStr
 
-from pay402.migrations import status
+from pay402.migrations import give_rights, status
 from pay402.ops.archive import Archive
 from pay402.ops.restoration import Restored, restore, scratch_database
 from pay402.ops.stoppable import stoppable
@@ -51,6 +51,8 @@ def command(
             restored = await restore(archive, dsn)
             found = await status(dsn)
             if found.is_current:
+                # A backup knows nothing of roles, for they belong to the server.
+                await give_rights(dsn)
                 return restored, ""
             if found.is_unknown:
                 return restored, f"its schema {found.current} is newer than {found.head}; install the newer pay402"
