@@ -11,7 +11,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pay402.api import analytics, auth_routes, health, key_routes, payments, recipients, requests, verify
+from pay402.api import (
+    analytics,
+    auth_routes,
+    health,
+    jobs,
+    key_routes,
+    marketplace,
+    payments,
+    recipients,
+    requests,
+    services,
+    verify,
+)
 from pay402.api.edge import Cors, Edge
 from pay402.api.errors import ApiError, invalid, unavailable
 from pay402.api.resources import Resources
@@ -25,6 +37,9 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     requests.router,
     payments.router,
     recipients.router,
+    services.router,
+    jobs.router,
+    marketplace.router,
     analytics.router,
     key_routes.router,
     auth_routes.router,

@@ -54,7 +54,15 @@ async def open_resources(
     await check_current(dsn)
     metrics = ApiMetrics(new_registry())
     queries = load_queries(
-        "pay402.ledger", "claims.sql", "keys.sql", "tokens.sql", "heartbeats.sql", "payments.sql", "recipients.sql"
+        "pay402.ledger",
+        "claims.sql",
+        "keys.sql",
+        "tokens.sql",
+        "heartbeats.sql",
+        "jobs.sql",
+        "marketplace.sql",
+        "payments.sql",
+        "recipients.sql",
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(

@@ -6,12 +6,13 @@ from typing import Annotated, Final
 from pydantic import Field, SecretStr, field_validator
 
 from pay402.ledger.amounts import AmountError, parse_figure
+from pay402.runtime.marketplace_settings import MarketplaceSettings
 from pay402.runtime.settings import IN_PRODUCTION, CacheSettings, DatabaseSettings, SolanaSettings
 
 _SECRET_CHARACTERS: Final = 32
 
 
-class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings):
+class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
     """What an API process needs."""
 
     host: str = Field("127.0.0.1", validation_alias="HOST")

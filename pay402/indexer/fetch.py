@@ -143,7 +143,8 @@ class Pipeline:
                     job.done.cancel()
 
     async def _process(self, job: _Job) -> int:
-        observation = await self._observe(job.signature)
+        with self._recorder.coming():
+            observation = await self._observe(job.signature)
         entry = self._watchlist.entry(observation)
         if not entry.is_empty:
             await self._recorder.record(entry)

@@ -15,6 +15,7 @@ from pay402.indexer.fetch import Pipeline
 from pay402.indexer.heal import Healer
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.pulse import beat
+from pay402.indexer.requests import RequestDesk
 from pay402.indexer.workbench import Workbench, open_workbench
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
@@ -88,6 +89,7 @@ async def running_indexer(
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 beat(bench, feed),
                 _poll_unwatched(bench, feed),
+                RequestDesk(bench).run(),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))

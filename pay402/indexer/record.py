@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ _DATABASE_AWAY: Final = (
 
 
 _ACQUIRE_SECONDS: Final = 10.0
+_MAX_WAIT_SECONDS: Final = 0.01
 
 # Planning the statement costs more than running it, so it is planned once, maybe on empty tables. Whatever the
 # tables hold then or later, the right plan is the same: each row of a batch by its primary key.
@@ -68,6 +70,21 @@ class Recorder:
         self._batch_size = batch_size
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=batch_size * 4)
         self._connection: Any = None
+        self._coming = 0
+        self._all_came = asyncio.Event()
+        self._write_seconds = 0.0
+
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """While a transaction is being fetched: a batch that is about to be written may wait for it a moment."""
+        self._coming += 1
+        self._all_came.clear()
+        try:
+            yield
+        finally:
+            self._coming -= 1
+            if not self._coming:
+                self._all_came.set()
 
     async def record(self, entry: Entry) -> None:
         """Return when `entry` is durably in the ledger.
@@ -84,6 +101,7 @@ class Recorder:
         try:
             while True:
                 batch = [await self._queue.get()]
+                await self._wait_for_more()
                 while len(batch) < self._batch_size and not self._queue.empty():
                     batch.append(self._queue.get_nowait())
                 try:
@@ -94,6 +112,17 @@ class Recorder:
                             waiting.done.cancel()
         finally:
             await self._let_go()
+
+    async def _wait_for_more(self) -> None:
+        """Wait for those that are nearly here, at most half as long as the last write took.
+
+        Payments come in bursts, all of a slot at once. If the first were written alone, the others would wait for
+        its commit and then for their own.
+        """
+        if self._coming:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self._write_seconds / 2, _MAX_WAIT_SECONDS)):
+                    await self._all_came.wait()
 
     async def warm_up(self) -> None:
         """Plan the statement before the first payment waits for it."""
@@ -148,7 +177,9 @@ class Recorder:
     async def _write_once(self, entries: Sequence[Entry]) -> None:
         # Within one statement a row can be written once only: of the same transaction the last word counts.
         unique = list({entry.observation.signature: entry for entry in entries}.values())
+        started = time.monotonic()
         counts = await self._queries.record_batch(await self._held(), **_columns(unique))
+        self._write_seconds = time.monotonic() - started
         self._metrics.transfers.inc(counts["new_transfers"])
         self._metrics.landed_again.inc(counts["landed_again"])
         self._metrics.unexplained.inc(sum(len(entry.observation.unexplained) for entry in unique))

@@ -161,6 +161,7 @@ CREATE TABLE public.transactions (
     honoured_at timestamp with time zone,
     reversed_at timestamp with time zone,
     settled_at timestamp with time zone,
+    missing_at_height bigint,
     CONSTRAINT transactions_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT transactions_check CHECK ((((least_amount)::numeric > (0)::numeric) AND ((least_amount)::numeric <= (amount)::numeric))),
     CONSTRAINT transactions_check1 CHECK (((status <> ALL (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) OR ((path IS NOT NULL) AND ((received)::numeric >= (least_amount)::numeric)))),
@@ -188,6 +189,8 @@ COMMENT ON COLUMN public.transactions.exact IS 'More than the amount is refused 
 COMMENT ON COLUMN public.transactions.final_only IS 'Honoured only by a finalized transfer';
 
 COMMENT ON COLUMN public.transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
+
+COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 
 CREATE VIEW analytics.claims AS
  SELECT c.id,
@@ -899,9 +902,10 @@ COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it h
 CREATE TABLE public.payout_attempts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     payout_id uuid NOT NULL,
+    source_account public.address NOT NULL,
     message bytea NOT NULL,
-    blockhash text NOT NULL,
     last_valid_block_height bigint NOT NULL,
+    dead_from_slot bigint,
     signature public.signature,
     wire bytea,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -917,7 +921,11 @@ CREATE TABLE public.payout_attempts (
 
 COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
 
+COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
+
 COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
 
 COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
 
@@ -1130,6 +1138,8 @@ CREATE INDEX payouts_job_id ON public.payouts USING btree (job_id);
 CREATE INDEX payouts_open ON public.payouts USING btree (next_try_at) WHERE (status <> 'settled'::public.payout_status);
 
 CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
+
+CREATE INDEX ratings_uncounted ON public.ratings USING btree (job_id) WHERE (counted_at IS NULL);
 
 CREATE INDEX recipients_user_id ON public.recipients USING btree (user_id);
 

@@ -1,5 +1,6 @@
 """What writing a payment costs the database, counted in rows read and not timed."""
 
+import asyncio
 import secrets
 
 from pay402.chain.base58 import b58encode
@@ -46,3 +47,30 @@ async def test_a_payment_costs_the_same_however_many_stand_in_the_ledger(pool):
     )
     costly = {row["relname"]: row["rows"] for row in read if row["rows"] > 1_000}
     assert costly == {}, "something reads the whole of a table or an index for each payment"
+
+
+async def test_payments_of_a_burst_share_a_commit(pool):
+    await follow(pool, WALLET)
+    recorder = Recorder(pool, load_queries("pay402.indexer", "record.sql"), IndexerMetrics(new_registry()), 500)
+    await recorder.warm_up()
+    recorder._write_seconds = 1.0  # as on a slow disk
+    writing = asyncio.create_task(recorder.run())
+    second_is_here = asyncio.Event()
+
+    async def second():
+        with recorder.coming():
+            await second_is_here.wait()
+        await recorder.record(payment(2, 1, 1))
+
+    later = asyncio.create_task(second())
+    await asyncio.sleep(0)
+    first = asyncio.create_task(recorder.record(payment(1, 0, 1)))
+    await asyncio.sleep(0)
+    second_is_here.set()
+    await asyncio.gather(first, later)
+    assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM transfers") == 1
+    # One that never comes holds up nobody for long.
+    with recorder.coming():
+        await asyncio.wait_for(recorder.record(payment(3, 2, 1)), 5)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)

@@ -8,6 +8,7 @@ from pay402.ops.main import COMMANDS, _load
 from tests.ops.commands import pay402
 
 SUBCOMMANDS = {
+    "payouts": {"list", "export", "import", "retry"},
     "keys": {"create", "list", "revoke"},
     "recipients": {"add", "list", "remove"},
     "migrate": {"up", "down", "status", "roles", "dump"},

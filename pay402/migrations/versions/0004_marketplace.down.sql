@@ -1,4 +1,5 @@
 DELETE FROM state_transitions WHERE machine IN ('job', 'escrow', 'payout');
+ALTER TABLE transactions DROP COLUMN missing_at_height;
 DROP TABLE backfill_requests;
 DROP TABLE index_requests;
 DROP TABLE reconciliation_runs;

@@ -105,6 +105,7 @@ CREATE TABLE ratings (
 COMMENT ON TABLE ratings IS 'What a client thought of a job, once';
 COMMENT ON COLUMN ratings.counted_at IS 'When it entered the rating of its service: never before the release';
 CREATE INDEX ratings_service_id ON ratings (service_id);
+CREATE INDEX ratings_uncounted ON ratings (job_id) WHERE counted_at IS NULL;
 
 CREATE TABLE job_fundings (
   claim_id uuid PRIMARY KEY REFERENCES transactions (id),
@@ -166,9 +167,10 @@ CREATE INDEX payouts_created_at ON payouts (created_at);
 CREATE TABLE payout_attempts (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   payout_id uuid NOT NULL REFERENCES payouts (id),
+  source_account address NOT NULL,
   message bytea NOT NULL,
-  blockhash text NOT NULL,
   last_valid_block_height bigint NOT NULL,
+  dead_from_slot bigint,
   signature signature UNIQUE,
   wire bytea,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -182,6 +184,8 @@ CREATE TABLE payout_attempts (
 );
 COMMENT ON TABLE payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
 COMMENT ON COLUMN payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+COMMENT ON COLUMN payout_attempts.source_account IS 'The account that the tokens leave';
+COMMENT ON COLUMN payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
 COMMENT ON COLUMN payout_attempts.error IS 'What a node said of it last';
 -- A payout has one living attempt: while it can land there is no other.
 CREATE UNIQUE INDEX payout_attempts_living ON payout_attempts (payout_id) WHERE ended_at IS NULL;
@@ -235,6 +239,9 @@ CREATE TABLE backfill_requests (
 COMMENT ON TABLE backfill_requests IS 'A stretch of history to record; an indexer takes it, tells its progress and finishes it';
 COMMENT ON COLUMN backfill_requests.alive_at IS 'When its indexer was last at it; one that died is succeeded by another';
 CREATE INDEX backfill_requests_open ON backfill_requests (created_at) WHERE finished_at IS NULL;
+
+ALTER TABLE transactions ADD COLUMN missing_at_height bigint;
+COMMENT ON COLUMN transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 
 INSERT INTO state_transitions (machine, from_status, to_status) VALUES
   ('job', 'new', 'pending'),

@@ -1,0 +1,55 @@
+"""What must be true of money at any moment. Each invariant is one query that finds what breaks it: nothing, one hopes.
+
+Run by tests, by `pay402 doctor`, and by the worker, which shows them as metrics.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+INVARIANTS: Final = (
+    "claims_within_their_transfers",
+    "one_claim_per_transfer",
+    "one_payment_per_nonce",
+    "final_claims_stand",
+    "funding_is_whole",
+    "escrow_is_the_price",
+    "paid_out_and_held_are_funded",
+    "one_transfer_per_payout",
+    "settled_payouts_are_paid",
+    "settled_jobs_are_paid",
+    "earnings_are_released",
+)
+_MOST_PER_INVARIANT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A row that breaks an invariant: what was found there, and what should be."""
+
+    invariant: str
+    subject: str
+    found: int
+    expected: int
+
+
+async def check_invariants(database: Any, queries: Any) -> list[Violation]:
+    """Everything that breaks an invariant, at most 100 rows of each. `queries` are those of `invariants.sql`."""
+    checks = {
+        "claims_within_their_transfers": queries.claims_within_their_transfers(database, limit=_MOST_PER_INVARIANT),
+        "one_claim_per_transfer": queries.one_claim_per_transfer(database, limit=_MOST_PER_INVARIANT),
+        "one_payment_per_nonce": queries.one_payment_per_nonce(database, limit=_MOST_PER_INVARIANT),
+        "final_claims_stand": queries.final_claims_stand(database, limit=_MOST_PER_INVARIANT),
+        "funding_is_whole": queries.funding_is_whole(database, limit=_MOST_PER_INVARIANT),
+        "escrow_is_the_price": queries.escrow_is_the_price(database, limit=_MOST_PER_INVARIANT),
+        "paid_out_and_held_are_funded": queries.paid_out_and_held_are_funded(database, limit=_MOST_PER_INVARIANT),
+        "one_transfer_per_payout": queries.one_transfer_per_payout(database, limit=_MOST_PER_INVARIANT),
+        "settled_payouts_are_paid": queries.settled_payouts_are_paid(database, limit=_MOST_PER_INVARIANT),
+        "settled_jobs_are_paid": queries.settled_jobs_are_paid(database, limit=_MOST_PER_INVARIANT),
+        "earnings_are_released": queries.earnings_are_released(database, limit=_MOST_PER_INVARIANT),
+    }
+    assert tuple(checks) == INVARIANTS
+    return [
+        Violation(name, row["subject"], int(row["found"]), int(row["expected"]))
+        for name, rows in checks.items()
+        async for row in rows
+    ]

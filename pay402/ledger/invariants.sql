@@ -1,0 +1,126 @@
+-- name: claims_within_their_transfers
+-- An honoured claim was credited exactly what its transfer credited, at least what it accepts, to its recipient.
+SELECT c.id::text AS subject, c.received AS found, t.amount - t.fee AS expected
+FROM transactions AS c
+JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+WHERE c.status IN ('confirmed', 'finalized')
+  AND (c.received <> t.amount - t.fee OR c.received < c.least_amount OR c.mint <> t.mint
+    OR c.recipient IS DISTINCT FROM t.destination_owner)
+LIMIT :limit;
+
+-- name: one_claim_per_transfer
+-- No transfer honours two claims.
+SELECT c.signature || '/' || c.path AS subject, count(*) AS found, 1 AS expected
+FROM transactions AS c
+WHERE c.status IN ('confirmed', 'finalized', 'reversed')
+GROUP BY c.signature, c.path
+HAVING count(*) > 1
+LIMIT :limit;
+
+-- name: one_payment_per_nonce
+-- No nonce of a merchant is used twice.
+SELECT c.user_id || '/' || c.nonce AS subject, count(*) AS found, 1 AS expected
+FROM transactions AS c
+WHERE c.status IN ('confirmed', 'finalized', 'reversed')
+GROUP BY c.user_id, c.nonce
+HAVING count(*) > 1
+LIMIT :limit;
+
+-- name: final_claims_stand
+-- A finalized claim rests on a finalized transfer, and no honoured claim on one that is undone.
+SELECT c.id::text AS subject, 0 AS found, 1 AS expected
+FROM transactions AS c
+JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+WHERE (c.status = 'finalized' AND t.finality <> 'finalized')
+  -- Claims follow their transfers in the same transaction or a moment later.
+  OR (c.status = 'confirmed' AND t.finality = 'orphaned' AND c.honoured_at < clock_timestamp() - interval '1 minute')
+LIMIT :limit;
+
+-- name: funding_is_whole
+-- Of every payment of a job, what is held and what goes back add up to what came in, by a finalized transfer.
+SELECT f.claim_id::text AS subject, f.escrowed + f.rest AS found, c.received AS expected
+FROM job_fundings AS f
+JOIN transactions AS c ON c.id = f.claim_id
+WHERE f.escrowed + f.rest <> c.received OR c.status <> 'finalized'
+LIMIT :limit;
+
+-- name: escrow_is_the_price
+-- A job whose money is said to be held, released or refunded was funded with exactly its price, and no other was.
+SELECT j.id::text AS subject, coalesce(f.escrowed, 0) AS found,
+  CASE WHEN j.escrow_status = 'pending' THEN 0 ELSE j.price_amount END AS expected
+FROM job_requests AS j
+LEFT JOIN job_fundings AS f ON f.job_id = j.id AND f.escrowed > 0
+WHERE coalesce(f.escrowed, 0) <> CASE WHEN j.escrow_status = 'pending' THEN 0 ELSE j.price_amount END
+LIMIT :limit;
+
+-- name: paid_out_and_held_are_funded
+-- For every settlement wallet and mint: what has left, what is on its way out and what is held add up to what came in.
+WITH funded AS (
+  SELECT c.recipient AS wallet, c.mint, sum(c.received) AS amount
+  FROM job_fundings AS f JOIN transactions AS c ON c.id = f.claim_id
+  GROUP BY c.recipient, c.mint
+),
+paid AS (
+  SELECT wallet, mint, sum(amount) AS amount FROM payouts GROUP BY wallet, mint
+),
+held AS (
+  SELECT wallet, mint, sum(amount) AS amount
+  FROM (
+    SELECT c.recipient AS wallet, c.mint,
+      CASE WHEN EXISTS (SELECT FROM payouts AS p WHERE p.claim_id = f.claim_id AND p.part = 'escrow')
+        THEN 0 ELSE f.escrowed END
+      + CASE WHEN EXISTS (SELECT FROM payouts AS p WHERE p.claim_id = f.claim_id AND p.part = 'rest')
+        THEN 0 ELSE f.rest END AS amount
+    FROM job_fundings AS f JOIN transactions AS c ON c.id = f.claim_id
+  ) AS parts
+  GROUP BY wallet, mint
+)
+SELECT funded.wallet || '/' || funded.mint AS subject,
+  coalesce(paid.amount, 0) + coalesce(held.amount, 0) AS found, funded.amount AS expected
+FROM funded
+LEFT JOIN paid USING (wallet, mint)
+LEFT JOIN held USING (wallet, mint)
+WHERE coalesce(paid.amount, 0) + coalesce(held.amount, 0) <> funded.amount
+LIMIT :limit;
+
+-- name: one_transfer_per_payout
+-- No payout was paid twice: its reference is on one transfer from its wallet.
+SELECT p.id::text AS subject, count(*) AS found, 1 AS expected
+FROM payouts AS p
+JOIN transfers AS t
+  ON t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}'
+  AND t.finality <> 'orphaned' AND t.source_owner = p.wallet
+GROUP BY p.id
+HAVING count(*) > 1
+LIMIT :limit;
+
+-- name: settled_payouts_are_paid
+-- A settled payout has a finalized transfer that credited its recipient exactly its amount.
+SELECT p.id::text AS subject, t.amount - t.fee AS found, p.amount AS expected
+FROM payouts AS p
+JOIN transfers AS t ON t.signature = p.settled_signature AND t.path = p.settled_path
+WHERE t.finality <> 'finalized' OR t.amount - t.fee <> p.amount OR t.mint <> p.mint
+  OR t.destination_owner IS DISTINCT FROM p.recipient::text OR t.source_owner IS DISTINCT FROM p.wallet::text
+LIMIT :limit;
+
+-- name: settled_jobs_are_paid
+-- A job that is released or refunded has a settled payout of that kind, and nothing else has one.
+SELECT j.id::text AS subject, count(p.id) AS found,
+  CASE WHEN j.escrow_status IN ('released', 'refunded') THEN 1 ELSE 0 END AS expected
+FROM job_requests AS j
+LEFT JOIN payouts AS p ON p.job_id = j.id AND p.part = 'escrow' AND p.status = 'settled'
+  AND p.kind = CASE j.escrow_status WHEN 'released' THEN 'release' WHEN 'refunded' THEN 'refund' ELSE p.kind END
+WHERE j.escrow_status <> 'pending'
+GROUP BY j.id
+HAVING count(p.id) <> CASE WHEN j.escrow_status IN ('released', 'refunded') THEN 1 ELSE 0 END
+LIMIT :limit;
+
+-- name: earnings_are_released
+-- What a service is said to have earned is what was released for it.
+SELECT a.id::text AS subject, a.total_earnings AS found, coalesce(sum(p.amount), 0) AS expected
+FROM agent_services AS a
+LEFT JOIN job_requests AS j ON j.service_id = a.id AND j.escrow_status = 'released'
+LEFT JOIN payouts AS p ON p.job_id = j.id AND p.kind = 'release' AND p.status = 'settled'
+GROUP BY a.id
+HAVING a.total_earnings <> coalesce(sum(p.amount), 0) OR a.successful_jobs <> count(j.id)
+LIMIT :limit;

@@ -1,0 +1,174 @@
+-- name: requeue_waiting^
+-- Payouts that have waited for long enough are tried again.
+WITH moved AS (
+  UPDATE payouts SET status = 'queued', waiting_reason = NULL
+  WHERE status = 'waiting' AND next_try_at <= clock_timestamp()
+  RETURNING 1
+)
+SELECT count(*)::int AS payouts FROM moved;
+
+-- name: queued_payouts
+-- Payouts to be made into transactions, oldest first.
+SELECT id, job_id, kind, wallet, recipient, mint, amount, reference, tries
+FROM payouts
+WHERE status = 'queued' AND next_try_at <= clock_timestamp()
+ORDER BY created_at, id
+LIMIT :limit;
+
+-- name: wait_payout!
+-- A payout cannot be sent now; it is tried again after a while.
+UPDATE payouts
+SET status = 'waiting', waiting_reason = :reason, tries = tries + 1,
+  next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
+WHERE id = :id AND status = 'queued';
+
+-- name: leave_to_operator^
+-- Payouts that we have no key for wait for an operator's signature.
+WITH moved AS (
+  UPDATE payouts SET status = 'awaiting_signature'
+  WHERE status = 'queued' AND wallet IS DISTINCT FROM :signer::text
+  RETURNING 1
+)
+SELECT count(*)::int AS payouts FROM moved;
+
+-- name: take_from_operator^
+-- Payouts that waited for an operator's signature though we have the key now, if nothing of theirs can land any more.
+WITH moved AS (
+  UPDATE payouts AS p SET status = 'queued'
+  WHERE p.status = 'awaiting_signature' AND p.wallet = :signer
+    AND NOT EXISTS (SELECT FROM payout_attempts AS a WHERE a.payout_id = p.id AND a.ended_at IS NULL)
+  RETURNING 1
+)
+SELECT count(*)::int AS payouts FROM moved;
+
+-- name: store_signed^
+-- Keep the signed bytes of an attempt before anybody can see them. Nothing happens where another attempt lives.
+WITH moved AS (
+  UPDATE payouts SET status = 'signed'
+  WHERE id = :payout_id AND status = 'queued'
+    AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
+  RETURNING id
+)
+INSERT INTO payout_attempts (
+  payout_id, source_account, message, last_valid_block_height, signature, wire, signed_at
+)
+SELECT id, :source_account, :message, :last_valid_block_height, :signature, :wire, clock_timestamp() FROM moved
+RETURNING id;
+
+-- name: store_unsigned^
+-- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
+WITH open AS (
+  SELECT id FROM payouts
+  WHERE id = :payout_id AND status = 'awaiting_signature'
+    AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
+  FOR UPDATE
+)
+INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_block_height)
+SELECT id, :source_account, :message, :last_valid_block_height FROM open
+RETURNING id;
+
+-- name: store_imported^
+-- Keep the bytes that an operator has signed; they must be those of the living attempt.
+WITH found AS (
+  UPDATE payout_attempts AS a
+  SET signature = :signature, wire = :wire, signed_at = clock_timestamp()
+  FROM payouts AS p
+  WHERE a.payout_id = p.id AND p.status = 'awaiting_signature' AND a.ended_at IS NULL AND a.signature IS NULL
+    AND a.message = :message
+  RETURNING a.payout_id
+)
+UPDATE payouts AS p SET status = 'signed' FROM found AS f WHERE p.id = f.payout_id RETURNING p.id;
+
+-- name: living_attempts
+-- Attempts that may still land.
+SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, p.status, p.reference
+FROM payout_attempts AS a
+JOIN payouts AS p ON p.id = a.payout_id
+WHERE a.ended_at IS NULL
+ORDER BY a.created_at, a.id
+LIMIT :limit;
+
+-- name: note_sent!
+-- A node has taken an attempt.
+WITH noted AS (
+  UPDATE payout_attempts SET sent_at = coalesce(sent_at, clock_timestamp()), error = NULL
+  WHERE id = :id AND ended_at IS NULL
+  RETURNING payout_id
+)
+UPDATE payouts AS p SET status = 'sent' FROM noted AS n WHERE p.id = n.payout_id AND p.status = 'signed';
+
+-- name: note_attempt_error!
+-- What a node said against an attempt; it may land all the same.
+UPDATE payout_attempts SET error = :error WHERE id = :id AND ended_at IS NULL;
+
+-- name: note_beyond!
+-- The finalized chain has passed the last height at which these attempts could land.
+UPDATE payout_attempts SET dead_from_slot = :slot
+WHERE id = ANY(:ids::uuid[]) AND dead_from_slot IS NULL AND last_valid_block_height < :height;
+
+-- name: proven_absent
+-- Of these attempts, those of which the ledger, proven complete beyond the end of their lives, knows nothing.
+SELECT a.id
+FROM payout_attempts AS a
+JOIN payouts AS p ON p.id = a.payout_id
+JOIN token_accounts AS s ON s.address = a.source_account
+WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL
+  AND s.audited_slot >= a.dead_from_slot AND s.drift = 0 AND s.gaps = 0 AND s.heal_wanted_at IS NULL
+  AND NOT EXISTS (
+    SELECT FROM transfers AS t
+    WHERE t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}' AND t.finality <> 'orphaned'
+      AND t.source_owner = p.wallet
+  );
+
+-- name: end_attempt^
+-- An attempt can never land: its payout may be attempted again.
+WITH gone AS (
+  UPDATE payout_attempts AS a
+  SET ended_at = clock_timestamp(), outcome = :outcome, error = coalesce(:error::text, a.error)
+  FROM payouts AS p
+  WHERE a.id = :id AND p.id = a.payout_id AND a.ended_at IS NULL AND p.status <> 'settled'
+  RETURNING a.payout_id, a.error
+),
+moved AS (
+  UPDATE payouts AS p
+  SET status = 'queued', tries = p.tries + 1,
+    next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
+  FROM gone AS g
+  WHERE p.id = g.payout_id AND p.status IN ('signed', 'sent')
+),
+told AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'payout.attempt_ended', payout_id::text, jsonb_build_object('outcome', :outcome::text, 'error', error) FROM gone
+)
+SELECT payout_id FROM gone;
+
+-- name: payouts
+-- Payouts with their newest attempts, open ones first.
+SELECT p.id, p.job_id, p.kind, p.reason, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.status,
+  p.waiting_reason, p.tries, p.next_try_at, p.settled_signature, p.created_at, p.settled_at, t.symbol, t.decimals,
+  (SELECT count(*) FROM payout_attempts AS a WHERE a.payout_id = p.id)::int AS attempts,
+  (SELECT a.error FROM payout_attempts AS a WHERE a.payout_id = p.id ORDER BY a.created_at DESC LIMIT 1) AS error
+FROM payouts AS p
+JOIN tokens AS t ON t.mint = p.mint
+WHERE :status::text IS NULL OR p.status::text = :status
+ORDER BY (p.status = 'settled'), p.created_at DESC, p.id
+LIMIT :limit;
+
+-- name: payouts_to_sign
+-- Payouts that wait for an operator's signature, with the message of the attempt that lives, if any.
+SELECT p.id, p.job_id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, a.message,
+  a.last_valid_block_height
+FROM payouts AS p
+LEFT JOIN payout_attempts AS a ON a.payout_id = p.id AND a.ended_at IS NULL
+WHERE p.status = 'awaiting_signature' AND (cardinality(:ids::uuid[]) = 0 OR p.id = ANY(:ids::uuid[]))
+ORDER BY p.created_at, p.id
+LIMIT :limit;
+
+-- name: retry_payouts^
+-- Try waiting payouts again at once.
+WITH moved AS (
+  UPDATE payouts SET status = 'queued', waiting_reason = NULL, next_try_at = clock_timestamp()
+  WHERE status = 'waiting' AND (cardinality(:ids::uuid[]) = 0 OR id = ANY(:ids::uuid[]))
+  RETURNING 1
+)
+SELECT count(*)::int AS payouts FROM moved;

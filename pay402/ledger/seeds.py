@@ -1,0 +1,78 @@
+"""Examples of services for an empty marketplace. Seeding again adds nothing and changes nothing."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+SEED_USER: Final = "marketplace-examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A service to show; its price is in millionths of a USDC."""
+
+    name: str
+    agent: str
+    category: str
+    pricing_model: str
+    price: int
+    description: str
+    capabilities: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+EXAMPLES: Final = (
+    Example(
+        "Text summaries", "agent-summaries", "ai", "per-request", 10_000,
+        "Summarises a document of up to 50 pages in three paragraphs.",
+        ("summarize",), ("text", "documents"),
+    ),
+    Example(
+        "Product pictures", "agent-pictures", "ai", "per-request", 50_000,
+        "Draws a product picture from a description, on a plain background.",
+        ("generate-image",), ("images", "shops"),
+    ),
+    Example(
+        "Price feed of spare parts", "agent-prices", "data", "per-request", 5_000,
+        "Today's prices of a spare part at twelve wholesalers, as JSON.",
+        ("lookup", "compare"), ("prices", "json"),
+    ),
+    Example(
+        "Review of a pull request", "agent-review", "development", "fixed", 2_000_000,
+        "Reads a change of up to 500 lines and names defects, with a test for each.",
+        ("review", "write-tests"), ("code", "quality"),
+    ),
+    Example(
+        "Invoices to ledger", "agent-invoices", "automation", "per-request", 20_000,
+        "Reads an invoice and answers its lines as double entries.",
+        ("extract", "classify"), ("accounting", "pdf"),
+    ),
+    Example(
+        "Weekly traffic report", "agent-reports", "analytics", "fixed", 1_500_000,
+        "Explains what changed in a web shop's traffic this week, and why.",
+        ("report", "chart"), ("traffic", "shops"),
+    ),
+)  # fmt: skip
+
+
+async def seed(database: Any, queries: Any, *, mint: str, currency: str, payout_address: str) -> int:
+    """Offer the examples that are not there yet; returns how many. Takes the queries of `marketplace.sql`."""
+    added = 0
+    for example in EXAMPLES:
+        made = await queries.seed_service(
+            database,
+            user_id=SEED_USER,
+            agent_id=example.agent,
+            payout_address=payout_address,
+            name=example.name,
+            description=example.description,
+            category=example.category,
+            pricing_model=example.pricing_model,
+            price_amount=example.price,
+            price_mint=mint,
+            price_currency=currency,
+            capabilities=list(example.capabilities),
+            tags=list(example.tags),
+            seed_name=example.agent,
+        )
+        added += made is not None
+    return added

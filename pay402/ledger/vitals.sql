@@ -1,0 +1,19 @@
+-- name: stop_beating!
+-- A process ends well.
+DELETE FROM heartbeats WHERE role = :role AND instance = :instance;
+
+-- name: claim_counts
+-- Claims by status.
+SELECT status::text AS status, count(*)::int AS claims FROM transactions GROUP BY status;
+
+-- name: oldest_pending_seconds$
+-- For how long the oldest claim has waited for its verdict; 0 when none does.
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min("timestamp")), 0)::double precision
+FROM transactions WHERE status = 'pending';
+
+-- name: payout_counts
+-- Payouts by status and, of those that wait, by reason.
+SELECT status::text AS status, waiting_reason, count(*)::int AS payouts,
+  coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision AS oldest_seconds
+FROM payouts
+GROUP BY status, waiting_reason;

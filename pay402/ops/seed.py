@@ -1,0 +1,41 @@
+"""`pay402 seed`: offer some examples on the marketplace."""
+
+from typing import Annotated
+
+import typer
+
+from pay402.chain.programs import TOKENS
+from pay402.ledger.seeds import seed
+from pay402.ops.pass_command import with_workbench
+from pay402.runtime.errors import OperatorError
+from pay402.runtime.sql import load_queries
+from pay402.worker.workbench import Workbench
+
+_CURRENCY = "USDC"
+
+
+def command(
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Also in production, where examples seldom belong")
+    ] = False,
+) -> None:
+    """Offer some examples on the marketplace; those that are there already stay as they are.
+
+    Example: pay402 seed
+    """
+
+    async def work(bench: Workbench) -> int:
+        settings = bench.settings
+        if settings.is_production and not confirm:
+            raise OperatorError("Examples do not belong into production; repeat it with --confirm if they do.")
+        wallet = settings.settlement_wallet or (bench.signer.address if bench.signer else None)
+        if wallet is None:
+            raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
+        network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
+        mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
+        if mint is None:
+            raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
+        queries = load_queries("pay402.ledger", "marketplace.sql")
+        return await seed(bench.database, queries, mint=mint, currency=_CURRENCY, payout_address=wallet)
+
+    typer.echo(f"{with_workbench(work)} services were added.")

@@ -1,0 +1,50 @@
+"""What the worker tells Prometheus. Labels are bounded: never an address, a signature or a key."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class WorkerMetrics:
+    """All metrics of one worker process, on their own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.runs = Counter(
+            "pay402_worker_runs_total", "Passes by how they ended", ["job", "outcome"], registry=registry
+        )
+        self.run_seconds = Histogram(
+            "pay402_worker_run_seconds", "What a pass took", ["job"], buckets=_SECONDS, registry=registry
+        )
+        self.claims = Gauge("pay402_claims", "Claims by status", ["status"], registry=registry)
+        self.oldest_pending = Gauge(
+            "pay402_oldest_pending_claim_seconds", "Age of the oldest claim without a verdict", registry=registry
+        )
+        self.missed = Counter(
+            "pay402_missed_payments_total",
+            "Payments that the chain knew and the ledger did not, found by a claim",
+            registry=registry,
+        )
+        self.payouts = Gauge("pay402_payouts", "Payouts by status", ["status"], registry=registry)
+        self.oldest_payout = Gauge(
+            "pay402_oldest_open_payout_seconds", "Age of the oldest payout that is not settled", registry=registry
+        )
+        self.payouts_waiting = Gauge(
+            "pay402_payouts_waiting", "Payouts that cannot be sent now", ["reason"], registry=registry
+        )
+        self.unmatched = Gauge(
+            "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
+        )
+        self.violations = Gauge(
+            "pay402_invariant_violations", "Rows that break an invariant of money", ["invariant"], registry=registry
+        )
+        self.rpc_calls = Counter(
+            "pay402_rpc_calls_total", "RPC calls by outcome", ["endpoint", "method", "outcome"], registry=registry
+        )
+        self.rpc_seconds = Histogram(
+            "pay402_rpc_call_seconds", "RPC call duration", ["method"], buckets=_SECONDS, registry=registry
+        )
+
+    def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:
+        """Count one answer of a node."""
+        self.rpc_calls.labels(endpoint, method, outcome).inc()
+        self.rpc_seconds.labels(method).observe(seconds)

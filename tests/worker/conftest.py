@@ -1,0 +1,44 @@
+"""A shop on a localnet, its settlement wallet followed by a running indexer."""
+
+import pytest
+from solders.keypair import Keypair
+
+from pay402.chain.rpc import RpcPool
+from pay402.indexer.main import running_indexer
+from pay402.worker.main import running_worker
+from pay402.worker.workbench import open_workbench
+from tests.indexer.shop import eventually, follow
+from tests.indexer.shop import fast_settings as fast_indexer
+from tests.worker.shop import Shop, fast_settings, secret
+
+
+@pytest.fixture
+async def shop(net, pool):
+    async with RpcPool([net.rpc_url]) as rpc:
+        opened = Shop(pool, rpc, Keypair())
+        await opened.prepare()
+        await follow(pool, opened.wallet.pubkey())
+        yield opened
+
+
+@pytest.fixture
+async def indexer(shop, net, database_url):
+    settings = fast_indexer(INDEXER_AUDIT_SECONDS=0.5, INDEXER_FINALIZE_SECONDS=0.2)
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as running:
+        await eventually(lambda: running.feed.watching >= 2)
+        yield running
+
+
+@pytest.fixture
+async def bench(shop, net, database_url):
+    """The parts of a worker with the settlement key, whose passes a test runs itself."""
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+    async with open_workbench(settings, database_url, [net.rpc_url]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def worker(shop, indexer, net, database_url, redis_url):
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+    async with running_worker(settings, database_url, redis_url, [net.rpc_url]) as running:
+        yield running

@@ -1,0 +1,29 @@
+"""`python -m tests.worker.killed POINT`: one pass of a worker that kills itself with SIGKILL at a point of a payout.
+
+Settings come from the environment, as for `pay402 worker`. Ends with 0 when the point was not reached.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+from pay402.worker.reconcile import reconcile
+from pay402.worker.settings import WorkerSettings
+from pay402.worker.settle import settle
+from pay402.worker.workbench import open_workbench
+
+
+async def main(point: str) -> None:
+    async def on_step(reached: str) -> None:
+        if reached == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    settings = WorkerSettings()
+    dsn = settings.database_url.get_secret_value()
+    async with open_workbench(settings, dsn, settings.rpc_urls) as bench:
+        await reconcile(bench)
+        await settle(bench, on_step=on_step)
+
+
+asyncio.run(main(sys.argv[1]))

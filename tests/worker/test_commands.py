@@ -1,0 +1,160 @@
+"""The worker's commands against a real system: what they print, and what is true afterwards."""
+
+import asyncio
+import base64
+import csv
+import io
+import json
+import os
+import sys
+
+import pytest
+from solders.keypair import Keypair
+from solders.transaction import Transaction
+
+from pay402.worker.by_hand import export_payouts, import_payout
+from pay402.worker.reconcile import reconcile
+from pay402.worker.settle import settle
+from pay402.worker.workbench import open_workbench
+from tests.indexer.shop import eventually
+from tests.worker.shop import FAST, PRICE, fast_settings
+from tests.worker.test_exactly_once import approved_order
+
+
+async def pay402(net, database_url, *arguments, code=0, stdin=None, **environment):
+    """Run a command as an operator does; what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pay402", *arguments,
+        env={
+            "PATH": os.environ["PATH"], "DATABASE_URL": database_url, "SOLANA_RPC_URL": net.rpc_url,
+            **{name: str(value) for name, value in FAST.items()}, **environment,
+        },
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate(stdin)
+    assert process.returncode == code, err.decode()
+    return out.decode() if code == 0 else err.decode()
+
+
+@pytest.fixture
+async def keyless(shop, net, database_url):
+    """A worker without the settlement key."""
+    async with open_workbench(fast_settings(), database_url, [net.rpc_url]) as opened:
+        yield opened
+
+
+async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database_url):
+    order = await approved_order(shop, keyless)
+    await settle(keyless)
+    listed = json.loads(await pay402(net, database_url, "payouts", "list", "--json"))
+    assert [(row["status"], row["amount"]) for row in listed] == [("awaiting_signature", PRICE)]
+
+    first = json.loads(await pay402(net, database_url, "payouts", "export"))
+    again = json.loads(await pay402(net, database_url, "payouts", "export"))
+    assert first["transaction"] == again["transaction"]
+    unsigned = Transaction.from_bytes(base64.b64decode(first["transaction"]))
+
+    stranger = Keypair()
+    altered = bytearray(bytes(unsigned))
+    altered[-1] ^= 1
+    for wrong in (bytes(unsigned), bytes(altered), b"nonsense"):
+        text = base64.b64encode(wrong).decode()
+        assert "refused" in await pay402(net, database_url, "payouts", "import", text, code=1)
+    assert stranger.pubkey() != shop.wallet.pubkey()
+
+    signed = Transaction([shop.wallet], unsigned.message, unsigned.message.recent_blockhash)
+    text = base64.b64encode(bytes(signed))
+    brought = json.loads(await pay402(net, database_url, "payouts", "import", stdin=text))
+    assert brought["payout"] == listed[0]["id"]
+    assert "refused" in await pay402(net, database_url, "payouts", "import", text.decode(), code=1)
+
+    async def released():
+        await settle(keyless)
+        return (await order.row())["escrow_status"] == "released"
+
+    await eventually(released)
+    assert await shop.balance(shop.provider.pubkey()) == PRICE
+    assert await shop.violations() == []
+
+
+async def test_an_operator_broadcasts_elsewhere(shop, indexer, keyless, net):
+    """The ledger sees it land, whoever sent it."""
+    order = await approved_order(shop, keyless)
+    await settle(keyless)
+    (exported,) = await export_payouts(keyless)
+    unsigned = Transaction.from_bytes(base64.b64decode(exported.transaction))
+    signed = Transaction([shop.wallet], unsigned.message, unsigned.message.recent_blockhash)
+    await shop.call(
+        "sendTransaction",
+        base64.b64encode(bytes(signed)).decode(),
+        {"encoding": "base64", "preflightCommitment": "confirmed"},
+    )
+
+    async def released():
+        await settle(keyless)
+        return (await order.row())["escrow_status"] == "released"
+
+    await eventually(released)
+    assert await export_payouts(keyless) == []
+
+
+async def test_a_new_export_only_when_the_last_can_never_land(shop, indexer, keyless, net):
+    order = await approved_order(shop, keyless)
+    await settle(keyless)
+    (exported,) = await export_payouts(keyless)
+    net.chain.tick(160)
+    (refused,) = await export_payouts(keyless)
+    assert refused.transaction is None
+    assert "never landed" in refused.waits_for
+
+    async def fresh():
+        await settle(keyless)
+        (again,) = await export_payouts(keyless)
+        return again.transaction
+
+    transaction = await eventually(fresh, seconds=30)
+    assert transaction != exported.transaction
+    unsigned = Transaction.from_bytes(base64.b64decode(exported.transaction))
+    late = Transaction([shop.wallet], unsigned.message, unsigned.message.recent_blockhash)
+    assert (await import_payout(keyless, base64.b64encode(bytes(late)).decode())).refusal
+    assert (await order.row())["escrow_status"] == "escrowed"
+
+
+async def test_the_report_names_what_does_not_match(shop, indexer, bench, net, database_url):
+    order = await shop.order()
+    await order.pay(PRICE - 1)
+    await order.pay(PRICE)
+    await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(pay_usdc()), 0)
+    await eventually(lambda: shop.pool.fetchval("SELECT count(*) = 2 FROM transfers WHERE finality = 'finalized'"))
+    await reconcile(bench)
+    report = json.loads(await pay402(net, database_url, "reconcile", "--format", "json"))
+    assert report["counts"]["shortPayment"] == 1
+    assert report["counts"]["duplicatePayment"] == 1
+    assert report["counts"]["unmatchedTransfer"] >= 1
+    for row in report["byMint"]:
+        assert int(row["receivedBaseUnits"]) == int(row["matchedBaseUnits"]) + int(row["unmatchedBaseUnits"])
+    total = await shop.pool.fetchval(
+        "SELECT sum(amount - fee) FROM transfers WHERE destination_owner = $1 AND mint = $2",
+        str(shop.wallet.pubkey()),
+        str(pay_usdc()),
+    )
+    (usdc,) = [row for row in report["byMint"] if row["symbol"] == "USDC"]
+    assert int(usdc["receivedBaseUnits"]) == total
+    table = await pay402(net, database_url, "reconcile")
+    assert "shortPayment: 1" in table
+    rows = list(csv.DictReader(io.StringIO(await pay402(net, database_url, "reconcile", "--format", "csv"))))
+    assert {row["kind"] for row in rows} >= {"shortPayment", "duplicatePayment", "unmatchedTransfer"}
+
+
+def pay_usdc():
+    from pay402.localnet.payments import USDC
+
+    return USDC
+
+
+@pytest.mark.parametrize("command", ["expire", "settle"])
+async def test_a_pass_by_hand(shop, net, database_url, command):
+    figures = json.loads(await pay402(net, database_url, command, "--json"))
+    assert figures
+    assert all(isinstance(value, int) for value in figures.values())
+    assert await pay402(net, database_url, command)

@@ -1,0 +1,190 @@
+"""Whatever dies and whenever, whatever the chain and its nodes do: a provider is paid exactly once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from pay402.chain.rpc import RpcError
+from pay402.worker.reconcile import reconcile
+from pay402.worker.settle import settle
+from pay402.worker.steps import STEPS
+from pay402.worker.workbench import open_workbench
+from tests.indexer.shop import eventually
+from tests.worker.shop import FAST, PRICE, fast_settings, secret
+
+POINTS = [f"{side} {step}" for step in STEPS for side in ("before", "after")]
+WITHOUT_END = [point for point in POINTS if not point.endswith(" end")]
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing that follows is executed."""
+
+
+def dying_at(point):
+    async def on_step(reached):
+        if reached == point:
+            raise KilledError
+
+    return on_step
+
+
+async def approved_order(shop, bench):
+    """A job whose money is due to its provider, without any payout yet."""
+    order = await shop.order()
+    await order.pay()
+
+    async def escrowed():
+        with contextlib.suppress(RpcError):
+            await reconcile(bench)
+            await bench.queries.fund_jobs(bench.database, limit=100)
+        return (await order.row())["escrow_status"] == "escrowed"
+
+    await eventually(escrowed)
+    for step in ("accept", "submit", "approve"):
+        assert await order.step(step)
+    return order
+
+
+async def work_on(bench, order, net, *, seconds=60.0):
+    """What the worker does from then on, at a pace; the chain is hurried where a blockhash has to die."""
+    deadline = time.monotonic() + seconds
+    while (await order.row())["escrow_status"] != "released":
+        with contextlib.suppress(RpcError):
+            await settle(bench)
+        await asyncio.sleep(0.1)
+        assert time.monotonic() < deadline, [dict(row) for row in await attempts(order)]
+
+
+async def attempts(order):
+    return await order.shop.pool.fetch(
+        "SELECT a.outcome, a.error, a.sent_at, a.last_valid_block_height, a.dead_from_slot, p.status::text,"
+        " p.waiting_reason FROM payout_attempts AS a JOIN payouts AS p ON p.id = a.payout_id WHERE p.job_id = $1"
+        " ORDER BY a.created_at",
+        order.id,
+    )
+
+
+async def paid_once(shop, times=1):
+    assert await shop.balance(shop.provider.pubkey()) == times * PRICE
+    assert await shop.violations() == []
+
+
+@pytest.mark.parametrize("point", WITHOUT_END)
+async def test_a_worker_that_dies_at_any_step(shop, indexer, bench, net, point):
+    order = await approved_order(shop, bench)
+    died = False
+    for _ in range(3):
+        try:
+            await settle(bench, on_step=dying_at(point))
+        except KilledError:
+            died = True
+        await asyncio.sleep(0.05)
+    assert died
+    await work_on(bench, order, net)
+    await paid_once(shop)
+    assert len(await attempts(order)) == 1
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, indexer, bench, net, point):
+    """Nodes take the transaction and lose it; its blockhash dies; the worker dies at every step of trying again."""
+    order = await approved_order(shop, bench)
+    net.set_faults({"transactionsLost": 1})
+    with contextlib.suppress(KilledError):
+        await settle(bench, on_step=dying_at(point))
+    await settle(bench)
+    assert len(await attempts(order)) == 1
+    net.chain.tick(160)
+
+    async def second():
+        with contextlib.suppress(KilledError):
+            await settle(bench, on_step=dying_at(point))
+        # What has died once comes back to life and gets on.
+        await settle(bench)
+        return len(await attempts(order)) == 2
+
+    await eventually(second, seconds=30)
+    net.set_faults(None)
+    await work_on(bench, order, net)
+    await paid_once(shop)
+    outcomes = [row["outcome"] for row in await attempts(order)]
+    assert outcomes[0] == "expired"
+    assert outcomes[-1] == "settled"
+    assert set(outcomes[:-1]) == {"expired"}
+
+
+@pytest.mark.parametrize("fate", ["dropped", "landed again"])
+@pytest.mark.parametrize("point", ["after broadcast", "before settle", "after settle"])
+async def test_a_fork_takes_the_payout_back(shop, indexer, bench, net, point, fate):
+    order = await approved_order(shop, bench)
+    with contextlib.suppress(KilledError):
+        await settle(bench, on_step=dying_at("after broadcast"))
+    (signature,) = await shop.pool.fetchrow("SELECT signature FROM payout_attempts")
+    await eventually(lambda: net.chain.find(signature) is not None)
+    net.chain.tick(2)
+    net.chain.fork(3, drop=[signature] if fate == "dropped" else [], reland=[] if fate == "dropped" else [signature])
+    with contextlib.suppress(KilledError):
+        await settle(bench, on_step=dying_at(point))
+    # The same bytes are sent again: where the fork dropped them they land once more, otherwise they are known already.
+    await work_on(bench, order, net)
+    await paid_once(shop)
+    assert len(await attempts(order)) == 1
+
+
+LIES = {
+    "answers lost": {"timeouts": {"rate": 1, "amount": 0.05, "methods": ["sendTransaction"]}},
+    "answers broken": {"malformedAnswers": {"rate": 0.5, "methods": ["sendTransaction", "getEpochInfo"]}},
+    "behind": {"nodeBehindSlots": 30},
+    "no history": {"emptyPages": 1, "nullTransactions": 0.5, "transactionsLost": {"rate": 0.5}},
+    "errors": {"rpcErrors": {"rate": 0.3}, "serverErrors": {"rate": 0.2}},
+    "lost and behind": {"transactionsLost": {"rate": 0.7}, "nodeBehindSlots": 10},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_nodes_that_lie(shop, indexer, net, database_url, lie):
+    """The worker's node lies, the indexer's does not; the worker dies again and again meanwhile."""
+    from pay402.localnet import Localnet
+
+    async with Localnet.start(chain=net.chain, seed=7) as liar:
+        settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+        async with open_workbench(settings, database_url, [liar.rpc_url]) as bench:
+            orders = [await approved_order(shop, bench) for _ in range(2)]
+            liar.set_faults(LIES[lie])
+            for point in WITHOUT_END:
+                # Cut short after two seconds: one more way to die, at any moment.
+                with contextlib.suppress(KilledError, RpcError, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        await settle(bench, on_step=dying_at(point))
+                net.chain.tick(25)
+            assert liar.hazard.struck or "nodeBehindSlots" in LIES[lie]
+            liar.set_faults(None)
+            for order in orders:
+                await work_on(bench, order, net)
+    await paid_once(shop, times=2)
+
+
+async def test_a_worker_killed_for_good_at_every_step(shop, indexer, bench, net, database_url):
+    """SIGKILL, in a process of its own, before and after every step of one payout after the other."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SETTLEMENT_KEYPAIR": secret(shop.wallet),
+        "LOG_LEVEL": "error",
+        **{name: str(value) for name, value in FAST.items()},
+    }
+    for number, point in enumerate(WITHOUT_END, start=1):
+        order = await approved_order(shop, bench)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.worker.killed", point, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        assert await process.wait() == -signal.SIGKILL, point
+        await work_on(bench, order, net)
+        await paid_once(shop, times=number)
+        assert len(await attempts(order)) == 1, point
