@@ -26,12 +26,13 @@ GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal
 GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 
 -- role: pay402_worker
--- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys.
+-- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
 GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, job_requests,
   job_fundings, ratings, payouts, payout_attempts, reconciliation_runs, index_requests, backfill_requests,
   claim_changes, revenue_days, agent_days, agent_months TO pay402_worker;
 GRANT SELECT (key_prefix, user_id, expires_at, revoked, revoked_at) ON api_keys TO pay402_worker;
+GRANT UPDATE (revoked) ON api_keys TO pay402_worker;
 GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
 GRANT INSERT, UPDATE ON transactions, nonces, agent_services, job_requests, job_fundings, ratings, payouts,

@@ -135,7 +135,7 @@ FORBIDDEN = {
     ],
     "pay402_worker": [
         "SELECT key FROM api_keys",
-        "UPDATE api_keys SET revoked = false",
+        "UPDATE api_keys SET permissions = permissions",
         "INSERT INTO transfers DEFAULT VALUES",
         "UPDATE transfers SET amount = 1",
         "DELETE FROM transfers",
