@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
-from pay402.api.errors import not_found
+from pay402.api.errors import errors, not_found
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.resources import resources
 
@@ -54,7 +54,7 @@ async def get_health(request: Request) -> Response:
 async def get_ready(request: Request) -> Response:
     """Say part by part whether requests would be answered; 503 only where they would fail."""
     states = await resources(request).probes.states()
-    is_ready = states["database"]["status"] == "ok" and states["migrations"]["status"] == "ok"
+    is_ready = states["database"]["status"] == "ok" and states["migrations"]["status"] in {"ok", "ahead"}
     content = {
         "status": "ready" if is_ready else "unready",
         "parts": states,
@@ -63,7 +63,7 @@ async def get_ready(request: Request) -> Response:
     return answer(content, 200 if is_ready else 503, None if is_ready else {"Retry-After": "2"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=errors(404))
 async def get_metrics(request: Request) -> Response:
     """Prometheus text; 404 with ENABLE_METRICS=false."""
     parts = resources(request)

@@ -1,14 +1,16 @@
 """The first answer to a request that carries an Idempotency-Key is every later one's answer too, for 24 hours."""
 
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Request
 from starlette.responses import Response
 
-from pay402.api.auth import client_address, identify
+from pay402.api.auth import client_address, identify, sent_credential
 from pay402.api.errors import ApiError, conflict, invalid
+from pay402.api.masking import Masked, mask, unmask
 from pay402.api.resources import Resources, resources
 from pay402.runtime.sql import load_queries
 
@@ -18,9 +20,11 @@ _MAX_CHARACTERS: Final = 255
 # Nobody works on one request for so long: who began it has died.
 _ABANDONED_SECONDS: Final = 60
 _SERVER_ERROR: Final = 500
-# What is shown once must not lie in a table for a day.
+# Beside the headers of a masked answer stands what undoes it.
+_SALT: Final = "mask-salt"
+_TAG: Final = "mask-tag"
 SECRET_HEADERS: Final = {"Cache-Control": "no-store"}
-"""Headers of an answer that holds a secret: it is never kept."""
+"""Headers of an answer that holds a secret: it is kept for whoever has the credential it was asked with."""
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "location", "www-authenticate")
 
 
@@ -57,18 +61,15 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     if response.status_code >= _SERVER_ERROR or "retry-after" in response.headers:
         await _queries.drop_answer(parts.database, caller=caller, key=key)
     else:
-        kept = _SHOWN_ONCE.response() if response.headers.get("cache-control") == "no-store" else response
-        headers = {name: kept.headers[name] for name in _KEPT_HEADERS if name in kept.headers}
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        body = bytes(response.body)
+        if response.headers.get("cache-control") == "no-store":
+            masked = mask(body, sent_credential(request) or secrets.token_hex())
+            body, headers = masked.body, {**headers, **SECRET_HEADERS, _SALT: masked.salt, _TAG: masked.tag}
         await _queries.keep_answer(
-            parts.database, caller=caller, key=key, status=kept.status_code, headers=headers, body=kept.body
+            parts.database, caller=caller, key=key, status=response.status_code, headers=headers, body=body
         )
     return response
-
-
-_SHOWN_ONCE: Final = conflict(
-    "The first request with this Idempotency-Key was answered with a secret, which is shown once; "
-    "revoke what it made and send another Idempotency-Key."
-)
 
 
 async def _caller(request: Request) -> str:
@@ -96,4 +97,11 @@ async def _kept(parts: Resources, caller: str, key: str, request_hash: str) -> R
             "A request with this Idempotency-Key is being answered; repeat it in a moment.",
             headers={"Retry-After": "1"},
         )
-    return Response(row["body"], row["status"], {**row["headers"], "Idempotent-Replayed": "true"})
+    headers, body = row["headers"], row["body"]
+    if (salt := headers.pop(_SALT, None)) is not None:
+        body = unmask(Masked(body, salt, headers.pop(_TAG)), sent_credential(request) or "")
+        if body is None:
+            raise conflict(
+                "The first request was answered with a secret, for the very key it was sent with; send that."
+            )
+    return Response(body, row["status"], {**headers, "Idempotent-Replayed": "true"})

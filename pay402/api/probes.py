@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from pay402.api.metrics import ApiMetrics
-from pay402.migrations.status import read_status
+from pay402.migrations.status import MigrationStatus, read_status
 
 _PROBE_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
@@ -43,16 +43,15 @@ class Probes:
             async with asyncio.timeout(_PROBE_SECONDS), self._database.acquire() as connection:
                 found = await read_status(connection)
                 rows = []
-                if found.is_current:
+                if not found.pending:
                     rows = [row async for row in self._queries.signs_of_life(connection)]
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             unknown = {"status": "unknown"}
             return {"database": {"status": "down"}, "migrations": unknown, "indexer": unknown, "worker": unknown}
         lives = {row["role"]: row for row in rows}
-        status = "ok" if found.is_current else "behind"
         return {
             "database": {"status": "ok"},
-            "migrations": {"status": status, "current": found.current, "head": found.head},
+            "migrations": {"status": _schema(found), "current": found.current, "head": found.head},
             "indexer": _life(lives.get("indexer")),
             "worker": _life(lives.get("worker")),
         }
@@ -66,6 +65,11 @@ class Probes:
             return {"status": "down", "consequence": "rate limits are kept by each process alone"}
         self._metrics.redis_up.set(1)
         return {"status": "ok"}
+
+
+def _schema(found: MigrationStatus) -> str:
+    """A schema that is newer than this process serves it too: migrations come before the processes that need them."""
+    return "ok" if found.is_current else "ahead" if found.is_unknown else "behind"
 
 
 def _life(row: Any) -> dict[str, Any]:
