@@ -11,7 +11,7 @@ from starlette.responses import Response
 from pay402.api.auth import client_address, identify, sent_credential
 from pay402.api.errors import ApiError, conflict, invalid
 from pay402.api.masking import Masked, mask, unmask
-from pay402.api.resources import Resources, resources
+from pay402.api.resources import resources
 from pay402.runtime.sql import load_queries
 
 _queries = load_queries("pay402.api", "idempotency.sql")
@@ -50,7 +50,7 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
         parts.database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS
     )
     if begun is None:
-        return await _kept(parts, caller, key, request_hash)
+        return await _kept(request, caller, key, request_hash)
     try:
         response = await handle(request)
     except ApiError as error:
@@ -86,8 +86,8 @@ async def _caller(request: Request) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-async def _kept(parts: Resources, caller: str, key: str, request_hash: str) -> Response:
-    row = await _queries.kept_answer(parts.database, caller=caller, key=key)
+async def _kept(request: Request, caller: str, key: str, request_hash: str) -> Response:
+    row = await _queries.kept_answer(resources(request).database, caller=caller, key=key)
     if row is not None and row["request_hash"] != request_hash:
         raise conflict("This Idempotency-Key was used for another request; send another key.")
     if row is None or row["status"] is None:

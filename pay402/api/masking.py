@@ -37,7 +37,7 @@ def unmask(masked: Masked, credential: str) -> bytes | None:
 
 
 def _stream(body: bytes, credential: str, salt: bytes) -> bytes:
-    """`body` and a stream that is used for it alone, bit by bit: SHAKE256 of a secret and a salt is as good as random."""
+    """`body` and a stream that is used for it alone, bit by bit: SHAKE256 of a secret is as good as random."""
     stream = hashlib.shake_256(b"stream" + salt + credential.encode()).digest(len(body))
     return bytes(one ^ other for one, other in zip(body, stream, strict=True))
 

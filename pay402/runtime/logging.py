@@ -48,7 +48,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     ]
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if readable:
-        last.append(_Scrubbed(structlog.dev.ConsoleRenderer()))
+        # Without local variables: among those are signing keys and whatever callers send.
+        plain = structlog.dev.plain_traceback
+        last.append(_Scrubbed(structlog.dev.ConsoleRenderer(exception_formatter=plain)))
     else:
         last += [
             structlog.processors.format_exc_info,

@@ -110,15 +110,6 @@ async def test_metrics_can_be_switched_off(database_url, redis_url, net):
         assert (await api.get("/metrics")).status == 404
 
 
-async def test_a_repeated_request_is_answered_as_the_first_was(merchant):
-    headers, order = {"Idempotency-Key": "order-1"}, {"name": "worker"}
-    first = await merchant.post("/api-keys", order, headers=headers)
-    again = await merchant.post("/api-keys", order, headers=headers)
-    assert (first.status, first.text) == (again.status, again.text) == (201, first.text)
-    other = await merchant.post("/api-keys", {"name": "another"}, headers=headers)
-    assert (other.status, other.code) == (409, "CONFLICT")
-
-
 async def test_without_its_database_the_api_says_nothing_about_payments(home, redis_url, net, market):
     """503 with Retry-After while it is away; as before when it is back."""
     from pay402.migrations import upgrade
