@@ -87,7 +87,8 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
         app.include_router(router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))
-    app.add_middleware(Edge, metrics=parts.metrics, most=parts.settings.most_requests)
+    settings = parts.settings
+    app.add_middleware(Edge, metrics=parts.metrics, most=settings.most_requests, body_seconds=settings.body_seconds)
     return app
 
 

@@ -20,8 +20,6 @@ from pay402.ledger.judge import Outcome, Transfer
 _BATCH: Final = 64
 # A race that is lost to another claim is judged again, by what is true then.
 _ATTEMPTS: Final = 8
-# More than a slow database can decide before those who wait have gone: they are sent away at once.
-_QUEUE: Final = 2_000
 # Two claims want the same row: whoever is told so comes again and finds it taken.
 _LOST: Final = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
 # What only one proof of a batch can be guilty of; asyncpg's own words for it are errors of values.
@@ -52,12 +50,17 @@ class _Grant:
 
 
 class Desk:
-    """Takes cases, decides them in batches. `clerks` batches are under way at once, each on a connection."""
+    """Takes cases, decides them in batches.
 
-    def __init__(self, pool: asyncpg.Pool, queries: Any, *, clerks: int) -> None:
+    `clerks` batches are under way at once, each on a connection. `most_waiting` cases wait for them: more than a slow
+    database can decide before whoever asks has gone are sent away at once.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, queries: Any, *, clerks: int, most_waiting: int) -> None:
         self._pool = pool
         self._queries = queries
         self._clerks = clerks
+        self._most_waiting = most_waiting
         self._queue: deque[_Waiting] = deque()
         self._more = asyncio.Event()
 
@@ -68,7 +71,7 @@ class Desk:
             asyncpg.PostgresError: The database is away: nothing is said about the payment.
             ApiError: 503, when too many wait already, or others were quicker again and again.
         """
-        if len(self._queue) >= _QUEUE:
+        if len(self._queue) >= self._most_waiting:
             raise busy("verifications")
         waiting = _Waiting(case, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)

@@ -19,7 +19,6 @@ from pay402.api.metrics import ApiMetrics
 _log = structlog.get_logger("pay402.api.access")
 
 MAX_BODY_BYTES: Final = 1_000_000
-_BODY_SECONDS: Final = 15.0
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Scraped and probed every few seconds: a line for each would drown the others.
@@ -33,10 +32,11 @@ class Edge:
     No more than `most` requests are under way at once: what a slow database cannot answer in time must not pile up.
     """
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics, most: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics, *, most: int, body_seconds: float) -> None:
         self._app = app
         self._metrics = metrics
         self._most = most
+        self._body_seconds = body_seconds
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ class Edge:
         try:
             if self._under_way > self._most and scope["path"] not in _QUIET:
                 raise busy("requests")  # noqa: TRY301 - told like every refusal here
-            bounded = await _read_body(scope, receive) if scope["method"] in _WITH_BODY else receive
+            bounded = await _read_body(scope, receive, self._body_seconds) if scope["method"] in _WITH_BODY else receive
             await self._app(scope, bounded, send_with_id)
         except ApiError as error:
             await error.response()(scope, receive, send_with_id)
@@ -89,18 +89,18 @@ def _request_id(sent: str | None) -> str:
     return sent if sent is not None and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
 
-async def _read_body(scope: Scope, receive: Receive) -> Receive:
+async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Receive:
     """The body, read; a `receive` that gives it again. Raises ApiError 408, 413 or 415."""
     headers = Headers(scope=scope)
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             body, disconnected = await _received(receive)
     except TimeoutError:
         raise ApiError(
-            408, "REQUEST_TIMEOUT", f"The body did not arrive within {_BODY_SECONDS:.0f} seconds; send it again."
+            408, "REQUEST_TIMEOUT", f"The body did not arrive within {seconds:g} seconds; send it again."
         ) from None
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and content_type != "application/json" and not content_type.endswith("+json"):

@@ -94,7 +94,7 @@ async def open_resources(
         tokens = TokenBook(database, queries, settings.solana_network)
         await tokens.load()
         arrivals = Arrivals(dsn, keys.forget)
-        desk = Desk(hot, queries, clerks=_CLERKS)
+        desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.most_undecided)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else new_signing_key()
         parts = Resources(
             settings=settings,

@@ -43,6 +43,10 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     pending_claims: int = Field(10_000, ge=1, validation_alias="API_PENDING_CLAIMS")
     # Verifications that may wait for their payments at the same time.
     waiting_requests: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
+    # Verifications that may wait to be decided, while the database is slow.
+    most_undecided: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
+    # A body has so long to arrive.
+    body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
     # Requests under way at the same time; beyond, they are told to come again.
     most_requests: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
     # What is under way at SIGTERM has so long to be answered.

@@ -1,6 +1,7 @@
 """From a proof to its verdict: decided by the ledger, and waited for where the payment is on its way."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -21,10 +22,11 @@ _LOOK_SECONDS: Final = 1.5
 _LOOK_AGAIN_SECONDS: Final = 0.5
 
 
-async def verify(parts: Resources, case: Case) -> Answer:
+async def verify(parts: Resources, case: Case, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
     """Judge `case` and honour it where that is right; wait for a transaction that is on its way.
 
-    One that does not come in time is remembered as pending, for the worker to settle.
+    One that does not come in time is remembered as pending, for the worker to settle. `is_gone` tells whether whoever
+    asks has hung up: nothing is honoured for nobody, who could not be told and would find it used.
 
     Raises:
         asyncpg.PostgresError: The database is away: nothing is said about the payment.
@@ -34,14 +36,14 @@ async def verify(parts: Resources, case: Case) -> Answer:
     deadline = asyncio.get_running_loop().time() + parts.settings.verify_wait_ms / 1000
     found = await parts.desk.decide(case)
     if found.outcome is Outcome.PAYMENT_PENDING and parts.arrivals.waiting < parts.settings.waiting_requests:
-        found = await _wait(parts, case, deadline)
+        found = await _wait(parts, case, deadline, is_gone)
     if found.outcome is Outcome.PAYMENT_PENDING and found.terms is not None:
         most = parts.settings.pending_claims
         await claims.record_pending(parts.database, parts.queries, found.terms, most=most)
     return found
 
 
-async def _wait(parts: Resources, case: Case, deadline: float) -> Answer:
+async def _wait(parts: Resources, case: Case, deadline: float, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
     """Decide again whenever the ledger has something new of the transaction, until it does or time is up."""
     loop = asyncio.get_running_loop()
     with parts.arrivals.expected(case.question.transaction) as arrived:
@@ -50,6 +52,8 @@ async def _wait(parts: Resources, case: Case, deadline: float) -> Answer:
             while True:
                 # It may have come between the last look and now.
                 arrived.clear()
+                if await is_gone():
+                    return Answer(Outcome.PAYMENT_PENDING)
                 found = await parts.desk.decide(case)
                 left = deadline - loop.time()
                 if found.outcome is not Outcome.PAYMENT_PENDING or left <= 0:

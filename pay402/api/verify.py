@@ -150,7 +150,7 @@ async def post_verify(request: Request, body: ProofBody) -> Response:
     if caller is not None:
         permitted(caller, "write")
     asked_with = getattr(request.state, "asked_with", None)
-    found = await verify(parts, Case(question, caller, parts.final_from, asked_with))
+    found = await verify(parts, Case(question, caller, parts.final_from, asked_with), request.is_disconnected)
     parts.metrics.verify_seconds.observe(time.monotonic() - started)
     parts.metrics.verifications.labels(found.outcome.lower()).inc()
     return _honoured(body, question, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)

@@ -1,0 +1,64 @@
+"""Work that admins order over HTTP: a backfill by the indexers, a reconciliation by the workers."""
+
+from solders.keypair import Keypair
+
+from pay402.worker.main import running_worker
+from tests.api.shop import key_for
+from tests.api.till import new_signature
+from tests.indexer.shop import eventually
+from tests.indexer.test_requests import missed_payment
+from tests.worker.shop import fast_settings
+
+
+async def finished(admin, ordered):
+    assert ordered.status == 202, ordered.text
+
+    async def is_done():
+        job = await admin.get(f"/ops/jobs/{ordered['jobId']}")
+        assert job.status == 200, job.text
+        assert job["state"] in {"queued", "running", "done"}, job.text
+        return job if job["state"] == "done" else None
+
+    job = await eventually(is_done, seconds=30)
+    assert job["createdAt"] <= job["startedAt"] <= job["finishedAt"]
+    assert job["error"] is None
+    return job
+
+
+async def test_a_backfill_finds_what_no_notification_told(admin, market, net, pool, indexer):
+    signature = await missed_payment(market, net)
+    wallet = str(market.recipients[0].pubkey())
+    job = await finished(admin, await admin.post("/ops/backfill", {"recipient": wallet, "fromSlot": 0}))
+    assert job["kind"] == "backfill"
+    assert job["progress"]["new"] >= 1
+    assert (await admin.get(f"/payments/{signature}")).status == 200
+    again = await finished(admin, await admin.post("/ops/backfill", {"signature": signature}))
+    assert again["jobId"] != job["jobId"]
+
+
+async def test_a_reconciliation_is_made_by_a_worker(admin, market, indexer, database_url, redis_url, net):
+    async with running_worker(fast_settings(), database_url, redis_url, [net.rpc_url]):
+        job = await finished(admin, await admin.post("/ops/reconcile"))
+    assert job["kind"] == "reconcile"
+    assert (await admin.get("/analytics/reconciliation")).status == 200
+
+
+async def test_orders_that_mean_nothing_are_refused(till):
+    admin = till.api.holding(await key_for(till.pool, "operations", ("admin",)))
+    for wrong, status in (
+        ({"recipient": "nonsense"}, 400),
+        ({"recipient": str(Keypair().pubkey())}, 404),
+        ({"signature": "nonsense"}, 400),
+        ({"signature": new_signature(), "fromSlot": 1}, 400),
+        ({"fromSlot": 2, "toSlot": 1}, 400),
+        ({"fromSlot": -1}, 400),
+        ({"fromSlot": 2**53}, 400),
+        ({"whatever": 1}, 400),
+    ):
+        assert (await admin.post("/ops/backfill", wrong)).status == status, wrong
+    for job in ("nonsense", "backfill-", "reconcile-00000000-0000-0000-0000-000000000000", "backfill-" + "0" * 36):
+        assert (await admin.get(f"/ops/jobs/{job}")).code == "NOT_FOUND", job
+    assert (await till.client.post("/ops/backfill", {})).status == 403
+    everything = await admin.post("/ops/backfill")
+    assert everything.status == 202
+    assert (await admin.get(f"/ops/jobs/{everything['jobId']}"))["state"] == "queued"

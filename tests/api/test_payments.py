@@ -1,0 +1,170 @@
+"""Payment requests and the ledger's pages, as merchants read them."""
+
+import asyncio
+from urllib.parse import parse_qs, urlsplit
+
+from solders.keypair import Keypair
+
+from pay402.ledger.claims import honour_pending
+from tests.api.shop import key_for
+from tests.api.till import CLAIMS, Till, book, new_signature
+
+
+async def test_a_payment_request_says_all_that_a_wallet_needs(till):
+    order = {"amount": 0.29, "currency": "usdc", "resource": "/report & more", "metadata": {"n": 1.5, "deep": [None]}}
+    reply = await till.client.post("/payments/requests", order)
+    assert reply.status == 201, reply.text
+    assert '"amount":0.29,' in reply.text
+    assert (reply["amountBaseUnits"], reply["currency"], reply["recipient"]) == ("290000", "USDC", till.wallet)
+    assert (reply["status"], reply["scheme"], reply["metadata"]) == ("open", "minimum", order["metadata"])
+    url = urlsplit(reply["solanaPayUrl"])
+    assert (url.scheme, url.path) == ("solana", till.wallet)
+    fields = {name: values[0] for name, values in parse_qs(url.query, strict_parsing=True).items()}
+    assert fields == {
+        "amount": "0.29", "spl-token": reply["mint"], "reference": reply["reference"], "memo": reply["nonce"],
+        "label": "/report & more",
+    }  # fmt: skip
+    native = await till.client.post("/payments/requests", {"amount": "1", "currency": "SOL"})
+    assert "spl-token" not in native["solanaPayUrl"]
+    shown = await till.client.get(f"/payments/requests/{reply['nonce']}")
+    assert {name: shown[name] for name in reply.body} == reply.body
+    assert (shown["late"], shown["short"], shown["over"], shown["transfers"]) == (False, False, False, [])
+
+
+async def test_a_payment_request_names_one_of_the_merchants_wallets(till):
+    order = {"amount": 1, "currency": "USDC"}
+    rival = await Till(till.api, till.pool, user="rival").open()
+    assert (await till.client.post("/payments/requests", {**order, "recipient": rival.wallet})).status == 400
+    nobody = till.api.holding(await key_for(till.pool, "nobody"))
+    assert (await nobody.post("/payments/requests", order)).code == "CONFLICT"
+    second = await Till(till.api, till.pool).open()
+    assert (await till.client.post("/payments/requests", order)).code == "VALIDATION_ERROR"
+    named = await till.client.post("/payments/requests", {**order, "recipient": second.wallet})
+    assert (named.status, named["recipient"]) == (201, second.wallet)
+    for wrong in (
+        {"amount": 0},
+        {"expiresIn": 999},
+        {"expiresIn": 31 * 86_400_000},
+        {"metadata": {"a": "x" * 5_000}},
+        {"metadata": {"a": "\0"}},
+        {"metadata": []},
+    ):
+        refused = await till.client.post("/payments/requests", {**order, "recipient": till.wallet, **wrong})
+        assert (refused.status, refused.code) == (400, "VALIDATION_ERROR"), wrong
+
+
+async def test_a_payment_request_tells_what_became_of_it(till):
+    async def shown(request):
+        return await till.client.get(f"/payments/requests/{request['nonce']}")
+
+    paid = await till.requested(10_000)
+    await till.client.verify(till.proof(await till.paid(10_000), nonce=paid["nonce"]))
+    assert (await shown(paid))["status"] == "paid"
+    assert (await shown(await till.requested(seconds=-1)))["status"] == "expired"
+    short = await till.requested(10_000)
+    await till.paid(9_000, reference_keys=[short["reference"]])
+    reply = await shown(short)
+    assert (reply["status"], reply["short"], reply["over"]) == ("open", True, False)
+    assert [transfer["amountBaseUnits"] for transfer in reply["transfers"]] == ["9000"]
+    over = await till.requested(10_000)
+    proof = till.proof(await till.paid(12_000, memos=[over["nonce"]]), nonce=over["nonce"])
+    assert (await till.client.verify(proof)).code == "VALID"
+    reply = await shown(over)
+    assert (reply["status"], reply["over"], reply["transactionId"]) == ("paid", True, proof["transactionId"])
+    late = await till.requested(10_000)
+    waiting = till.proof(new_signature(), nonce=late["nonce"])
+    assert (await till.client.verify(waiting)).code == "PAYMENT_PENDING"
+    assert (await shown(late))["status"] == "pending"
+    await till.pool.execute("UPDATE nonces SET expires_at = created_at WHERE nonce = $1", late["nonce"])
+    await till.paid(10_000, signature=waiting["transactionId"])
+    await honour_pending(till.pool, CLAIMS, [((await till.claim(late["nonce"]))["id"], "0")])
+    reply = await shown(late)
+    assert (reply["status"], reply["late"]) == ("paid", True)
+
+
+async def test_pages_have_neither_gaps_nor_doubles_while_payments_come_in(till):
+    """Newest first; what comes in while somebody turns the pages belongs before the first."""
+    there = [await till.paid(1 + n, slot=100 + n // 7) for n in range(60)]
+    other = await Till(till.api, till.pool).open()
+    there += [await book(till.pool, till.buyer.pubkey(), other.wallet, 5, slot=103) for _ in range(5)]
+    is_over = False
+
+    async def pay_on():
+        while not is_over:
+            await till.paid(3, slot=500)
+            await asyncio.sleep(0.001)
+
+    paying = asyncio.create_task(pay_on())
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = await till.client.get(f"/payments?limit=4&cursor={cursor}")
+        assert page.status == 200, page.text
+        assert len(page["payments"]) == 4 or page["nextCursor"] is None
+        seen += page["payments"]
+        cursor = page["nextCursor"]
+    is_over = True
+    await paying
+    signatures = [payment["signature"] for payment in seen]
+    assert len(set(signatures)) == len(signatures)
+    assert set(there) <= set(signatures)
+    slots = [payment["slot"] for payment in seen]
+    assert slots == sorted(slots, reverse=True)
+
+
+async def test_pages_end_exactly_and_go_through_one_transaction(till):
+    transaction = new_signature()
+    for path in ("0", "0.1", "1", "10", "2"):
+        await book(till.pool, till.buyer.pubkey(), till.wallet, 1, signature=transaction, path=path)
+    first = await till.client.get("/payments?limit=3")
+    second = await till.client.get(f"/payments?limit=2&cursor={first['nextCursor']}")
+    paths = [payment["path"] for payment in [*first["payments"], *second["payments"]]]
+    assert sorted(paths) == ["0", "0.1", "1", "10", "2"]
+    assert second["nextCursor"] is None
+    for cursor in ("nonsense", "AAAA", "x" * 401, "%00", "MS8x"):
+        refused = await till.client.get(f"/payments?cursor={cursor}")
+        assert (refused.status, refused.code) == (400, "VALIDATION_ERROR"), cursor
+
+
+async def test_payments_are_found_by_what_they_are(till):
+    kept = await till.paid(1, slot=7)
+    await till.paid(2, finality="finalized")
+    usdt = "EJwZgeZrdC8TXTQbQBoL6bfuAnFUUy1PVCMB4DYPzVaS"
+    await till.paid(3, mint=usdt)
+    await book(till.pool, Keypair().pubkey(), till.wallet, 4)
+    await till.paid(5, finality="orphaned")
+
+    async def amounts(query):
+        reply = await till.client.get(f"/payments?{query}")
+        assert reply.status == 200, reply.text
+        return sorted(int(payment["amountBaseUnits"]) for payment in reply["payments"])
+
+    assert await amounts("") == [1, 2, 3, 4, 5]
+    assert await amounts("status=finalized") == [2]
+    assert await amounts("status=orphaned") == [5]
+    assert await amounts(f"mint={usdt}") == [3]
+    assert await amounts(f"payer={till.buyer.pubkey()}&status=confirmed") == [1, 3]
+    assert await amounts(f"recipient={Keypair().pubkey()}") == []
+    assert await amounts("since=0&until=1") == []
+    assert await amounts("since=1") == [1, 2, 3, 4, 5]
+    for wrong in ("limit=0", "limit=501", "status=new", "mint=x", "since=-1", "since=99999999999999999", "limit=x"):
+        assert (await till.client.get(f"/payments?{wrong}")).code == "VALIDATION_ERROR", wrong
+    shown = await till.client.get(f"/payments/{kept}")
+    assert [(one["signature"], one["slot"], one["claim"]) for one in shown["payments"]] == [(kept, 7, None)]
+
+
+async def test_merchants_see_their_own_payments_and_admins_all(till):
+    rival = await Till(till.api, till.pool, user="rival").open()
+    transaction = await till.paid(10_000)
+    await book(till.pool, till.buyer.pubkey(), rival.wallet, 20_000, signature=transaction, path="1")
+    proof = till.proof(transaction)
+    assert (await till.client.verify(proof)).code == "VALID"
+    for client, amounts in ((till.client, ["10000"]), (rival.client, ["20000"])):
+        for path in ("/payments", f"/payments/{transaction}"):
+            assert [one["amountBaseUnits"] for one in (await client.get(path))["payments"]] == amounts
+    (own,) = (await till.client.get("/payments"))["payments"]
+    assert (own["claim"]["nonce"], own["claim"]["status"]) == (proof["nonce"], "confirmed")
+    admin = till.api.holding(await key_for(till.pool, "operations", ("admin",)))
+    assert len((await admin.get(f"/payments/{transaction}"))["payments"]) == 2
+    stranger = till.api.holding(await key_for(till.pool, "stranger"))
+    assert (await stranger.get(f"/payments/{transaction}")).code == "NOT_FOUND"
+    assert (await stranger.get("/payments"))["payments"] == []
