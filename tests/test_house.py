@@ -89,7 +89,7 @@ def test_every_make_target_is_phony_and_described():
 
 
 def test_every_command_and_option_that_the_readme_names_exists():
-    calls = [(line, *call) for line in code_in_readme() for call in re.findall(r"\bpay402 ([a-z]+)\b([^|;&]*)", line)]
+    calls = [(line, *call) for line in code_in_readme() for call in re.findall(r"\bpay402 ([a-z]+)\b([^|;&)]*)", line)]
     assert calls
     for line, name, rest in calls:
         assert name in COMMANDS, line

@@ -65,3 +65,18 @@ async def test_no_other_step_can_be_taken(pool, machine):
             except asyncpg.CheckViolationError:
                 taken = False
             assert taken == allowed, (start, end)
+
+
+async def test_a_claim_begins_and_goes_on_as_the_table_says(pool):
+    """The real table carries the trigger."""
+    columns = "user_id, nonce, signature, payer, mint, currency, amount, least_amount, status, code"
+    values = f"'u', 'n', '{'1' * 64}', '{'1' * 32}', '{'1' * 32}', 'USDC', 1, 1"
+    for status, code in (("reversed", "NULL"), ("failed", "'X'"), ("expired", "'X'")):
+        with pytest.raises(asyncpg.CheckViolationError, match="cannot go from new"):
+            await pool.execute(f"INSERT INTO transactions ({columns}) VALUES ({values}, '{status}', {code})")
+    await pool.execute(f"INSERT INTO transactions ({columns}) VALUES ({values}, 'pending', NULL)")
+    with pytest.raises(asyncpg.CheckViolationError, match="from pending to finalized"):
+        await pool.execute("UPDATE transactions SET status = 'finalized'")
+    await pool.execute("UPDATE transactions SET status = 'failed', code = 'X'")
+    with pytest.raises(asyncpg.CheckViolationError, match="from failed to pending"):
+        await pool.execute("UPDATE transactions SET status = 'pending', code = NULL")
