@@ -160,7 +160,8 @@ async def serve_until(
 
 def _listen(settings: ApiSettings, *, reuse_port: bool, any_if_taken: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named so that asyncio knows it for TCP and sends every answer at once, instead of waiting for others to join it.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
