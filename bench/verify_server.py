@@ -13,7 +13,7 @@ from pay402.api.routing import new_router
 from pay402.api.settings import ApiSettings
 from pay402.api.verify import ProofBody
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run_until_signal
+from pay402.runtime.process import leave_alone_what_is_there, run_until_signal
 from pay402.runtime.settings import load
 
 router = new_router()
@@ -30,6 +30,10 @@ def main() -> None:
     settings = load(ApiSettings)
     configure_logging(settings)
 
+    def ready(url: str) -> None:
+        leave_alone_what_is_there()
+        print(json.dumps({"api": url}), flush=True)
+
     async def serve(stop: asyncio.Event) -> None:
         await serve_until(
             stop,
@@ -37,7 +41,7 @@ def main() -> None:
             os.environ["DATABASE_URL"],
             os.environ["REDIS_URL"],
             settings.rpc_urls,
-            ready=lambda url: print(json.dumps({"api": url}), flush=True),
+            ready=ready,
             more=[router],
         )
 

@@ -3,10 +3,11 @@
 --
 -- The merchant is who asks, or else whose payment request it is, or else whose wallet is named. What is laterally
 -- joined is looked up row by row in its index, however many claims the planner believes there to be: it is told late.
+-- What is compared by IS NOT DISTINCT FROM cannot lead it to another index: one of all the claims of a merchant or payer.
 SELECT
   p.n::int AS n,
   merchant.user_id,
-  EXISTS (SELECT FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active) AS has_wallets,
+  wallet.address IS NOT NULL AS has_wallets,
   named.user_id AS named_user_id,
   coalesce(named.active, false) AS named_is_followed,
   request.nonce IS NOT NULL AS is_registered,
@@ -36,10 +37,7 @@ SELECT
   t.amount - t.fee AS credited,
   t.finality = 'finalized' AS is_final,
   taker.id AS taken_by,
-  EXISTS (
-    SELECT FROM recipients AS r
-    WHERE r.address = t.destination_owner AND r.user_id = merchant.user_id AND r.active
-  ) AS is_to_merchant
+  coalesce(paid.active AND paid.user_id = merchant.user_id, false) AS is_to_merchant
 FROM unnest(:user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[])
   WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, n)
 LEFT JOIN nonces AS request
@@ -47,18 +45,24 @@ LEFT JOIN nonces AS request
 LEFT JOIN recipients AS named ON named.address = p.recipient
 CROSS JOIN LATERAL (SELECT coalesce(p.user_id, request.user_id, named.user_id) AS user_id) AS merchant
 LEFT JOIN LATERAL (
+  SELECT r.address FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active LIMIT 1
+) AS wallet ON true
+LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
-  WHERE c.user_id = merchant.user_id AND c.nonce = p.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')
+  WHERE c.nonce = p.nonce AND c.user_id IS NOT DISTINCT FROM merchant.user_id
+    AND c.status IN ('confirmed', 'finalized', 'reversed')
   LIMIT 1
 ) AS used ON true
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
-  WHERE c.user_id = merchant.user_id AND c.nonce = p.nonce AND c.signature = p.signature AND c.payer = p.payer
+  WHERE c.nonce = p.nonce AND c.signature = p.signature
+    AND c.payer IS NOT DISTINCT FROM p.payer AND c.user_id IS NOT DISTINCT FROM merchant.user_id
   LIMIT 1
 ) AS proof ON true
 LEFT JOIN transfers AS t
   ON t.signature = p.signature AND t.finality <> 'orphaned'
   AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+LEFT JOIN recipients AS paid ON paid.address = t.destination_owner
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
   WHERE c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')

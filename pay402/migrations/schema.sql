@@ -1158,7 +1158,7 @@ CREATE INDEX token_accounts_recipient ON public.token_accounts USING btree (reci
 
 CREATE INDEX transactions_agent_id_timestamp ON public.transactions USING btree (agent_id, "timestamp") INCLUDE (id, user_id, status, currency, environment);
 
-CREATE UNIQUE INDEX transactions_nonce ON public.transactions USING btree (user_id, nonce) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
+CREATE UNIQUE INDEX transactions_nonce ON public.transactions USING btree (nonce, user_id) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
 
 CREATE INDEX transactions_payer_timestamp ON public.transactions USING btree (payer, "timestamp");
 
@@ -1166,7 +1166,7 @@ CREATE INDEX transactions_pending ON public.transactions USING btree ("timestamp
 
 CREATE INDEX transactions_pending_user ON public.transactions USING btree (user_id) WHERE (status = 'pending'::public.claim_status);
 
-CREATE UNIQUE INDEX transactions_proof ON public.transactions USING btree (user_id, nonce, signature, payer);
+CREATE UNIQUE INDEX transactions_proof ON public.transactions USING btree (nonce, signature, payer, user_id);
 
 CREATE INDEX transactions_recipient_status ON public.transactions USING btree (recipient, status);
 

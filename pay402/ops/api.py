@@ -11,7 +11,7 @@ from pay402.api.settings import ApiSettings
 from pay402.ops.localnet_address import solana_endpoints
 from pay402.runtime import embedded
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import run_until_signal
+from pay402.runtime.process import leave_alone_what_is_there, run_until_signal
 from pay402.runtime.settings import load
 
 
@@ -33,6 +33,7 @@ def command(
     rpc_urls, _ = solana_endpoints(settings)
 
     def ready(url: str) -> None:
+        leave_alone_what_is_there()
         if as_json:
             typer.echo(json.dumps({"ready": True, "api": url}))
 

@@ -28,6 +28,7 @@ _COMMAND_GRACE_SECONDS: Final = 5.0
 _BY_KEYS_ALONE: Final = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_material": "off",

@@ -1,6 +1,7 @@
 """How a process of ours runs: until its work ends or a signal asks it to stop; then it drains and ends well."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -85,6 +86,16 @@ async def _stop_with_supervisor(stop: asyncio.Event) -> None:
         await asyncio.sleep(_SUPERVISOR_SECONDS)
     if supervisor:
         stop.set()
+
+
+def leave_alone_what_is_there() -> None:
+    """Take everything that start-up made out of garbage collection, for a process that answers within milliseconds.
+
+    Modules, routes and schemas live as long as the process. Looking through all of them again and again found nothing
+    and held every request up for 50 ms each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def instance_name() -> str:

@@ -83,10 +83,11 @@ CREATE TRIGGER transactions_transition BEFORE INSERT OR UPDATE OF status ON tran
 -- Single use is promised here and nowhere else: a transfer honours one claim, a nonce of a merchant one payment.
 CREATE UNIQUE INDEX transactions_transfer ON transactions (signature, path)
   WHERE status IN ('confirmed', 'finalized', 'reversed');
-CREATE UNIQUE INDEX transactions_nonce ON transactions (user_id, nonce)
+-- The nonce stands first in these two: no other index begins with it, so that nobody can mistake another for theirs.
+CREATE UNIQUE INDEX transactions_nonce ON transactions (nonce, user_id)
   WHERE status IN ('confirmed', 'finalized', 'reversed');
 -- A proof that is repeated meets the claim it made.
-CREATE UNIQUE INDEX transactions_proof ON transactions (user_id, nonce, signature, payer);
+CREATE UNIQUE INDEX transactions_proof ON transactions (nonce, signature, payer, user_id);
 CREATE INDEX transactions_pending ON transactions ("timestamp") WHERE status = 'pending';
 CREATE INDEX transactions_pending_user ON transactions (user_id) WHERE status = 'pending';
 CREATE INDEX transactions_unsettled ON transactions (signature) WHERE status IN ('confirmed', 'reversed');
