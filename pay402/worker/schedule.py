@@ -25,6 +25,7 @@ from pay402.worker.reconcile import reconcile
 from pay402.worker.references import sweep_requests
 from pay402.worker.report import run_report
 from pay402.worker.settle import settle
+from pay402.worker.totals import fold_totals
 from pay402.worker.vitals import inspect, measure
 from pay402.worker.workbench import Workbench
 
@@ -55,6 +56,7 @@ def passes(bench: Workbench) -> tuple[Pass, ...]:
         Pass("sweep", settings.sweep_seconds, _sweep),
         Pass("expire_nonces", settings.housekeeping_seconds, expire),
         Pass("reports", settings.reconcile_seconds, _reports),
+        Pass("fold_totals", settings.fold_seconds, _fold),
         Pass("measure", settings.gauge_seconds, measure),
         Pass("inspect", settings.inspect_seconds, inspect),
     )
@@ -64,6 +66,10 @@ async def _sweep(bench: Workbench) -> None:
     """Find what the quick passes, which look at the newest only, have not seen."""
     await sweep_requests(bench)
     await settle(bench, sweep=True)
+
+
+async def _fold(bench: Workbench) -> int:
+    return await fold_totals(bench.database)
 
 
 async def _reports(bench: Workbench) -> None:
