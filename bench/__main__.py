@@ -9,6 +9,8 @@ SCENARIOS: Final = {
     "reconcile": "ten thousand pending claims decided in one pass, against the least that has to be written",
     "verify": "verifications a second against a route that does nothing, in the same process",
     "scale": "ten thousand followed accounts: time to follow, memory, idle cost",
+    "verify_scale": "a verification's statements over ten thousand to ten million transfers, against the smallest",
+    "ingest": "recorded answers to committed rows, against decoding alone and COPY alone",
     "analytics": "every analytics route at ten thousand to a million transfers, against its answer without figures",
 }
 

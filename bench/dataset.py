@@ -49,8 +49,14 @@ class Ledger:
 
     dsn: str
     transfers: int
+    claims: int
     unclaimed: int
     load_seconds: float
+
+    async def newest_unclaimed(self, connection: "asyncpg.Connection[Any]") -> list[Any]:
+        """The transfers that honour no claim yet, in any order."""
+        rows = _queries.unclaimed(connection, transfers=self.transfers, unclaimed=self.unclaimed)
+        return [row async for row in rows]
 
 
 @asynccontextmanager
@@ -71,13 +77,16 @@ async def filled_ledger(
     server: EmbeddedPostgres,
     transfers: int,
     *,
+    claims: int | None = None,
     unclaimed: int = 0,
     merchants: int = 100,
     payers: int = 5_000,
     agents: int = 500,
     analytics: bool = False,
 ) -> AsyncIterator[Ledger]:
-    """A ledger of so many transfers and their claims; with `analytics` also events and totals. Dropped afterwards.
+    """A ledger of so many transfers, and of claims for all of them unless told otherwise. Dropped afterwards.
+
+    With `analytics` it also has events and totals.
 
     Raises:
         OperatorError: The disk has no room for it.
@@ -86,6 +95,7 @@ async def filled_ledger(
     if free < transfers * _BYTES_PER_TRANSFER:
         gigabytes = transfers * _BYTES_PER_TRANSFER / 1e9
         raise OperatorError(f"A ledger of {transfers} transfers needs {gigabytes:.0f} GB; free the disk.")
+    claims = transfers - unclaimed if claims is None else min(claims, transfers - unclaimed)
     started = time.monotonic()
     name = f"ledger_{transfers}"
     await _execute(server, f"CREATE DATABASE {name}")
@@ -94,16 +104,15 @@ async def filled_ledger(
         await upgrade(dsn)
         async with open_connection(dsn, statement_timeout_seconds=_LOAD_SECONDS) as connection:
             await connection.execute(_BENCH_TEXT)
-            await _fill(
-                connection, merchants=merchants, payers=payers, transfers=transfers, agents=agents, unclaimed=unclaimed
-            )
+            given = {"merchants": merchants, "payers": payers, "agents": agents}
+            await _fill(connection, transfers=transfers, claims=claims, unclaimed=unclaimed, **given)
             if analytics:
                 await _queries.make_events(connection)
                 await _queries.note_all_claims(connection)
                 await fold_totals(connection)
             await connection.execute("VACUUM ANALYZE")
             await connection.execute("CHECKPOINT")
-        yield Ledger(dsn, transfers, unclaimed, time.monotonic() - started)
+        yield Ledger(dsn, transfers, claims, unclaimed, time.monotonic() - started)
     finally:
         await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -115,10 +124,10 @@ async def _fill(connection: "asyncpg.Connection[Any]", *, transfers: int, mercha
         await connection.execute("SET LOCAL session_replication_role = replica")
         restore = await _strip(connection, _TABLES)
         await connection.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
-        payers, agents, unclaimed = given["payers"], given["agents"], given["unclaimed"]
-        await _queries.make_transfers(connection, transfers=transfers, merchants=merchants, payers=payers)
+        await _queries.make_transfers(connection, transfers=transfers, merchants=merchants, payers=given["payers"])
         await connection.execute("ANALYZE transfers")
-        await _queries.make_claims(connection, transfers=transfers, unclaimed=unclaimed, agents=agents)
+        claimed = {name: given[name] for name in ("claims", "unclaimed", "agents")}
+        await _queries.make_claims(connection, transfers=transfers, **claimed)
         for statement in restore:
             await connection.execute(statement)
 

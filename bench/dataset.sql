@@ -29,7 +29,7 @@ JOIN (
 ORDER BY n;
 
 -- name: make_claims!
--- A finalized claim of every transfer but the newest, paid for by some hundred agents.
+-- A finalized claim of so many transfers, the newest ones left out, paid for by some hundred agents.
 INSERT INTO transactions (
   user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, agent_id, status,
   "timestamp", told_at, honoured_at, settled_at
@@ -42,6 +42,7 @@ FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
 JOIN tokens AS k ON k.mint = t.mint
 WHERE t.slot <= 1000 + (:transfers::int - :unclaimed::int) / 4
+  AND t.slot > 1000 + (:transfers::int - :unclaimed::int - :claims::int) / 4
 ORDER BY t.slot;
 
 -- name: make_events!
@@ -77,3 +78,13 @@ FROM pg_index AS i
 WHERE i.indrelid = ANY(:tables::text[]::regclass[])
   AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)
 ORDER BY 1;
+
+-- name: unclaimed
+-- The newest transfers, which honour no claim yet, in any order.
+SELECT t.signature, t.path, t.source_owner, t.destination_owner, t.mint, t.amount, r.user_id, k.symbol
+FROM transfers AS t
+JOIN recipients AS r ON r.address = t.destination_owner
+JOIN tokens AS k ON k.mint = t.mint
+WHERE NOT EXISTS (SELECT FROM transactions AS c WHERE c.signature = t.signature AND c.path = t.path)
+  AND t.slot > 1000 + (:transfers::int - :unclaimed::int) / 4
+ORDER BY md5(t.signature);

@@ -11,11 +11,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 from starlette.responses import PlainTextResponse, Response
 
-from pay402.api.errors import not_found
+from pay402.api.errors import errors, not_found
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import new_router
-from pay402.migrations.status import read_status
+from pay402.migrations.status import MigrationStatus, read_status
 
 router = new_router(tags=["Health"])
 
@@ -63,7 +63,7 @@ async def get_ready(request: Request) -> Response:
     parts = resources(request)
     database, redis = await asyncio.gather(_database(parts), _redis(parts))
     states = {**database, "redis": redis}
-    is_ready = states["database"]["status"] == "ok" and states["migrations"]["status"] == "ok"
+    is_ready = states["database"]["status"] == "ok" and states["migrations"]["status"] in {"ok", "ahead"}
     content = {
         "status": "ready" if is_ready else "unready",
         "parts": states,
@@ -77,7 +77,7 @@ async def _database(parts: Resources) -> dict[str, Any]:
         async with asyncio.timeout(_PROBE_SECONDS), parts.database.acquire() as connection:
             found = await read_status(connection)
             rows = []
-            if found.is_current:
+            if not found.pending:
                 rows = [row async for row in parts.queries.signs_of_life(connection)]
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         unknown = {"status": "unknown"}
@@ -85,10 +85,15 @@ async def _database(parts: Resources) -> dict[str, Any]:
     lives = {row["role"]: row for row in rows}
     return {
         "database": {"status": "ok"},
-        "migrations": {"status": "ok" if found.is_current else "behind", "current": found.current, "head": found.head},
+        "migrations": {"status": _schema(found), "current": found.current, "head": found.head},
         "indexer": _life(lives.get("indexer")),
         "worker": _life(lives.get("worker")),
     }
+
+
+def _schema(found: MigrationStatus) -> str:
+    """A schema that is newer than this process serves it too: migrations come before the processes that need them."""
+    return "ok" if found.is_current else "ahead" if found.is_unknown else "behind"
 
 
 def _life(row: Any) -> dict[str, Any]:
@@ -110,7 +115,7 @@ async def _redis(parts: Resources) -> dict[str, Any]:
     return {"status": "ok"}
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=errors(404))
 async def get_metrics(request: Request) -> Response:
     """Prometheus text; 404 with ENABLE_METRICS=false."""
     parts = resources(request)

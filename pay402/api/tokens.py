@@ -12,7 +12,7 @@ from pay402.chain.programs import NATIVE_SOL
 from pay402.ledger.amounts import AmountError, parse_figure, to_base_units
 
 _REFRESH_SECONDS: Final = 60.0
-_RETRY_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)

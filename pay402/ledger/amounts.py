@@ -59,20 +59,16 @@ def to_base_units(figure: Decimal, decimals: int) -> int:
 
 
 def least_equal_amount(amount_base_units: int, decimals: int) -> int:
-    """What a client that computes `Math.floor(figure * 10 ** decimals)` in doubles pays for this amount.
+    """The least that a client which computes in doubles, and rounds down, pays for this amount.
 
-    402pay's JavaScript SDK does: for 0.29 USDC it sends 289999. Never more than the amount, and at least 1.
+    402pay's JavaScript SDK does: `Math.floor(figure * 10 ** decimals)` makes 2009999 of 2.01 USDC, and by way of
+    hundredths 0.29 USDC become 289999. Never more than the amount, and at least 1.
     """
-    figure = from_base_units(amount_base_units, decimals)
     # Doubles on purpose, and nowhere else: this repeats what the client's machine does.
-    product = float(str(figure)) * float(10**decimals)
-    return max(1, min(int(product), amount_base_units))
-
-
-def from_base_units(amount_base_units: int, decimals: int) -> Decimal:
-    """Base units as a decimal figure, exactly, without trailing zeros and never in exponent notation."""
-    text = figure_text(amount_base_units, decimals)
-    return Decimal(text)
+    figure = float(figure_text(amount_base_units, decimals))
+    product = figure * 10.0**decimals
+    by_hundredths = figure * 100.0 * 10.0 ** (decimals - 2)
+    return max(1, min(int(product), int(by_hundredths), amount_base_units))
 
 
 def figure_text(amount_base_units: int, decimals: int) -> str:

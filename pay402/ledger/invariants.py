@@ -18,6 +18,7 @@ INVARIANTS: Final = (
     "settled_payouts_are_paid",
     "settled_jobs_are_paid",
     "earnings_are_released",
+    "totals_are_their_claims",
 )
 _MOST_PER_INVARIANT: Final = 100
 
@@ -46,6 +47,7 @@ async def check_invariants(database: Any, queries: Any) -> list[Violation]:
         "settled_payouts_are_paid": queries.settled_payouts_are_paid(database, limit=_MOST_PER_INVARIANT),
         "settled_jobs_are_paid": queries.settled_jobs_are_paid(database, limit=_MOST_PER_INVARIANT),
         "earnings_are_released": queries.earnings_are_released(database, limit=_MOST_PER_INVARIANT),
+        "totals_are_their_claims": queries.totals_are_their_claims(database, limit=_MOST_PER_INVARIANT),
     }
     assert tuple(checks) == INVARIANTS
     return [

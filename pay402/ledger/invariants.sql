@@ -124,3 +124,23 @@ LEFT JOIN payouts AS p ON p.job_id = j.id AND p.kind = 'release' AND p.status = 
 GROUP BY a.id
 HAVING a.total_earnings <> coalesce(sum(p.amount), 0) OR a.successful_jobs <> count(j.id)
 LIMIT :limit;
+
+-- name: totals_are_their_claims
+-- The revenue of a day, merchant and token is what its honoured claims were credited, and so is that of all merchants.
+SELECT concat_ws('/', nullif(user_id, ''), day, mint, environment) AS subject,
+  coalesce(sum(received) FILTER (WHERE is_total), 0) AS found,
+  coalesce(sum(received) FILTER (WHERE NOT is_total), 0) AS expected
+FROM (
+  SELECT user_id, day, mint, environment, claims, received, true AS is_total FROM revenue_days
+  UNION ALL
+  SELECT whose, day, mint, environment, claims, received, true
+  FROM claim_changes CROSS JOIN LATERAL unnest(ARRAY[user_id, '']) AS w (whose)
+  UNION ALL
+  SELECT whose, ("timestamp" AT TIME ZONE 'UTC')::date, mint, environment, 1, received, false
+  FROM transactions CROSS JOIN LATERAL unnest(ARRAY[user_id, '']) AS w (whose)
+  WHERE status IN ('confirmed', 'finalized')
+) AS held
+GROUP BY user_id, day, mint, environment
+HAVING coalesce(sum(received) FILTER (WHERE is_total), 0) <> coalesce(sum(received) FILTER (WHERE NOT is_total), 0)
+  OR coalesce(sum(claims) FILTER (WHERE is_total), 0) <> coalesce(sum(claims) FILTER (WHERE NOT is_total), 0)
+LIMIT :limit;

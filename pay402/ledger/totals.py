@@ -1,7 +1,8 @@
 """What honoured claims add up to, kept so that nobody has to add up a million of them.
 
 A trigger notes every change of `transactions` that moves a total, in the statement that makes the change; readers add
-the notes to the totals and are exact at every moment. Folding the notes into the totals only keeps reading fast.
+the notes to the totals and are exact at every moment. Folding the notes into the totals only keeps reading fast. That
+totals are what their claims add up to is one of the ledger's invariants.
 """
 
 from typing import Any, Final
@@ -20,8 +21,3 @@ async def fold_claim_changes(database: Any, queries: Any) -> int:
             break
     await queries.forget_agent_days(database)
     return folded
-
-
-async def totals_that_disagree(database: Any, queries: Any) -> list[Any]:
-    """Totals that are not what their claims add up to: a defect, or somebody has written them by hand."""
-    return [row async for row in queries.totals_that_disagree(database)]

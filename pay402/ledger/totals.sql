@@ -49,18 +49,3 @@ SELECT count(*)::int AS folded FROM taken;
 -- name: forget_agent_days!
 -- Days of agents are asked about for a month; what is older is in the totals of its month.
 DELETE FROM agent_days WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 62;
-
--- name: totals_that_disagree
--- Days and merchants whose totals are not what their claims add up to: there must be none.
-SELECT user_id, day, mint, environment, sum(claims)::bigint AS claims, sum(received) AS received
-FROM (
-  SELECT user_id, day, mint, environment, claims, received FROM revenue_days WHERE user_id <> ''
-  UNION ALL
-  SELECT user_id, day, mint, environment, claims, received FROM claim_changes
-  UNION ALL
-  SELECT user_id, ("timestamp" AT TIME ZONE 'UTC')::date, mint, environment, -1, -received
-  FROM transactions
-  WHERE status IN ('confirmed', 'finalized')
-) AS held
-GROUP BY user_id, day, mint, environment
-HAVING sum(claims) <> 0 OR sum(received) <> 0;

@@ -26,7 +26,7 @@ GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal
 GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 
 -- role: pay402_worker
--- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys.
+-- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
 GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, job_requests,
   job_fundings, ratings, payouts, payout_attempts, reconciliation_runs, index_requests, backfill_requests,

@@ -56,7 +56,7 @@ def passes(bench: Workbench) -> tuple[Pass, ...]:
         Pass("sweep", settings.sweep_seconds, _sweep),
         Pass("expire_nonces", settings.housekeeping_seconds, expire),
         Pass("reports", settings.reconcile_seconds, _reports),
-        Pass("fold_totals", settings.fold_seconds, _fold),
+        Pass("fold_totals", settings.gauge_seconds, _fold_totals),
         Pass("measure", settings.gauge_seconds, measure),
         Pass("inspect", settings.inspect_seconds, inspect),
     )
@@ -68,8 +68,8 @@ async def _sweep(bench: Workbench) -> None:
     await settle(bench, sweep=True)
 
 
-async def _fold(bench: Workbench) -> int:
-    return await fold_totals(bench.database)
+async def _fold_totals(bench: Workbench) -> None:
+    await fold_totals(bench.database)
 
 
 async def _reports(bench: Workbench) -> None:

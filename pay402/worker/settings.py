@@ -24,8 +24,6 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     sweep_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_SWEEP_SECONDS")
     # How often jobs and payouts are moved on.
     settle_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_SETTLE_SECONDS")
-    # How often what claims have noted is added to the totals that analytics read.
-    fold_seconds: float = Field(5.0, gt=0, validation_alias="WORKER_FOLD_SECONDS")
     # How often what has expired is marked, and old rows are removed.
     housekeeping_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_HOUSEKEEPING_SECONDS")
     # How often a reconciliation report is made without anybody asking.

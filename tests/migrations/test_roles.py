@@ -136,6 +136,7 @@ FORBIDDEN = {
     "pay402_worker": [
         "SELECT key FROM api_keys",
         "UPDATE api_keys SET revoked_at = NULL",
+        "UPDATE api_keys SET permissions = permissions",
         "INSERT INTO transfers DEFAULT VALUES",
         "UPDATE transfers SET amount = 1",
         "DELETE FROM transfers",

@@ -229,7 +229,6 @@ async def test_the_way_back_loses_no_payment_either(versions, net, pool):
         await more_answers(load)
 
 
-@pytest.mark.xfail(strict=True, reason="/ready takes a schema that is newer than the process for one that is behind")
 async def test_a_process_stays_ready_when_the_schema_moves_on(versions, net, pool):
     """Else a load balancer turns away from every process of the old version before there is one of the new."""
     ours, newer = versions

@@ -1,0 +1,194 @@
+"""From a node's recorded answers, served from memory, to committed rows; against each half of the work alone.
+
+The answers are those of a localnet to payments of every kind, multiplied by giving each copy a signature and a slot
+of its own. They take the indexer's real path: notification, queue, workers, decoding, batches, one durable commit a
+batch. Ceilings: decoding the same answers and nothing else, and COPY of the very rows that were written, indexes and
+durable commit included. The promise: at least half as fast as the slower of the two.
+"""
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import uvloop
+
+from bench.dataset import bench_server
+from bench.points import Point, conclude
+from pay402.chain.base58 import b58encode
+from pay402.chain.decode import decode
+from pay402.chain.decode.wire import TransactionResult
+from pay402.chain.node import Node
+from pay402.chain.rpc import RpcPool
+from pay402.indexer.fetch import Pipeline
+from pay402.indexer.metrics import IndexerMetrics
+from pay402.indexer.record import Recorder
+from pay402.indexer.watchlist import FollowedAccount, Watchlist
+from pay402.localnet import Localnet
+from pay402.localnet.market import open_market
+from pay402.migrations.migrate import upgrade
+from pay402.runtime.database import open_pool
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.metrics import new_registry
+from pay402.runtime.process import working
+from pay402.runtime.settings import IndexerSettings
+from pay402.runtime.sql import load_queries
+
+_SIZES: Final = (1_000, 5_000, 20_000)
+_MOST: Final = 2.0
+_ROUNDS_OF_EVERY_KIND: Final = 3
+_WRITTEN: Final = ("transfers", "balance_changes", "events")
+_PATIENCE_SECONDS: Final = 300.0
+_SIGNATURE: Final = slice(1, 65)  # after the number of signatures, in one byte
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """Answers by signature, and the wallets that they are about."""
+
+    wallets: tuple[str, ...]
+    answers: dict[str, bytes]
+
+
+class _Memory(RpcPool):
+    """A node that has every answer at hand."""
+
+    def __init__(self, answers: dict[str, bytes]) -> None:
+        super().__init__(["http://memory.invalid"])
+        self._answers = answers
+        self._decoder = msgspec.json.Decoder(TransactionResult)
+
+    async def call(self, method: str, params: Sequence[Any], result_type: Any, *, attempts: int | None = None) -> Any:
+        """The recorded answer."""
+        del result_type, attempts
+        assert method == "getTransaction", method
+        return self._decoder.decode(self._answers[params[0]])
+
+
+def run() -> bool:
+    """Measure, print, write, draw; true when ingesting is at least half as fast as the slower ceiling."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure())
+
+
+async def _measure() -> bool:
+    wallets, templates = await _record()
+    points = []
+    async with bench_server() as server:
+        for size in _SIZES:
+            recording = _Recording(wallets, _multiplied(templates, size))
+            points.append(await _one_size(server, recording))
+    title = "Recorded answers to committed rows, a transaction; ceiling: the slower of decoding and COPY"
+    return conclude("ingest", title, points, size_name="transactions")
+
+
+async def _record() -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Payments of every kind on a localnet, as it answers about them."""
+    async with Localnet.start(port=0, slot_seconds=0.05) as net, open_market(net.rpc_url) as market:
+        await market.prepare()
+        for _ in range(_ROUNDS_OF_EVERY_KIND):
+            for payment, payer in market.every_kind():
+                await market.pay(payment, payer)
+        await market.settled()
+        config = {"encoding": "base64", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+        answers = [await market.rpc.call("getTransaction", [s.signature, config], Any) for s in market.sent]
+        return tuple(market.wallets), answers
+
+
+def _multiplied(templates: Sequence[dict[str, Any]], count: int) -> dict[str, bytes]:
+    answers = {}
+    for n in range(count):
+        template = templates[n % len(templates)]
+        raw = bytearray(base64.b64decode(template["transaction"][0]))
+        raw[_SIGNATURE] = os.urandom(64)
+        made = {**template, "slot": 1_000 + n // 4, "transaction": [base64.b64encode(raw).decode(), "base64"]}
+        answers[b58encode(bytes(raw[_SIGNATURE]))] = msgspec.json.encode(made)
+    return answers
+
+
+async def _one_size(server: EmbeddedPostgres, recording: _Recording) -> Point:
+    count = len(recording.answers)
+    name = f"ingest_{count}"
+    async with open_pool(server.dsn("postgres"), application="bench", max_size=1) as pool:
+        await pool.execute(f"CREATE DATABASE {name}")
+    dsn = server.dsn(name)
+    await upgrade(dsn)
+    async with open_pool(dsn, application="bench", max_size=2, statement_timeout_seconds=_PATIENCE_SECONDS) as pool:
+        seconds = await _ingest(pool, recording)
+        rows = {table: await pool.fetchval(f"SELECT count(*) FROM {table}") for table in _WRITTEN}  # noqa: S608
+        copying = await _copy(pool)
+    decoding = _decode(recording)
+    note = ", ".join(f"{rows[table]:,} {table}" for table in _WRITTEN)
+    note += f"; {count / seconds:,.0f} a second, decoding {count / decoding:,.0f}, COPY {count / copying:,.0f}"
+    return Point("ingest", count, seconds / count, max(decoding, copying) / count, _MOST, note=note)
+
+
+async def _ingest(pool: asyncpg.Pool, recording: _Recording) -> float:
+    settings = IndexerSettings()
+    metrics = IndexerMetrics(new_registry())
+    watchlist = Watchlist()
+    for wallet in recording.wallets:
+        watchlist.add_wallet(wallet, 0)
+    await pool.execute(
+        "INSERT INTO recipients (address, user_id, followed_from_slot)"
+        " SELECT address, 'bench', 0 FROM unnest($1::text[]) AS w (address)",
+        list(recording.wallets),
+    )
+    queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
+    recorder = Recorder(pool, queries, metrics, settings.batch_size)
+    lost: list[str] = []
+    pipeline = Pipeline(
+        Node(_Memory(recording.answers)),
+        watchlist,
+        recorder,
+        metrics,
+        queue_size=len(recording.answers),
+        workers=settings.fetch_workers,
+        patience_seconds=1.0,
+        on_lost=lambda _, reason: lost.append(reason),
+    )
+
+    def opened(accounts: tuple[FollowedAccount, ...]) -> None:
+        watchlist.add_accounts(accounts)
+
+    pipeline.on_opened = opened
+    await recorder.warm_up()
+    async with working(recorder.run(), pipeline.run()):
+        started = time.perf_counter()
+        for n, signature in enumerate(recording.answers):
+            pipeline.notified(recording.wallets[0], signature, 1_000 + n // 4)
+        assert await pipeline.drain(_PATIENCE_SECONDS)
+        seconds = time.perf_counter() - started
+    assert not lost, lost[:3]
+    return seconds
+
+
+def _decode(recording: _Recording) -> float:
+    decoder = msgspec.json.Decoder(TransactionResult)
+    started = time.perf_counter()
+    for answer in recording.answers.values():
+        decode(decoder.decode(answer))
+    return time.perf_counter() - started
+
+
+async def _copy(pool: asyncpg.Pool) -> float:
+    """Write the rows that are there once more by COPY, into the same tables, emptied."""
+    async with pool.acquire() as connection:
+        written = {}
+        for table in _WRITTEN:
+            written[table] = BytesIO()
+            await connection.copy_from_table(table, output=written[table], format="binary")
+            written[table].seek(0)
+        # In a transaction of its own: otherwise COPY would be spared the log, which ingesting is not.
+        await connection.execute(f"TRUNCATE {', '.join(_WRITTEN)} CASCADE")
+        started = time.perf_counter()
+        async with connection.transaction():
+            for table, rows in written.items():
+                await connection.copy_to_table(table, source=rows, format="binary")
+        return time.perf_counter() - started

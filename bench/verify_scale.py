@@ -1,0 +1,117 @@
+"""What a verification costs the database as the ledger grows: ten thousand, one million and ten million transfers.
+
+The two statements of a verification, reading what is known of a proof and honouring the claim, are run for payments
+that have just arrived, over ledgers of every size on one server, in turns, so that whatever else the machine does
+strikes all of them alike. Ceiling: the smallest ledger. The promise: at ten million at most 1.3 times that.
+
+Up to a million of the transfers have honoured a claim. `make bench ARGS=verify` measures the whole route.
+"""
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import uvloop
+
+from bench.dataset import Ledger, bench_server, filled_ledger
+from bench.points import Point, conclude
+from pay402.ledger.claims import Proof, Terms, honour, read_contexts
+from pay402.ledger.judge import Claim, judge
+from pay402.runtime.database import open_connection
+from pay402.runtime.sql import load_queries
+
+_SIZES: Final = (10_000, 1_000_000, 10_000_000)
+_CLAIMS: Final = 1_000_000
+_UNCLAIMED: Final = 4_000
+_WARM_UP: Final = 200
+_PER_TURN: Final = 50
+_TURNS: Final = 15
+_MOST: Final = 1.3
+
+_queries = load_queries("pay402.ledger", "claims.sql")
+_nonces = itertools.count(1)
+
+
+@dataclass(slots=True)
+class _Runner:
+    """A connection to one ledger, payments that wait to be claimed there, and what claiming them took."""
+
+    ledger: Ledger
+    connection: "asyncpg.Connection[Any]"
+    payments: list[Any]
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {"on": [], "off": []})
+
+    async def claim(self, commit: str) -> None:
+        """Verify the next payment as the API does, once the proof itself is checked."""
+        payment = self.payments.pop()
+        nonce = f"bench-{next(_nonces)}"
+        started = time.perf_counter()
+        proof = Proof(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
+        (context,) = await read_contexts(self.connection, _queries, [proof])
+        claim = Claim(
+            payment["source_owner"],
+            context.wallets,
+            frozenset({payment["mint"]}),
+            amount=payment["amount"],
+            least_amount=payment["amount"],
+        )
+        verdict = judge(claim, context.transfers)
+        assert verdict.is_honoured, verdict
+        assert verdict.transfer is not None
+        assert context.merchant is not None
+        terms = Terms(context.merchant, nonce, payment["signature"], claim, payment["mint"], payment["symbol"])
+        honoured = await honour(self.connection, _queries, [(terms, verdict.transfer)])
+        assert honoured, "somebody else has claimed it"
+        self.seconds[commit].append(time.perf_counter() - started)
+
+
+def run() -> bool:
+    """Measure, print, write, draw; true when the largest ledger costs hardly more than the smallest."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure())
+
+
+async def _measure() -> bool:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(bench_server())
+        runners = []
+        for size in _SIZES:
+            ledger = await stack.enter_async_context(filled_ledger(server, size, claims=_CLAIMS, unclaimed=_UNCLAIMED))
+            connection = await stack.enter_async_context(open_connection(ledger.dsn, application="bench"))
+            runners.append(_Runner(ledger, connection, await ledger.newest_unclaimed(connection)))
+        await _take_turns(runners)
+        return _report(runners)
+
+
+async def _take_turns(runners: Sequence[_Runner]) -> None:
+    for runner in runners:
+        for _ in range(_WARM_UP):
+            await runner.claim("on")
+        runner.seconds["on"].clear()
+    for _ in range(_TURNS):
+        for commit in ("on", "off"):
+            for runner in runners:
+                await runner.connection.execute(f"SET synchronous_commit = {commit}")
+                for _ in range(_PER_TURN):
+                    await runner.claim(commit)
+
+
+def _report(runners: Sequence[_Runner]) -> bool:
+    names = {"on": "context, honour, durable commit", "off": "the same, not waiting for the disk"}
+    points = []
+    for commit, name in names.items():
+        smallest = statistics.median(runners[0].seconds[commit])
+        for runner in runners:
+            seconds = runner.seconds[commit]
+            p99 = statistics.quantiles(seconds, n=100)[98]
+            note = f"p99 {1000 * p99:.2f} ms, {len(seconds)} claims"
+            points.append(Point(name, runner.ledger.transfers, statistics.median(seconds), smallest, _MOST, note=note))
+    loads = {runner.ledger.transfers: runner.ledger.load_seconds for runner in runners}
+    title = "A verification's statements as the ledger grows, p50"
+    return conclude("verify_scale", title, points, size_name="transfers", more={"loadSeconds": loads})
