@@ -81,7 +81,8 @@ UPDATE payouts AS p SET status = 'signed' FROM found AS f WHERE p.id = f.payout_
 
 -- name: living_attempts
 -- Attempts that may still land.
-SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, p.status, p.reference
+SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, a.error, p.status,
+  p.reference
 FROM payout_attempts AS a
 JOIN payouts AS p ON p.id = a.payout_id
 WHERE a.ended_at IS NULL

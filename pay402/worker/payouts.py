@@ -10,16 +10,17 @@ nobody; one that dies later has left them for whoever comes next.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from pay402.chain.base58 import b58encode
-from pay402.chain.rpc import PermanentRpcError
+from pay402.chain.rpc import PermanentRpcError, RpcError
 from pay402.chain.sending import broadcast, finalized_tip, latest_blockhash
-from pay402.worker.readiness import NotReadyError, ready_sending
+from pay402.worker.readiness import NotReadyError, Waiting, ready_sending
 from pay402.worker.signer import Signer
 from pay402.worker.steps import OnStep, around, nobody
 from pay402.worker.workbench import Workbench
@@ -28,6 +29,9 @@ _log = structlog.get_logger(__name__)
 
 _ATTEMPTS_PER_PASS: Final = 1_000
 _ALREADY_PROCESSED: Final = "already been processed"
+
+
+_MOST_FAILURES: Final = 3
 
 
 @dataclass(slots=True)
@@ -41,25 +45,52 @@ class Sent:
     ended: int = 0
 
 
+class Failures:
+    """What the nodes did not answer. One payout that they balk at must not hold up the others."""
+
+    def __init__(self) -> None:
+        self._errors: list[RpcError] = []
+
+    @asynccontextmanager
+    async def noted(self) -> AsyncIterator[None]:
+        """Note a failure instead of raising it, but for the one that shows that the nodes are away."""
+        try:
+            yield
+        except RpcError as error:
+            self._errors.append(error)
+            if len(self._errors) >= _MOST_FAILURES:
+                raise
+
+    def tell(self) -> None:
+        """Raise what was noted, after everything else is done."""
+        if self._errors:
+            raise self._errors[0]
+
+
 async def send_payouts(bench: Workbench, *, on_step: OnStep = nobody) -> Sent:
     """One pass over all open payouts; any number of workers may do so at once.
 
     Raises:
-        RpcError: The nodes did not answer; nothing is lost by it.
+        RpcError: The nodes did not answer about some of them; nothing is lost by it.
     """
-    done = Sent()
+    done, failures = Sent(), Failures()
     async with around(on_step, "settle"):
         done.settled = len([row async for row in bench.queries.settle_payouts(bench.database)])
         await bench.queries.count_late_ratings(bench.database)
     rows = bench.queries.living_attempts(bench.database, limit=_ATTEMPTS_PER_PASS)
     living = [row async for row in rows]
-    await _end_the_dead(bench, living, done, on_step)
-    await _broadcast(bench, living, done, on_step)
-    await _sign_new(bench, done, on_step)
+    async with failures.noted():
+        await _end_the_dead(bench, living, done, on_step)
+    for attempt in living:
+        if attempt["wire"] is not None and attempt["dead_from_slot"] is None:
+            async with failures.noted():
+                await _broadcast(bench, attempt, done, on_step)
+    await _sign_new(bench, done, failures, on_step)
+    failures.tell()
     return done
 
 
-async def _sign_new(bench: Workbench, done: Sent, on_step: OnStep) -> None:
+async def _sign_new(bench: Workbench, done: Sent, failures: Failures, on_step: OnStep) -> None:
     signer = bench.signer
     await bench.queries.requeue_waiting(bench.database)
     await bench.queries.leave_to_operator(bench.database, signer=signer.address if signer else None)
@@ -68,14 +99,21 @@ async def _sign_new(bench: Workbench, done: Sent, on_step: OnStep) -> None:
     await bench.queries.take_from_operator(bench.database, signer=signer.address)
     rows = bench.queries.queued_payouts(bench.database, limit=bench.settings.payouts_per_pass)
     for payout in [row async for row in rows]:
-        try:
-            await _sign(bench, signer, payout, done, on_step)
-        except NotReadyError as missing:
-            done.waiting += 1
-            _log.warning("payout_waits", payout=str(payout["id"]), reason=missing.reason.value)
-            await bench.queries.wait_payout(
-                bench.database, id=payout["id"], reason=missing.reason.value, pause_seconds=_pause(bench, payout)
-            )
+        async with failures.noted():
+            try:
+                await _sign(bench, signer, payout, done, on_step)
+            except NotReadyError as missing:
+                done.waiting += 1
+                await _wait(bench, payout, missing.reason)
+
+
+async def _wait(bench: Workbench, payout: Any, reason: Waiting) -> None:
+    """Leave a payout alone for a while, longer each time."""
+    settings = bench.settings
+    doubled: float = settings.payout_retry_seconds * 2 ** min(payout["tries"], 20)
+    pause = min(doubled, settings.payout_retry_most_seconds)
+    _log.warning("payout_waits", payout=str(payout["id"]), reason=reason.value, seconds=pause)
+    await bench.queries.wait_payout(bench.database, id=payout["id"], reason=reason.value, pause_seconds=pause)
 
 
 async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
@@ -98,37 +136,26 @@ async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_st
     if stored is None:
         return  # another worker was quicker: these bytes are forgotten unseen
     done.signed += 1
-    await _broadcast_one(bench, stored["id"], bytes(transaction), done, on_step, is_first=True)
+    fresh = {"id": stored["id"], "wire": bytes(transaction), "status": "signed", "error": None}
+    await _broadcast(bench, fresh, done, on_step)
 
 
-def _pause(bench: Workbench, payout: Any) -> float:
-    settings = bench.settings
-    doubled: float = settings.payout_retry_seconds * 2 ** min(payout["tries"], 20)
-    return min(doubled, settings.payout_retry_most_seconds)
-
-
-async def _broadcast(bench: Workbench, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:
-    for attempt in living:
-        if attempt["wire"] is not None and attempt["dead_from_slot"] is None:
-            is_first = attempt["status"] == "signed"
-            await _broadcast_one(bench, attempt["id"], attempt["wire"], done, on_step, is_first=is_first)
-
-
-async def _broadcast_one(
-    bench: Workbench, attempt: Any, wire: bytes, done: Sent, on_step: OnStep, *, is_first: bool
-) -> None:
+async def _broadcast(bench: Workbench, attempt: Any, done: Sent, on_step: OnStep) -> None:
+    """Hand an attempt to a node. The first to take it is asked to try it beforehand, for it tells what is wrong."""
+    is_first = attempt["status"] == "signed"
     try:
         async with around(on_step, "broadcast"):
-            await broadcast(bench.node.pool, wire, preflight=is_first)
+            await broadcast(bench.node.pool, attempt["wire"], preflight=is_first)
     except PermanentRpcError as error:
         if _ALREADY_PROCESSED not in str(error):
-            _log.warning("payout_refused", attempt=str(attempt), error=str(error))
-            await bench.queries.note_attempt_error(bench.database, id=attempt, error=str(error))
+            if attempt["error"] != str(error):
+                _log.warning("payout_refused", attempt=str(attempt["id"]), error=str(error))
+                await bench.queries.note_attempt_error(bench.database, id=attempt["id"], error=str(error))
             return
     done.broadcast += 1
     if is_first:
         async with around(on_step, "note"):
-            await bench.queries.note_sent(bench.database, id=attempt)
+            await bench.queries.note_sent(bench.database, id=attempt["id"])
 
 
 async def _end_the_dead(bench: Workbench, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:

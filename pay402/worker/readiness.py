@@ -1,6 +1,5 @@
 """Whether a payout can be sent now, and if not, for what reason it has to wait."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -37,11 +36,12 @@ class Waiting(StrEnum):
     """The token's mint is not on the chain, or keeps so much that nothing arrives."""
 
 
-@dataclass(frozen=True, slots=True)
 class NotReadyError(Exception):
-    """It cannot be sent now."""
+    """It cannot be sent now, for `reason`."""
 
-    reason: Waiting
+    def __init__(self, reason: Waiting) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 async def ready_sending(node: Node, payout: Any) -> Sending:

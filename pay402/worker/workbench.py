@@ -46,7 +46,10 @@ async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[
     await check_current(dsn)
     registry = new_registry()
     metrics = WorkerMetrics(registry)
-    limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
+    # A pass that comes again in seconds need not insist.
+    limits = RpcLimits(
+        answer_seconds=10.0, attempts=4, call_seconds=20.0, requests_per_second=settings.rpc_requests_per_second
+    )
     queries = load_worker_queries()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))

@@ -1,0 +1,218 @@
+"""The worker as a process: its schedule with and without Redis, its signs of life, its metrics, its key."""
+
+import asyncio
+import datetime as dt
+import json
+import os
+import re
+import signal
+import stat
+import sys
+import uuid
+
+import aiohttp
+import pytest
+from solders.keypair import Keypair
+
+from pay402.chain.base58 import b58encode
+from pay402.ledger.reconciliation import reconciliation_state, request_reconciliation
+from pay402.localnet.payments import USDC
+from pay402.runtime.embedded_valkey import EmbeddedValkey
+from pay402.runtime.errors import OperatorError
+from pay402.worker.expire import expire
+from pay402.worker.main import running_worker
+from pay402.worker.signer import load_signer
+from pay402.worker.vitals import inspect, measure
+from tests.conftest import short_lived_home
+from tests.indexer.shop import eventually
+from tests.worker.shop import FAST, PRICE, fast_settings, secret
+
+NOBODY = "redis://127.0.0.1:1"
+
+
+async def metrics_of(port):
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = await answer.text()
+    return dict(re.findall(r"^(pay402_\S+) (\S+)$", text, re.MULTILINE))
+
+
+async def test_without_redis_the_passes_go_on(shop, indexer, net, database_url):
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+    async with running_worker(settings, database_url, NOBODY, [net.rpc_url]) as worker:
+        order = await shop.order()
+        await order.pay()
+        await order.until("escrowed")
+        for step in ("accept", "submit", "approve"):
+            assert await order.step(step)
+        await order.until("released")
+        assert not worker.schedule.by_redis
+    assert await shop.balance(shop.provider.pubkey()) == PRICE
+
+
+async def test_redis_may_come_and_go(shop, net, database_url, pool):
+    with short_lived_home() as home:
+        server = EmbeddedValkey(home)
+        server.enter()
+        async with running_worker(fast_settings(), database_url, server.url, [net.rpc_url]) as worker:
+            await eventually(lambda: worker.schedule.by_redis)
+            await ran(worker, "settle_jobs")
+            await asyncio.to_thread(server.leave)
+            await eventually(lambda: not worker.schedule.by_redis)
+            await ran(worker, "settle_jobs")
+
+
+async def ran(worker, job):
+    """Wait for two more passes of `job`."""
+    counter = worker.bench.metrics.runs.labels(job, "ok")
+    before = counter._value.get()
+    await eventually(lambda: counter._value.get() >= before + 2, seconds=20)
+
+
+async def test_with_redis_every_pass_runs_and_a_report_that_is_asked_for_is_made(shop, worker, pool):
+    run = await request_reconciliation(pool, worker.bench.queries, requested_by="test")
+
+    async def done():
+        row = await reconciliation_state(pool, worker.bench.queries, run)
+        return row if row["status"] == "done" else None
+
+    row = await eventually(done)
+    assert row["report"]["counts"]["unpaidClaim"] == 0
+    assert worker.schedule.by_redis
+    for job in ("reconcile_claims", "settle_jobs", "measure", "fold_totals", "inspect"):
+        await eventually(lambda job=job: worker.bench.metrics.runs.labels(job, "ok")._value.get() > 0)
+    seen = await metrics_of(worker.metrics_port)
+    assert seen['pay402_claims{status="pending"}'] == "0.0"
+    assert seen['pay402_payouts_waiting{reason="insufficient_funds"}'] == "0.0"
+    assert seen['pay402_invariant_violations{invariant="one_claim_per_transfer"}'] == "0.0"
+
+
+async def test_signs_of_life_while_it_lives_and_none_afterwards(net, database_url, pool):
+    count = "SELECT count(*) FROM heartbeats WHERE role = 'worker' AND at > now() - interval '2 seconds'"
+    async with running_worker(fast_settings(), database_url, NOBODY, [net.rpc_url]):
+        await eventually(lambda: pool.fetchval(count))
+    assert await pool.fetchval("SELECT count(*) FROM heartbeats") == 0
+
+
+async def test_sigterm_ends_it_well(net, database_url, redis_url):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pay402", "worker", "--json",
+        env={
+            "PATH": os.environ["PATH"], "DATABASE_URL": database_url, "REDIS_URL": redis_url,
+            "SOLANA_RPC_URL": net.rpc_url, "LOG_LEVEL": "error", **{n: str(v) for n, v in FAST.items()},
+        },
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    ready = json.loads(await process.stdout.readline())
+    assert "pay402_oldest_pending_claim_seconds" in await metrics_of(ready["metricsPort"])
+    process.send_signal(signal.SIGTERM)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err.decode()) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["array", "base58", "file"])
+def test_the_key_in_every_form(form, tmp_path):
+    keypair = Keypair()
+    given = {"array": secret(keypair), "base58": b58encode(bytes(keypair)), "file": str(tmp_path / "key.json")}[form]
+    if form == "file":
+        (tmp_path / "key.json").write_text(secret(keypair))
+        (tmp_path / "key.json").chmod(0o600)
+    settings = fast_settings(SETTLEMENT_KEYPAIR=given)
+    signer = load_signer(settings)
+    assert signer.address == str(keypair.pubkey())
+    shown = f"{signer!r} {signer} {settings!r} {settings.model_dump()}"
+    assert secret(keypair)[:20] not in shown
+    assert b58encode(bytes(keypair))[:10] not in shown
+    with pytest.raises(TypeError):
+        __import__("pickle").dumps(signer)
+
+
+def test_a_key_that_others_can_read_or_that_is_none_is_refused_without_a_word_of_it(tmp_path):
+    keypair = Keypair()
+    path = tmp_path / "key.json"
+    path.write_text(secret(keypair))
+    path.chmod(0o640)
+    for given in (str(path), "[1,2,3]", "nonsense", str(tmp_path / "missing"), secret(keypair)[:-5] + "1]"):
+        with pytest.raises(OperatorError) as refused:
+            load_signer(fast_settings(SETTLEMENT_KEYPAIR=given))
+        assert "SETTLEMENT_KEYPAIR" in str(refused.value)
+        assert "1,2,3" not in str(refused.value)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    other = str(Keypair().pubkey())
+    with pytest.raises(OperatorError, match="SETTLEMENT_WALLET"):
+        load_signer(fast_settings(SETTLEMENT_KEYPAIR=secret(keypair), SETTLEMENT_WALLET=other))
+
+
+async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench, pool):
+    async def request(days):
+        await pool.execute(
+            "INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at, expired_at)"
+            " VALUES ($1, 'merchant', $2, $3, 'USDC', 5, $4, $5, $6)",
+            uuid.uuid4().hex, str(shop.wallet.pubkey()), str(USDC), str(Keypair().pubkey()),
+            dt.datetime.now(dt.UTC) - dt.timedelta(days=days),
+            dt.datetime.now(dt.UTC) - dt.timedelta(days=days) if days > 2 else None,
+        )  # fmt: skip
+
+    for days in (-1, 1, 40):
+        await request(days)
+    kept = await shop.order(funding_seconds=-40 * 86_400)
+    await pool.execute("UPDATE nonces SET expired_at = expires_at WHERE nonce = $1", kept.nonce)
+    await pool.execute(
+        "INSERT INTO idempotent_answers (caller, idempotency_key, request_hash, created_at) VALUES"
+        " ('a', 'new', 'x', now()), ('a', 'old', 'x', now() - interval '25 hours')"
+    )
+    await pool.execute(
+        "INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, revoked_at) VALUES"
+        " ('sk_live_a', $1, 'u', 'n', 'live', '{read}', now() - interval '1 second'),"
+        " ('sk_live_b', $2, 'u', 'n', 'live', '{read}', now() + interval '1 hour')",
+        "a" * 64,
+        "b" * 64,
+    )
+    done = await expire(bench)
+    assert (done.requests_expired, done.requests_removed, done.answers_removed, done.keys_revoked) == (1, 1, 1, 1)
+    # A job's request stays, however old.
+    assert await pool.fetchval("SELECT count(*) FROM nonces") == 3
+    assert (await expire(bench)).requests_expired == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("earnings_are_released", "UPDATE agent_services SET total_earnings = total_earnings + 1"),
+        ("escrow_is_the_price", "UPDATE job_requests SET price_amount = price_amount + 1"),
+        ("funding_is_whole", "UPDATE job_fundings SET rest = 1, rest_reason = 'excess'"),
+        ("paid_out_and_held_are_funded", "UPDATE payouts SET amount = amount + 1"),
+        ("settled_payouts_are_paid", "UPDATE payouts SET amount = amount + 1"),
+        ("settled_jobs_are_paid", "UPDATE payouts SET kind = 'refund'"),
+        ("claims_within_their_transfers", "UPDATE transactions SET received = received + 1"),
+        ("final_claims_stand", "UPDATE transfers SET finality = 'confirmed'"),
+        (
+            "one_transfer_per_payout",
+            "UPDATE transfers SET source_owner = wallet, reference_keys = ARRAY[reference::text] FROM payouts",
+        ),
+    ],
+)  # fmt: skip
+async def test_harm_is_noticed_by_its_invariant(shop, indexer, bench, name, harm):
+    from pay402.worker.reconcile import reconcile
+    from pay402.worker.settle import settle
+
+    order = await shop.order()
+    await order.pay()
+
+    async def moved():
+        await reconcile(bench)
+        await settle(bench)
+        row = await order.row()
+        if row["escrow_status"] == "escrowed" and row["status"] == "in_progress":
+            assert await order.step("submit")
+            assert await order.step("approve")
+        return row["escrow_status"] == "released"
+
+    assert await order.step("accept")
+    await eventually(moved)
+    assert await inspect(bench) == 0
+    await shop.pool.execute(harm)
+    assert name in {violation.invariant for violation in await shop.violations()}
+    assert await inspect(bench) > 0
+    assert bench.metrics.violations.labels(name)._value.get() > 0
+    await measure(bench)
+    assert bench.metrics.payouts.labels("settled")._value.get() == 1

@@ -1,0 +1,161 @@
+"""Payouts that cannot be sent wait, with a reason and a pause; mended, they go."""
+
+import pytest
+from solders.keypair import Keypair
+
+from pay402.chain.node import Node
+from pay402.localnet.genesis import FAUCET, FEE_MINT
+from pay402.localnet.payments import USDC, token_account, withheld_fee
+from pay402.worker.readiness import NotReadyError, Waiting, ready_sending
+from pay402.worker.settle import settle
+from pay402.worker.vitals import measure
+from tests.indexer.shop import eventually
+from tests.worker.shop import PRICE
+from tests.worker.test_exactly_once import approved_order, paid_once, work_on
+
+
+async def waiting(shop):
+    return await shop.pool.fetchrow("SELECT status::text, waiting_reason, tries FROM payouts")
+
+
+async def drained(shop, amount):
+    """The operator has taken the money elsewhere."""
+    from pay402.localnet import payments as pay
+
+    await shop.call("localnet_fundToken", str(FAUCET.pubkey()), str(USDC), 0)
+    payment = pay.plain(shop.wallet.pubkey(), FAUCET.pubkey(), amount)
+    await shop.send(payment.instructions, shop.wallet)
+
+
+async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, bench, net):
+    order = await approved_order(shop, bench)
+    await drained(shop, 1)
+    await eventually(lambda: shop.balance(shop.wallet.pubkey()))
+    await eventually(lambda: _is(shop, PRICE - 1))
+    for _ in range(20):
+        await settle(bench)
+    row = await waiting(shop)
+    assert (row["status"], row["waiting_reason"]) == ("waiting", "insufficient_funds")
+    assert row["tries"] <= 3
+    await measure(bench)
+    assert bench.metrics.payouts_waiting.labels("insufficient_funds")._value.get() == 1
+    assert await shop.pool.fetchval("SELECT count(*) FROM payout_attempts") == 0
+    await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 1)
+    await bench.queries.retry_payouts(shop.pool, ids=[])
+    await work_on(bench, order, net)
+    await paid_once(shop)
+
+
+async def _is(shop, amount):
+    return await shop.balance(shop.wallet.pubkey()) == amount
+
+
+async def test_a_wallet_without_sol_waits_for_it(shop, indexer, bench, net):
+    from solders.system_program import TransferParams, transfer
+
+    order = await approved_order(shop, bench)
+    have = (await shop.call("getBalance", str(shop.wallet.pubkey()), {"commitment": "confirmed"}))["value"]
+    leaves = transfer(
+        TransferParams(from_pubkey=shop.wallet.pubkey(), to_pubkey=FAUCET.pubkey(), lamports=have - 1_000_000)
+    )
+    await shop.send([leaves], shop.wallet)
+
+    async def told():
+        await settle(bench)
+        row = await waiting(shop)
+        return row["waiting_reason"] == "insufficient_lamports"
+
+    # It may have been signed before the lamports had left; then it does not land and waits afterwards.
+    await eventually(told, seconds=30)
+    await shop.call("requestAirdrop", str(shop.wallet.pubkey()), 1_000_000_000)
+    await work_on(bench, order, net)
+    await paid_once(shop)
+
+
+@pytest.mark.parametrize("whose", ["source", "destination"])
+async def test_a_frozen_account_waits(shop, indexer, bench, net, whose):
+    """The localnet's mints have no freeze authority, so its accounts are frozen by hand."""
+    order = await approved_order(shop, bench)
+    await shop.call("localnet_fundToken", str(shop.provider.pubkey()), str(USDC), 0)
+    owner = shop.wallet if whose == "source" else shop.provider
+    account = token_account(owner.pubkey(), USDC)
+    _set_state(net, account, 2)
+    await eventually(lambda: _waits(bench, shop, f"{whose}_frozen"))
+    _set_state(net, account, 1)
+    await work_on(bench, order, net)
+    await paid_once(shop)
+
+
+async def _waits(bench, shop, reason):
+    await settle(bench)
+    row = await waiting(shop)
+    return row["waiting_reason"] == reason
+
+
+def _set_state(net, address, state):
+    from solders.account import Account
+
+    account = net.chain.bank.get_account(address)
+    data = bytearray(account.data)
+    data[108] = state
+    net.chain.bank.set_account(address, Account(account.lamports, bytes(data), account.owner))
+
+
+async def test_a_token_with_a_fee_arrives_to_the_last_unit(shop, net):
+    """What the token keeps comes on top, so that the recipient gains exactly what is owed."""
+    node, recipient = Node(shop.rpc), Keypair()
+    await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(FEE_MINT), 1_000_000_000)
+    for amount in (1, 99, 100, 101, 12_345, 5_000_001, 600_000_000):
+        payout = {
+            "id": "x", "wallet": str(shop.wallet.pubkey()), "recipient": str(recipient.pubkey()),
+            "mint": str(FEE_MINT), "amount": amount, "reference": str(Keypair().pubkey()),
+        }  # fmt: skip
+        sending = await eventually(lambda payout=payout: _ready(node, payout))
+        assert sending.gross - withheld_fee(sending.gross) == amount
+        assert sending.fee == withheld_fee(sending.gross)
+        before = await shop.balance(recipient.pubkey(), FEE_MINT)
+        newest = await shop.call("getLatestBlockhash", {"commitment": "confirmed"})
+        await _send(shop, sending.message(newest["value"]["blockhash"]))
+        wanted = before + amount
+        await eventually(lambda wanted=wanted: _has(shop, recipient, wanted))
+
+
+async def _has(shop, recipient, amount):
+    return await shop.balance(recipient.pubkey(), FEE_MINT) == amount
+
+
+async def _ready(node, payout):
+    try:
+        return await ready_sending(node, payout)
+    except NotReadyError as missing:
+        if missing.reason is not Waiting.INSUFFICIENT_FUNDS:
+            raise
+        return None
+
+
+async def _send(shop, message):
+    import base64
+
+    from solders.transaction import Transaction
+
+    wire = bytes(Transaction([shop.wallet], message, message.recent_blockhash))
+    await shop.call(
+        "sendTransaction", base64.b64encode(wire).decode(), {"encoding": "base64", "preflightCommitment": "confirmed"}
+    )
+
+
+async def test_what_can_never_receive_waits(shop, net):
+    node = Node(shop.rpc)
+    await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 10)
+    account = str(token_account(shop.wallet.pubkey(), USDC))
+    row = {"id": "x", "wallet": str(shop.wallet.pubkey()), "mint": str(USDC), "amount": 5, "reference": account}
+    for recipient in (account, str(USDC)):
+        with pytest.raises(NotReadyError) as refused:
+            await eventually(lambda recipient=recipient: _ready(node, {**row, "recipient": recipient}))
+        assert refused.value.reason is Waiting.DESTINATION_UNUSABLE
+    from pay402.chain.programs import NATIVE_SOL
+
+    nobody = {**row, "mint": NATIVE_SOL, "recipient": str(Keypair().pubkey())}
+    with pytest.raises(NotReadyError) as refused:
+        await ready_sending(node, nobody)
+    assert refused.value.reason is Waiting.BELOW_RENT
