@@ -3,10 +3,9 @@
 from solders.keypair import Keypair
 
 from pay402.worker.main import running_worker
-from tests.api.shop import key_for
+from tests.api.shop import key_for, pay_usdc
 from tests.api.till import new_signature
 from tests.indexer.shop import eventually
-from tests.indexer.test_requests import missed_payment
 from tests.worker.shop import fast_settings
 
 
@@ -26,7 +25,10 @@ async def finished(admin, ordered):
 
 
 async def test_a_backfill_finds_what_no_notification_told(admin, market, net, pool, indexer):
-    signature = await missed_payment(market, net)
+    net.set_faults({"notificationsLost": {"rate": 1, "methods": ["logsNotification"]}})
+    signature, _ = await pay_usdc(market, 777)
+    await market.settled()
+    net.set_faults(None)
     wallet = str(market.recipients[0].pubkey())
     job = await finished(admin, await admin.post("/ops/backfill", {"recipient": wallet, "fromSlot": 0}))
     assert job["kind"] == "backfill"
