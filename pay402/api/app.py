@@ -1,6 +1,7 @@
 """The application: its layers, its routes, and how failures are told."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -24,6 +25,7 @@ from pay402.api import (
     services,
     verify,
 )
+from pay402.api.description import describe
 from pay402.api.edge import Cors, Edge
 from pay402.api.errors import ApiError, invalid, unavailable
 from pay402.api.resources import Resources
@@ -86,6 +88,7 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
         },
     )
     app.state.resources = parts
+    app.openapi = partial(describe, app.openapi)  # type: ignore[method-assign] # as FastAPI's documentation does
     for router in (*_ROUTERS, *more):
         app.include_router(router)
     app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))

@@ -88,6 +88,7 @@ _MEANINGS: Final = {
     401: "No key, or a key or token that is not good: `INVALID_API_KEY`",
     403: "The key may not do this: `FORBIDDEN`",
     404: "There is no such thing, or it is not the caller's: `NOT_FOUND`",
+    408: "The body did not arrive in time: `REQUEST_TIMEOUT`",
     409: "It contradicts what is there: `CONFLICT`",
     413: "The body is larger than 1 MB: `PAYLOAD_TOO_LARGE`",
     415: "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`",

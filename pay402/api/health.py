@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 from starlette.responses import PlainTextResponse, Response
 
-from pay402.api.errors import not_found
+from pay402.api.errors import errors, not_found
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import new_router
@@ -115,7 +115,7 @@ async def _redis(parts: Resources) -> dict[str, Any]:
     return {"status": "ok"}
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=errors(404))
 async def get_metrics(request: Request) -> Response:
     """Prometheus text; 404 with ENABLE_METRICS=false."""
     parts = resources(request)

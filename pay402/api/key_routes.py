@@ -141,18 +141,21 @@ async def _make(
     only_first: str,
 ) -> Response:
     new = make_key(environment)
-    row = await parts.queries.add_key(
-        parts.database,
-        key_prefix=new.prefix,
-        key=new.hash,
-        user_id=user_id,
-        name=order.name,
-        environment=environment,
-        permissions=sorted(set(permissions), key=PERMISSIONS.index),
-        final_only=order.final_only,
-        expires_at=expires_at,
-        only_first=only_first,
-    )
+    async with parts.database.acquire() as connection, connection.transaction():
+        if only_first != "no":
+            await parts.queries.be_first_alone(connection)
+        row = await parts.queries.add_key(
+            connection,
+            key_prefix=new.prefix,
+            key=new.hash,
+            user_id=user_id,
+            name=order.name,
+            environment=environment,
+            permissions=sorted(set(permissions), key=PERMISSIONS.index),
+            final_only=order.final_only,
+            expires_at=expires_at,
+            only_first=only_first,
+        )
     if row is None:
         if only_first == "any":
             raise unauthorized("This needs an API key; send one as x-api-key.")

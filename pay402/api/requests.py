@@ -80,10 +80,12 @@ async def post_request(
     token = await parts.tokens.find(order.currency, order.mint)
     metadata = order.metadata or {}
     try:
-        size = len(orjson.dumps(metadata, default=str))
+        stored = orjson.dumps(metadata, default=str)
     except (TypeError, ValueError, RecursionError):
         raise invalid("metadata cannot be stored as JSON; send less depth.", {"field": "metadata"}) from None
-    if size > _MAX_METADATA_BYTES:
+    if b"\\u0000" in stored:
+        raise invalid("metadata holds a NUL character; send it without.", {"field": "metadata"})
+    if len(stored) > _MAX_METADATA_BYTES:
         raise invalid(f"metadata is larger than {_MAX_METADATA_BYTES} bytes; send less.", {"field": "metadata"})
     row = await create_request(
         parts.database,
@@ -97,7 +99,7 @@ async def post_request(
         expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=order.expires_in),
         exact=order.scheme == "exact",
         environment=caller.environment,
-        metadata=orjson.loads(orjson.dumps(metadata, default=str)),
+        metadata=orjson.loads(stored),
     )
     return answer(_described(row, token, "open"), 201)
 

@@ -65,7 +65,8 @@ def least_equal_amount(amount_base_units: int, decimals: int) -> int:
     hundredths 0.29 USDC become 289999. Never more than the amount, and at least 1.
     """
     # Doubles on purpose, and nowhere else: this repeats what the client's machine does.
-    figure = float(figure_text(amount_base_units, decimals))
+    text = figure_text(amount_base_units, decimals)
+    figure = float(text)
     product = figure * 10.0**decimals
     by_hundredths = figure * 100.0 * 10.0 ** (decimals - 2)
     return max(1, min(int(product), int(by_hundredths), amount_base_units))

@@ -6,15 +6,15 @@ WHERE (key = :name OR key_prefix = :name)
   AND NOT revoked
   AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true);
 
+-- name: be_first_alone!
+-- Wait, inside a transaction, until nobody else is making a first key: two at the same moment must not both be first.
+-- A statement of its own, because the one that looks must begin when it has waited.
+SELECT pg_advisory_xact_lock(402001);
+
 -- name: add_key<!
--- Store a new key. With `only_first`, only where no key with these rights was ever made.
-WITH alone AS (
-  -- Two first keys at the same moment must not both be first.
-  SELECT pg_advisory_xact_lock(402001) WHERE :only_first::text <> 'no'
-)
+-- Store a new key. With `only_first`, only where no key with these rights was ever made; see be_first_alone.
 INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, expires_at)
 SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :expires_at
-FROM (SELECT count(*) FROM alone) AS locked
 WHERE CASE :only_first::text
   WHEN 'no' THEN true
   WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))

@@ -76,7 +76,8 @@ async def test_the_documentation_is_served_whole_without_a_network(shop, page):
     assert len(parts) >= 2
     for part in parts - {"#"}:
         assert not urlsplit(part).netloc, part
-        assert (await shop.get(urljoin(page, part))).status == 200, part
+        async with shop.http.get(shop.url + urljoin(page, part)) as answered:
+            assert answered.status == 200, part
     assert set(re.findall(r"https?://[^/\"' <]+", opened.text)) <= {shop.url}
 
 

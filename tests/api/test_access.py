@@ -1,0 +1,220 @@
+"""Who may do what: every route with every kind of key, and the lives of keys and tokens."""
+
+import datetime as dt
+import hashlib
+import time
+from http import HTTPStatus
+
+import jwt
+import pytest
+from pydantic import ValidationError
+from solders.keypair import Keypair
+from solders.signature import Signature
+from structlog.testing import capture_logs
+
+from pay402.api.settings import ApiSettings
+from tests.api.shop import key_for, proof_of, running_api
+from tests.indexer.shop import eventually
+
+SECRET = "a-signing-secret-of-enough-characters-for-anybody"
+BOOTSTRAP = "a-bootstrap-token-of-enough-characters"
+NOBODY = "00000000-0000-0000-0000-000000000000"
+PUBLIC = "public"  # no key is needed, and a bad one is refused all the same
+BUYER = "buyer"  # no key is needed, and one that is sent needs `write`
+# Whose each operation is, what is sent, and what somebody who may do it is answered.
+OPERATIONS = {
+    "GET /health": (None, None, 200),
+    "GET /ready": (None, None, 200),
+    "GET /metrics": (None, None, 200),
+    "POST /verify": (BUYER, proof_of(Keypair(), str(Signature.default()), 1), 402),
+    "POST /payments/requests": ("write", {}, 400),
+    "GET /payments/requests/{nonce}": ("read", None, 404),
+    "GET /payments": ("read", None, 200),
+    "GET /payments/{signature}": ("read", None, 404),
+    "GET /recipients": ("read", None, 200),
+    "POST /recipients": ("write", {}, 400),
+    "DELETE /recipients/{address}": ("write", None, 404),
+    "GET /marketplace/services": (PUBLIC, None, 200),
+    "POST /marketplace/services": ("write", {}, 400),
+    "GET /marketplace/services/{service_id}": (PUBLIC, None, 404),
+    "PATCH /marketplace/services/{service_id}": ("write", {}, 404),
+    "DELETE /marketplace/services/{service_id}": ("write", None, 404),
+    "GET /marketplace/jobs": (PUBLIC, None, 200),
+    "POST /marketplace/jobs": ("write", {}, 400),
+    "GET /marketplace/jobs/{job_id}": (PUBLIC, None, 404),
+    "POST /marketplace/jobs/{job_id}/accept": ("write", None, 404),
+    "POST /marketplace/jobs/{job_id}/submit": ("write", {"output": 1}, 404),
+    "POST /marketplace/jobs/{job_id}/approve": ("write", None, 404),
+    "POST /marketplace/jobs/{job_id}/dispute": ("write", {"reason": "late"}, 404),
+    "POST /marketplace/jobs/{job_id}/cancel": ("write", None, 404),
+    "POST /marketplace/jobs/{job_id}/resolve": ("admin", {"resolution": "refund"}, 404),
+    "POST /marketplace/jobs/{job_id}/rate": ("write", {"score": 5}, 404),
+    "GET /marketplace/stats": (PUBLIC, None, 200),
+    "GET /marketplace/leaderboard": (PUBLIC, None, 200),
+    "POST /marketplace/seed": ("admin", None, 409),
+    "GET /analytics": ("read", None, 200),
+    "GET /analytics/transactions": ("read", None, 200),
+    "GET /analytics/revenue": ("read", None, 200),
+    "GET /analytics/top-agents": ("read", None, 200),
+    "GET /analytics/events": ("read", None, 200),
+    "GET /analytics/reconciliation": ("read", None, 404),
+    "POST /api-keys": ("write", {"name": "another", "permissions": ["write"]}, 201),
+    "GET /api-keys": ("read", None, 200),
+    "DELETE /api-keys/{key_prefix}": ("write", None, 404),
+    "POST /api-keys/{key_prefix}/rotate": ("write", None, 404),
+    "POST /auth/token": ("read", {}, 200),
+}
+
+
+def expected(holder, needed, allowed):
+    if needed is None or (holder is None and needed in {PUBLIC, BUYER}):
+        return allowed
+    if holder in {None, "bad", "revoked", "expired"}:
+        return 401
+    return allowed if holder == "admin" or needed in {PUBLIC, holder} or (needed, holder) == (BUYER, "write") else 403
+
+
+def bearing(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def prefix(key):
+    return key[: len("sk_live_") + 10]
+
+
+async def test_every_route_asks_everybody_for_the_right_key(api, pool, admin):
+    paths = (await api.get("/openapi.json"))["paths"]
+    assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} == set(OPERATIONS)
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    keys = {name: await key_for(pool, permissions=[name]) for name in ("read", "write", "admin")}
+    keys |= {None: None, "bad": "sk_live_" + "0" * 74, "expired": await key_for(pool, expires_at=past)}
+    keys["revoked"] = await key_for(pool)
+    assert (await admin.delete(f"/api-keys/{prefix(keys['revoked'])}")).status == 200
+    wrong = {}
+    for operation, (needed, body, allowed) in OPERATIONS.items():
+        method, path = operation.split()
+        path = path.format_map(
+            {"job_id": NOBODY, "service_id": NOBODY, "nonce": "none", "signature": Signature.default()}
+            | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
+        )
+        for holder, key in keys.items():
+            reply = await api.holding(key).call(method, path, body)
+            right = expected(holder, needed, allowed)
+            code = {401: "INVALID_API_KEY", 403: "FORBIDDEN"}.get(right)
+            if reply.status != right or (code and reply.code != code):
+                wrong[operation, holder] = (reply.status, right)
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["demo-key", "demo_key"])
+async def test_the_demo_key_opens_development_and_nothing_else(database_url, redis_url, net, name):
+    parts = (database_url, redis_url, [net.rpc_url])
+    async with running_api(*parts, APP_ENV="development") as client:
+        assert (await client.holding(name).get("/api-keys")).status == 200
+        assert (await client.holding(name).post("/marketplace/seed")).status == 403
+    for settings in ({"APP_ENV": "test"}, {"APP_ENV": "production", "JWT_SECRET": SECRET}):
+        async with running_api(*parts, **settings) as client:
+            with capture_logs() as lines:
+                assert (await client.holding(name).get("/api-keys")).status == 401
+            told = [line["environment"] for line in lines if line["event"] == "demo_key_refused"]
+            assert told == [settings["APP_ENV"]]
+
+
+async def test_a_token_is_good_as_long_as_its_key(merchant, api):
+    token = (await merchant.post("/auth/token", {"permissions": ["read"]}))["token"]
+    assert (await api.get("/api-keys", headers=bearing(token))).status == 200
+    assert (await api.post("/api-keys", {"name": "more"}, headers=bearing(token))).status == 403
+    assert (await merchant.delete(f"/api-keys/{prefix(merchant.key)}")).status == 200
+    refused = await api.get("/api-keys", headers=bearing(token))
+    assert (refused.status, refused.code) == (401, "INVALID_API_KEY")
+    assert refused.headers["www-authenticate"] == "Bearer"
+
+
+async def test_only_tokens_that_were_signed_here_for_here_are_believed(database_url, redis_url, net, pool):
+    key = await key_for(pool)
+    now = int(time.time())
+    claims = {"sub": "merchant", "aud": "402pay", "iat": now, "exp": now + 60, "key": prefix(key)}
+    claims["permissions"] = ["read", "write", "admin"]
+    good = jwt.encode(claims, SECRET, "HS256")
+    forged = [
+        jwt.encode(claims, None, "none"),
+        jwt.encode(claims, SECRET[::-1], "HS256"),
+        jwt.encode(claims, SECRET * 2, "HS512"),
+        jwt.encode(claims | {"aud": "another"}, SECRET, "HS256"),
+        jwt.encode(claims | {"exp": now - 1}, SECRET, "HS256"),
+        jwt.encode(claims | {"sub": "operations"}, SECRET, "HS256"),
+        jwt.encode({name: claims[name] for name in claims if name != "exp"}, SECRET, "HS256"),
+        good.rpartition(".")[0] + ".",
+    ]
+    async with running_api(database_url, redis_url, [net.rpc_url], JWT_SECRET=SECRET) as client:
+        assert (await client.get("/api-keys", headers=bearing(good))).status == 200
+        assert (await client.post("/marketplace/seed", headers=bearing(good))).status == 403
+        assert [(await client.get("/api-keys", headers=bearing(token))).status for token in forged] == [401] * 8
+
+
+async def test_what_is_anothers_does_not_exist(api, admin, merchant, pool):
+    stranger = api.holding(await key_for(pool, "stranger"))
+    wallet = str(Keypair().pubkey())
+    assert (await admin.post("/recipients", {"address": wallet, "userId": "merchant"})).status == 201
+    nonce = (await merchant.post("/payments/requests", {"amount": 1, "currency": "USDC"}))["nonce"]
+    key = f"/api-keys/{prefix(merchant.key)}"
+    tries = [("DELETE", key), ("POST", f"{key}/rotate"), ("DELETE", f"/recipients/{wallet}")]
+    for method, path in [*tries, ("GET", f"/payments/requests/{nonce}")]:
+        refused = await stranger.call(method, path)
+        assert (refused.status, refused.code) == (404, "NOT_FOUND"), path
+    assert [listed["userId"] for listed in (await stranger.get("/api-keys"))["apiKeys"]] == ["stranger"]
+    assert (await stranger.get("/recipients"))["total"] == 0
+    assert (await merchant.get(f"/payments/requests/{nonce}")).status == 200
+    assert (await merchant.delete(f"/recipients/{wallet}")).status == 200
+
+
+async def test_a_key_is_shown_once_and_kept_as_a_hash(merchant, pool):
+    made = await merchant.post("/api-keys", {"name": "shop"})
+    key = made["apiKey"]
+    row = await pool.fetchrow("SELECT * FROM api_keys WHERE key_prefix = $1", made["keyPrefix"])
+    assert row["key"] == hashlib.sha256(key.encode()).hexdigest()
+    assert key not in str(dict(row))
+    assert len(key) - len(made["keyPrefix"]) == 64
+    assert key not in (await merchant.get("/api-keys")).text
+
+
+async def test_a_rotated_key_is_good_until_its_grace_ends(api, merchant):
+    new = await merchant.post(f"/api-keys/{prefix(merchant.key)}/rotate", {"graceMs": 1500})
+    assert new.status == 201
+    assert (await merchant.get("/recipients")).status == HTTPStatus.OK
+
+    async def is_refused():
+        return (await merchant.get("/recipients")).status == HTTPStatus.UNAUTHORIZED
+
+    await eventually(is_refused)
+    listed = (await api.holding(new["apiKey"]).get("/api-keys"))["apiKeys"]
+    assert {row["keyPrefix"]: row["revoked"] for row in listed} == {
+        new["keyPrefix"]: False,
+        prefix(merchant.key): True,
+    }
+
+
+async def test_nobody_hands_out_more_than_they_have(api, merchant, pool):
+    for more in ({"permissions": ["read", "admin"]}, {"userId": "operations"}, {"environment": "test"}):
+        assert (await merchant.post("/api-keys", {"name": "more", **more})).status == 403
+    assert (await merchant.post("/auth/token", {"permissions": ["admin"]})).status == 403
+    writer = api.holding(await key_for(pool, permissions=["write"]))
+    assert (await writer.post(f"/api-keys/{prefix(merchant.key)}/rotate")).status == 403
+    assert (await writer.post("/api-keys", {"name": "more"})).status == 403
+
+
+async def test_the_bootstrap_token_makes_one_admin_key(database_url, redis_url, net):
+    with pytest.raises(ValidationError, match="32 characters"):
+        ApiSettings(BOOTSTRAP_TOKEN=BOOTSTRAP[:31])
+    async with running_api(database_url, redis_url, [net.rpc_url], BOOTSTRAP_TOKEN=BOOTSTRAP) as client:
+
+        async def make(token=BOOTSTRAP):
+            return await client.post("/api-keys", {"name": "first"}, headers=bearing(token))
+
+        assert (await make(BOOTSTRAP + "x")).status == 401
+        made = await make()
+        assert made.status == 201
+        assert (await make()).code == "CONFLICT"
+        first = client.holding(made["apiKey"])
+        assert (await first.get("/api-keys"))["total"] == 1
+        assert (await first.get("/api-keys", headers=bearing(BOOTSTRAP))).status == 200
