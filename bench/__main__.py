@@ -11,6 +11,7 @@ SCENARIOS: Final = {
     "scale": "ten thousand followed accounts: time to follow, memory, idle cost",
     "verify_scale": "a verification's statements over ten thousand to ten million transfers, against the smallest",
     "ingest": "recorded answers to committed rows, against decoding alone and COPY alone",
+    "audit": "an audit of a hundred to ten thousand accounts, against asking and reading alone",
     "analytics": "every analytics route at ten thousand to a million transfers, against its answer without figures",
 }
 

@@ -22,6 +22,7 @@ from pay402.worker.totals import fold_totals
 _queries = load_queries("bench", "dataset.sql")
 _TABLES: Final = ["transfers", "transactions"]
 _LOAD_SECONDS: Final = 3600.0
+_READ_BYTES: Final = 8_000_000
 _BYTES_PER_TRANSFER: Final = 3_500  # with its claim, all indexes, and room to sort them
 
 # Loading skips the log where a table was emptied in the same transaction; what is measured is as durable as ever.
@@ -147,6 +148,26 @@ async def _strip(connection: "asyncpg.Connection[Any]", tables: Sequence[str]) -
         definition = row["definition"].removesuffix(" NOT VALID")
         restore.append(f"ALTER TABLE {row['relation']} ADD CONSTRAINT {row['name']} {definition}{later}")
     return restore
+
+
+async def read_indexes(server: EmbeddedPostgres, ledger: Ledger) -> None:
+    """Have the machine hold the indexes of `ledger` in memory, whatever was loaded since."""
+    async with open_connection(ledger.dsn) as connection:
+        rows = await connection.fetch(
+            "SELECT pg_relation_filepath(indexrelid) FROM pg_index WHERE indrelid = ANY($1::text[]::regclass[])"
+            " UNION ALL SELECT pg_relation_filepath('transactions')",
+            _TABLES,
+        )
+    await asyncio.to_thread(_read, [server.log.parent / row[0] for row in rows])
+
+
+def _read(paths: Sequence[Path]) -> None:
+    for path in paths:
+        # A relation of more than a gigabyte is several files.
+        for file in sorted(path.parent.glob(f"{path.name}*")):
+            with file.open("rb") as opened:
+                while opened.read(_READ_BYTES):
+                    pass
 
 
 async def _execute(server: EmbeddedPostgres, statement: str) -> None:

@@ -1,13 +1,16 @@
 """A picture of a measurement: what was measured, solid, and its ceilings, dashed, by the size of the work."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bench.report import RESULTS
 
 if TYPE_CHECKING:
     from bench.points import Point
+
+_COLOURS: Final = 10
 
 
 def draw(scenario: str, title: str, points: Sequence["Point"], size_name: str) -> Path:
@@ -17,18 +20,20 @@ def draw(scenario: str, title: str, points: Sequence["Point"], size_name: str) -
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(10, 6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(12, 6), layout="constrained")
     names = list(dict.fromkeys(point.name for point in points))
     sizes = sorted({point.size for point in points})
     if len(sizes) > 1:
+        # More lines than colours: markers tell them apart.
+        markers = itertools.chain.from_iterable(itertools.repeat(one, _COLOURS) for one in "osx^v")
         for name in names:
             line = sorted((point for point in points if point.name == name), key=lambda point: point.size)
             at = [point.size for point in line]
-            (drawn,) = axes.plot(at, [1000 * point.seconds for point in line], marker="o", label=name)
+            (drawn,) = axes.plot(at, [1000 * point.seconds for point in line], marker=next(markers), label=name)
             axes.plot(at, [1000 * p.ceiling_seconds for p in line], linestyle="--", alpha=0.5, color=drawn.get_color())
         axes.set_xscale("log")
         axes.set_xlabel(f"{size_name} (dashed: the ceiling)")
-        axes.legend(fontsize="small")
+        figure.legend(loc="outside right center", fontsize="small")
     else:
         where = range(len(points))
         axes.barh(where, [1000 * point.seconds for point in points], height=0.4, align="edge", label="measured")

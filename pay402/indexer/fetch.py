@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -14,8 +15,8 @@ from pay402.chain.fees import fee_rules
 from pay402.chain.node import Node
 from pay402.chain.rpc import RpcError
 from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.record import Recorder, UnrecordableError
-from pay402.indexer.watchlist import FollowedAccount, Watchlist
+from pay402.indexer.record import Recorder
+from pay402.indexer.watchlist import Entry, FollowedAccount, Watchlist
 from pay402.ledger.observation import Observation
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +65,7 @@ class Pipeline:
         self._on_lost = on_lost
         self.on_opened: Callable[[tuple[FollowedAccount, ...]], None] = lambda _: None
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(maxsize=queue_size)
+        metrics.queue.set_function(self._queue.qsize)
         self._in_flight: dict[tuple[str, int], _Job] = {}
         self._recorded: OrderedDict[str, int] = OrderedDict()
 
@@ -82,7 +84,6 @@ class Pipeline:
             self._on_lost(account, "the fetch queue was full")
             return
         self._in_flight[signature, slot] = job
-        self._metrics.queue.set(self._queue.qsize())
 
     async def ensure(self, account: str, signature: str, slot: int) -> None:
         """Return when the transaction is in the ledger.
@@ -120,34 +121,39 @@ class Pipeline:
     @staticmethod
     def _job(signature: str, slot: int, account: str, *, notified_at: float | None) -> _Job:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_retrieve)
         return _Job(signature, slot, {account}, notified_at, done)
 
     async def _work(self) -> None:
+        """Fetch one transaction after the other; waiting for a commit occupies no worker."""
         while True:
             job = await self._queue.get()
-            self._metrics.queue.set(self._queue.qsize())
             try:
-                landed_slot = await self._process(job)
-            except (RpcError, MalformedAnswerError, FetchFailedError, UnrecordableError) as error:
+                with self._recorder.coming():
+                    observation = await self._observe(job.signature)
+                entry = self._watchlist.entry(observation)
+                if entry.is_empty:
+                    self._recorded_one(job, entry)
+                    self._end(job)
+                else:
+                    written = await self._recorder.hand_over(entry)
+                    written.add_done_callback(partial(self._written, job, entry))
+            except (RpcError, MalformedAnswerError, FetchFailedError) as error:
+                self._failed(job, error)
+                self._end(job)
+            except BaseException:
+                self._end(job)
+                raise
+
+    def _written(self, job: _Job, entry: Entry, written: "asyncio.Future[None]") -> None:
+        if not written.cancelled():
+            if (error := written.exception()) is not None:
                 self._failed(job, error)
             else:
-                self._remember(job.signature, landed_slot)
-                if job.notified_at is not None:
-                    self._metrics.lag.observe(time.monotonic() - job.notified_at)
-                if not job.done.done():
-                    job.done.set_result(None)
-            finally:
-                self._in_flight.pop((job.signature, job.slot), None)
-                if not job.done.done():
-                    job.done.cancel()
+                self._recorded_one(job, entry)
+        self._end(job)
 
-    async def _process(self, job: _Job) -> int:
-        with self._recorder.coming():
-            observation = await self._observe(job.signature)
-        entry = self._watchlist.entry(observation)
-        if not entry.is_empty:
-            await self._recorder.record(entry)
+    def _recorded_one(self, job: _Job, entry: Entry) -> None:
+        observation = entry.observation
         if entry.opened:
             self.on_opened(entry.opened)
         for finding in observation.unexplained:
@@ -159,7 +165,16 @@ class Pipeline:
                 reason=finding.reason,
             )
         assert observation.slot is not None
-        return observation.slot
+        self._remember(job.signature, observation.slot)
+        if job.notified_at is not None:
+            self._metrics.lag.observe(time.monotonic() - job.notified_at)
+        if not job.done.done():
+            job.done.set_result(None)
+
+    def _end(self, job: _Job) -> None:
+        self._in_flight.pop((job.signature, job.slot), None)
+        if not job.done.done():
+            job.done.cancel()
 
     async def _observe(self, signature: str) -> Observation:
         """Ask until the node has the transaction and tells it well; patience is bounded."""
@@ -200,12 +215,14 @@ class Pipeline:
             self._metrics.done_without("fee rules", error)
             return {}
 
-    def _failed(self, job: _Job, error: Exception) -> None:
+    def _failed(self, job: _Job, error: BaseException) -> None:
         reason = type(error).__name__.removesuffix("Error")
         self._metrics.fetch_failures.labels(reason).inc()
         _log.warning("fetch_failed", signature=job.signature, error=str(error))
         if not job.done.done():
             job.done.set_exception(FetchFailedError(str(error)))
+            # Seen: a notification's job has nobody waiting for it.
+            job.done.exception()
         if job.notified_at is not None:
             for account in job.accounts:
                 self._on_lost(account, str(error))
@@ -215,9 +232,3 @@ class Pipeline:
         self._recorded.move_to_end(signature)
         if len(self._recorded) > _REMEMBERED:
             self._recorded.popitem(last=False)
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark a failure as seen: a notification's job has nobody waiting for it."""
-    if not future.cancelled():
-        future.exception()

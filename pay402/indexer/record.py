@@ -86,15 +86,15 @@ class Recorder:
             if not self._coming:
                 self._all_came.set()
 
-    async def record(self, entry: Entry) -> None:
-        """Return when `entry` is durably in the ledger.
+    async def hand_over(self, entry: Entry) -> "asyncio.Future[None]":
+        """Take `entry` as soon as there is room for it.
 
-        Raises:
-            UnrecordableError: The database will never take it.
+        Returns:
+            Done when it is durably in the ledger; fails with UnrecordableError when the database will never take it.
         """
-        done = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Waiting(entry, done))
-        await done
+        return done
 
     async def run(self) -> None:
         """Write batches until cancelled."""
@@ -114,12 +114,12 @@ class Recorder:
             await self._let_go()
 
     async def _wait_for_more(self) -> None:
-        """Wait for those that are nearly here, at most half as long as the last write took.
+        """Wait for those that are nearly here, where they are most, at most half as long as the last write took.
 
         Payments come in bursts, all of a slot at once. If the first were written alone, the others would wait for
         its commit and then for their own.
         """
-        if self._coming:
+        if self._coming > self._queue.qsize():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._write_seconds / 2, _MAX_WAIT_SECONDS)):
                     await self._all_came.wait()

@@ -26,7 +26,7 @@ days AS (
   WHERE agent_id IS NOT NULL AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 62
   GROUP BY 1, 2, 3, 4, 5
   ORDER BY 1, 2, 3, 4, 5
-  ON CONFLICT (user_id, day, agent_id, mint, environment) DO UPDATE SET
+  ON CONFLICT (user_id, mint, day, agent_id, environment) DO UPDATE SET
     claims = a.claims + EXCLUDED.claims,
     received = a.received + EXCLUDED.received,
     last_at = greatest(a.last_at, EXCLUDED.last_at)
@@ -39,7 +39,7 @@ months AS (
   WHERE agent_id IS NOT NULL
   GROUP BY 1, 2, 3, 4, 5
   ORDER BY 1, 2, 3, 4, 5
-  ON CONFLICT (user_id, month, agent_id, mint, environment) DO UPDATE SET
+  ON CONFLICT (user_id, mint, month, agent_id, environment) DO UPDATE SET
     claims = a.claims + EXCLUDED.claims,
     received = a.received + EXCLUDED.received,
     last_at = greatest(a.last_at, EXCLUDED.last_at)

@@ -968,10 +968,10 @@ COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the
 COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
 
 ALTER TABLE ONLY public.agent_days
-    ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, day, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+    ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, mint, day, agent_id, environment) INCLUDE (claims, received, last_at);
 
 ALTER TABLE ONLY public.agent_months
-    ADD CONSTRAINT agent_months_pkey PRIMARY KEY (user_id, month, agent_id, mint, environment) INCLUDE (claims, received, last_at);
+    ADD CONSTRAINT agent_months_pkey PRIMARY KEY (user_id, mint, month, agent_id, environment) INCLUDE (claims, received, last_at);
 
 ALTER TABLE ONLY public.agent_services
     ADD CONSTRAINT agent_services_pkey PRIMARY KEY (id);

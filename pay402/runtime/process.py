@@ -19,6 +19,9 @@ _DRAIN_SECONDS: Final = 25.0
 # Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, told twice.
 _SAME_WISH_SECONDS: Final = 1.0
 
+# Objects more than before that make Python look for circles: in the youngest generation, and how often in the others.
+_COLLECT_AFTER: Final = (50_000, 20, 50)
+
 SUPERVISOR_VARIABLE: Final = "PAY402_SUPERVISOR"
 _SUPERVISOR_SECONDS: Final = 1.0
 
@@ -75,8 +78,19 @@ def run_until_signal(
             stopping.cancel()
             work.cancel()
 
+    collect_less_often()
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(supervise())
+
+
+def collect_less_often() -> None:
+    """Leave what was imported out of Python's garbage collection, and collect the rest less often.
+
+    Every transaction, request and row makes objects by the dozen that die by themselves; looking for circles among
+    all that live took a third of the time of recording.
+    """
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _stop_with_supervisor(stop: asyncio.Event) -> None:

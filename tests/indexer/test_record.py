@@ -57,20 +57,40 @@ async def test_payments_of_a_burst_share_a_commit(pool):
     writing = asyncio.create_task(recorder.run())
     second_is_here = asyncio.Event()
 
+    async def record(entry):
+        await (await recorder.hand_over(entry))
+
     async def second():
         with recorder.coming():
             await second_is_here.wait()
-        await recorder.record(payment(2, 1, 1))
+        await record(payment(2, 1, 1))
 
     later = asyncio.create_task(second())
     await asyncio.sleep(0)
-    first = asyncio.create_task(recorder.record(payment(1, 0, 1)))
+    first = asyncio.create_task(record(payment(1, 0, 1)))
     await asyncio.sleep(0)
     second_is_here.set()
     await asyncio.gather(first, later)
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM transfers") == 1
     # One that never comes holds up nobody for long.
     with recorder.coming():
-        await asyncio.wait_for(recorder.record(payment(3, 2, 1)), 5)
+        await asyncio.wait_for(record(payment(3, 2, 1)), 5)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_fetching_goes_on_while_a_commit_is_waited_for(pool):
+    count = 50
+    await follow(pool, WALLET)
+    recorder = Recorder(pool, load_queries("pay402.indexer", "record.sql"), IndexerMetrics(new_registry()), 500)
+    for n in range(count):
+        await recorder.hand_over(payment(n, n, 1))
+    assert recorder._queue.qsize() == count
+    await recorder.warm_up()
+    writing = asyncio.create_task(recorder.run())
+    await (await recorder.hand_over(payment(count, count, 1)))
+    # All of them in one commit.
+    assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM transfers") == 1
+    assert await pool.fetchval("SELECT count(*) FROM transfers") == count + 1
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)

@@ -56,7 +56,7 @@ CREATE TABLE agent_days (
   claims bigint NOT NULL,
   received numeric NOT NULL,
   last_at timestamptz NOT NULL,
-  PRIMARY KEY (user_id, day, agent_id, mint, environment) INCLUDE (claims, received, last_at)
+  PRIMARY KEY (user_id, mint, day, agent_id, environment) INCLUDE (claims, received, last_at)
 );
 COMMENT ON TABLE agent_days IS 'What an agent spent in a day of the last two months, in base units; claim_changes is still to be added';
 COMMENT ON COLUMN agent_days.user_id IS 'The merchant who was paid; empty for all of them together';
@@ -71,7 +71,7 @@ CREATE TABLE agent_months (
   claims bigint NOT NULL,
   received numeric NOT NULL,
   last_at timestamptz NOT NULL,
-  PRIMARY KEY (user_id, month, agent_id, mint, environment) INCLUDE (claims, received, last_at)
+  PRIMARY KEY (user_id, mint, month, agent_id, environment) INCLUDE (claims, received, last_at)
 );
 COMMENT ON TABLE agent_months IS 'What an agent spent in a month, as agent_days has it for days';
 
