@@ -18,11 +18,14 @@ test: .venv/installed-dev ## every test
 
 install: .venv/installed ## only set everything up
 
-check: .venv/installed-dev ## lint, types, layers
+check: .venv/installed-dev ## lint, types, layers, dependencies, secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml pay402 deploy bench checks
+	$(BIN)/python -m checks.advisories
+	$(BIN)/python -m checks.leaked_secrets
 
 check-deploy: .venv/installed-dev ## the files of deploy/, each by the tools that will read it; nothing is skipped
 	DEMAND_TOOLS=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
