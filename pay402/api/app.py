@@ -73,6 +73,8 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
     """The application over open resources; `more` routes are added for measurements."""
     app = FastAPIOffline(
         title=TITLE,
+        # A redirect would name the host that the caller sent, and clients take their keys there.
+        redirect_slashes=False,
         version=health.VERSION,
         description=SUMMARY,
         exception_handlers={

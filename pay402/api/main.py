@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from pay402.api.app import create_app
 from pay402.api.arrivals import Arrivals
 from pay402.api.auth import new_signing_key
+from pay402.api.connection import Patience, bounded
 from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
 from pay402.api.metrics import ApiMetrics
@@ -188,10 +189,12 @@ def _bind(listener: socket.socket, settings: ApiSettings, *, any_if_taken: bool)
 
 
 def _config(parts: Resources, more: Sequence[APIRouter]) -> uvicorn.Config:
-    proxies = split(parts.settings.trusted_proxies)
+    settings = parts.settings
+    proxies = split(settings.trusted_proxies)
+    patience = Patience(settings.head_seconds, settings.body_seconds, settings.unread_seconds)
     return uvicorn.Config(
         create_app(parts, more=more),
-        http="httptools",
+        http=bounded(patience),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -200,8 +203,7 @@ def _config(parts: Resources, more: Sequence[APIRouter]) -> uvicorn.Config:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         timeout_keep_alive=75,  # longer than a load balancer keeps its connections
-        timeout_graceful_shutdown=int(parts.settings.drain_seconds),
-        h11_max_incomplete_event_size=65_536,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
     )
 
 

@@ -45,6 +45,10 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     waiting_requests: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
     # Verifications that may wait to be decided, while the database is slow.
     most_undecided: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
+    # The head of a request has so long to arrive, on a new connection or an idle one that begins to speak.
+    head_seconds: float = Field(10.0, gt=0, validation_alias="API_HEAD_SECONDS")
+    # Whoever does not read an answer keeps it for so long.
+    unread_seconds: float = Field(30.0, gt=0, validation_alias="API_UNREAD_SECONDS")
     # A body has so long to arrive.
     body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
     # Requests under way at the same time; beyond, they are told to come again.
