@@ -77,7 +77,7 @@ class TokenBook:
             known = ", ".join(sorted(symbol for symbol in self._by_symbol if len(symbol) < len(NATIVE_SOL)))
             wrong = {"currency": currency} if mint is None else {"mint": mint}
             raise invalid(f"The token is not known; send one of {known} as currency, or a known mint.", wrong)
-        if mint is not None and currency is not None and token.symbol.upper() != currency.upper():
+        if mint is not None and currency is not None and token.symbol.upper() != _capitals(currency):
             raise invalid("currency and mint name different tokens; send one of them.")
         return token
 
@@ -95,4 +95,9 @@ class TokenBook:
     def _look_up(self, currency: str | None, mint: str | None) -> Token | None:
         if mint is not None:
             return self._by_mint.get(mint)
-        return self._by_symbol.get((currency or "").upper())
+        return self._by_symbol.get(_capitals(currency or ""))
+
+
+def _capitals(currency: str) -> str:
+    """`currency` in capitals. Letters of other scripts have ours as their capitals and name nothing here."""
+    return currency.upper() if currency.isascii() else currency
