@@ -87,6 +87,9 @@ async def _look_on_chain(parts: Resources, transaction: str, deadline: float) ->
     except (RpcError, MalformedAnswerError, TimeoutError, OSError) as error:
         _log.info("chain_not_asked", error=str(error) or type(error).__name__)
         return None
+    if observation.signature != transaction:
+        # A node that answers something else says nothing about this one.
+        return None
     if observation.failed:
         return Outcome.TRANSACTION_FAILED
     paid = list(observation.transfers)

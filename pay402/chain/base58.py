@@ -3,6 +3,8 @@
 from typing import Final
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# An instruction's data has 10 KB at most, a transaction less. Decoding takes time by the square of the length.
+_MAX_CHARACTERS: Final = 16_384
 _VALUE: Final = {character: value for value, character in enumerate(_ALPHABET)}
 
 
@@ -10,8 +12,10 @@ def b58decode(text: str) -> bytes:
     """Decode `text`.
 
     Raises:
-        ValueError: A character is not in the alphabet.
+        ValueError: A character is not in the alphabet, or there are more than anything on the chain has.
     """
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"base58 longer than {_MAX_CHARACTERS} characters")
     number = 0
     try:
         for character in text:

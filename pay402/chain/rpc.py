@@ -8,6 +8,7 @@ everywhere.
 import asyncio
 import email.utils
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -249,7 +250,7 @@ class RpcPool:
             self._check_status(endpoint, response)
         try:
             answer = _decoder(result_type).decode(raw)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             self._rest(endpoint)
             raise RetryableRpcError(f"{endpoint.name} gave a malformed answer to {method}: {error}") from error
         if answer.error is not None:
@@ -323,6 +324,9 @@ def _retry_after_seconds(header: str | None) -> float:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             seconds = 1.0
+    if math.isnan(seconds):
+        # Neither before nor after any other time: the endpoint would never be asked again.
+        return 1.0
     return min(max(seconds, 0.1), 60.0)

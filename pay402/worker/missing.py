@@ -103,6 +103,9 @@ async def _refusal(bench: Workbench, signature: str, status: SignatureStatus) ->
         observation = decode(result)
     except MalformedAnswerError:
         return None
+    if observation.signature != signature:
+        # A node that answers something else says nothing about this one.
+        return None
     owners = {movement.destination_owner for movement in observation.transfers if movement.destination_owner}
     rows = bench.queries.followed_among(bench.database, wallets=list(owners))
     followed = [row["address"] async for row in rows]

@@ -158,8 +158,8 @@ def _token_balances(meta: Meta, keys: list[str]) -> dict[str, BalanceChange]:
             mint=known.mint,
             program=known.program_id,
             decimals=known.ui_token_amount.decimals,
-            pre=int(pre.ui_token_amount.amount) if pre else 0,
-            post=int(post.ui_token_amount.amount) if post else 0,
+            pre=pre.ui_token_amount.base_units if pre else 0,
+            post=post.ui_token_amount.base_units if post else 0,
             existed=pre is not None,
             exists=post is not None,
         )

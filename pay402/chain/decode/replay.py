@@ -95,7 +95,7 @@ class Replay:
         steps = list(steps)
         opened = {step.account for step in steps if isinstance(step, Open)}
         for address, balance in before.items():
-            self._begin(address, balance.mint, balance.owner, int(balance.ui_token_amount.amount))
+            self._begin(address, balance.mint, balance.owner, balance.ui_token_amount.base_units)
         for address, change in self.changes.items():
             # Only a node that leaves out balances from before shows an account that nobody opens.
             if address not in before and address not in opened:

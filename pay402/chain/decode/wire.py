@@ -16,6 +16,10 @@ class MalformedAnswerError(ValueError):
 
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
+# There are fewer lamports and slots than half of what 64 bits can count.
+Lamports = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Slot = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_U64_MAX = 2**64 - 1
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -25,8 +29,15 @@ class _Wire(msgspec.Struct, rename="camel", gc=False):
 class TokenAmount(_Wire):
     """`amount` is in base units, as a decimal string."""
 
-    amount: str
-    decimals: int
+    amount: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
+    decimals: Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+    @property
+    def base_units(self) -> int:
+        """The amount. Raises MalformedAnswerError beyond what a token account can hold."""
+        if (amount := int(self.amount)) > _U64_MAX:
+            raise MalformedAnswerError(f"a balance of {amount}, which no token account can hold")
+        return amount
 
 
 class TokenBalance(_Wire):
@@ -65,9 +76,9 @@ class Meta(_Wire):
     """What the transaction did, according to the node."""
 
     err: Any
-    pre_balances: list[int]
-    post_balances: list[int]
-    fee: int = 0
+    pre_balances: list[Lamports]
+    post_balances: list[Lamports]
+    fee: Lamports = 0
     inner_instructions: list[InnerInstructions] | None = None
     pre_token_balances: list[TokenBalance] | None = None
     post_token_balances: list[TokenBalance] | None = None
@@ -103,7 +114,7 @@ class TransactionResult(_Wire):
     transaction: JsonTransaction | list[str] | str
     meta: Meta | None
     version: int | str | None = None
-    slot: int | None = None
+    slot: Slot | None = None
     # Nothing depends on it, so nothing may fail on it: some nodes report it in milliseconds, or as text.
     block_time: Any = None
 
