@@ -36,6 +36,10 @@ new() {
   random | once jwt_secret
   random | once grafana_password
   printf 'postgresql://pay402:%s@postgres:5432/pay402\n' "$(cat "$directory/postgres_password")" | write database_url
+  # What each process comes in with; `pay402 migrate up` makes these logins.
+  printf 'postgresql://pay402_of_api:%s@postgres:5432/pay402\n' "$(random)" | once api_database_url
+  printf 'postgresql://pay402_of_indexer:%s@postgres:5432/pay402\n' "$(random)" | once indexer_database_url
+  printf 'postgresql://pay402_of_worker:%s@postgres:5432/pay402\n' "$(random)" | once worker_database_url
   printf 'redis://:%s@redis:6379/0\n' "$(cat "$directory/redis_password")" | write redis_url
   printf 'requirepass %s\n' "$(cat "$directory/redis_password")" | write redis_conf
   [ -e "$directory/solana_rpc_url" ] || echo "now write the address of your node into $directory/solana_rpc_url" >&2

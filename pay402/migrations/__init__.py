@@ -1,8 +1,10 @@
 """The schema, versioned. Each version is a pair of plain SQL files, up and down, and alembic keeps their order."""
 
+from collections.abc import Mapping
+
 from pay402.migrations.status import MigrationStatus, check_current, status
 
-__all__ = ["MigrationStatus", "check_current", "downgrade", "give_rights", "status", "upgrade"]
+__all__ = ["MigrationStatus", "check_current", "downgrade", "give_logins", "give_rights", "status", "upgrade"]
 
 
 async def upgrade(dsn: str, target: str = "head") -> MigrationStatus:
@@ -25,3 +27,10 @@ async def give_rights(dsn: str) -> tuple[str, ...]:
     from pay402.migrations import migrate
 
     return await migrate.give_rights(dsn)
+
+
+async def give_logins(dsn: str, addresses: Mapping[str, str]) -> None:
+    """Make the logins that `addresses` name, by role. See `migrate.give_logins`."""
+    from pay402.migrations import migrate
+
+    await migrate.give_logins(dsn, addresses)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from pay402.migrations import revisions
+from pay402.migrations.logins import apply_logins
 from pay402.migrations.revisions import known_revisions
 from pay402.migrations.roles import apply_roles
 from pay402.migrations.status import MigrationStatus, check_current, read_status
@@ -62,6 +63,17 @@ async def give_rights(dsn: str) -> tuple[str, ...]:
     async with _alone(dsn) as guard:
         await check_current(guard)
         return await apply_roles(guard)
+
+
+async def give_logins(dsn: str, addresses: Mapping[str, str]) -> None:
+    """Make the logins that `addresses` name, by role, or change their passwords. See `logins.apply_logins`.
+
+    Raises:
+        OperatorError: The database cannot be reached, the schema is not current, or a login cannot be made.
+    """
+    async with _alone(dsn) as guard:
+        await check_current(guard)
+        await apply_logins(guard, addresses)
 
 
 async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:

@@ -14,11 +14,12 @@ from pay402.migrations import MigrationStatus
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
-from pay402.runtime.settings import DatabaseSettings, load
+from pay402.runtime.settings import DatabaseSettings, LoginSettings, load
 
 T = TypeVar("T")
 
 _NOT_CURRENT = 3
+
 
 app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True)
 
@@ -27,9 +28,20 @@ app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_
 def up(target: Annotated[str, typer.Argument(help="head, a revision, or +1")] = "head") -> None:
     """Bring the schema up to date. Any number of replicas may do so at once.
 
+    Where API_DATABASE_URL, INDEXER_DATABASE_URL or WORKER_DATABASE_URL are set, the login that each names is made, or
+    given the password that stands there, with the rights of its process and no others.
+
     Example: DATABASE_URL=postgresql://… pay402 migrate up
     """
-    _print(_with_database(lambda dsn: migrations.upgrade(dsn, target)))
+    addresses = load(LoginSettings).by_role
+
+    async def work(dsn: str) -> MigrationStatus:
+        found = await migrations.upgrade(dsn, target)
+        if addresses and found.is_current:
+            await migrations.give_logins(dsn, addresses)
+        return found
+
+    _print(_with_database(work))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from pay402.ops.localnet_address import announce_localnet, withdraw_localnet
 from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.process import SUPERVISOR_VARIABLE
-from pay402.runtime.settings import IndexerSettings
+from pay402.runtime.settings import IndexerSettings, LoginSettings
 from pay402.worker.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ _STOP_SECONDS: Final = 20.0
 _USUAL_RPC_PORT: Final = 8899
 
 
-class SystemSettings(IndexerSettings, ApiSettings, WorkerSettings):  # type: ignore[misc] # fields they share
+class SystemSettings(IndexerSettings, ApiSettings, WorkerSettings, LoginSettings):
     """Everything that `up` and `demo` open."""
 
 

@@ -189,6 +189,24 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
     drain_seconds: float = Field(10.0, ge=0, validation_alias="INDEXER_DRAIN_SECONDS")
 
 
+class LoginSettings(Settings):
+    """The addresses that the processes are given, for whoever migrates to make their logins."""
+
+    api_database_url: SecretStr | None = Field(None, validation_alias="API_DATABASE_URL")
+    indexer_database_url: SecretStr | None = Field(None, validation_alias="INDEXER_DATABASE_URL")
+    worker_database_url: SecretStr | None = Field(None, validation_alias="WORKER_DATABASE_URL")
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """Those that are set, by the role of their login."""
+        found = {
+            "pay402_api": self.api_database_url,
+            "pay402_indexer": self.indexer_database_url,
+            "pay402_worker": self.worker_database_url,
+        }
+        return {role: address.get_secret_value() for role, address in found.items() if address is not None}
+
+
 S = TypeVar("S", bound=Settings)
 
 

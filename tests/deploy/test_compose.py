@@ -59,7 +59,7 @@ def test_no_secret_stands_in_the_file_or_goes_through_the_environment():
             assert not secret or variable.endswith("_FILE"), f"{name}: {variable}"
         # What a service reads from a file is mounted into it.
         if name in OURS - {"migrate", "backup"}:
-            needed = {v.removesuffix("_FILE").lower() for v in service["environment"] if v.endswith("_FILE")}
+            needed = {file.rsplit("/")[-1] for v, file in service["environment"].items() if v.endswith("_FILE")}
             assert needed == set(service["secrets"]), name
 
 
