@@ -21,6 +21,7 @@ from pay402.api.resources import Resources, resources
 from pay402.api.routing import ShortText, new_router
 from pay402.api.verification import verify
 from pay402.ledger.judge import Outcome
+from pay402.ledger.recipients import REGISTRATION_START
 
 _log = structlog.get_logger(__name__)
 
@@ -158,6 +159,8 @@ async def post_verify(request: Request, body: ProofBody) -> Response:
 
 async def _question(parts: Resources, body: ProofBody) -> Question:
     """The proof, checked in form. Raises ApiError 400."""
+    if body.nonce.startswith(REGISTRATION_START):
+        raise invalid("nonce is a text that registers wallets; sign a nonce of the merchant's.", {"field": "nonce"})
     token = await parts.tokens.find(body.currency, body.mint)
     amount = token.base_units(body.amount)
     payer = _address(body.payer, "payer")
