@@ -119,7 +119,8 @@ async def test_a_head_without_end_is_not_kept(process):
         for name, pieces in endless.items():
             async with wire(client.url) as attacker:
                 listening = [await attacker.send(piece) for piece in pieces]
-                assert not all(listening) or await attacker.is_closed(), name
+                # What lies in the buffers of two sockets, and no more.
+                assert sum(listening) < 30, name
                 assert not {200, 500} & set(statuses_in(attacker.received)), name
     assert memory.memory_info().rss - before < 60_000_000
 
