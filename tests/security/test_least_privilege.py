@@ -99,8 +99,8 @@ async def work(running, market, shop, pool):
         "an API key": merchant.key, "an admin's key": first["apiKey"], "a key that is gone": made["apiKey"],
         "an access token": token, "the secret of tokens": SECRET, "the bootstrap token": BOOTSTRAP,
         "a proof's signature": proof["signature"], "a proof's nonce": proof["nonce"], "an early nonce": early["nonce"],
-        "a request's nonce": requested["nonce"], "a payment": transaction,
-        "a payer": proof["payer"], "a wallet": market.wallets[0], "a payment that never was": early["transactionId"], "a node's key": NODE_KEY,
+        "a request's nonce": requested["nonce"], "a payment": transaction, "a payer": proof["payer"],
+        "a wallet": market.wallets[0], "a payment that never was": early["transactionId"], "a node's key": NODE_KEY,
         "the settlement key": secret(shop.wallet), "the settlement key's bytes": secret(shop.wallet)[1:120],
     }  # fmt: skip
 
