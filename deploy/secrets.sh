@@ -35,6 +35,9 @@ new() {
   random | once redis_password
   random | once jwt_secret
   random | once grafana_password
+  # Empty: payouts are signed elsewhere. A key moves money, so the worker refuses a file of it that others can read;
+  # put one there as: install -o 10001 -m 0400 wallet.json DIRECTORY/settlement_keypair
+  printf '' | once settlement_keypair
   printf 'postgresql://pay402:%s@postgres:5432/pay402\n' "$(cat "$directory/postgres_password")" | write database_url
   printf 'redis://:%s@redis:6379/0\n' "$(cat "$directory/redis_password")" | write redis_url
   printf 'requirepass %s\n' "$(cat "$directory/redis_password")" | write redis_conf

@@ -135,6 +135,11 @@ def test_new_secrets_are_random_private_and_kept(tmp_path):
     assert (
         len({values[name] for name in ("jwt_secret", "postgres_password", "redis_password", "grafana_password")}) == 4
     )
+    # The operator's own key, if any, takes the place of nothing.
+    assert values["settlement_keypair"] == ""
+    (directory / "settlement_keypair").unlink()
+    values["settlement_keypair"] = "[1, 2, 3]"
+    (directory / "settlement_keypair").write_text(values["settlement_keypair"])
     assert secrets("new", directory).returncode == 0
     assert {path.name: path.read_text().strip() for path in directory.iterdir()} == values
 

@@ -41,6 +41,16 @@ def test_a_unit_is_confined(units, unit):
     assert float(re.search(r"exposure level for .*: ([\d.]+)", said)[1]) <= 1.5
 
 
+def test_the_settlement_key_is_for_the_worker_alone_and_may_be_missing():
+    units = {path.name: path.read_text() for path in UNITS.iterdir()}
+    assert [name for name, text in units.items() if "settlement_keypair" in text] == ["pay402-worker.service"]
+    worker = units["pay402-worker.service"]
+    # What is set stands in for a file that is not there, instead of a unit that does not start.
+    assert "LoadCredential=settlement_keypair:/run/pay402/settlement_keypair" in worker
+    assert "SetCredential=settlement_keypair:\\n" in worker
+    assert "Environment=SETTLEMENT_KEYPAIR_FILE=%d/settlement_keypair" in worker
+
+
 def test_units_call_commands_that_exist():
     called = re.findall(
         r"ExecStart=/opt/pay402/bin/pay402 (\w+)", "".join(p.read_text() for p in UNITS.glob("*.service"))
