@@ -37,15 +37,15 @@ def code_in(path: Path):
     fenced = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
     for language, block in fenced.findall(text):
         if language != "mermaid":
-            yield from _lines(path, block)
+            yield from lines_of(path, block)
     rest = fenced.sub("", text)
-    yield from _lines(path, "\n".join(re.findall(r"^ {4}(.*)$", rest, re.MULTILINE)))
+    yield from lines_of(path, "\n".join(re.findall(r"^ {4}(.*)$", rest, re.MULTILINE)))
     prose = re.sub(r"^ {4}.*$", "", rest, flags=re.MULTILINE)
     for piece in re.findall(r"`([^`]+)`", prose):
         yield Code(path, " ".join(piece.split()), whole=False)
 
 
-def _lines(path, block):
+def lines_of(path, block):
     for line in re.sub(r"\\\n\s*", "", block).splitlines():
         yield Code(path, re.sub(r"(^|\s)#\s.*", "", line), whole=True)
 
