@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from tests.conftest import execute, short_lived_home
 from tests.deploy.documents import lines_of
 from tests.deploy.programs import ROOT, run
 from tests.ops.commands import environment, pay402, running
@@ -46,6 +48,27 @@ def test_what_is_installed_for_systemd_lies_where_the_units_look_for_it(tmp_path
         )
     )
     assert called == {"deploy/secrets.sh", "bin/pay402"}
+
+
+async def test_the_owner_that_is_made_may_do_what_it_has_to(home, tmp_path):
+    """Migrate, and take a backup that is verified, on a server that knows nobody yet."""
+    made = [line for line in commands("Database")[0] if line.startswith("psql ")]
+    with short_lived_home() as directory:
+        server = EmbeddedPostgres(directory, options={"fsync": "off"})
+        await asyncio.to_thread(server.enter)
+        try:
+            for line in made:
+                await execute(server.dsn("postgres"), re.fullmatch(r'psql -c "(.*)"', line)[1])
+            owner = server.dsn("pay402").replace("postgres@", "pay402@")
+            for command in (
+                ("migrate", "up"),
+                ("migrate", "status", "--check"),
+                ("backup", "--to", tmp_path, "--verify"),
+            ):
+                done = await pay402(*command, home=home, DATABASE_URL=owner)
+                assert done.code == 0, done
+        finally:
+            await asyncio.to_thread(server.leave)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the runbook's commands use curl")
