@@ -44,7 +44,7 @@ QUERIES = {
     **{f"{name} ({legend})": query for name, panel in PANELS.items() for legend, query in panel.queries.items()},
 }
 
-METRIC = re.compile(r"\b((?:pay402|process|node)[_:][a-z0-9_:]+|up)\b(?:\{([^}]*)\})?")
+METRIC = re.compile(r"\b((?:pay402|process|node|kube)[_:][a-z0-9_:]+|up)\b(?:\{([^}]*)\})?")
 GROUPED = re.compile(r"\b(?:by|on|ignoring|group_left)\s*\(([^)]*)\)")
 
 

@@ -52,6 +52,16 @@ def test_the_settlement_key_is_for_the_worker_alone_and_may_be_missing():
     assert "Environment=SETTLEMENT_KEYPAIR_FILE=%d/settlement_keypair" in worker
 
 
+def test_node_exporter_may_read_what_the_backup_tells():
+    unit = (UNITS / "pay402-backup.service").read_text(encoding="utf-8")
+    (file,) = re.findall(r"--metrics (\S+)", unit)
+    directory = file.rpartition("/")[0]
+    # Not below the state directory, which is closed to other users, but in one that systemd makes for all to read.
+    assert directory == f"/var/cache/{re.search(r'^CacheDirectory=(.*)$', unit, re.MULTILINE)[1]}"
+    assert "CacheDirectoryMode=0755" in unit
+    assert f"directory={directory}" in (DEPLOY.parent / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def machine(tmp_path):
     """The script that gives an operator the units' settings, and a stand-in for `pay402` that shows what it gets."""
