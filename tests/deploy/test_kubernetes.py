@@ -199,6 +199,25 @@ def test_the_settlement_key_is_for_the_worker_alone_and_only_where_it_is_wanted(
     assert secret not in str(resources(DIRECTORY))
 
 
+def test_prometheus_finds_each_process_by_the_job_that_the_rules_go_by():
+    scraped = documents(DEPLOY / "prometheus" / "kubernetes.yml")[0]["scrape_configs"][0]
+    by_target = {step["target_label"]: step for step in scraped["relabel_configs"] if "target_label" in step}
+
+    def meta(kind, name):
+        return f"__meta_kubernetes_pod_{kind}_{name.translate(str.maketrans('./-', '___'))}"
+
+    templates = {d["metadata"]["name"]: d["spec"]["template"] for _, d in RESOURCES if d["kind"] == "Deployment"}
+    assert set(templates) == {"api", "indexer", "worker"}
+    for name, template in templates.items():
+        labels = {meta("label", key): value for key, value in template["metadata"]["labels"].items()}
+        annotations = {meta("annotation", key): value for key, value in template["metadata"]["annotations"].items()}
+        assert labels[by_target["job"]["source_labels"][0]] == name
+        (keep,) = [step for step in scraped["relabel_configs"] if step.get("action") == "keep"]
+        assert annotations[keep["source_labels"][0]] == keep["regex"]
+        port = int(annotations[by_target["__address__"]["source_labels"][1]])
+        assert port == template["spec"]["containers"][0]["ports"][0]["containerPort"]
+
+
 def test_traffic_is_denied_unless_it_is_named():
     denied = the("NetworkPolicy", "deny-everything")["spec"]
     assert denied["podSelector"] == {}

@@ -92,6 +92,17 @@ def test_promtool_takes_the_configuration_and_the_rules():
     assert f"SUCCESS: {len(RULES)} rules found" in run("promtool", "check", "rules", PROMETHEUS / "rules.yml")
 
 
+def test_promtool_takes_the_configuration_for_kubernetes(tmp_path):
+    """All of it but how pods are found, which Debian's promtool is built without."""
+    configuration = yaml.safe_load((PROMETHEUS / "kubernetes.yml").read_text(encoding="utf-8"))
+    for job in configuration["scrape_configs"]:
+        if job.pop("kubernetes_sd_configs", None):
+            job["static_configs"] = [{"targets": ["pod:1"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    (tmp_path / "rules.yml").write_text((PROMETHEUS / "rules.yml").read_text())
+    assert "SUCCESS" in run("promtool", "check", "config", tmp_path / "prometheus.yml")
+
+
 def test_promtool_takes_every_query_of_the_dashboards(tmp_path):
     """Each as a rule that records it: the same parser reads both."""
     rules = [{"record": "tried", "expr": query, "labels": {"n": str(n)}} for n, query in enumerate(QUERIES.values())]
