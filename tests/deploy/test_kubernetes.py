@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 
 import kubernetes_validate
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from pay402.ops.main import COMMANDS
-from tests.deploy.programs import DEPLOY, run
+from tests.deploy.programs import DEPLOY, ROOT, run
 
 DIRECTORY = DEPLOY / "kubernetes"
 # These belong to the tool and to an operator of its own, so the API knows no schema of theirs.
@@ -92,7 +93,9 @@ def test_kustomize_builds_the_same(tmp_path, components):
         "components": [os.path.relpath(directory, tmp_path) for directory in components],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    built = yaml.safe_load_all(run("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", tmp_path))
+    built = list(yaml.safe_load_all(run("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", tmp_path)))
+    # What an overlay adds belongs where the rest is.
+    assert {d["metadata"].get("namespace") for d in built if d["kind"] != "Namespace"} == {"pay402"}
     specs = {identity(d): d.get("spec") for d in built}
     ours = {identity(d): d.get("spec") for _, d in resources(DIRECTORY, *components)}
     assert specs.keys() == ours.keys()
@@ -102,6 +105,21 @@ def test_kustomize_builds_the_same(tmp_path, components):
         assert pod["containers"][0].get("env") == expected["containers"][0].get("env")
         assert pod["containers"][0]["volumeMounts"] == expected["containers"][0]["volumeMounts"]
         assert specs["Deployment", name].get("replicas") == ours["Deployment", name].get("replicas")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
+def test_the_runbook_s_overlay_sets_what_it_says(tmp_path):
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"^```yaml\n(resources:.*?)^```", runbook, re.MULTILINE | re.DOTALL)
+    here = os.path.relpath(ROOT, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(overlay.replace("../402pay", here))
+    text = run("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", tmp_path)
+    built = {identity(document): document for document in yaml.safe_load_all(text)}
+    assert set(re.findall(r"image: (.*)", text)) == {"registry.example.org/pay402:0.1.0"}
+    assert built["ConfigMap", "pay402"]["data"]["ALLOWED_ORIGINS"] == "https://dashboard.example.org"
+    assert built["ExternalSecret", "pay402"]["spec"]["secretStoreRef"]["name"] == "the-name-of-your-store"
+    assert "replicas" not in built["Deployment", "api"]["spec"]
+    assert built["HorizontalPodAutoscaler", "api"]["metadata"]["namespace"] == "pay402"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
