@@ -1,9 +1,11 @@
 """Settings of a worker process. Durations are in seconds."""
 
+from typing import Annotated
+
 from pydantic import Field, SecretStr
 
 from pay402.runtime.marketplace_settings import MarketplaceSettings
-from pay402.runtime.settings import CacheSettings, DatabaseSettings, SolanaSettings
+from pay402.runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
 
 
 class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
@@ -16,7 +18,7 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
 
     # The secret key of the settlement wallet, or the path of a file that holds it; see worker/signer.py.
-    settlement_keypair: SecretStr | None = Field(None, validation_alias="SETTLEMENT_KEYPAIR")
+    settlement_keypair: Annotated[SecretStr | None, PRIVATE] = Field(None, validation_alias="SETTLEMENT_KEYPAIR")
 
     # How often pending claims and payments by reference are looked at.
     reconcile_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_RECONCILE_SECONDS")
