@@ -6,9 +6,9 @@ from typing import Final
 
 SCENARIOS: Final = {
     "lag": "from a notification to its committed row, against one RPC round trip plus one durable commit",
-    "reconcile": "ten thousand pending claims decided in one pass, against the least that has to be written",
+    "reconcile": "one to thirty thousand pending claims decided in one pass, against the least that has to be written",
     "verify": "verifications a second against a route that does nothing, in the same process",
-    "scale": "ten thousand followed accounts: time to follow, memory, idle cost",
+    "scale": "following up to ten thousand accounts, against asking and subscribing alone; memory, idle cost",
     "verify_scale": "a verification's statements over ten thousand to ten million transfers, against the smallest",
     "ingest": "recorded answers to committed rows, against decoding alone and COPY alone",
     "audit": "an audit of a hundred to ten thousand accounts, against asking and reading alone",

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.plot import draw
+from bench.points import Point
 from bench.report import write_result
 from pay402.indexer.main import running_indexer
 from pay402.localnet import payments as pay
@@ -35,7 +38,7 @@ from pay402.runtime.embedded import embedded_postgres
 from pay402.runtime.settings import IndexerSettings, SolanaSettings
 
 _BOUND: Final = 2.0
-_RATES_PER_SECOND: Final = (1, 5, 20, 100)
+_RATES_PER_SECOND: Final = (1, 5, 20, 50, 100, 200)
 _SLOT_SECONDS: Final = 0.05
 _SECONDS_PER_RATE: Final = 8
 
@@ -177,4 +180,9 @@ def _report(rows: list[tuple[int, _Ceiling, list[float]]]) -> bool:
         table.add_row(*counts, *figures, f"{ratio:.2f}", f"{_BOUND:.2f}")
     Console(width=110).print(table)
     write_result("lag", results)
+    draw("lag", "From notification to committed row, median", list(starmap(_point, rows)), "payments a second")
     return all(result["ratio"] < _BOUND for result in results)
+
+
+def _point(rate: int, ceiling: _Ceiling, values: list[float]) -> Point:
+    return Point("lag", rate, statistics.median(values), ceiling.round_trip + ceiling.commit)

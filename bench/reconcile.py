@@ -1,4 +1,4 @@
-"""Ten thousand pending claims decided in one pass, against the least that has to be written for it.
+"""Pending claims decided in one pass, one to thirty thousand of them, against the least that has to be written for it.
 
 The ledger holds their transactions already: what is measured is reading, judging and writing. The ceiling is one
 statement that moves as many claims and writes as many events, in the same database in the same run.
@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from rich.console import Console
-from rich.table import Table
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from bench.report import write_result
+from bench.points import Point, conclude
 from pay402.chain.node import Node
 from pay402.chain.programs import TOKEN_PROGRAM
 from pay402.chain.rpc import RpcPool
@@ -31,8 +29,8 @@ from pay402.worker.reconcile import Reconciled, reconcile
 from pay402.worker.settings import WorkerSettings
 from pay402.worker.workbench import Workbench, load_worker_queries
 
-CLAIMS: Final = 10_000
-_SECONDS_BOUND: Final = 2.0
+_SIZES: Final = (1_000, 10_000, 30_000)
+_SECONDS_BOUND: Final = {10_000: 2.0}
 _RUNS: Final = 3
 _WALLETS: Final = 20
 _UNRELATED_TRANSFERS: Final = 100_000
@@ -79,7 +77,7 @@ SELECT count(*) FROM moved
 
 
 def run() -> bool:
-    """Measure, print, write; true when the pass is within its bound and decided everything as it should."""
+    """Measure, print, write, draw; true when the pass is within its bound."""
     return asyncio.run(_measure())
 
 
@@ -93,17 +91,27 @@ async def _measure() -> bool:
                     WorkerSettings(), pool, load_worker_queries(), Node(rpc), None, registry, WorkerMetrics(registry)
                 )
                 wallets = await _prepare(pool)
-                seconds, ceilings, right = [], [], True
-                for _ in range(_RUNS):
-                    count = await _pending(pool, wallets)
-                    # What the runs before have left to be made final is not this pass's work.
-                    await follow_transfers(pool, bench.queries)
-                    began_at = time.perf_counter()
-                    done = await reconcile(bench)
-                    seconds.append(time.perf_counter() - began_at)
-                    right = right and _is_right(done, count)
-                    ceilings.append(await _ceiling(pool, wallets))
-    return _report(seconds, ceilings, count, right=right)
+                points = [await _one_size(bench, wallets, size) for size in _SIZES]
+    title = f"Pending claims decided in one pass, median of {_RUNS}"
+    return conclude("reconcile", title, points, size_name="claims")
+
+
+async def _one_size(bench: Workbench, wallets: list[str], size: int) -> Point:
+    pool = bench.database
+    seconds, ceilings = [], []
+    for _ in range(_RUNS):
+        await _pending(pool, wallets, size)
+        # What the runs before have left to be made final is not this pass's work.
+        await follow_transfers(pool, bench.queries)
+        began_at = time.perf_counter()
+        done = await reconcile(bench)
+        seconds.append(time.perf_counter() - began_at)
+        assert _is_right(done, size), done
+        ceilings.append(await _ceiling(pool, wallets, size))
+    middle = statistics.median(seconds)
+    note = f"{size / middle:,.0f} a second, slowest pass {max(seconds):.2f} s"
+    bound = _SECONDS_BOUND.get(size)
+    return Point("a pass", size, middle, statistics.median(ceilings), most_seconds=bound, note=note)
 
 
 async def _prepare(pool: Any) -> list[str]:
@@ -141,9 +149,9 @@ def _base58(number: int) -> str:
     return digits
 
 
-async def _pending(pool: Any, wallets: list[str]) -> int:
+async def _pending(pool: Any, wallets: list[str], count: int) -> None:
     """Claims of which sixteen in twenty are right; the others are false in four ways."""
-    signatures = await _transfers(pool, wallets, CLAIMS)
+    signatures = await _transfers(pool, wallets, count)
     users, claimed, payers, amounts = [], [], [], []
     for number, signature in enumerate(signatures):
         # The signature's ordinal number begins with 1, and so does the user of its wallet.
@@ -156,12 +164,11 @@ async def _pending(pool: Any, wallets: list[str]) -> int:
     # What the planner knows is from before, as it is when many claims come at once.
     await pool.execute("ANALYZE transactions, transfers")
     await pool.execute(_PENDING, users, claimed, payers, amounts, str(USDC))
-    return len(signatures)
 
 
-async def _ceiling(pool: Any, wallets: list[str]) -> float:
+async def _ceiling(pool: Any, wallets: list[str], count: int) -> float:
     await pool.execute("DELETE FROM transactions WHERE status = 'pending'")
-    signatures = await _transfers(pool, wallets, CLAIMS)
+    signatures = await _transfers(pool, wallets, count)
     await pool.execute(
         "INSERT INTO transactions (user_id, nonce, signature, payer, mint, currency, amount, least_amount)"
         " SELECT 'user1', 'n' || s, s, $2, $3, 'USDC', 1000000, 1000000"
@@ -178,32 +185,10 @@ async def _ceiling(pool: Any, wallets: list[str]) -> float:
 
 def _is_right(done: Reconciled, count: int) -> bool:
     """Sixteen of twenty are right. The second claim of one payment is a replay, which the next pass knows at last."""
-    share = CLAIMS // 20
+    share = count // 20
     return (
         done.looked_at == count
         and done.honoured == 16 * share
         and 3 * share <= done.refused <= 4 * share
         and done.honoured + done.refused + done.still_pending == count
     )
-
-
-def _report(seconds: list[float], ceilings: list[float], count: int, *, right: bool) -> bool:
-    middle, ceiling = statistics.median(seconds), statistics.median(ceilings)
-    result = {
-        "claims": count,
-        "seconds": seconds,
-        "medianSeconds": middle,
-        "claimsPerSecond": count / middle,
-        "leastToWriteSeconds": ceiling,
-        "ratio": middle / ceiling,
-        "decidedAsTheyShould": right,
-    }
-    table = Table("figure", "measured", "bound", title=f"{count} pending claims decided in one pass")
-    table.add_row("median of the passes", f"{middle:.2f} s", f"{_SECONDS_BOUND:.0f} s")
-    table.add_row("slowest pass", f"{max(seconds):.2f} s", "")
-    table.add_row("one statement that writes as much", f"{ceiling:.2f} s", "")
-    table.add_row("ratio", f"{middle / ceiling:.1f}", "")
-    table.add_row("decided as they should", str(right), "True")
-    Console(width=110).print(table)
-    write_result("reconcile", result)
-    return middle < _SECONDS_BOUND and right

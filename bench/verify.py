@@ -1,7 +1,8 @@
 """Verifications a second against a route that does nothing, in the same process, with the same body.
 
 One uvicorn worker, durable commits, a load generator in a process of its own. Each verification is of a payment of
-its own: nothing is answered from memory.
+its own: nothing is answered from memory. Beside them, the same statements without HTTP, one payment at a time on as
+many connections as the API may open: what a server that puts nothing together could at most get from the database.
 """
 
 import asyncio
@@ -24,7 +25,10 @@ from rich.table import Table
 from solders.keypair import Keypair
 from solders.signature import Signature
 
+from bench.claiming import claim
 from bench.load import Sent
+from bench.plot import draw
+from bench.points import Point
 from bench.report import write_result
 from pay402.api.keys import make_key
 from pay402.localnet.payments import USDC
@@ -39,6 +43,12 @@ _CONNECTIONS: Final = (1, 16, 64)
 _JUDGED_CONNECTIONS: Final = 16
 _REQUESTS: Final = {1: 1_000, 16: 6_000, 64: 6_000}
 _WARM_UP: Final = 300
+_MOST_CONNECTIONS: Final = 16
+_UNCLAIMED: Final = """
+SELECT t.signature, t.path, t.source_owner, t.destination_owner, t.mint, t.amount, r.user_id, k.symbol
+FROM transfers AS t JOIN recipients AS r ON r.address = t.destination_owner JOIN tokens AS k USING (mint)
+WHERE t.signature = ANY($1::text[])
+"""
 _AMOUNT: Final = 10_000
 _TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program, no password
 
@@ -67,7 +77,8 @@ async def _measure() -> bool:
                         await _send(home, host, port, verify[:_WARM_UP], connections)
                         ceiling = await _send(home, host, port, noop[_WARM_UP:], connections)
                         measured = await _send(home, host, port, verify[_WARM_UP:], connections)
-                        rows.append((connections, ceiling, measured))
+                        statements = await _statements(dsn, payer, str(wallet.pubkey()), connections)
+                        rows.append((connections, ceiling, measured, statements))
     return _report(rows)
 
 
@@ -194,12 +205,33 @@ async def _send(home: Path, host: str, port: int, requests: list[bytes], connect
     return msgspec.json.decode(out, type=Sent)
 
 
-def _report(rows: list[tuple[int, Sent, Sent]]) -> bool:
+async def _statements(dsn: str, payer: Keypair, wallet: str, connections: int) -> float:
+    """Payments claimed a second by their statements alone, one by one on each connection."""
+    connections = min(connections, _MOST_CONNECTIONS)
+    async with open_pool(
+        dsn, application="bench", min_size=connections, max_size=connections, by_keys_alone=True
+    ) as pool:
+        proofs = await _paid(pool, payer, wallet, _REQUESTS[connections] // 2)
+        found = await pool.fetch(_UNCLAIMED, [proof["transactionId"] for proof in proofs])
+        waiting = iter(found)
+
+        async def clerk() -> None:
+            async with pool.acquire() as connection:
+                for payment in waiting:
+                    await claim(connection, payment)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(clerk() for _ in range(connections)))
+        return len(found) / (time.perf_counter() - started)
+
+
+def _report(rows: list[tuple[int, Sent, Sent, float]]) -> bool:
     table = Table(title="Verifications against a route that does nothing, in one process")
-    for column in ("connections", "no-op/s", "verify/s", "ratio", "bound", "p50 ms", "p99 ms", "bound", "honoured"):
+    columns = ("connections", "no-op/s", "verify/s", "ratio", "bound", "SQL alone/s", "p50 ms", "p99 ms", "bound")
+    for column in (*columns, "honoured"):
         table.add_column(column, justify="right")
-    results, is_good = [], True
-    for connections, ceiling, measured in rows:
+    results, is_good, points = [], True, []
+    for connections, ceiling, measured, statements in rows:
         rates = [len(sent.latencies) / sent.seconds for sent in (ceiling, measured)]
         ratio = rates[1] / rates[0]
         p50, p99 = (1000 * statistics.quantiles(measured.latencies, n=100)[n] for n in (49, 98))
@@ -214,6 +246,7 @@ def _report(rows: list[tuple[int, Sent, Sent]]) -> bool:
             *(f"{rate:.0f}" for rate in rates),
             f"{ratio:.2f}",
             bounds[0],
+            f"{statements:.0f}",
             f"{p50:.2f}",
             f"{p99:.2f}",
             bounds[1],
@@ -225,10 +258,14 @@ def _report(rows: list[tuple[int, Sent, Sent]]) -> bool:
                 "noop": rates[0],
                 "verify": rates[1],
                 "ratio": ratio,
+                "statementsAlone": statements,
                 "p50ms": p50,
                 "p99ms": p99,
             }
         )
-    Console(width=110).print(table)
+        points.append(Point("verification", connections, 1 / rates[1], 1 / rates[0]))
+        points.append(Point("its SQL alone", connections, 1 / statements, 1 / rates[0]))
+    Console(width=120).print(table)
     write_result("verify", results)
+    draw("verify", "A verification, and a route that does nothing", points, "connections")
     return is_good

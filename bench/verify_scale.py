@@ -8,7 +8,6 @@ Up to a million of the transfers have honoured a claim. `make bench ARGS=verify`
 """
 
 import asyncio
-import itertools
 import statistics
 import time
 from collections.abc import Sequence
@@ -18,12 +17,10 @@ from typing import Any, Final
 
 import uvloop
 
+from bench.claiming import claim
 from bench.dataset import Ledger, bench_server, filled_ledger, read_indexes
 from bench.points import Point, conclude
-from pay402.ledger.claims import Proof, Terms, honour, read_contexts
-from pay402.ledger.judge import Claim, judge
 from pay402.runtime.database import open_connection, open_pool
-from pay402.runtime.sql import load_queries
 
 _SIZES: Final = (10_000, 1_000_000, 10_000_000)
 _CLAIMS: Final = 1_000_000
@@ -32,9 +29,6 @@ _WARM_UP: Final = 500
 _PER_TURN: Final = 20
 _TURNS: Final = 50
 _MOST: Final = 1.3
-
-_queries = load_queries("pay402.ledger", "claims.sql")
-_nonces = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -49,24 +43,8 @@ class _Runner:
     async def claim(self, commit: str) -> None:
         """Verify the next payment as the API does, once the proof itself is checked."""
         payment = self.payments.pop()
-        nonce = f"bench-{next(_nonces)}"
         started = time.perf_counter()
-        proof = Proof(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
-        (context,) = await read_contexts(self.connection, _queries, [proof])
-        claim = Claim(
-            payment["source_owner"],
-            context.wallets,
-            frozenset({payment["mint"]}),
-            amount=payment["amount"],
-            least_amount=payment["amount"],
-        )
-        verdict = judge(claim, context.transfers)
-        assert verdict.is_honoured, verdict
-        assert verdict.transfer is not None
-        assert context.merchant is not None
-        terms = Terms(context.merchant, nonce, payment["signature"], claim, payment["mint"], payment["symbol"])
-        honoured = await honour(self.connection, _queries, [(terms, verdict.transfer)])
-        assert honoured, "somebody else has claimed it"
+        await claim(self.connection, payment)
         self.seconds[commit].append(time.perf_counter() - started)
 
 

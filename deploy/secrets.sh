@@ -17,8 +17,13 @@ fail() {
 write() { # NAME: standard input into DIRECTORY/name, whole or not at all
   file="$directory/$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]')"
   cat > "$file.new"
-  # Readable inside containers, whose user is another; on this machine the directory keeps others out.
-  chmod 0444 "$file.new"
+  # Readable inside containers, whose user is another; on this machine the directory keeps others out. Not so the key
+  # that moves money: with docker compose its file has to be given to the container's user, 10001.
+  case $file in
+    */settlement_keypair) if [ -s "$file.new" ]; then mode=0400; else mode=0444; fi ;;
+    *) mode=0444 ;;
+  esac
+  chmod "$mode" "$file.new"
   mv "$file.new" "$file"
 }
 
@@ -35,6 +40,8 @@ new() {
   random | once redis_password
   random | once jwt_secret
   random | once grafana_password
+  # Empty: payouts are signed elsewhere. A key is put there by: install -o 10001 -m 0400 wallet.json it
+  printf '' | once settlement_keypair
   printf 'postgresql://pay402:%s@postgres:5432/pay402\n' "$(cat "$directory/postgres_password")" | write database_url
   # What each process comes in with; `pay402 migrate up` makes these logins.
   printf 'postgresql://pay402_of_api:%s@postgres:5432/pay402\n' "$(random)" | once api_database_url

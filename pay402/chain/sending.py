@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.message import Message
@@ -22,6 +23,9 @@ from pay402.chain.programs import MEMO_PROGRAM, NATIVE_SOL
 from pay402.chain.rpc import RpcPool
 
 BLOCKHASH_LIFETIME_BLOCKS: Final = 150
+# Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.
+_COMPUTE_UNITS: Final = 200_000
+_MICROLAMPORTS: Final = 1_000_000
 
 
 class _Blockhash(msgspec.Struct, rename="camel"):
@@ -50,7 +54,11 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What is to be sent: `gross` leaves `wallet`, of which the token itself keeps `fee`; all in base units."""
+    """What is to be sent: `gross` leaves `wallet`, of which the token itself keeps `fee`; all in base units.
+
+    `unit_price` is what is offered on top for each compute unit, in millionths of a lamport: a busy cluster takes the
+    highest bids first.
+    """
 
     wallet: str
     recipient: str
@@ -61,6 +69,12 @@ class Sending:
     fee: int
     reference: str
     memo: str
+    unit_price: int = 0
+
+    @property
+    def priority_fee(self) -> int:
+        """What is offered on top, in lamports: asked for and charged for every unit of the limit, used or not."""
+        return -(-_COMPUTE_UNITS * self.unit_price // _MICROLAMPORTS)
 
     @property
     def source(self) -> str:
@@ -78,8 +92,13 @@ class Sending:
         # Some accounts take a transfer only with a memo before it.
         note = Instruction(Pubkey.from_string(MEMO_PROGRAM), self.memo.encode(), [])
         moving = with_references(self._transfer(), [Pubkey.from_string(self.reference)])
-        instructions = [note, *self._opening(), moving]
+        instructions = [*self._bid(), note, *self._opening(), moving]
         return Message.new_with_blockhash(instructions, payer, Hash.from_string(blockhash))
+
+    def _bid(self) -> Sequence[Instruction]:
+        if not self.unit_price:
+            return ()
+        return set_compute_unit_limit(_COMPUTE_UNITS), set_compute_unit_price(self.unit_price)
 
     def _opening(self) -> Sequence[Instruction]:
         if self.mint == NATIVE_SOL:

@@ -102,7 +102,11 @@ class SocketFront:
         )
         if not response.can_prepare(request).ok:
             return web.Response(status=405, text="Used HTTP Method is not allowed. POST is required")
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            # Whoever asked has gone already.
+            return response
         self._open.add(response)
         socket = Socket(request, response, self._hazard, self._max_waiting)
         self._pubsub.opened(socket)

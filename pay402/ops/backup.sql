@@ -31,3 +31,23 @@ SELECT
     WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
       AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')
   );
+
+-- name: own_number$
+-- The number of this database, which no other of the server has.
+SELECT oid FROM pg_database WHERE datname = current_database();
+
+-- name: databases_named
+-- Databases whose names begin with these letters.
+SELECT datname AS name FROM pg_database WHERE starts_with(datname::text, :prefix::text) ORDER BY 1;
+
+-- name: hold_name$
+-- Tell other runs that the scratch database of this name is in use, for as long as this connection lives.
+SELECT true FROM pg_advisory_lock(hashtextextended(:name::text, 402));
+
+-- name: try_to_hold_name$
+-- The same, unless somebody holds it.
+SELECT pg_try_advisory_lock(hashtextextended(:name::text, 402));
+
+-- name: let_name_go$
+-- Nobody is interested in it any more.
+SELECT pg_advisory_unlock(hashtextextended(:name::text, 402));

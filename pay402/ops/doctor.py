@@ -19,6 +19,8 @@ from pay402.runtime import embedded
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging, scrub
 from pay402.runtime.settings import CacheSettings, DatabaseSettings, IndexerSettings, Settings, SolanaSettings, load
+from pay402.worker.settings import WorkerSettings
+from pay402.worker.signer import load_signer
 
 _PART_SECONDS: Final = 60.0
 _WIDTH_IN_FILES: Final = 160
@@ -74,7 +76,8 @@ async def _settings() -> list[Finding]:
         except OperatorError as error:
             found.append(from_sentence("settings", "complete", str(error)))
     settings = load(_WebSettings)
-    if not found:
+    found += _settlement_key()
+    if not any(finding.part == "settings" for finding in found):
         found.append(good("settings", "complete", f"for {settings.app_env}"))
     production = settings.is_production
     token = settings.bootstrap_token.get_secret_value() if settings.bootstrap_token else None
@@ -83,6 +86,17 @@ async def _settings() -> list[Finding]:
     found += configuration.secret("BOOTSTRAP_TOKEN", token, needed=False)
     found += configuration.origins(settings.allowed_origins, production=production)
     return found
+
+
+def _settlement_key() -> list[Finding]:
+    """Whether the worker would take the key that it is given, if any; the key is read and not told."""
+    try:
+        signer = load_signer(load(WorkerSettings))
+    except OperatorError as error:
+        told = str(error)
+        # What else a worker lacks, the others lack as well.
+        return [from_sentence("secrets", "SETTLEMENT_KEYPAIR", told)] if "SETTLEMENT" in told else []
+    return [good("secrets", "SETTLEMENT_KEYPAIR", f"signs as {signer.address}")] if signer else []
 
 
 async def _database(*, at_rest: bool) -> list[Finding]:

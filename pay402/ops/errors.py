@@ -52,6 +52,13 @@ def _operator_error(error: BaseException) -> OperatorError | None:
     """The operator's error, also when tasks that failed together wrapped it."""
     if isinstance(error, OperatorError):
         return error
+    # By name: most failures have nothing to do with the database, whose driver takes time to import.
+    if type(error).__name__ == "InsufficientPrivilegeError":
+        # Each process has a login that can do no more than it has to, and commands are run with one of them.
+        return OperatorError(
+            f"The login of DATABASE_URL may not do this ({scrub(str(error))}); use the one of the process whose work "
+            "it is, or the owner's: see Commands in docs/runbook.md."
+        )
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_operator_error, error.exceptions)), None)
     return None

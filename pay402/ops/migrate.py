@@ -65,7 +65,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 3 unless the schema is current")] = False,
 ) -> None:
-    """Show where the database's schema stands and what is still to be applied."""
+    """Show where the database's schema stands and what is still to be applied.
+
+    Example: pay402 migrate status --check
+    """
     found = _with_database(migrations.status)
     if as_json:
         typer.echo(json.dumps({"current": found.current, "head": found.head, "pending": list(found.pending)}))
@@ -97,7 +100,10 @@ def roles() -> None:
 
 @app.command()
 def dump() -> None:
-    """Write pay402/migrations/schema.sql anew, from a Postgres made for the purpose. For developers."""
+    """Write pay402/migrations/schema.sql anew, from a Postgres made for the purpose. For developers.
+
+    Example: pay402 migrate dump && git diff pay402/migrations/schema.sql
+    """
     from pay402.migrations.dump import SCHEMA_FILE, current_schema
 
     schema = asyncio.run(current_schema())

@@ -71,7 +71,10 @@ def add(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the wallets, with what the ledger holds of each."""
+    """List the wallets, with what the ledger holds of each.
+
+    Example: pay402 recipients list --json | jq '.[].address'
+    """
 
     async def work(connection: asyncpg.Connection) -> list[Any]:
         return [row async for row in _queries.recipients(connection)]
@@ -99,7 +102,10 @@ def list_(as_json: AsJson = False) -> None:
 def remove(
     address: Annotated[str, typer.Argument(help="The wallet to stop following")], as_json: AsJson = False
 ) -> None:
-    """Stop following a wallet; what the ledger holds of it stays."""
+    """Stop following a wallet; what the ledger holds of it stays.
+
+    Example: pay402 recipients remove 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
+    """
 
     async def work(connection: asyncpg.Connection) -> Any:
         return await _queries.remove_recipient(connection, address=address)

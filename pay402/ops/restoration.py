@@ -77,29 +77,44 @@ async def _compare(archive: Archive, note: Note, connection: "asyncpg.Connection
 
 @asynccontextmanager
 async def scratch_database(dsn: str) -> AsyncIterator[str]:
-    """A new, empty database beside the one at `dsn`, dropped at the end.
+    """A new, empty database beside the one at `dsn`, dropped at the end; those that killed runs left are dropped first.
+
+    A run holds a lock, in the database at `dsn`, on the name of its own. Whose lock is free is dead, however young. As
+    locks are of one database, the name has that one's number in it, and no run touches the others'.
 
     Raises:
         OperatorError: The user may not create databases.
     """
-    name = f"pay402_verify_{secrets.token_hex(6)}"
-    async with open_connection(dsn, application="verify") as connection:
+    async with open_connection(dsn, application="verify") as guard:
+        prefix = f"pay402_verify_{await _queries.own_number(guard)}_"
+        await _drop_leftovers(guard, dsn, prefix)
+        name = f"{prefix}{secrets.token_hex(6)}"
+        await _queries.hold_name(guard, name=name)
         try:
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+            await guard.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         except asyncpg.InsufficientPrivilegeError as error:
             raise OperatorError(
                 f"The user of {place(dsn)} may not create a scratch database; give it CREATEDB, or verify on another "
                 "server with DATABASE_URL."
             ) from error
-    try:
-        yield postgres_client.joined(urlsplit(dsn)._replace(path=f"/{name}"))
-    finally:
-        await _drop(dsn, name)
+        try:
+            yield postgres_client.joined(urlsplit(dsn)._replace(path=f"/{name}"))
+        finally:
+            await _drop(dsn, name)
+
+
+async def _drop_leftovers(guard: "asyncpg.Connection", dsn: str, prefix: str) -> None:
+    for name in [row["name"] async for row in _queries.databases_named(guard, prefix=prefix)]:
+        if await _queries.try_to_hold_name(guard, name=name):
+            _log.warning("scratch_database_found", name=name, hint="a run that was killed has left it; it is dropped")
+            await _drop(dsn, name)
+            await _queries.let_name_go(guard, name=name)
 
 
 async def _drop(dsn: str, name: str) -> None:
     try:
         async with open_connection(dsn, application="verify", patience_seconds=10.0) as connection:
+            # What a killed run started, such as pg_restore, may still be at work in it.
             await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     except (OperatorError, asyncpg.PostgresError) as error:
-        _log.warning("scratch_database_left", name=name, error=str(error), hint="drop it by hand")
+        _log.warning("scratch_database_left", name=name, error=str(error), hint="the next run drops it")

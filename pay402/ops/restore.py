@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
+import structlog
 import typer
 from pydantic import SecretStr
 
@@ -16,6 +17,8 @@ from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
 from pay402.runtime.process import run_until_signal
 from pay402.runtime.settings import DatabaseSettings, load
+
+_log = structlog.get_logger(__name__)
 
 _NOT_CURRENT: Final = 3
 
@@ -52,7 +55,8 @@ def command(
             found = await status(dsn)
             if found.is_current:
                 # A backup knows nothing of roles, for they belong to the server.
-                await give_rights(dsn)
+                if without := await give_rights(dsn):
+                    _log.warning("roles_without_rights", roles=without, hint="see `pay402 migrate roles`")
                 return restored, ""
             if found.is_unknown:
                 return restored, f"its schema {found.current} is newer than {found.head}; install the newer pay402"

@@ -14,11 +14,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pay402.runtime.errors import OperatorError
+from pay402.runtime.private_file import refuse_if_open
 
 Network = Literal["mainnet-beta", "testnet", "devnet", "localnet"]
 
 # Marks a field that production must set: nothing is embedded or assumed there.
 IN_PRODUCTION: Final = object()
+# Marks a field whose file nobody but this process's user may be able to read: a key that moves money.
+PRIVATE: Final = object()
 _LAST_PORT: Final = 65535
 
 
@@ -29,12 +32,16 @@ class _FileVariables(PydanticBaseSettingsSource):
         for name in _variable_names(field, field_name):
             if path := os.environ.get(f"{name}_FILE"):
                 try:
-                    return Path(path).read_text(encoding="utf-8").strip() or None, name, False
+                    value = Path(path).read_text(encoding="utf-8").strip()
+                    # An empty file holds no secret: it stands where a mount needs one and nothing is configured.
+                    if value and PRIVATE in field.metadata:
+                        refuse_if_open(Path(path), f"{name}_FILE")
                 except (OSError, UnicodeDecodeError) as error:
                     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise OperatorError(
                         f"{name}_FILE names {path}, which cannot be read ({reason}); correct the path."
                     ) from error
+                return value or None, name, False
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:

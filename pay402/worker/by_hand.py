@@ -62,7 +62,7 @@ async def _export(bench: Workbench, row: Any) -> Exported:
     message, last = row["message"], row["last_valid_block_height"]
     if message is None:
         try:
-            sending = await ready_sending(bench.node, row)
+            sending = await ready_sending(bench.node, row, unit_price=bench.settings.payout_unit_price)
         except NotReadyError as missing:
             return Exported(*about, waits_for=missing.reason.value)
         lifetime = await latest_blockhash(bench.node.pool)

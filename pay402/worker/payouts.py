@@ -118,7 +118,7 @@ async def _wait(bench: Workbench, payout: Any, reason: Waiting) -> None:
 
 async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
     async with around(on_step, "check"):
-        sending = await ready_sending(bench.node, payout)
+        sending = await ready_sending(bench.node, payout, unit_price=bench.settings.payout_unit_price)
     async with around(on_step, "sign"):
         lifetime = await latest_blockhash(bench.node.pool)
         message = sending.message(lifetime.blockhash)

@@ -44,12 +44,13 @@ class NotReadyError(Exception):
         self.reason = reason
 
 
-async def ready_sending(node: Node, payout: Any) -> Sending:
+async def ready_sending(node: Node, payout: Any, *, unit_price: int = 0) -> Sending:
     """What to send so that the recipient of `payout` gains exactly its amount.
 
     Args:
         node: Asked for the accounts as the cluster has voted for them.
         payout: A row with `id`, `wallet`, `recipient`, `mint`, `amount` and `reference`.
+        unit_price: What is offered for each compute unit, in millionths of a lamport.
 
     Raises:
         NotReadyError: Something is missing.
@@ -58,7 +59,9 @@ async def ready_sending(node: Node, payout: Any) -> Sending:
     memo = f"402pay payout {payout['id']}"
     route = (payout["wallet"], payout["recipient"], payout["mint"])
     if payout["mint"] == NATIVE_SOL:
-        sending = Sending(*route, SYSTEM_PROGRAM, SOL_DECIMALS, payout["amount"], 0, payout["reference"], memo)
+        sending = Sending(
+            *route, SYSTEM_PROGRAM, SOL_DECIMALS, payout["amount"], 0, payout["reference"], memo, unit_price
+        )
         await _check_lamports(node, sending)
         return sending
     _, mint = await node.account(payout["mint"])
@@ -67,7 +70,7 @@ async def ready_sending(node: Node, payout: Any) -> Sending:
     fee = await _fee_on_top(node, mint, payout["amount"])
     decimals = mint.data[_MINT_DECIMALS_AT]
     gross = payout["amount"] + fee
-    sending = Sending(*route, mint.program, decimals, gross, fee, payout["reference"], memo)
+    sending = Sending(*route, mint.program, decimals, gross, fee, payout["reference"], memo, unit_price)
     await _check_tokens(node, sending)
     return sending
 
@@ -107,7 +110,7 @@ async def _check_tokens(node: Node, sending: Sending) -> None:
         rent = await rent_exempt_lamports(node.pool, _TOKEN_ACCOUNT_BYTES)
     elif destination.data[_STATE_AT] == _FROZEN:
         raise NotReadyError(Waiting.DESTINATION_FROZEN)
-    await _check_wallet(node, wallet, rent)
+    await _check_wallet(node, wallet, rent + sending.priority_fee)
 
 
 async def _check_lamports(node: Node, sending: Sending) -> None:
@@ -116,11 +119,11 @@ async def _check_lamports(node: Node, sending: Sending) -> None:
         raise NotReadyError(Waiting.BELOW_RENT)
     if recipient is not None and (recipient.is_token_account or recipient.executable):
         raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
-    await _check_wallet(node, wallet, sending.gross)
+    await _check_wallet(node, wallet, sending.gross + sending.priority_fee)
 
 
 async def _check_wallet(node: Node, wallet: AccountState | None, spent: int) -> None:
-    """The wallet pays `spent` lamports and the fee, and what is left must keep it alive."""
+    """The wallet pays `spent` lamports and the fee for a signature, and what is left must keep it alive."""
     left = (wallet.lamports if wallet else 0) - spent - _SIGNATURE_FEE_LAMPORTS
     if left < await rent_exempt_lamports(node.pool, 0):
         raise NotReadyError(Waiting.INSUFFICIENT_LAMPORTS)

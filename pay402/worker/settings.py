@@ -1,9 +1,11 @@
 """Settings of a worker process. Durations are in seconds."""
 
+from typing import Annotated
+
 from pydantic import Field, SecretStr
 
 from pay402.runtime.marketplace_settings import MarketplaceSettings
-from pay402.runtime.settings import CacheSettings, DatabaseSettings, SolanaSettings
+from pay402.runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
 
 
 class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
@@ -16,7 +18,7 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
 
     # The secret key of the settlement wallet, or the path of a file that holds it; see worker/signer.py.
-    settlement_keypair: SecretStr | None = Field(None, validation_alias="SETTLEMENT_KEYPAIR")
+    settlement_keypair: Annotated[SecretStr | None, PRIVATE] = Field(None, validation_alias="SETTLEMENT_KEYPAIR")
 
     # How often pending claims and payments by reference are looked at.
     reconcile_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_RECONCILE_SECONDS")
@@ -45,6 +47,9 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     # The first and the longest pause of a payout that has to wait.
     payout_retry_seconds: float = Field(5.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_SECONDS")
     payout_retry_most_seconds: float = Field(600.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_MOST_SECONDS")
+    # Offered on top of the fee for each of a payout's 200,000 compute units, in millionths of a lamport: 5,000 make
+    # 1,000 lamports. A busy cluster leaves those that offer nothing waiting, until they are signed anew.
+    payout_unit_price: int = Field(0, ge=0, le=10_000_000, validation_alias="WORKER_PAYOUT_PRICE_MICROLAMPORTS")
     # Payouts moved on in one pass.
     payouts_per_pass: int = Field(100, ge=1, le=1_000, validation_alias="WORKER_PAYOUTS_PER_PASS")
     # How long unpaid expired payment requests and finished requests to the indexer are kept.

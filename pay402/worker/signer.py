@@ -1,12 +1,12 @@
 """The settlement wallet's key: read once, never shown.
 
 SETTLEMENT_KEYPAIR is the path of a file, or the secret itself: a JSON array of 64 numbers as Solana's own tools write
-it, or the same 64 bytes in base58.
+it, or the same 64 bytes in base58. A file, also one that SETTLEMENT_KEYPAIR_FILE names, is refused where others can
+read it.
 """
 
-import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from solders.keypair import Keypair
@@ -15,9 +15,8 @@ from solders.transaction import Transaction
 
 from pay402.chain.base58 import b58decode
 from pay402.runtime.errors import OperatorError
+from pay402.runtime.private_file import refuse_if_open
 from pay402.worker.settings import WorkerSettings
-
-_OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Signer:
@@ -63,12 +62,7 @@ def _secret_text(value: str) -> str:
         return value
     path = Path(value)
     try:
-        mode = path.stat().st_mode
-        if mode & _OPEN_TO_OTHERS:
-            raise OperatorError(
-                f"The file that SETTLEMENT_KEYPAIR names is open to other users (mode {stat.S_IMODE(mode):o}); "
-                "restrict it with chmod 600 and, if others may have read it, replace the key."
-            )
+        refuse_if_open(path, "SETTLEMENT_KEYPAIR")
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"

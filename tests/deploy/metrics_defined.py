@@ -6,9 +6,10 @@ from pay402.ops.backup import BackupMetrics
 from pay402.runtime.metrics import new_registry
 from pay402.worker.metrics import WorkerMetrics
 
-# Of others: Prometheus itself and node_exporter.
+# Of others: Prometheus itself, node_exporter and kube-state-metrics.
 FOREIGN = {
     "up": set(),
+    "kube_cronjob_status_last_successful_time": {"namespace", "cronjob"},
     "node_filesystem_avail_bytes": {"fstype", "mountpoint", "device"},
     "node_filesystem_size_bytes": {"fstype", "mountpoint", "device"},
 }

@@ -55,12 +55,19 @@ def test_every_secret_is_a_file_that_the_script_makes_or_asks_for():
 def test_no_secret_stands_in_the_file_or_goes_through_the_environment():
     for name, service in SERVICES.items():
         for variable in service.get("environment", {}):
-            secret = re.search(r"PASSWORD|SECRET|_URL|TOKEN", variable)
+            secret = re.search(r"PASSWORD|SECRET|_URL|TOKEN|KEYPAIR", variable)
             assert not secret or variable.endswith("_FILE"), f"{name}: {variable}"
         # What a service reads from a file is mounted into it.
         if name in OURS - {"migrate", "backup"}:
             needed = {file.rsplit("/")[-1] for v, file in service["environment"].items() if v.endswith("_FILE")}
             assert needed == set(service["secrets"]), name
+
+
+def test_the_settlement_key_is_for_the_worker_alone():
+    assert [name for name, service in SERVICES.items() if "settlement_keypair" in service.get("secrets", [])] == [
+        "worker"
+    ]
+    assert [name for name, service in SERVICES.items() if "KEYPAIR" in str(service.get("environment"))] == ["worker"]
 
 
 def test_only_loopback_is_published_and_databases_have_no_way_out():

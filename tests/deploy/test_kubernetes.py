@@ -1,17 +1,22 @@
 """The Kubernetes manifests, against the API's schemas and against what we promise of them."""
 
 import itertools
+import os
+import re
+import shutil
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from pay402.ops.main import COMMANDS
-from tests.deploy.programs import DEPLOY
+from tests.deploy.programs import DEPLOY, ROOT, run
 
 DIRECTORY = DEPLOY / "kubernetes"
 # These belong to the tool and to an operator of its own, so the API knows no schema of theirs.
-FOREIGN = {"Kustomization", "ExternalSecret"}
+FOREIGN = {"Kustomization", "Component", "ExternalSecret"}
+# What an overlay may add.
+COMPONENTS = sorted(path.parent for path in DIRECTORY.glob("*/kustomization.yaml"))
 # The oldest version that is supported anywhere, and the newest that the schemas are there for.
 VERSIONS = sorted(kubernetes_validate.utils.major_minor(one) for one in ("1.31", kubernetes_validate.latest_version()))
 
@@ -20,17 +25,38 @@ def documents(path):
     return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
 
 
-def resources(directory=DIRECTORY):
+def resources(*directories):
     """What `kustomize build` would put together: (file, document)."""
-    for name in documents(directory / "kustomization.yaml")[0]["resources"]:
-        path = (directory / name).resolve()
-        if path.is_dir():
-            yield from resources(path)
-        else:
-            yield from ((path.name, document) for document in documents(path))
+    built = []
+    for directory in directories:
+        (kustomization,) = documents(directory / "kustomization.yaml")
+        for name in kustomization["resources"]:
+            built += [(name, document) for document in documents(directory / name)]
+        for patch in kustomization.get("patches", []):
+            wanted = patch["target"]["kind"], patch["target"]["name"]
+            (target,) = [document for _, document in built if identity(document) == wanted]
+            for step in yaml.safe_load(patch["patch"]):
+                apply(step, target)
+    return built
 
 
-RESOURCES = list(resources(DIRECTORY / "autoscaling"))
+def identity(document):
+    return document["kind"], document["metadata"]["name"]
+
+
+def apply(step, document):
+    """One step of a JSON patch, of the kinds that we use."""
+    *path, last = step["path"].removeprefix("/").split("/")
+    for key in path:
+        document = document[int(key) if isinstance(document, list) else key]
+    if step["op"] == "remove":
+        del document[last]
+    else:
+        assert (step["op"], last) == ("add", "-")
+        document.append(step["value"])
+
+
+RESOURCES = resources(DIRECTORY, *COMPONENTS)
 PODS = {
     document["metadata"]["name"]: spec
     for _, document in RESOURCES
@@ -45,16 +71,55 @@ PODS = {
 
 
 def the(kind, name):
-    (found,) = [d for _, d in RESOURCES if (d["kind"], d["metadata"]["name"]) == (kind, name)]
+    (found,) = [d for _, d in RESOURCES if identity(d) == (kind, name)]
     return found
 
 
 def test_every_file_is_listed_once():
-    files = {path.name for path in DIRECTORY.glob("*.yaml")} - {"kustomization.yaml"}
-    listed = documents(DIRECTORY / "kustomization.yaml")[0]["resources"]
-    assert sorted(listed) == sorted(files)
-    names = [(d["kind"], d["metadata"]["name"]) for _, d in RESOURCES]
+    for directory in (DIRECTORY, *COMPONENTS):
+        files = {path.name for path in directory.glob("*.yaml")} - {"kustomization.yaml"}
+        listed = documents(directory / "kustomization.yaml")[0]["resources"]
+        assert sorted(listed) == sorted(files)
+    names = [identity(d) for _, d in RESOURCES]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
+@pytest.mark.parametrize("components", [[], COMPONENTS], ids=["base", "with every component"])
+def test_kustomize_builds_the_same(tmp_path, components):
+    """As the runbook says: an overlay of the operator's own, over ours."""
+    overlay = {
+        "resources": [os.path.relpath(DIRECTORY, tmp_path)],
+        "components": [os.path.relpath(directory, tmp_path) for directory in components],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    built = list(yaml.safe_load_all(run("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", tmp_path)))
+    # What an overlay adds belongs where the rest is.
+    assert {d["metadata"].get("namespace") for d in built if d["kind"] != "Namespace"} == {"pay402"}
+    specs = {identity(d): d.get("spec") for d in built}
+    ours = {identity(d): d.get("spec") for _, d in resources(DIRECTORY, *components)}
+    assert specs.keys() == ours.keys()
+    for name in ("api", "worker"):
+        pod, expected = (one["Deployment", name]["template"]["spec"] for one in (specs, ours))
+        assert pod["volumes"] == expected["volumes"]
+        assert pod["containers"][0].get("env") == expected["containers"][0].get("env")
+        assert pod["containers"][0]["volumeMounts"] == expected["containers"][0]["volumeMounts"]
+        assert specs["Deployment", name].get("replicas") == ours["Deployment", name].get("replicas")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
+def test_the_runbook_s_overlay_sets_what_it_says(tmp_path):
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"^```yaml\n(resources:.*?)^```", runbook, re.MULTILINE | re.DOTALL)
+    here = os.path.relpath(ROOT, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(overlay.replace("../402pay", here))
+    text = run("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", tmp_path)
+    built = {identity(document): document for document in yaml.safe_load_all(text)}
+    assert set(re.findall(r"image: (.*)", text)) == {"registry.example.org/pay402:0.1.0"}
+    assert built["ConfigMap", "pay402"]["data"]["ALLOWED_ORIGINS"] == "https://dashboard.example.org"
+    assert built["ExternalSecret", "pay402"]["spec"]["secretStoreRef"]["name"] == "the-name-of-your-store"
+    assert "replicas" not in built["Deployment", "api"]["spec"]
+    assert built["HorizontalPodAutoscaler", "api"]["metadata"]["namespace"] == "pay402"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -75,8 +140,11 @@ def test_a_mistake_would_be_refused():
 
 
 def test_the_api_has_three_replicas_of_which_two_always_serve():
-    deployment = the("Deployment", "api")
+    (deployment,) = [d for _, d in resources(DIRECTORY) if identity(d) == ("Deployment", "api")]
     assert deployment["spec"]["replicas"] == 3
+    # With the autoscaler, it has the number.
+    assert "replicas" not in the("Deployment", "api")["spec"]
+    assert the("HorizontalPodAutoscaler", "api")["spec"]["minReplicas"] == 3
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     budget = the("PodDisruptionBudget", "api")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -130,6 +198,43 @@ def test_every_secret_that_is_read_is_provided():
     # The addresses of each process take the place of `database_url`: see test_roles_wiring.py.
     assert read == {name for name in provided if not name.endswith("_database_url")}
     assert not any("://" in value and "@" in value for value in configuration.values())
+
+
+def test_the_settlement_key_is_for_the_worker_alone_and_only_where_it_is_wanted():
+    (entry,) = the("ExternalSecret", "pay402-settlement")["spec"]["data"]
+    secret = the("ExternalSecret", "pay402-settlement")["spec"]["target"]["name"]
+    (container,) = PODS["worker"]["containers"]
+    (variable,) = [one for one in container["env"] if one["name"] == "SETTLEMENT_KEYPAIR_FILE"]
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == "settlement"]
+    assert variable["value"] == f"{mount['mountPath']}/{entry['secretKey']}"
+    # Readable to its owner; the kubelet adds the pod's group, which is the worker's own: see runtime/private_file.py.
+    (volume,) = [one for one in PODS["worker"]["volumes"] if one["name"] == "settlement"]
+    assert volume["secret"] == {"secretName": secret, "defaultMode": 0o400}
+    context = PODS["worker"]["securityContext"]
+    assert context["fsGroup"] == context["runAsGroup"] == 10001
+    # Nobody else, not even the container that waits for the schema.
+    assert "settlement" not in str(PODS["worker"]["initContainers"])
+    assert [name for name, pod in PODS.items() if secret in str(pod)] == ["worker"]
+    assert secret not in str(resources(DIRECTORY))
+
+
+def test_prometheus_finds_each_process_by_the_job_that_the_rules_go_by():
+    scraped = documents(DEPLOY / "prometheus" / "kubernetes.yml")[0]["scrape_configs"][0]
+    by_target = {step["target_label"]: step for step in scraped["relabel_configs"] if "target_label" in step}
+
+    def meta(kind, name):
+        return f"__meta_kubernetes_pod_{kind}_{name.translate(str.maketrans('./-', '___'))}"
+
+    templates = {d["metadata"]["name"]: d["spec"]["template"] for _, d in RESOURCES if d["kind"] == "Deployment"}
+    assert set(templates) == {"api", "indexer", "worker"}
+    for name, template in templates.items():
+        labels = {meta("label", key): value for key, value in template["metadata"]["labels"].items()}
+        annotations = {meta("annotation", key): value for key, value in template["metadata"]["annotations"].items()}
+        assert labels[by_target["job"]["source_labels"][0]] == name
+        (keep,) = [step for step in scraped["relabel_configs"] if step.get("action") == "keep"]
+        assert annotations[keep["source_labels"][0]] == keep["regex"]
+        port = int(annotations[by_target["__address__"]["source_labels"][1]])
+        assert port == template["spec"]["containers"][0]["ports"][0]["containerPort"]
 
 
 def test_traffic_is_denied_unless_it_is_named():

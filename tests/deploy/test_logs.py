@@ -31,3 +31,11 @@ def test_the_pipeline_leads_from_its_source_to_its_sinks():
     # What the guide looks for in the logs goes where the guide looks for it.
     assert "CORS request blocked" in PIPELINE["transforms"]["noteworthy"]["condition"]
     assert "CORS request blocked" in {line["event"] for line in SAMPLES}
+
+
+def test_what_the_runbook_looks_for_in_the_logs_is_found():
+    runbook = (DEPLOY.parent / "docs" / "runbook.md").read_text(encoding="utf-8")
+    lines = (DEPLOY / "logs" / "samples.jsonl").read_text(encoding="utf-8")
+    patterns = {first or second for first, second in re.findall(r"""\| grep (?:"([^"]+)"|'([^']+)')""", runbook)}
+    assert len(patterns) == 2
+    assert {pattern for pattern in patterns if pattern not in lines} == set()

@@ -44,7 +44,7 @@ QUERIES = {
     **{f"{name} ({legend})": query for name, panel in PANELS.items() for legend, query in panel.queries.items()},
 }
 
-METRIC = re.compile(r"\b((?:pay402|process|node)[_:][a-z0-9_:]+|up)\b(?:\{([^}]*)\})?")
+METRIC = re.compile(r"\b((?:pay402|process|node|kube)[_:][a-z0-9_:]+|up)\b(?:\{([^}]*)\})?")
 GROUPED = re.compile(r"\b(?:by|on|ignoring|group_left)\s*\(([^)]*)\)")
 
 
@@ -90,6 +90,17 @@ def test_every_job_that_a_query_names_is_scraped():
 def test_promtool_takes_the_configuration_and_the_rules():
     assert "SUCCESS" in run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
     assert f"SUCCESS: {len(RULES)} rules found" in run("promtool", "check", "rules", PROMETHEUS / "rules.yml")
+
+
+def test_promtool_takes_the_configuration_for_kubernetes(tmp_path):
+    """All of it but how pods are found, which Debian's promtool is built without."""
+    configuration = yaml.safe_load((PROMETHEUS / "kubernetes.yml").read_text(encoding="utf-8"))
+    for job in configuration["scrape_configs"]:
+        if job.pop("kubernetes_sd_configs", None):
+            job["static_configs"] = [{"targets": ["pod:1"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    (tmp_path / "rules.yml").write_text((PROMETHEUS / "rules.yml").read_text())
+    assert "SUCCESS" in run("promtool", "check", "config", tmp_path / "prometheus.yml")
 
 
 def test_promtool_takes_every_query_of_the_dashboards(tmp_path):

@@ -135,11 +135,21 @@ def test_new_secrets_are_random_private_and_kept(tmp_path):
     assert (
         len({values[name] for name in ("jwt_secret", "postgres_password", "redis_password", "grafana_password")}) == 4
     )
+    # The operator's own key, if any, takes the place of nothing.
+    assert values["settlement_keypair"] == ""
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o444}
+    (directory / "settlement_keypair").unlink()
+    values["settlement_keypair"] = "[1, 2, 3]"
+    (directory / "settlement_keypair").write_text(values["settlement_keypair"])
     assert secrets("new", directory).returncode == 0
     assert {path.name: path.read_text().strip() for path in directory.iterdir()} == values
 
 
-SECRET = {"DATABASE_URL": "postgresql://u:p@h/d?x='y'", "JWT_SECRET": 'with "quotes" and $signs'}
+SECRET = {
+    "DATABASE_URL": "postgresql://u:p@h/d?x='y'",
+    "JWT_SECRET": 'with "quotes" and $signs',
+    "SETTLEMENT_KEYPAIR": "[1, 2, 3]",
+}
 
 
 @pytest.mark.parametrize(
@@ -160,6 +170,8 @@ def test_a_manager_s_secrets_become_files_and_are_not_printed(tmp_path, manager,
     assert "402pay/prod/env" in (tmp_path / "asked").read_text()
     assert (directory / "database_url").read_text() == SECRET["DATABASE_URL"] + "\n"
     assert (directory / "jwt_secret").read_text() == SECRET["JWT_SECRET"] + "\n"
+    # The worker refuses this one where others can read it.
+    assert stat.S_IMODE((directory / "settlement_keypair").stat().st_mode) == 0o400
 
     (tmp_path / "answer").write_text("null")
     refused = secrets(manager, "402pay/prod/env", directory, PATH=f"{tmp_path}:/usr/bin:/bin")

@@ -119,3 +119,22 @@ async def test_names_of_logins_are_quoted(server):
     await give_logins(server, {"pay402_api": odd})
     async with open_connection(server) as connection:
         assert await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", 'led";ger x')
+
+
+async def test_an_owner_who_is_no_superuser_makes_them_all_the_same(home):
+    """As with a hosted database: it may create roles, and has what it made."""
+    with short_lived_home() as directory:
+        running = EmbeddedPostgres(directory, options={"fsync": "off"})
+        await asyncio.to_thread(running.enter)
+        try:
+            await execute(running.dsn("postgres"), "CREATE ROLE owner LOGIN CREATEDB CREATEROLE")
+            await execute(running.dsn("postgres"), "CREATE DATABASE ledger OWNER owner")
+            dsn = re.sub(r"//[^@]*@", "//owner@", running.dsn("ledger"))
+            own = {f"{name.upper()}_DATABASE_URL": address(dsn, f"of_{name}", "a-password") for name in PROCESSES}
+            for _ in range(2):
+                done = await run_command("migrate", "up", home=home, DATABASE_URL=dsn, **own)
+                assert (done.code, done.err) == (0, "")
+            for name in PROCESSES:
+                assert await rights_of(address(dsn, f"of_{name}", "a-password")) == {name}
+        finally:
+            await asyncio.to_thread(running.leave)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -18,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pay402.migrations import downgrade
 from pay402.ops import archive, postgres_client
 from pay402.ops.archive import Archive, contents
+from pay402.ops.restoration import scratch_database
 from pay402.runtime.database import open_connection
 from pay402.runtime.embedded_postgres import EmbeddedPostgres, postgres_binaries
 from pay402.runtime.errors import OperatorError
@@ -249,6 +251,49 @@ async def test_a_backup_that_is_stopped_or_fails_leaves_nothing(home, database_u
     (home / "file").write_text("")
     refused = await pay402("backup", "--to", home / "file", home=home, DATABASE_URL=database_url)
     refused.assert_refused(str(home / "file"))
+
+
+async def scratch_databases(pool):
+    rows = await pool.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'pay402_verify_%' ORDER BY 1")
+    return {row["datname"] for row in rows}
+
+
+async def test_what_a_killed_run_has_left_is_dropped_by_the_next_and_what_others_use_is_not(
+    dump, home, database_url, pool, empty_database
+):
+    async with running("restore", dump, "--verify", home=home, DATABASE_URL=database_url) as command:
+        (left,) = await eventually(lambda: scratch_databases(pool))
+        await command.stopped(signal.SIGKILL)
+    assert await scratch_databases(pool) == {left}
+
+    async with contextlib.AsyncExitStack() as others:
+        # A run of this database is under way, and so is one of another database of the server, which is killed.
+        busy = await others.enter_async_context(scratch_database(database_url))
+        foreign = await others.enter_async_context(scratch_database(empty_database))
+        used = {urlsplit(dsn).path[1:] for dsn in (busy, foreign)}
+        assert await scratch_databases(pool) == used
+        done = await pay402("restore", dump, "--verify", home=home, DATABASE_URL=database_url)
+        assert (done.code, done.err) == (0, "")
+        assert await scratch_databases(pool) == used
+        for dsn in (busy, foreign):
+            await execute(dsn, "SELECT 1")
+    assert await scratch_databases(pool) == set()
+
+
+async def test_what_is_left_is_told_of_and_dropped_though_its_programs_still_work_in_it(dump, home, database_url, pool):
+    async with running("restore", dump, "--verify", home=home, DATABASE_URL=database_url) as command:
+        (left,) = await eventually(lambda: scratch_databases(pool))
+        await command.stopped(signal.SIGKILL)
+    lingering = await asyncpg.connect(urlsplit(database_url)._replace(path=f"/{left}").geturl())
+    try:
+        done = await pay402("backup", "--verify", home=home, DATABASE_URL=database_url)
+        assert done.code == 0
+        assert left in done.err
+        assert await scratch_databases(pool) == set()
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await lingering.execute("SELECT 1")
+    finally:
+        lingering.terminate()
 
 
 async def test_no_password_is_seen_by_other_users_of_the_machine(home, database_url):

@@ -7,6 +7,7 @@ import json
 import pytest
 import redis.asyncio
 from aiohttp import web
+from solders.keypair import Keypair
 
 from pay402.localnet import Localnet
 from pay402.migrations import downgrade
@@ -72,6 +73,36 @@ async def test_a_sound_system_passes_as_a_table_and_as_json(home, alive, variabl
     assert table.code == 0
     for word in ("Postgres", "indexes", "noeviction", "genesis", "agree with the chain"):
         assert word in table.out
+
+
+async def test_the_table_has_everything_that_a_deployment_stands_on(home, alive, variables):
+    _, findings = await doctor(home, **variables, JWT_SECRET=STRONG, ALLOWED_ORIGINS="https://dashboard.example.com")
+    assert set(findings) >= {
+        ("settings", "complete"), ("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"),
+        ("database", "version"), ("database", "schema"), ("database", "indexes"), ("database", "clock"),
+        ("redis", "ping"), ("redis", "eviction"),
+        ("node 127.0.0.1", "answers"), ("node 127.0.0.1", "cluster"), ("node 127.0.0.1", "clock"),
+        ("socket 127.0.0.1", "slots"),
+        ("ledger", "audit"), ("ledger", "money"), ("indexer", "alive"), ("indexer", "lag"), ("worker", "alive"),
+    }  # fmt: skip
+
+
+async def test_the_settlement_key_is_read_as_the_worker_would_and_not_told(home, alive, variables, tmp_path):
+    keypair = Keypair()
+    path = tmp_path / "key.json"
+    path.write_text(keypair.to_json())
+    path.chmod(0o600)
+    given = {**variables, "SETTLEMENT_KEYPAIR_FILE": str(path)}
+    ok, findings = await doctor(home, **given, SETTLEMENT_WALLET=str(keypair.pubkey()))
+    assert ok, findings
+    assert findings["secrets", "SETTLEMENT_KEYPAIR"]["detail"] == f"signs as {keypair.pubkey()}"
+    _, findings = await doctor(home, **given, SETTLEMENT_WALLET=RECIPIENT)
+    assert failures(findings) == {("secrets", "SETTLEMENT_KEYPAIR")}
+    path.chmod(0o644)
+    _, findings = await doctor(home, **given)
+    assert failures(findings) == {("secrets", "SETTLEMENT_KEYPAIR")}
+    assert "chmod 600" in findings["secrets", "SETTLEMENT_KEYPAIR"]["remedy"]
+    assert keypair.to_json()[1:30] not in str(findings)
 
 
 async def test_every_part_is_examined_even_when_all_of_them_are_beyond_reach(home, closed_port):

@@ -115,8 +115,8 @@ async def ledger_becomes_the_chain(pool, market, honest, seconds=60.0):
     await balances_agree(pool, honest)
     doubled = await pool.fetch(
         """
-        SELECT subject, data ->> 'path' AS path, count(*) FROM events
-        WHERE type = 'transfer.confirmed' GROUP BY 1, 2 HAVING count(*) > 1
+        SELECT type, subject, data ->> 'path' AS path, count(*) FROM events
+        WHERE type IN ('transfer.confirmed', 'transfer.finalized') GROUP BY 1, 2, 3 HAVING count(*) > 1
         """
     )
     assert not doubled

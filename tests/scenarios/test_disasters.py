@@ -11,8 +11,9 @@ from solders.keypair import Keypair
 from pay402.indexer.main import running_indexer
 from pay402.localnet import payments as pay
 from pay402.runtime.database import open_pool
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
+from pay402.runtime.embedded_postgres import EmbeddedPostgres, postgres_binaries
 from tests.api.conftest import market, market_of
+from tests.api.shop import key_for, pay_usdc, proof_of, running_api
 from tests.conftest import execute, short_lived_home
 from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 from tests.ops.commands import pay402
@@ -124,6 +125,82 @@ async def test_the_ledger_is_rebuilt_from_the_chain_alone(home, market, net, poo
     async with open_pool(empty_database, application="test") as there:
         await ledger_equals_chain(there, market)
         await balances_agree(there, net)
+
+
+async def rows_of(pool, table, without):
+    """Every row of a table as JSON, but for columns that say when we wrote it."""
+    rows = await pool.fetch(f"SELECT to_jsonb(t) - $1::text[] AS row FROM {table} AS t", without)
+    return sorted(json.dumps(row["row"], sort_keys=True) for row in rows)
+
+
+async def psql(dsn, name):
+    """Run a script of ours as the runbook does; the exit code and what was said."""
+    script = Path(__file__).parents[2] / "deploy" / "postgres" / name
+    process = await asyncio.create_subprocess_exec(
+        postgres_binaries() / "psql", dsn, "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={script}",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_the_transfers_are_rebuilt_from_the_chain_and_every_claim_keeps_its_own(
+    home, market, net, pool, database_url, redis_url
+):
+    """The ledger's rows are lost, but not what was decided by them."""
+    settings = fast_settings(INDEXER_FINALIZE_SECONDS=0.2)
+    variables = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SOLANA_WS_URL": net.ws_url,
+    }
+    proofs = []
+    async with (
+        running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]),
+        running_api(database_url, redis_url, [net.rpc_url]) as client,
+    ):
+        merchant = client.holding(await key_for(pool))
+        for payment, payer in market.every_kind():
+            await market.pay(payment, payer)
+        for n in range(3):
+            transaction, payer = await pay_usdc(market, 1_000_000 + n)
+            proofs.append(proof_of(payer, transaction, f"1.00000{n}"))
+            assert (await merchant.verify(proofs[-1])).code == "VALID"
+        await ledger_equals_chain(pool, market)
+        await final(net)
+        await eventually(lambda: pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
+        await eventually(lambda: pool.fetchval("SELECT bool_and(status = 'finalized') FROM transactions"))
+    before = {
+        "transfers": await rows_of(pool, "transfers", ["recorded_at"]),
+        "balance_changes": await rows_of(pool, "balance_changes", ["recorded_at"]),
+        "transactions": await rows_of(pool, "transactions", []),
+    }
+    assert len(before["transfers"]) > 20
+
+    assert await psql(database_url, "empty-ledger.sql") == (0, "")
+    assert await pool.fetchval("SELECT count(*) FROM transfers") == 0
+    assert await rows_of(pool, "transactions", []) == before["transactions"]
+    code, said = await psql(database_url, "close-ledger.sql")
+    assert code == 3
+    assert 'is not present in table "transfers"' in said
+    summary = (await passes("backfill", "--from-slot", "0", "--json", home=home, variables=variables)).json
+    assert summary["failed"] == 0
+    assert await psql(database_url, "close-ledger.sql") == (0, "")
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]):
+        await eventually(lambda: pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
+
+    for table, rows in before.items():
+        assert await rows_of(pool, table, ["recorded_at"]) == rows, table
+    audit = (await passes("audit", "--whole", "--json", home=home, variables=variables)).json
+    assert audit["findings"] == []
+    await passes("doctor", "--at-rest", home=home, variables=variables)
+    async with running_api(database_url, redis_url, [net.rpc_url]) as client:
+        merchant = client.holding(merchant.key)
+        for proof in proofs:
+            again = proof | {"nonce": "another"} | {"signature": str(payer.sign_message(b"another"))}
+            assert (await merchant.verify(proof)).code == "REPLAY_ATTACK"
+            assert (await merchant.verify(again)).code == "REPLAY_ATTACK"
 
 
 def test_the_runbook_names_these_rehearsals():

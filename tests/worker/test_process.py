@@ -19,8 +19,10 @@ from pay402.ledger.reconciliation import reconciliation_state, request_reconcili
 from pay402.localnet.payments import USDC
 from pay402.runtime.embedded_valkey import EmbeddedValkey
 from pay402.runtime.errors import OperatorError
+from pay402.runtime.settings import load
 from pay402.worker.expire import expire
 from pay402.worker.main import running_worker
+from pay402.worker.settings import WorkerSettings
 from pay402.worker.signer import load_signer
 from pay402.worker.vitals import inspect, measure
 from tests.conftest import short_lived_home
@@ -130,16 +132,34 @@ def test_a_key_that_others_can_read_or_that_is_none_is_refused_without_a_word_of
     keypair = Keypair()
     path = tmp_path / "key.json"
     path.write_text(secret(keypair))
-    path.chmod(0o640)
+    path.chmod(0o644)
     for given in (str(path), "[1,2,3]", "nonsense", str(tmp_path / "missing"), secret(keypair)[:-5] + "1]"):
         with pytest.raises(OperatorError) as refused:
             load_signer(fast_settings(SETTLEMENT_KEYPAIR=given))
         assert "SETTLEMENT_KEYPAIR" in str(refused.value)
         assert "1,2,3" not in str(refused.value)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     other = str(Keypair().pubkey())
     with pytest.raises(OperatorError, match="SETTLEMENT_WALLET"):
         load_signer(fast_settings(SETTLEMENT_KEYPAIR=secret(keypair), SETTLEMENT_WALLET=other))
+
+
+@pytest.mark.parametrize("form", ["array", "base58"])
+def test_the_key_from_a_mounted_secret(form, tmp_path, monkeypatch):
+    """As compose, Kubernetes and systemd give it: by SETTLEMENT_KEYPAIR_FILE, as private as by its path, or empty."""
+    keypair = Keypair()
+    path = tmp_path / "settlement_keypair"
+    path.write_text({"array": secret(keypair), "base58": b58encode(bytes(keypair))}[form] + "\n")
+    monkeypatch.setenv("SETTLEMENT_KEYPAIR_FILE", str(path))
+    path.chmod(0o444)
+    with pytest.raises(OperatorError, match=r"SETTLEMENT_KEYPAIR_FILE names is open to other users \(mode 444\)"):
+        load(WorkerSettings)
+    path.chmod(0o400)
+    assert load_signer(load(WorkerSettings)).address == str(keypair.pubkey())
+    # Nothing is configured: whoever mounts an empty file does not sign, and may show everybody that it is empty.
+    path.write_text("\n")
+    path.chmod(0o444)
+    assert load_signer(load(WorkerSettings)) is None
 
 
 async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench, pool):

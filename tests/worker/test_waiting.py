@@ -9,8 +9,9 @@ from pay402.localnet.payments import USDC, token_account, withheld_fee
 from pay402.worker.readiness import NotReadyError, Waiting, ready_sending
 from pay402.worker.settle import settle
 from pay402.worker.vitals import measure
+from pay402.worker.workbench import open_workbench
 from tests.indexer.shop import eventually
-from tests.worker.shop import PRICE
+from tests.worker.shop import PRICE, fast_settings, secret
 from tests.worker.test_exactly_once import approved_order, paid_once, work_on
 
 
@@ -70,6 +71,17 @@ async def test_a_wallet_without_sol_waits_for_it(shop, indexer, bench, net):
     await shop.call("requestAirdrop", str(shop.wallet.pubkey()), 1_000_000_000)
     await work_on(bench, order, net)
     await paid_once(shop)
+
+
+async def test_a_price_for_compute_units_is_offered_and_its_fee_kept_ready(shop, indexer, net, database_url):
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet), WORKER_PAYOUT_PRICE_MICROLAMPORTS=5_000)
+    async with open_workbench(settings, database_url, [net.rpc_url]) as bench:
+        order = await approved_order(shop, bench)
+        await work_on(bench, order, net)
+        await paid_once(shop)
+    landed = net.chain.find(await shop.pool.fetchval("SELECT settled_signature FROM payouts"))
+    # 5,000 lamports for the signature, and 200,000 units at 5,000 millionths of a lamport.
+    assert landed.fee == 5_000 + 1_000
 
 
 @pytest.mark.parametrize("whose", ["source", "destination"])

@@ -1,0 +1,37 @@
+"""The statements of a verification and nothing else: what the database makes of it, without HTTP around it."""
+
+import itertools
+import os
+from typing import Any
+
+from pay402.ledger.claims import Proof, Terms, honour, read_contexts
+from pay402.ledger.judge import Claim, judge
+from pay402.runtime.sql import load_queries
+
+_queries = load_queries("pay402.ledger", "claims.sql")
+# More than one process may claim in one ledger.
+_nonces = (f"bench-{os.getpid()}-{n}" for n in itertools.count(1))
+
+
+async def claim(connection: Any, payment: Any) -> None:
+    """Verify `payment`, a row of transfers with its merchant and its token's symbol, as the API does.
+
+    The proof itself is not checked: that costs the database nothing.
+    """
+    nonce = next(_nonces)
+    proof = Proof(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
+    (context,) = await read_contexts(connection, _queries, [proof])
+    claimed = Claim(
+        payment["source_owner"],
+        context.wallets,
+        frozenset({payment["mint"]}),
+        amount=payment["amount"],
+        least_amount=payment["amount"],
+    )
+    verdict = judge(claimed, context.transfers)
+    assert verdict.is_honoured, verdict
+    assert verdict.transfer is not None
+    assert context.merchant is not None
+    terms = Terms(context.merchant, nonce, payment["signature"], claimed, payment["mint"], payment["symbol"])
+    honoured = await honour(connection, _queries, [(terms, verdict.transfer)])
+    assert honoured, "somebody else has claimed it"
