@@ -18,6 +18,7 @@ from pay402.chain.rpc import RpcError
 from pay402.indexer.fetch import FetchFailedError, Pipeline
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.ledger.claims import follow_transfers
+from pay402.runtime.database import DATABASE_AWAY
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Finalizer:
             try:
                 while await self.settle():
                     pass
-            except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (RpcError, *DATABASE_AWAY) as error:
                 _log.warning("not_finalized", error=str(error))
 
     async def settle(self) -> bool:
