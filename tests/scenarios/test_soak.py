@@ -89,6 +89,14 @@ def test_growth_is_told_from_warming_up(size, is_flat):
     assert life(size).is_flat == is_flat
 
 
+def test_the_caches_of_connections_may_fill_and_not_more():
+    postgres = life(lambda second: 100 + second / 10)
+    postgres.role, postgres.processes = "postgres", 16
+    assert postgres.is_flat
+    postgres.processes = 15
+    assert not postgres.is_flat
+
+
 def test_a_short_life_is_not_judged():
     assert not life(lambda second: 80 + second, seconds=100).is_long
 

@@ -17,6 +17,9 @@ LONG_LIFE_SECONDS = 120.0
 # What a fitted line may rise from the middle of a life to its end: caches fill, and malloc keeps what it once had.
 MOST_GROWTH = 0.05
 _MOST_GROWTH_MEGABYTES = 3.0
+# Each connection of Postgres keeps the plans and the catalogue of whatever it was ever asked, and a pool asks some
+# connections seldom: below this for each of its processes it fills its caches, and above it grows.
+CACHES_MEGABYTES = 10.0
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Life:
     at: list[float] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
+    processes: int = 1
 
     @property
     def seconds(self) -> float:
@@ -62,7 +66,8 @@ class Life:
     @property
     def is_flat(self) -> bool:
         """True when it does not grow by more than is allowed, or lived too short to tell."""
-        return not self.is_long or self.growth_megabytes <= self.bound_megabytes
+        is_filling = self.role == "postgres" and self.megabytes[-1] <= CACHES_MEGABYTES * self.processes
+        return not self.is_long or is_filling or self.growth_megabytes <= self.bound_megabytes
 
 
 @dataclass
@@ -90,6 +95,7 @@ class Watch:
                 life.at.append(time.time())
                 life.megabytes.append(megabytes)
                 life.cpu_seconds = max(life.cpu_seconds, cpu_seconds)
+                life.processes = len(pids)
 
     def of(self, role: str) -> list[Life]:
         """The lives of a part, one after the other."""

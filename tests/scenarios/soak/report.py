@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.report import RESULTS, write_result
 from tests.scenarios.soak.logs import spoken
-from tests.scenarios.soak.memory import JUDGED, SAMPLE_SECONDS, Life
+from tests.scenarios.soak.memory import CACHES_MEGABYTES, JUDGED, SAMPLE_SECONDS, Life
 from tests.scenarios.soak.verdict import Point, Soak, unexplained
 
 _WIDTH = 150
@@ -52,6 +52,7 @@ def as_json(soak: Soak, points: list[Point]) -> dict[str, Any]:
         "lives": [
             {
                 "part": life.role,
+                "processes": life.processes,
                 "began": life.at[0] - began,
                 "seconds": life.seconds,
                 "cpuSeconds": life.cpu_seconds,
@@ -91,6 +92,8 @@ def _sizes(soak: Soak) -> Table:
         longest = max(lives, key=lambda life: life.seconds)
         sizes = longest.megabytes
         bound = f"{longest.bound_megabytes:.1f}" if longest.is_long else ""
+        if longest.is_long and role == "postgres":
+            bound += f" or {CACHES_MEGABYTES:g} each of {longest.processes}"
         growth = f"{longest.growth_megabytes:+.1f}"
         table.add_row(
             role,
