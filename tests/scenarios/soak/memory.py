@@ -15,8 +15,8 @@ JUDGED = (*ROLES, "postgres", "valkey")
 # The second half of a shorter life is a start that has not ended.
 LONG_LIFE_SECONDS = 120.0
 # What a fitted line may rise from the middle of a life to its end: caches fill, and malloc keeps what it once had.
-MOST_GROWTH = 0.05
-_MOST_GROWTH_MEGABYTES = 3.0
+MOST_GROWTH = 0.025
+_MOST_GROWTH_MEGABYTES = 2.0
 # Each connection of Postgres keeps the plans and the catalogue of whatever it was ever asked, and a pool asks some
 # connections seldom: below this for each of its processes it fills its caches, and above it grows.
 CACHES_MEGABYTES = 10.0
