@@ -8,7 +8,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check check-deploy format lock bench chaos clean
+.PHONY: demo test install check check-deploy format lock bench chaos soak clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -45,6 +45,9 @@ lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PAT
 
 chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS="--rounds 200 --seed 1"
 	$(BIN)/python -m tests.scenarios.chaos $(ARGS)
+
+soak: .venv/installed-dev ## the whole system for minutes, with restarts at random; ARGS="--minutes 10 --seed 1"
+	$(BIN)/python -m tests.scenarios.soak $(ARGS)
 
 clean: ## remove the environment and all embedded state
 	rm -rf .venv .pay402

@@ -12,6 +12,7 @@ SCENARIOS: Final = {
     "verify_scale": "a verification's statements over ten thousand to ten million transfers, against the smallest",
     "ingest": "recorded answers to committed rows, against decoding alone and COPY alone",
     "audit": "an audit of a hundred to ten thousand accounts, against asking and reading alone",
+    "footprint": "memory, processor and RPC calls of an idle and of a busy system, by process and by method",
     "analytics": "every analytics route at ten thousand to a million transfers, against its answer without figures",
 }
 

@@ -55,6 +55,7 @@ _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # see DATABASE_AWAY
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,

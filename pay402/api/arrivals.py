@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
-from pay402.runtime.database import open_connection
+from pay402.runtime.database import DATABASE_AWAY, open_connection
 from pay402.runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -59,7 +58,7 @@ class Arrivals:
                     while not connection.is_closed():
                         await asyncio.sleep(_PROBE_SECONDS)
                         await connection.execute("SELECT 1")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OperatorError, OSError, TimeoutError) as error:
+            except (OperatorError, *DATABASE_AWAY) as error:
                 _log.warning("not_listening", error=str(error) or type(error).__name__)
             finally:
                 self.is_listening = False

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from pay402.api.metrics import ApiMetrics
+from pay402.runtime.database import DATABASE_AWAY
 
 T = TypeVar("T")
 
@@ -159,7 +160,7 @@ class KeyRing:
             return
         try:
             await self._queries.note_key_use(self._database, prefixes=list(used), times=list(used.values()))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except DATABASE_AWAY:
             self._used = used | self._used
             _log.warning("key_use_not_noted", hint="it is written with the next ones")
 

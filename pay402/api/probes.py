@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from pay402.api.metrics import ApiMetrics
 from pay402.migrations.status import MigrationStatus, read_status
+from pay402.runtime.database import DATABASE_AWAY
 
 _PROBE_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
@@ -45,7 +46,7 @@ class Probes:
                 rows = []
                 if not found.pending:
                     rows = [row async for row in self._queries.signs_of_life(connection)]
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except DATABASE_AWAY:
             unknown = {"status": "unknown"}
             return {"database": {"status": "down"}, "migrations": unknown, "indexer": unknown, "worker": unknown}
         lives = {row["role"]: row for row in rows}

@@ -15,8 +15,10 @@ from pay402.ledger.judge import Outcome
 
 _log = structlog.get_logger(__name__)
 
-# Before a node is asked about a transaction that the ledger does not have; most arrive within that time.
-_LOOK_AFTER_SECONDS: Final = 0.3
+# Before a node is asked about a transaction that the ledger does not have. No node shows one before the cluster has
+# confirmed it, which takes a second; asked earlier it says nothing, and most arrive by themselves within that time.
+_LOOK_AFTER_SECONDS: Final = 1.2
+_LOOK_AFTER_SHARE: Final = 0.6
 _LOOK_SECONDS: Final = 1.5
 # Notifications can be lost; looking again is the remedy.
 _LOOK_AGAIN_SECONDS: Final = 0.5
@@ -77,7 +79,7 @@ async def _look_on_chain(parts: Resources, transaction: str, deadline: float) ->
     One that failed, or that pays nobody who is followed, will never be in the ledger.
     """
     left = deadline - asyncio.get_running_loop().time()
-    await asyncio.sleep(min(_LOOK_AFTER_SECONDS, max(left, 0)))
+    await asyncio.sleep(min(_LOOK_AFTER_SECONDS, _LOOK_AFTER_SHARE * max(left, 0)))
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             result = await parts.node.transaction(transaction)

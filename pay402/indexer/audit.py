@@ -17,6 +17,7 @@ import structlog
 from pay402.chain.node import ACCOUNTS_PER_CALL, Node
 from pay402.chain.rpc import RpcError
 from pay402.indexer.metrics import IndexerMetrics
+from pay402.runtime.database import DATABASE_AWAY
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +84,7 @@ class Auditor:
             try:
                 await self.audit()
                 await self._sweep(sweep_seconds)
-            except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (RpcError, *DATABASE_AWAY) as error:
                 self._metrics.audits.labels("failed").inc()
                 _log.warning("not_audited", error=str(error))
 

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 
-import asyncpg
 import structlog
 
 from pay402.chain.pubsub import LogsFeed
 from pay402.chain.rpc import RpcError
 from pay402.indexer.watchlist import FollowedAccount
 from pay402.indexer.workbench import Workbench, native_account
+from pay402.runtime.database import DATABASE_AWAY
 
 _log = structlog.get_logger(__name__)
 
@@ -70,14 +70,14 @@ class Discovery:
             self._recipients_changed.clear()
             try:
                 await self.load()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except DATABASE_AWAY as error:
                 _log.warning("recipients_not_read", error=str(error))
                 await asyncio.sleep(min(poll_seconds, 1.0))
 
     async def _listen(self) -> None:
         """Wake `_poll` when a recipient is added; polling alone would find it a little later."""
         while True:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*DATABASE_AWAY):
                 async with self._bench.database.acquire() as connection:
                     closed = asyncio.Event()
                     connection.add_termination_listener(lambda *_, closed=closed: closed.set())
@@ -102,7 +102,7 @@ class Discovery:
                 continue
             try:
                 self.opened(await self._bench.new_accounts_of(wallet))
-            except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (RpcError, *DATABASE_AWAY) as error:
                 if isinstance(error, RpcError) and error.is_refusal:
                     # Asking again at once would only be refused again; the next round asks anyway.
                     self._bench.metrics.done_without("token accounts by owner", error)

@@ -18,6 +18,7 @@ from pay402.chain.rpc import RpcError
 from pay402.indexer.fetch import FetchFailedError, Pipeline
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.ledger.claims import follow_transfers
+from pay402.runtime.database import DATABASE_AWAY
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Finalizer:
             try:
                 while await self.settle():
                     pass
-            except (RpcError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (RpcError, *DATABASE_AWAY) as error:
                 _log.warning("not_finalized", error=str(error))
 
     async def settle(self) -> bool:
@@ -56,14 +57,17 @@ class Finalizer:
         Raises:
             RpcError: The nodes did not answer.
         """
-        slot = await self._node.slot("finalized")
-        rows = self._queries.unfinalized(self._pool, slot=slot, limit=_LANDINGS_PER_PASS)
-        landings: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
-        settled = 0
-        for start in range(0, len(landings), STATUSES_PER_CALL):
-            settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+        settled, count = 0, 0
+        # Asking every other second what is final, for nothing, would be most of what an idle ledger asks.
+        if await self._queries.anything_unfinalized(self._pool):
+            slot = await self._node.slot("finalized")
+            rows = self._queries.unfinalized(self._pool, slot=slot, limit=_LANDINGS_PER_PASS)
+            landings: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+            count = len(landings)
+            for start in range(0, count, STATUSES_PER_CALL):
+                settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
         await self._follow_claims(self._pool)
-        return len(landings) == _LANDINGS_PER_PASS and settled > 0
+        return count == _LANDINGS_PER_PASS and settled > 0
 
     async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
         seen_slot, statuses = await self._node.signature_statuses([signature for signature, _ in landings])

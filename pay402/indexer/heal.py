@@ -19,6 +19,7 @@ from pay402.chain.rpc import RpcError
 from pay402.indexer.fetch import FetchFailedError, Pipeline
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.watchlist import Watchlist
+from pay402.runtime.database import DATABASE_AWAY
 
 _log = structlog.get_logger(__name__)
 
@@ -165,7 +166,7 @@ class Healer:
     async def _attempt(self, account: str, min_context_slot: int) -> None:
         try:
             await self._heal(account, min_context_slot)
-        except (RpcError, IncompleteHistoryError, FetchFailedError, asyncpg.PostgresError, OSError) as error:
+        except (RpcError, IncompleteHistoryError, FetchFailedError, *DATABASE_AWAY) as error:
             failures = self._failures.get(account, 0)
             self._failures[account] = failures + 1
             self._metrics.heals.labels("failed").inc()
@@ -180,7 +181,7 @@ class Healer:
             self._want_later(account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
             try:
                 await self._queries.heal_wanted(self._pool, account=account, reason=str(error)[:500])
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except DATABASE_AWAY:
                 _log.warning("heal_reason_not_stored", account=account)
         else:
             self._failures.pop(account, None)

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Final
 
-import asyncpg
 import structlog
 
 from pay402.chain.pubsub import LogsFeed
 from pay402.indexer.workbench import Workbench
+from pay402.runtime.database import DATABASE_AWAY
 from pay402.runtime.process import instance_name
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +26,6 @@ async def beat(bench: Workbench, feed: LogsFeed) -> None:
             await bench.ledger_queries.beat(
                 bench.database, role="indexer", instance=instance, seen_slot=seen, recorded_slot=recorded
             )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_AWAY as error:
             _log.warning("no_sign_of_life", error=str(error) or type(error).__name__)
         await asyncio.sleep(_SECONDS)

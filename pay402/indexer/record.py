@@ -22,6 +22,7 @@ _log = structlog.get_logger(__name__)
 _DATABASE_AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # see DATABASE_AWAY
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

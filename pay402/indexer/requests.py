@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
 from pay402.chain.rpc import RpcError
@@ -15,6 +14,7 @@ from pay402.indexer.backfill import BackfillRefusedError, BackfillSummary, backf
 from pay402.indexer.fetch import FetchFailedError
 from pay402.indexer.heal import IncompleteHistoryError
 from pay402.indexer.workbench import Workbench
+from pay402.runtime.database import DATABASE_AWAY
 from pay402.runtime.sql import load_queries
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +24,6 @@ _PER_PASS: Final = 256  # the statuses that one call tells
 _MOST_TRIES: Final = 12
 _DEAD_SECONDS: Final = 30.0
 _TELL_SECONDS: Final = 1.0
-_DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 class RequestDesk:
@@ -48,7 +47,7 @@ class RequestDesk:
             try:
                 while await work():
                     pass
-            except (RpcError, *_DATABASE_ERRORS) as error:
+            except (RpcError, *DATABASE_AWAY) as error:
                 _log.warning("requests_not_worked_off", error=str(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._bench.settings.poll_seconds, _DEAD_SECONDS / 3)):
@@ -58,7 +57,7 @@ class RequestDesk:
 
     async def _listen(self) -> None:
         while True:
-            with contextlib.suppress(*_DATABASE_ERRORS):
+            with contextlib.suppress(*DATABASE_AWAY):
                 async with self._database.acquire() as connection:
                     closed = asyncio.Event()
                     connection.add_termination_listener(lambda *_, closed=closed: closed.set())
@@ -137,7 +136,7 @@ class RequestDesk:
         """Also the sign of life without which another indexer would begin again."""
         while True:
             await asyncio.sleep(_TELL_SECONDS)
-            with contextlib.suppress(*_DATABASE_ERRORS):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await self._queries.tell_backfill(self._database, id=backfill, progress=progress.as_json())
 
 

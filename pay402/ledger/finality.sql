@@ -1,3 +1,8 @@
+-- name: anything_unfinalized$
+-- Whether there is a landing whose fate is not settled: without one, no node has to be asked.
+SELECT EXISTS (SELECT FROM transfers WHERE finality = 'confirmed')
+  OR EXISTS (SELECT FROM balance_changes WHERE finality = 'confirmed');
+
 -- name: unfinalized
 -- Recorded landings up to a slot whose fate is not settled, oldest first.
 SELECT DISTINCT signature, slot

@@ -1,5 +1,6 @@
 """JSON-RPC 2.0: from the text of a request to the answer of its methods."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,12 +92,13 @@ def id_of(raw: Any) -> Any:
 
 
 class Rpc:
-    """The methods of one node."""
+    """The methods of one node. `localnet_countCalls` tells how often each of the others was asked so far."""
 
     def __init__(self, chain: Chain, hazard: Hazard, more_methods: dict[str, Method] | None = None) -> None:
         self._chain = chain
         self._hazard = hazard
-        self._methods = {**METHODS, **(more_methods or {})}
+        self._methods = {**METHODS, "localnet_countCalls": lambda _: dict(self._calls), **(more_methods or {})}
+        self._calls: Counter[str] = Counter()
 
     def answer(self, raw: Any) -> dict[str, Any] | None:
         """The answer to one request, None to a notification."""
@@ -111,6 +113,8 @@ class Rpc:
         method = self._methods.get(request.method)
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found")
+        if not request.method.startswith(control_methods.PREFIX):
+            self._calls[request.method] += 1
         fault = self._hazard.faults.rpc_errors
         if not request.method.startswith(control_methods.PREFIX) and self._hazard.strikes(fault, request.method):
             code = -int(fault.amount) or NODE_UNHEALTHY

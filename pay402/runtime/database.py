@@ -42,7 +42,15 @@ _TRANSIENT: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
 )
-_CANNOT_CONNECT: Final = (*_TRANSIENT, asyncpg.PostgresError, asyncpg.InterfaceError)
+DATABASE_AWAY: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What is asked between the server's last word and the end of its connection fails as if asyncpg were broken.
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What a statement raises when the database is away, or says no: every process of ours lives on and tries again."""
+_CANNOT_CONNECT: Final = (*_TRANSIENT, *DATABASE_AWAY)
 # What asyncpg raises about an address that it cannot take apart.
 _MALFORMED: Final = (ValueError, OverflowError)
 

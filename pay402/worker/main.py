@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 import structlog
 
+from pay402.runtime.database import DATABASE_AWAY
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.metrics import serve_metrics
 from pay402.runtime.process import instance_name, working
@@ -95,13 +95,13 @@ async def _alive(bench: Workbench) -> AsyncIterator[None]:
 
     async def for_ever() -> None:
         while True:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await beat(bench)
             await asyncio.sleep(bench.settings.heartbeat_seconds)
 
     async with working(for_ever()):
         yield
-    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with contextlib.suppress(*DATABASE_AWAY):
         await bench.queries.stop_beating(bench.database, role=ROLE, instance=instance_name())
 
 

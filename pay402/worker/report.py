@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from pay402.chain.rpc import RpcError
+from pay402.runtime.database import DATABASE_AWAY
 from pay402.worker.reconcile import Reconciled, reconcile
 from pay402.worker.workbench import Workbench
 
@@ -54,7 +54,7 @@ async def run_report(bench: Workbench, run: UUID | None = None) -> UUID | None:
         await bench.queries.tell_report(bench.database, id=chosen, progress={"decided": decided.as_json()})
         report = await make_report(bench)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_AWAY as error:
         await bench.queries.finish_report(bench.database, id=chosen, report=None, error=str(error))
         raise
     await bench.queries.finish_report(bench.database, id=chosen, report=report, error=None)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.cron import CronJob
@@ -20,6 +19,7 @@ from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
 from pay402.chain.rpc import RpcError
+from pay402.runtime.database import DATABASE_AWAY
 from pay402.worker.expire import expire
 from pay402.worker.reconcile import reconcile
 from pay402.worker.references import sweep_requests
@@ -91,7 +91,7 @@ async def run_pass(bench: Workbench, one: Pass) -> bool:
     except RpcError as error:
         outcome = "chain_away"
         _log.warning("chain_away", job=one.name, error=str(error))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DATABASE_AWAY as error:
         outcome = "database_away"
         _log.warning("database_away", job=one.name, error=str(error))
     except asyncio.CancelledError:

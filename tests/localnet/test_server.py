@@ -44,6 +44,20 @@ async def test_slots_tick_by_themselves_at_the_pace_asked_for():
     assert net.chain.open.slot == stopped
 
 
+async def test_a_node_counts_what_it_alone_is_asked():
+    async with (
+        Localnet.start(slot_seconds=None) as one,
+        Localnet.start(chain=one.chain) as other,
+        wired(one) as ask_one,
+        wired(other) as ask_other,
+    ):
+        await ask_one("getSlot")
+        await ask_one("getSlot")
+        await ask_other("getHealth")
+        assert await ask_one("localnet_countCalls") == {"getSlot": 2}
+        assert await ask_other("localnet_countCalls") == {"getHealth": 1}
+
+
 async def test_stopping_ends_hanging_answers_and_open_sockets():
     async with aiohttp.ClientSession() as session:
         async with Localnet.start(slot_seconds=0.01) as net:

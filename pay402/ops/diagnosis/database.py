@@ -12,7 +12,7 @@ from pay402.ledger.invariants import INVARIANTS, check_invariants
 from pay402.migrations.status import MigrationStatus, read_status
 from pay402.ops.diagnosis import configuration
 from pay402.ops.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
-from pay402.runtime.database import open_connection, place
+from pay402.runtime.database import DATABASE_AWAY, open_connection, place
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.sql import load_queries
 
@@ -49,7 +49,7 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
             return found
     except OperatorError as error:
         return [from_sentence("database", "connection", str(error))]
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DATABASE_AWAY as error:
         reason = str(error).partition("\n")[0]
         return [bad("database", "queries", reason, "see the server's log, and grant what is missing to our user")]
 
