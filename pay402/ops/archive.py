@@ -112,9 +112,8 @@ async def take(dsn: str, directory: Path, now: dt.datetime) -> tuple[Archive, No
     Raises:
         OperatorError: The database cannot be reached or dumped, or the directory not be written.
     """
-    archive = Archive(directory / f"pay402-{now.strftime(_STAMP)}.dump")
     try:
-        _begin(archive)
+        archive = _begin(directory, now)
         try:
             note = await _dump(dsn, archive, now)
             _seal(archive)
@@ -129,9 +128,17 @@ async def take(dsn: str, directory: Path, now: dt.datetime) -> tuple[Archive, No
     return archive, note
 
 
-def _begin(archive: Archive) -> None:
-    archive.dump.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    archive.dump.touch(mode=0o600, exist_ok=False)
+def _begin(directory: Path, now: dt.datetime) -> Archive:
+    """A name of this second, or of the next one that is free: two backups may begin at once."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        archive = Archive(directory / f"pay402-{now.strftime(_STAMP)}.dump")
+        try:
+            archive.dump.touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            now += dt.timedelta(seconds=1)
+        else:
+            return archive
 
 
 async def _dump(dsn: str, archive: Archive, now: dt.datetime) -> Note:

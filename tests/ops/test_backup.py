@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import re
 import shutil
@@ -294,6 +295,13 @@ async def test_what_is_left_is_told_of_and_dropped_though_its_programs_still_wor
             await lingering.execute("SELECT 1")
     finally:
         lingering.terminate()
+
+
+async def test_two_backups_of_one_second_are_two(home, database_url):
+    now = dt.datetime(2026, 1, 31, 3, 15, tzinfo=dt.UTC)
+    made = await asyncio.gather(*(archive.take(database_url, home / "backups", now) for _ in range(2)))
+    assert {one.dump.name for one, _ in made} == {"pay402-20260131T031500Z.dump", "pay402-20260131T031501Z.dump"}
+    assert len(archive.archives_in(home / "backups")) == 2
 
 
 async def test_no_password_is_seen_by_other_users_of_the_machine(home, database_url):
