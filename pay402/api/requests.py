@@ -1,6 +1,7 @@
 """Payment requests: what is to be paid, to whom, until when."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Path, Request
@@ -63,7 +64,7 @@ class RequestBody(Shape):
 class RequestStatus(RequestBody):
     """A payment request and what came of it."""
 
-    late: bool = Field(description="It was paid after it had expired")
+    late: bool = Field(description="A payment for it came after it had expired, whether it was honoured or not")
     short: bool = Field(description="What was paid is less than was asked for")
     over: bool = Field(description="What was paid is more than was asked for")
     payer: str | None
@@ -139,7 +140,7 @@ async def get_request(
     return answer(
         {
             **_described(row, token, status),
-            "late": row["honoured_at"] is not None and (row["paid_at"] or row["honoured_at"]) > row["expires_at"],
+            "late": _is_late(row, rows),
             "short": 0 < received < least_equal_amount(row["amount"], token.decimals),
             "over": received > row["amount"],
             "payer": row["payer"],
@@ -147,6 +148,14 @@ async def get_request(
             "transfers": [await payment(parts, one) for one in rows],
         }
     )
+
+
+def _is_late(row: Any, transfers: Sequence[Any]) -> bool:
+    """True when money for it came too late; what names an expired request honours nothing, and is told all the same."""
+    came = [one["block_time"] or one["recorded_at"] for one in transfers]
+    if row["honoured_at"] is not None:
+        came.append(row["paid_at"] or row["honoured_at"])
+    return any(at > row["expires_at"] for at in came)
 
 
 def _status(row: Any) -> str:
