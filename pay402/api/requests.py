@@ -36,9 +36,11 @@ class RequestOrder(Shape):
     amount: AmountSent
     currency: ShortText | None = Field(None, examples=["USDC"])
     mint: Address | None = None
-    recipient: Address | None = Field(None, description="One of the caller's wallets; the only one, if it is left out")
+    recipient: Address | None = Field(
+        None, description="One of the caller's wallets; the one that was registered first, if it is left out"
+    )
     resource: ShortText | None = Field(None, description="What is paid for")
-    expires_in: int = Field(_EXPIRES_IN_MS, ge=1000, le=_MAX_EXPIRES_IN_MS, description="Milliseconds")
+    expires_in: int = Field(_EXPIRES_IN_MS, ge=1, le=_MAX_EXPIRES_IN_MS, description="Milliseconds")
     scheme: Literal["exact", "minimum"] = "minimum"
     metadata: dict[str, Any] | None = None
 
@@ -98,7 +100,7 @@ async def post_request(
 
 
 async def _recipient(parts: Resources, caller: Caller, named: str | None) -> str:
-    """The wallet to be paid: the one that is named, or the caller's only one."""
+    """The wallet to be paid: the one that is named, or the one that the caller registered first."""
     rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=caller.user_id)]
     own = [row["address"] for row in rows]
     if named is not None:
@@ -111,11 +113,9 @@ async def _recipient(parts: Resources, caller: Caller, named: str | None) -> str
                 "recipient is not a wallet of yours; register it with POST /recipients.", {"field": "recipient"}
             )
         return str(address)
-    if len(own) == 1:
-        return str(own[0])
     if not own:
         raise conflict("There is no wallet to be paid; register one with POST /recipients.")
-    raise invalid("You have several wallets; send one of them as recipient.", {"field": "recipient"})
+    return str(own[0])
 
 
 @router.get("/{nonce}", response_model=RequestStatus, responses=errors(401, 403, 404))
