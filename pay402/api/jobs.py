@@ -17,7 +17,7 @@ from pay402.api.resources import Resources, resources
 from pay402.api.routing import LongText, ShortText, new_router
 from pay402.api.services import find_service, parse_id
 from pay402.api.stored_json import stored_json
-from pay402.ledger.jobs import Party, allowed_steps, take_step
+from pay402.ledger.jobs import Party, allowed_steps, owners_of, take_step
 from pay402.ledger.requests import create_request
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
@@ -229,6 +229,9 @@ async def _step(request: Request, job_id: str, caller: Caller, name: str, **deta
         parties = frozenset({Party.ADMIN})
     elif not parties:
         raise forbidden("The job is neither ordered nor offered by this user; use the key of one of its parties.")
+    elif not parties & (owners := owners_of(name)):
+        whose = " or ".join(sorted(owners))
+        raise forbidden(f"To {name} is the step of the job's {whose}, and this key is not theirs; use the right one.")
     if not await take_step(parts.database, parts.queries, row["id"], name, parties, by=caller.user_id, **details):
         row = await _find(parts, job_id)
         standing = _standing(row, caller)
