@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from pay402.api.auth import optional_caller, require
 from pay402.api.errors import ApiError, conflict, errors, forbidden, invalid, not_found
-from pay402.api.figures import Shape, answer
+from pay402.api.figures import Shape, StrictShape, answer
 from pay402.api.job_json import JobDetail, JobList, Status, job_json, movement_json
 from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
@@ -23,6 +23,8 @@ from pay402.ledger.requests import create_request
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
 
 _MAX_JSON_BYTES: Final = 262_144
+# What only an operator can mend is not mended within seconds.
+_OPERATOR_SECONDS: Final = 60
 _LONGEST_JOB: Final = dt.timedelta(days=365)
 JobId = Annotated[str, Field(max_length=64)]
 
@@ -55,7 +57,7 @@ class Rating(Shape):
     feedback: Annotated[LongText, Field(max_length=2000)] | None = None
 
 
-class Resolution(Shape):
+class Resolution(StrictShape):
     """How a dispute ends."""
 
     resolution: Literal["release", "refund"]
@@ -106,7 +108,7 @@ async def post_job(
     service = await find_service(parts, order.service_id)
     if not service["is_active"]:
         raise conflict("The service is not on offer any more; order another.")
-    wallet = await _settlement_wallet(parts)
+    wallet = await settlement_wallet(parts)
     deadline = _deadline(parts, order.deadline)
     funding = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=parts.settings.funding_seconds)
     stored = stored_json(order.input, "input", _MAX_JSON_BYTES)
@@ -140,15 +142,17 @@ async def post_job(
     return answer(await _detail(parts, added["id"]), 201)
 
 
-async def _settlement_wallet(parts: Resources) -> Any:
+async def settlement_wallet(parts: Resources) -> Any:
+    """The wallet that jobs are paid to. Raises ApiError 503 where none is followed: that is ours to mend."""
     address = parts.settings.settlement_wallet
     row = await parts.queries.recipient(parts.database, address=address) if address else None
     if row is None or not row["active"]:
         raise ApiError(
             503,
             "UNAVAILABLE",
-            "Jobs cannot be ordered here: no settlement wallet is followed; "
+            "The marketplace has no settlement wallet that is followed, so nothing can be paid for; "
             "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`.",
+            headers={"Retry-After": str(_OPERATOR_SECONDS)},
         )
     return row
 
