@@ -21,7 +21,7 @@ from pay402.api.verify import Address, AmountSent
 from pay402.chain.addresses import parse_address
 from pay402.chain.programs import NATIVE_SOL
 from pay402.ledger.amounts import least_equal_amount
-from pay402.ledger.requests import create_request, solana_pay_url
+from pay402.ledger.requests import create_request, request_status, solana_pay_url
 
 router = new_router(prefix="/payments/requests", tags=["Payments"])
 
@@ -136,7 +136,7 @@ async def get_request(
     ]
     paid = sum(one["credited"] for one in rows if one["mint"] == row["mint"])
     received = row["received"] if row["received"] is not None else paid
-    status = _status(row)
+    status = request_status(row["claim_status"], row["expires_at"])
     return answer(
         {
             **_described(row, token, status),
@@ -156,14 +156,6 @@ def _is_late(row: Any, transfers: Sequence[Any]) -> bool:
     if row["honoured_at"] is not None:
         came.append(row["paid_at"] or row["honoured_at"])
     return any(at > row["expires_at"] for at in came)
-
-
-def _status(row: Any) -> str:
-    if row["claim_status"] in {"confirmed", "finalized"}:
-        return "paid"
-    if row["claim_status"] in {"pending", "reversed"}:
-        return "pending"
-    return "expired" if row["expires_at"] <= dt.datetime.now(dt.UTC) else "open"
 
 
 def _described(row: Any, token: Token, status: str) -> dict[str, Any]:

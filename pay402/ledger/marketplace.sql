@@ -127,7 +127,14 @@ SELECT id FROM added;
 -- name: job^
 -- One job with its service and its funding.
 SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  r.score, r.feedback
+  n.resource, n.scheme, r.score, r.feedback,
+  (
+    SELECT c.status
+    FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    LIMIT 1
+  ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
@@ -138,7 +145,14 @@ WHERE j.id = :id;
 -- name: jobs
 -- A page of jobs, newest first, by whatever is asked for.
 SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  r.score, r.feedback
+  n.resource, n.scheme, r.score, r.feedback,
+  (
+    SELECT c.status
+    FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    LIMIT 1
+  ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint

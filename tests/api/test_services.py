@@ -6,7 +6,7 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.api.shop import key_for, running_api
-from tests.api.till import NO_NODE, Till
+from tests.api.till import NO_NODE, Till, book, new_signature
 
 OFFER = {
     "name": "Summaries",
@@ -50,6 +50,50 @@ async def test_a_service_that_could_be_paid_to_nobody_is_refused(stall):
     refused = await nobody.post(SERVICES, OFFER)
     assert (refused.status, refused.code) == (409, "CONFLICT")
     assert "POST /recipients" in refused["error"]
+
+
+async def test_without_a_settlement_wallet_the_marketplace_is_unavailable(database_url, redis_url, pool):
+    for settings in ({}, {"SETTLEMENT_WALLET": str(Keypair().pubkey())}):  # none, and one that nobody follows
+        async with running_api(database_url, redis_url, [NO_NODE], **settings) as api:
+            stall = await Till(api, pool, user="provider").open()
+            admin = api.holding(await key_for(pool, "operations", ("admin",)))
+            service = await offered(stall)
+            for reply in (
+                await stall.client.post("/marketplace/jobs", {"serviceId": service["id"]}),
+                await admin.post("/marketplace/seed"),
+            ):
+                assert (reply.status, reply.code) == (503, "UNAVAILABLE")
+                assert int(reply.headers["Retry-After"]) >= 1
+
+
+async def test_the_payment_of_a_job_is_a_payment_request_with_all_its_fields(stall):
+    service = await offered(stall)
+    job = (await stall.client.post("/marketplace/jobs", {"serviceId": service["id"]})).body
+    payment, wallet = job["payment"], job["payment"]["recipient"]
+    assert (payment["resource"], payment["scheme"], payment["status"]) == ("marketplace: Summaries", "minimum", "open")
+    admin = stall.api.holding(await key_for(stall.pool, "operations", ("admin",)))
+
+    async def shown():
+        request = (await admin.get(f"/payments/requests/{payment['nonce']}")).body
+        listed = (await stall.api.get("/marketplace/jobs"))["jobs"][0]["payment"]
+        ordered = (await stall.api.get(f"/marketplace/jobs/{job['id']}"))["payment"]
+        assert listed == ordered
+        same = request.keys() & ordered.keys() - {"solanaPayUrl"}  # its label is the service's name
+        assert {name: request[name] for name in same} == {name: ordered[name] for name in same}
+        assert request.keys() >= ordered.keys()
+        return ordered["status"]
+
+    assert await shown() == "open"
+    transaction = new_signature()
+    proof = stall.proof(transaction, "2.5", nonce=payment["nonce"])
+    assert (await stall.api.verify(proof)).code == "PAYMENT_PENDING"
+    assert await shown() == "pending"
+    await book(stall.pool, stall.buyer.pubkey(), wallet, 2_500_000, signature=transaction)
+    assert (await stall.api.verify(proof)).code == "VALID"
+    assert await shown() == "paid"
+    late = (await stall.client.post("/marketplace/jobs", {"serviceId": service["id"]}))["payment"]
+    await stall.pool.execute("UPDATE nonces SET expires_at = created_at WHERE nonce = $1", late["nonce"])
+    assert (await stall.api.get("/marketplace/jobs?limit=1"))["jobs"][0]["payment"]["status"] == "expired"
 
 
 async def test_unrated_services_stand_where_the_rating_that_they_show_puts_them(stall):
