@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pay402.api.auth import optional_caller, require
-from pay402.api.errors import ApiError, conflict, errors, forbidden, invalid, not_found
+from pay402.api.errors import conflict, errors, forbidden, invalid, not_found
 from pay402.api.figures import Shape, StrictShape, answer
 from pay402.api.job_json import JobDetail, JobList, Status, job_json, movement_json
 from pay402.api.keys import Caller
@@ -23,8 +23,6 @@ from pay402.ledger.requests import create_request
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
 
 _MAX_JSON_BYTES: Final = 262_144
-# What only an operator can mend is not mended within seconds.
-_OPERATOR_SECONDS: Final = 60
 _LONGEST_JOB: Final = dt.timedelta(days=365)
 JobId = Annotated[str, Field(max_length=64)]
 
@@ -143,16 +141,13 @@ async def post_job(
 
 
 async def settlement_wallet(parts: Resources) -> Any:
-    """The wallet that jobs are paid to. Raises ApiError 503 where none is followed: that is ours to mend."""
+    """The wallet that jobs are paid to. Raises ApiError 409 where none is followed: to repeat it would not help."""
     address = parts.settings.settlement_wallet
     row = await parts.queries.recipient(parts.database, address=address) if address else None
     if row is None or not row["active"]:
-        raise ApiError(
-            503,
-            "UNAVAILABLE",
+        raise conflict(
             "The marketplace has no settlement wallet that is followed, so nothing can be paid for; "
-            "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`.",
-            headers={"Retry-After": str(_OPERATOR_SECONDS)},
+            "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`."
         )
     return row
 

@@ -53,7 +53,7 @@ OPERATIONS = {
     "POST /marketplace/jobs/{job_id}/rate": ("write", {"score": 5}, 404),
     "GET /marketplace/stats": (PUBLIC, None, 200),
     "GET /marketplace/leaderboard": (PUBLIC, None, 200),
-    "POST /marketplace/seed": ("admin", None, 503),
+    "POST /marketplace/seed": ("admin", None, 409),
     "GET /analytics": ("read", None, 200),
     "GET /analytics/transactions": ("read", None, 200),
     "GET /analytics/revenue": ("read", None, 200),
@@ -129,7 +129,7 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
                 right = expected(holder, needed, allowed)
                 if operation == "POST /auth/token" and holder == "token":
                     right = 403
-                if (operation, environment, right) == ("POST /marketplace/seed", "production", 503):
+                if (operation, environment, right) == ("POST /marketplace/seed", "production", 409):
                     right = 403  # not without ?confirm=true
                 code = {401: "INVALID_API_KEY", 403: "FORBIDDEN"}.get(right)
                 if reply.status != right or (code and reply.code != code):

@@ -52,7 +52,7 @@ async def test_a_service_that_could_be_paid_to_nobody_is_refused(stall):
     assert "POST /recipients" in refused["error"]
 
 
-async def test_without_a_settlement_wallet_the_marketplace_is_unavailable(database_url, redis_url, pool):
+async def test_without_a_settlement_wallet_nothing_is_ordered_or_seeded(database_url, redis_url, pool):
     for settings in ({}, {"SETTLEMENT_WALLET": str(Keypair().pubkey())}):  # none, and one that nobody follows
         async with running_api(database_url, redis_url, [NO_NODE], **settings) as api:
             stall = await Till(api, pool, user="provider").open()
@@ -62,8 +62,8 @@ async def test_without_a_settlement_wallet_the_marketplace_is_unavailable(databa
                 await stall.client.post("/marketplace/jobs", {"serviceId": service["id"]}),
                 await admin.post("/marketplace/seed"),
             ):
-                assert (reply.status, reply.code) == (503, "UNAVAILABLE")
-                assert int(reply.headers["Retry-After"]) >= 1
+                assert (reply.status, reply.code) == (409, "CONFLICT")
+                assert "SETTLEMENT_WALLET" in reply["error"]
 
 
 async def test_the_payment_of_a_job_is_a_payment_request_with_all_its_fields(stall):
