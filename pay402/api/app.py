@@ -27,7 +27,7 @@ from pay402.api import (
     verify,
 )
 from pay402.api.description import SUMMARY, TITLE, describe
-from pay402.api.edge import Cors, Edge
+from pay402.api.edge import Bounds, Cors, Edge
 from pay402.api.errors import ApiError, invalid, unavailable
 from pay402.api.resources import Resources
 from pay402.api.settings import split
@@ -89,9 +89,11 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
     for router in (*_ROUTERS, *more):
         app.include_router(router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    app.add_middleware(Cors, origins=split(parts.settings.allowed_origins))
     settings = parts.settings
-    app.add_middleware(Edge, metrics=parts.metrics, most=settings.most_requests, body_seconds=settings.body_seconds)
+    # The last is the outermost.
+    app.add_middleware(Bounds, most=settings.most_requests, body_seconds=settings.body_seconds)
+    app.add_middleware(Cors, origins=split(settings.allowed_origins))
+    app.add_middleware(Edge, metrics=parts.metrics)
     return app
 
 

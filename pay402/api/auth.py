@@ -15,6 +15,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pay402.api.errors import ApiError, forbidden
 from pay402.api.keys import DEMO_KEYS, DEMO_USER, Caller
 from pay402.api.resources import Resources, resources
+from pay402.api.settings import SECRET_CHARACTERS
 
 _log = structlog.get_logger(__name__)
 
@@ -120,18 +121,35 @@ def require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
     return caller_with_permission
 
 
-def permitted(caller: Caller | None, permission: Permission) -> Caller:
-    """`caller`, who must be somebody and have `permission`."""
+async def any_caller(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller:
+    """A dependency: a caller, whatever they may do."""
+    caller = await identify(request)
+    await count_request(request, caller)
+    return known(caller)
+
+
+def known(caller: Caller | None) -> Caller:
+    """`caller`, who must be somebody."""
     if caller is None:
         raise unauthorized("This needs an API key; send one as x-api-key.")
+    return caller
+
+
+def permitted(caller: Caller | None, permission: Permission) -> Caller:
+    """`caller`, who must be somebody and have `permission`."""
+    caller = known(caller)
     if not caller.is_admin and permission not in caller.permissions:
         raise forbidden(f"This needs a key with the permission {permission}; use another key.")
     return caller
 
 
-def new_signing_key() -> str:
-    """A secret for the tokens of this process alone, where none is set."""
-    return secrets.token_hex(32)
+def signing_key(secret: str | None) -> str:
+    """What signs tokens: `secret`, or where none is set one of this process alone.
+
+    A secret that is short, which production refuses, is filled up with zeros as HMAC does itself: it signs the same,
+    and the library need not warn of each token.
+    """
+    return secrets.token_hex(32) if secret is None else secret.ljust(SECRET_CHARACTERS, "\0")
 
 
 def make_token(secret: str, caller: Caller, permissions: frozenset[str], seconds: int) -> tuple[str, int]:

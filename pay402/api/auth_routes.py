@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from pay402.api.auth import TOKEN_SECONDS, make_token, require
+from pay402.api.auth import TOKEN_SECONDS, any_caller, make_token
 from pay402.api.errors import errors, forbidden
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.idempotency import SECRET_HEADERS
@@ -36,7 +36,7 @@ class TokenBody(Shape):
 
 @router.post("/token", response_model=TokenBody, responses=errors(401, 403))
 async def post_token(
-    request: Request, caller: Annotated[Caller, Depends(require("read"))], order: TokenOrder | None = None
+    request: Request, caller: Annotated[Caller, Depends(any_caller)], order: TokenOrder | None = None
 ) -> Response:
     """Exchange an API key for an access token of at most 15 minutes, with no more than its permissions."""
     if caller.by_token:

@@ -27,17 +27,11 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class Edge:
-    """The outermost layer. Bodies are read here, whole, within their bounds of size and time.
+    """The outermost layer: every request has an id, a line in the log and its place in the metrics."""
 
-    No more than `most` requests are under way at once: what a slow database cannot answer in time must not pile up.
-    """
-
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics, *, most: int, body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._most = most
-        self._body_seconds = body_seconds
-        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -56,22 +50,9 @@ class Edge:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        self._under_way += 1
         try:
-            if self._under_way > self._most and scope["path"] not in _QUIET:
-                raise busy("requests")  # noqa: TRY301 - told like every refusal here
-            bounded = await _read_body(scope, receive, self._body_seconds) if scope["method"] in _WITH_BODY else receive
-            await self._app(scope, bounded, send_with_id)
-        except ApiError as error:
-            await error.response()(scope, receive, send_with_id)
-        except Exception:
-            _log.exception("defect")
-            # An answer that has begun cannot be taken back; the connection ends in the middle of it.
-            if status:
-                raise
-            await _defect().response()(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_id)
         finally:
-            self._under_way -= 1
             self._tell(scope, status, time.perf_counter() - started)
             structlog.contextvars.clear_contextvars()
 
@@ -83,6 +64,49 @@ class Edge:
         self._metrics.request_seconds.labels(route).observe(seconds)
         if route not in _QUIET:
             _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+class Bounds:
+    """The layer before the routes: bodies are read here, whole, within their bounds of size and time.
+
+    No more than `most` requests are under way at once: what a slow database cannot answer in time must not pile up.
+    Defects of ours are told here too. It stands within `Cors`, so that browsers may read what it refuses.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int, body_seconds: float) -> None:
+        self._app = app
+        self._most = most
+        self._body_seconds = body_seconds
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        self._under_way += 1
+        try:
+            if self._under_way > self._most and scope["path"] not in _QUIET:
+                raise busy("requests")  # noqa: TRY301 - told like every refusal here
+            bounded = await _read_body(scope, receive, self._body_seconds) if scope["method"] in _WITH_BODY else receive
+            await self._app(scope, bounded, send_noting)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+        except Exception:
+            _log.exception("defect")
+            # An answer that has begun cannot be taken back; the connection ends in the middle of it.
+            if has_begun:
+                raise
+            await _defect().response()(scope, receive, send)
+        finally:
+            self._under_way -= 1
 
 
 def _request_id(sent: str | None) -> str:
@@ -148,6 +172,16 @@ _EXPOSED: Final = (
 )
 
 
+_SENT: Final = (
+    "x-api-key",
+    "authorization",
+    "x-bootstrap-token",
+    "content-type",
+    "idempotency-key",
+    "x-request-id",
+)
+
+
 class Cors(CORSMiddleware):
     """Allows exact origins. Any other gets no CORS headers, which its browser takes for a no, and a line in the log."""
 
@@ -156,7 +190,7 @@ class Cors(CORSMiddleware):
             app,
             allow_origins=origins,
             allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=("x-api-key", "authorization", "content-type", "idempotency-key", "x-request-id"),
+            allow_headers=_SENT,
             expose_headers=_EXPOSED,
         )
 

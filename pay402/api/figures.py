@@ -19,6 +19,16 @@ class Shape(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
+class StrictShape(Shape):
+    """Base of what admins send: a field that is unknown is refused, for a misspelt one must not be an omitted one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoFields(StrictShape):
+    """Nothing: the route takes no field."""
+
+
 Figure = Annotated[
     Decimal,
     PlainSerializer(str),

@@ -12,7 +12,7 @@ from pay402.api.errors import errors, not_found
 from pay402.api.figures import EpochMs, Shape, answer
 from pay402.api.resources import resources
 
-# Plain routes: none of them is limited, wants a key or can be told to come again.
+# Plain routes: none of them is limited, wants a key or can be told to come again. Probes may ask for the head alone.
 router = APIRouter(tags=["Health"])
 
 VERSION: Final = version("pay402")
@@ -36,6 +36,7 @@ class Readiness(Shape):
     timestamp: EpochMs
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=Health)
 async def get_health(request: Request) -> Response:
     """Say that the process is there; it asks nothing of anybody."""
@@ -50,6 +51,7 @@ async def get_health(request: Request) -> Response:
     )
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not ready"}})
 async def get_ready(request: Request) -> Response:
     """Say part by part whether requests would be answered; 503 only where they would fail."""

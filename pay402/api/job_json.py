@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pay402.api.figures import BaseUnitsText, EpochMs, Figure, Shape, epoch_ms, figure
 from pay402.chain.programs import NATIVE_SOL
-from pay402.ledger.requests import solana_pay_url
+from pay402.ledger.requests import request_status, solana_pay_url
 
 Status = Literal["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
 
@@ -33,7 +33,10 @@ class PaymentRequestBody(Shape):
     mint: str
     reference: str
     solana_pay_url: str
+    resource: str | None
     expires_at: EpochMs
+    scheme: Literal["exact", "minimum"]
+    status: Literal["open", "pending", "paid", "expired"]
 
 
 class JobBody(Shape):
@@ -132,7 +135,10 @@ def _payment(row: Any) -> dict[str, Any]:
             nonce=row["nonce"],
             label=row["service_name"],
         ),
+        "resource": row["resource"],
         "expiresAt": epoch_ms(row["fund_until"]),
+        "scheme": row["scheme"],
+        "status": request_status(row["claim_status"], row["fund_until"]),
     }
 
 

@@ -9,15 +9,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pay402.api.auth import optional_caller, require
-from pay402.api.errors import ApiError, conflict, errors, forbidden, invalid, not_found
-from pay402.api.figures import Shape, answer
+from pay402.api.errors import conflict, errors, forbidden, invalid, not_found
+from pay402.api.figures import Shape, StrictShape, answer
 from pay402.api.job_json import JobDetail, JobList, Status, job_json, movement_json
 from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import LongText, ShortText, new_router
 from pay402.api.services import find_service, parse_id
 from pay402.api.stored_json import stored_json
-from pay402.ledger.jobs import Party, allowed_steps, take_step
+from pay402.ledger.jobs import Party, allowed_steps, owners_of, take_step
 from pay402.ledger.requests import create_request
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
@@ -55,7 +55,7 @@ class Rating(Shape):
     feedback: Annotated[LongText, Field(max_length=2000)] | None = None
 
 
-class Resolution(Shape):
+class Resolution(StrictShape):
     """How a dispute ends."""
 
     resolution: Literal["release", "refund"]
@@ -106,7 +106,7 @@ async def post_job(
     service = await find_service(parts, order.service_id)
     if not service["is_active"]:
         raise conflict("The service is not on offer any more; order another.")
-    wallet = await _settlement_wallet(parts)
+    wallet = await settlement_wallet(parts)
     deadline = _deadline(parts, order.deadline)
     funding = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=parts.settings.funding_seconds)
     stored = stored_json(order.input, "input", _MAX_JSON_BYTES)
@@ -140,15 +140,14 @@ async def post_job(
     return answer(await _detail(parts, added["id"]), 201)
 
 
-async def _settlement_wallet(parts: Resources) -> Any:
+async def settlement_wallet(parts: Resources) -> Any:
+    """The wallet that jobs are paid to. Raises ApiError 409 where none is followed: to repeat it would not help."""
     address = parts.settings.settlement_wallet
     row = await parts.queries.recipient(parts.database, address=address) if address else None
     if row is None or not row["active"]:
-        raise ApiError(
-            503,
-            "UNAVAILABLE",
-            "Jobs cannot be ordered here: no settlement wallet is followed; "
-            "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`.",
+        raise conflict(
+            "The marketplace has no settlement wallet that is followed, so nothing can be paid for; "
+            "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`."
         )
     return row
 
@@ -229,6 +228,9 @@ async def _step(request: Request, job_id: str, caller: Caller, name: str, **deta
         parties = frozenset({Party.ADMIN})
     elif not parties:
         raise forbidden("The job is neither ordered nor offered by this user; use the key of one of its parties.")
+    elif not parties & (owners := owners_of(name)):
+        whose = " or ".join(sorted(owners))
+        raise forbidden(f"To {name} is the step of the job's {whose}, and this key is not theirs; use the right one.")
     if not await take_step(parts.database, parts.queries, row["id"], name, parties, by=caller.user_id, **details):
         row = await _find(parts, job_id)
         standing = _standing(row, caller)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from pay402.api.app import create_app
 from pay402.api.arrivals import Arrivals
-from pay402.api.auth import new_signing_key
+from pay402.api.auth import signing_key
 from pay402.api.connection import Patience, bounded
 from pay402.api.desk import Desk
 from pay402.api.keys import KeyRing
@@ -96,7 +96,11 @@ async def open_resources(
         await tokens.load()
         arrivals = Arrivals(dsn, keys.forget)
         desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.most_undecided)
-        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else new_signing_key()
+        for variable in settings.short_secrets:
+            _log.warning(
+                "short_secret", variable=variable, hint="production refuses it; `openssl rand -hex 32` makes one"
+            )
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         parts = Resources(
             settings=settings,
             database=database,
@@ -111,7 +115,7 @@ async def open_resources(
             desk=desk,
             probes=Probes(database, queries, redis, metrics),
             final_from=thresholds(settings.finalized_above),
-            signing_key=secret,
+            signing_key=signing_key(secret),
         )
         await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run(), desk.run()))
         yield parts

@@ -8,8 +8,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pay402.api.auth import optional_caller, require
-from pay402.api.errors import conflict, errors, forbidden
-from pay402.api.figures import BaseUnitsText, Figure, Shape, answer, figure
+from pay402.api.errors import errors, forbidden
+from pay402.api.figures import BaseUnitsText, Figure, NoFields, Shape, answer, figure
+from pay402.api.jobs import settlement_wallet
 from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import new_router
@@ -127,20 +128,22 @@ async def get_leaderboard(
 
 @router.post("/seed", response_model=Seeded, responses=errors(401, 403, 409))
 async def post_seed(
-    request: Request, _caller: Annotated[Caller, Depends(require("admin"))], confirm: bool = False
+    request: Request,
+    _caller: Annotated[Caller, Depends(require("admin"))],
+    _order: NoFields | None = None,
+    confirm: bool = False,
 ) -> Response:
     """Offer some examples; those that are there already stay as they are. In production only with `?confirm=true`."""
     parts = resources(request)
     if parts.settings.is_production and not confirm:
         raise forbidden("Examples do not belong into production; repeat it with ?confirm=true if they do.")
-    if parts.settings.settlement_wallet is None:
-        raise conflict("The examples are paid to the settlement wallet, and there is none; set SETTLEMENT_WALLET.")
+    wallet = await settlement_wallet(parts)
     token = await parts.tokens.find(_CURRENCY, None)
     added = await seed(
         parts.database,
         parts.queries,
         mint=token.mint,
         currency=token.symbol,
-        payout_address=parts.settings.settlement_wallet,
+        payout_address=wallet["address"],
     )
     return answer({"message": f"{added} services were added.", "added": added, "stats": await _stats(parts)})

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from pay402.api.auth import require
 from pay402.api.errors import errors, invalid, not_found
-from pay402.api.figures import EpochMs, Shape, answer, epoch_ms
+from pay402.api.figures import EpochMs, NoFields, Shape, StrictShape, answer, epoch_ms
 from pay402.api.keys import Caller
 from pay402.api.resources import resources
 from pay402.api.routing import new_router
@@ -26,10 +26,9 @@ Slot = Annotated[int, Field(ge=0, lt=2**53)]
 _JOB_ID: Final = re.compile(r"(backfill|reconcile)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
-class BackfillOrder(Shape):
+class BackfillOrder(StrictShape):
     """What to record again: one transaction, or a wallet's history, or everybody's, between two slots."""
 
-    model_config = ConfigDict(**{**Shape.model_config, "extra": "forbid"})
     recipient: Address | None = Field(None, description="One followed wallet; all of them, if it is left out")
     signature: Base58Signature | None = Field(None, description="One transaction, and nothing else")
     from_slot: Slot | None = Field(None, description="From when on; from the beginning, if it is left out")
@@ -78,7 +77,9 @@ async def post_backfill(
 
 
 @router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
-async def post_reconcile(request: Request, caller: Annotated[Caller, Depends(require("admin"))]) -> Response:
+async def post_reconcile(
+    request: Request, caller: Annotated[Caller, Depends(require("admin"))], _order: NoFields | None = None
+) -> Response:
     """Have the workers decide every pending claim and report what does not match."""
     parts = resources(request)
     job = await request_reconciliation(parts.database, parts.queries, requested_by=caller.key_prefix)

@@ -21,6 +21,8 @@ router = new_router(prefix="/payments", tags=["Payments"])
 _MAX_LIMIT: Final = 500
 _SIGNATURE: Final = r"^[1-9A-HJ-NP-Za-km-z]{64,88}$"
 _ADDRESS: Final = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
+# A block's time is the node's estimate, in whole seconds, and missing at times.
+_WHEN: Final = "when the ledger recorded the transfer, not its block's time; milliseconds since 1970"
 
 
 class ClaimBody(Shape):
@@ -98,8 +100,8 @@ async def get_payments(
     payer: Annotated[str | None, Query(pattern=_ADDRESS)] = None,
     mint: Annotated[str | None, Query(pattern=_ADDRESS)] = None,
     status: Literal["confirmed", "finalized", "orphaned"] | None = None,
-    since: Annotated[int | None, Query(ge=0, lt=2**45, description="Milliseconds since 1970")] = None,
-    until: Annotated[int | None, Query(ge=0, lt=2**45, description="Milliseconds since 1970")] = None,
+    since: Annotated[int | None, Query(ge=0, lt=2**45, description=f"From then on: {_WHEN}")] = None,
+    until: Annotated[int | None, Query(ge=0, lt=2**45, description=f"Before then: {_WHEN}")] = None,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_LIMIT)] = 50,
 ) -> Response:

@@ -1,6 +1,7 @@
 """Payment requests: what is to be paid, to whom, until when."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Path, Request
@@ -20,7 +21,7 @@ from pay402.api.verify import Address, AmountSent
 from pay402.chain.addresses import parse_address
 from pay402.chain.programs import NATIVE_SOL
 from pay402.ledger.amounts import least_equal_amount
-from pay402.ledger.requests import create_request, solana_pay_url
+from pay402.ledger.requests import create_request, request_status, solana_pay_url
 
 router = new_router(prefix="/payments/requests", tags=["Payments"])
 
@@ -35,9 +36,11 @@ class RequestOrder(Shape):
     amount: AmountSent
     currency: ShortText | None = Field(None, examples=["USDC"])
     mint: Address | None = None
-    recipient: Address | None = Field(None, description="One of the caller's wallets; the only one, if it is left out")
+    recipient: Address | None = Field(
+        None, description="One of the caller's wallets; the one that was registered first, if it is left out"
+    )
     resource: ShortText | None = Field(None, description="What is paid for")
-    expires_in: int = Field(_EXPIRES_IN_MS, ge=1000, le=_MAX_EXPIRES_IN_MS, description="Milliseconds")
+    expires_in: int = Field(_EXPIRES_IN_MS, ge=1, le=_MAX_EXPIRES_IN_MS, description="Milliseconds")
     scheme: Literal["exact", "minimum"] = "minimum"
     metadata: dict[str, Any] | None = None
 
@@ -63,7 +66,7 @@ class RequestBody(Shape):
 class RequestStatus(RequestBody):
     """A payment request and what came of it."""
 
-    late: bool = Field(description="It was paid after it had expired")
+    late: bool = Field(description="A payment for it came after it had expired, whether it was honoured or not")
     short: bool = Field(description="What was paid is less than was asked for")
     over: bool = Field(description="What was paid is more than was asked for")
     payer: str | None
@@ -97,7 +100,7 @@ async def post_request(
 
 
 async def _recipient(parts: Resources, caller: Caller, named: str | None) -> str:
-    """The wallet to be paid: the one that is named, or the caller's only one."""
+    """The wallet to be paid: the one that is named, or the one that the caller registered first."""
     rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=caller.user_id)]
     own = [row["address"] for row in rows]
     if named is not None:
@@ -110,11 +113,9 @@ async def _recipient(parts: Resources, caller: Caller, named: str | None) -> str
                 "recipient is not a wallet of yours; register it with POST /recipients.", {"field": "recipient"}
             )
         return str(address)
-    if len(own) == 1:
-        return str(own[0])
     if not own:
         raise conflict("There is no wallet to be paid; register one with POST /recipients.")
-    raise invalid("You have several wallets; send one of them as recipient.", {"field": "recipient"})
+    return str(own[0])
 
 
 @router.get("/{nonce}", response_model=RequestStatus, responses=errors(401, 403, 404))
@@ -135,11 +136,11 @@ async def get_request(
     ]
     paid = sum(one["credited"] for one in rows if one["mint"] == row["mint"])
     received = row["received"] if row["received"] is not None else paid
-    status = _status(row)
+    status = request_status(row["claim_status"], row["expires_at"])
     return answer(
         {
             **_described(row, token, status),
-            "late": row["honoured_at"] is not None and (row["paid_at"] or row["honoured_at"]) > row["expires_at"],
+            "late": _is_late(row, rows),
             "short": 0 < received < least_equal_amount(row["amount"], token.decimals),
             "over": received > row["amount"],
             "payer": row["payer"],
@@ -149,12 +150,12 @@ async def get_request(
     )
 
 
-def _status(row: Any) -> str:
-    if row["claim_status"] in {"confirmed", "finalized"}:
-        return "paid"
-    if row["claim_status"] in {"pending", "reversed"}:
-        return "pending"
-    return "expired" if row["expires_at"] <= dt.datetime.now(dt.UTC) else "open"
+def _is_late(row: Any, transfers: Sequence[Any]) -> bool:
+    """True when money for it came too late; what names an expired request honours nothing, and is told all the same."""
+    came = [one["block_time"] or one["recorded_at"] for one in transfers]
+    if row["honoured_at"] is not None:
+        came.append(row["paid_at"] or row["honoured_at"])
+    return any(at > row["expires_at"] for at in came)
 
 
 def _described(row: Any, token: Token, status: str) -> dict[str, Any]:

@@ -8,28 +8,32 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pay402.api.auth import optional_caller, require
-from pay402.api.errors import errors, forbidden, invalid, not_found
+from pay402.api.errors import conflict, errors, forbidden, invalid, not_found
 from pay402.api.figures import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
 from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import LongText, ShortText, new_router
+from pay402.api.tokens import Token
 from pay402.api.verify import Address, AmountSent
 from pay402.chain.addresses import parse_address
+from pay402.ledger.amounts import from_base_units
 
 router = new_router(prefix="/marketplace/services", tags=["Marketplace"])
 
 Category = Literal["ai", "data", "development", "automation", "analytics"]
 PricingModel = Literal["per-request", "per-hour", "fixed"]
 Sort = Literal["popular", "price-low", "price-high", "rating", "newest"]
+Name = Annotated[ShortText, Field(max_length=200)]
 Labels = Annotated[list[ShortText], Field(max_length=50)]
 _RECENT_JOBS: Final = 5
 _BEST_RATING: Final = 5
+_SAME_PRICE: Final = dict.fromkeys(("price_amount", "price_mint", "price_currency"))
 
 
 class ServiceOrder(Shape):
     """A service to be offered."""
 
-    name: ShortText
+    name: Name
     description: LongText = ""
     category: Category
     pricing_model: PricingModel
@@ -40,18 +44,22 @@ class ServiceOrder(Shape):
     agent_id: ShortText | None = Field(None, description="Who offers it; the caller, if it is left out")
     payout_address: Address | None = Field(
         None,
-        description="The wallet that is paid; the agent's id where that is an address, or the caller's only wallet",
+        description="The wallet that is paid. Left out, it is the agent's id where that is an address, or else the "
+        "caller's wallet that was registered first",
     )
 
 
 class ServiceChange(Shape):
     """What is to be changed of a service; what is left out stays."""
 
-    name: ShortText | None = None
+    name: Name | None = None
     description: LongText | None = None
     category: Category | None = None
     pricing_model: PricingModel | None = None
     price_amount: AmountSent | None = None
+    price_currency: ShortText | None = Field(
+        None, description="The figure stays, unless another is sent. A service that was ordered keeps its currency"
+    )
     capabilities: Labels | None = None
     tags: Labels | None = None
     payout_address: Address | None = None
@@ -125,20 +133,15 @@ async def get_services(
 ) -> Response:
     """List the services on offer."""
     parts = resources(request)
-    rows = [
-        row
-        async for row in parts.queries.services(
-            parts.database,
-            category=category,
-            min_price=None if min_price is None else format(min_price, "f"),
-            max_price=None if max_price is None else format(max_price, "f"),
-            sort=sort,
-            limit=limit,
-            offset=offset,
-        )
-    ]
-    total = rows[0]["total"] if rows else 0
-    return answer({"services": [service_json(row) for row in rows], "total": total, "limit": limit, "offset": offset})
+    which = {
+        "category": category,
+        "min_price": None if min_price is None else format(min_price, "f"),
+        "max_price": None if max_price is None else format(max_price, "f"),
+    }
+    rows = parts.queries.services(parts.database, sort=sort, limit=limit, offset=offset, **which)
+    services = [service_json(row) async for row in rows]
+    total = await parts.queries.count_services(parts.database, **which)
+    return answer({"services": services, "total": total, "limit": limit, "offset": offset})
 
 
 @router.get("/{service_id}", response_model=ServiceDetail, responses=errors(404))
@@ -198,9 +201,10 @@ async def _payout_address(parts: Resources, caller: Caller, named: str | None, a
         return address
     rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=caller.user_id)]
     own = [str(row["address"]) for row in rows if row["active"]]
-    if len(own) != 1:
-        raise invalid(
-            "Nothing says which wallet the service is paid to; send payoutAddress.", {"field": "payoutAddress"}
+    if not own:
+        raise conflict(
+            "There is no wallet that the service could be paid to; send payoutAddress, "
+            "or register a wallet with POST /recipients."
         )
     return own[0]
 
@@ -218,24 +222,39 @@ async def patch_service(
     """Change a service; by its owner or an admin. Jobs ordered before keep their price."""
     parts = resources(request)
     row = await _own_service(parts, service_id, caller)
-    price = None
-    if change.price_amount is not None:
-        token = await parts.tokens.describe(row["price_mint"])
-        price = token.base_units(change.price_amount, "priceAmount")
-    changed = await parts.queries.change_service(
-        parts.database,
-        id=row["id"],
-        name=change.name,
-        description=change.description,
-        category=change.category,
-        pricing_model=change.pricing_model,
-        price_amount=price,
-        payout_address=None if change.payout_address is None else _wallet(change.payout_address),
-        capabilities=change.capabilities,
-        tags=change.tags,
-        is_active=change.is_active,
-    )
+    named = await parts.tokens.find(change.price_currency, None) if change.price_currency is not None else None
+    async with parts.database.acquire() as connection, connection.transaction():
+        changed = await parts.queries.change_service(
+            connection,
+            id=row["id"],
+            name=change.name,
+            description=change.description,
+            category=change.category,
+            pricing_model=change.pricing_model,
+            payout_address=None if change.payout_address is None else _wallet(change.payout_address),
+            capabilities=change.capabilities,
+            tags=change.tags,
+            is_active=change.is_active,
+            **await _price(parts, connection, row["id"], change.price_amount, named),
+        )
+    if changed is None:
+        raise conflict("A service that was ordered keeps its currency; offer another service in the new one.")
     return answer(service_json(changed))
+
+
+async def _price(
+    parts: Resources, connection: Any, service: uuid.UUID, price: AmountSent | None, token: Token | None
+) -> dict[str, Any]:
+    """What a service costs from now on: a figure means something with its token only, so both are written."""
+    if price is None and token is None:
+        return _SAME_PRICE
+    held = await parts.queries.hold_price(connection, id=service)
+    if token is None:
+        token = await parts.tokens.describe(held["price_mint"])
+    if price is None:
+        price = from_base_units(held["price_amount"], held["decimals"])
+    amount = token.base_units(price, "priceAmount")
+    return {"price_amount": amount, "price_mint": token.mint, "price_currency": token.symbol}
 
 
 @router.delete("/{service_id}", status_code=204, responses=errors(401, 403, 404))
@@ -246,9 +265,9 @@ async def delete_service(
     parts = resources(request)
     row = await _own_service(parts, service_id, caller)
     unchanged = dict.fromkeys(
-        ("name", "description", "category", "pricing_model", "price_amount", "payout_address", "capabilities", "tags")
+        ("name", "description", "category", "pricing_model", "payout_address", "capabilities", "tags")
     )
-    await parts.queries.change_service(parts.database, id=row["id"], is_active=False, **unchanged)
+    await parts.queries.change_service(parts.database, id=row["id"], is_active=False, **unchanged, **_SAME_PRICE)
     return Response(status_code=204)
 
 

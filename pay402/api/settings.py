@@ -3,13 +3,13 @@
 from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pay402.ledger.amounts import AmountError, parse_figure
 from pay402.runtime.marketplace_settings import MarketplaceSettings
 from pay402.runtime.settings import IN_PRODUCTION, CacheSettings, DatabaseSettings, SolanaSettings
 
-_SECRET_CHARACTERS: Final = 32
+SECRET_CHARACTERS: Final = 32
 
 
 class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
@@ -56,27 +56,22 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "bootstrap_token")
     @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < _SECRET_CHARACTERS:
-            raise ValueError(f"it must have at least {_SECRET_CHARACTERS} characters, as `openssl rand -hex 32` makes")
-        return value
-
-    @field_validator("bootstrap_token")
-    @classmethod
-    def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < _SECRET_CHARACTERS:
-            raise ValueError(f"it must have at least {_SECRET_CHARACTERS} characters, as `openssl rand -hex 32` makes")
+    def _is_long_in_production(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("app_env") == "production" and _is_short(value):
+            raise ValueError(f"it must have at least {SECRET_CHARACTERS} characters, as `openssl rand -hex 32` makes")
         return value
 
     @field_validator("allowed_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
-        for origin in split(value):
+        # A browser sends an origin without the slash that people copy from its address bar.
+        origins = [origin.removesuffix("/") for origin in split(value)]
+        for origin in origins:
             if "*" in origin or "://" not in origin or origin.count("/") > len("//"):
                 raise ValueError("each origin in it must be exact, as https://dashboard.example.com, without wildcards")
-        return value
+        return ",".join(origins)
 
     @field_validator("finalized_above")
     @classmethod
@@ -86,6 +81,16 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
         except (AmountError, ValueError):
             raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:100,SOL:0.5") from None
         return value
+
+    @property
+    def short_secrets(self) -> list[str]:
+        """The variables whose secrets are too short for production."""
+        secrets = {"JWT_SECRET": self.jwt_secret, "BOOTSTRAP_TOKEN": self.bootstrap_token}
+        return [name for name, value in secrets.items() if _is_short(value)]
+
+
+def _is_short(secret: SecretStr | None) -> bool:
+    return secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS
 
 
 def split(text: str) -> list[str]:

@@ -112,7 +112,7 @@ _SENTENCES: Final = {
     Outcome.REPLAY_ATTACK: "The nonce or the payment has been used already; pay again with a new nonce.",
     Outcome.NONCE_MISMATCH: "The nonce is registered for other terms; claim what was requested.",
     Outcome.PAYMENT_PENDING: "The payment is not in the ledger yet; repeat the request in a moment.",
-    Outcome.TRANSACTION_FAILED: "The transaction failed on chain and moved no money; pay again.",
+    Outcome.TRANSACTION_FAILED: "The transaction failed on chain or never landed, and moved no money; pay again.",
     Outcome.RECIPIENT_MISMATCH: "The transaction did not pay this merchant; check the transaction.",
     Outcome.CURRENCY_MISMATCH: "The transaction paid this merchant in another token; check the token.",
     Outcome.PAYER_MISMATCH: "The transaction was paid by another wallet; prove it with the wallet that paid.",

@@ -100,6 +100,11 @@ STEPS: Final[dict[str, tuple[JobStep, ...]]] = {
 """Every step by its name in the HTTP contract; `release` and `refund` are the two answers to `resolve`."""
 
 
+def owners_of(name: str) -> frozenset[Party]:
+    """Whose the step `name` is, wherever the job may stand."""
+    return frozenset().union(*(step.by for step in STEPS[name]))
+
+
 def allowed_steps(parties: frozenset[Party], status: str, escrow: str) -> list[str]:
     """The names of the steps that `parties` may take on a job as it stands, its deadline left aside."""
     return [

@@ -18,7 +18,8 @@ told AS (
 SELECT a.*, t.decimals FROM added AS a JOIN tokens AS t ON t.mint = a.price_mint;
 
 -- name: change_service^
--- Change what is said about a service; null leaves it as it is. Jobs ordered before keep their price.
+-- Change what is said about a service; null leaves it as it is. Jobs ordered before keep their price. Answers nothing
+-- where another token was asked for a service that was ordered: what it has earned is counted in the one it has.
 WITH changed AS (
   UPDATE agent_services
   SET
@@ -27,25 +28,40 @@ WITH changed AS (
     category = coalesce(:category, category),
     pricing_model = coalesce(:pricing_model, pricing_model),
     price_amount = coalesce(:price_amount, price_amount),
+    price_mint = coalesce(:price_mint::text, price_mint),
+    price_currency = coalesce(:price_currency, price_currency),
     payout_address = coalesce(:payout_address, payout_address),
     capabilities = coalesce(:capabilities::text[], capabilities),
     tags = coalesce(:tags::text[], tags),
     is_active = coalesce(:is_active, is_active),
     updated_at = clock_timestamp()
   WHERE id = :id
+    AND (
+      coalesce(:price_mint::text, price_mint) = price_mint
+      OR NOT EXISTS (SELECT FROM job_requests AS j WHERE j.service_id = agent_services.id)
+    )
   RETURNING *
 )
 SELECT c.*, t.decimals FROM changed AS c JOIN tokens AS t ON t.mint = c.price_mint;
+
+-- name: hold_price^
+-- What a service costs, held until the transaction ends: nobody orders it meanwhile.
+SELECT s.price_amount, s.price_mint, t.decimals
+FROM agent_services AS s
+JOIN tokens AS t ON t.mint = s.price_mint
+WHERE s.id = :id
+FOR UPDATE OF s;
 
 -- name: service^
 -- One service, active or not.
 SELECT s.*, t.decimals FROM agent_services AS s JOIN tokens AS t ON t.mint = s.price_mint WHERE s.id = :id;
 
 -- name: services
--- A page of the services on offer, with how many there are in all. Prices are compared in units of their tokens.
+-- A page of the services on offer. Prices are compared in units of their tokens; the unrated have the best rating, as
+-- they are shown.
 WITH found AS (
   SELECT s.*, t.decimals, s.price_amount / 10::numeric ^ t.decimals AS price,
-    CASE WHEN s.rating_count = 0 THEN 0 ELSE s.rating_sum::float8 / s.rating_count END AS rating
+    CASE WHEN s.rating_count = 0 THEN 5 ELSE s.rating_sum::float8 / s.rating_count END AS rating
   FROM agent_services AS s
   JOIN tokens AS t ON t.mint = s.price_mint
   WHERE s.is_active AND (:category::text IS NULL OR s.category = :category)
@@ -57,8 +73,7 @@ priced AS (
 )
 SELECT p.id, p.agent_id, p.payout_address, p.name, p.description, p.category, p.pricing_model, p.price_amount, p.price_mint,
   p.price_currency, p.capabilities, p.tags, p.is_active, p.total_jobs, p.successful_jobs, p.total_earnings,
-  p.response_seconds, p.rating_sum, p.rating_count, p.created_at, p.updated_at, p.decimals,
-  (SELECT count(*) FROM priced)::int AS total
+  p.response_seconds, p.rating_sum, p.rating_count, p.created_at, p.updated_at, p.decimals
 FROM priced AS p
 ORDER BY
   CASE WHEN :sort::text = 'popular' THEN p.total_jobs END DESC,
@@ -69,6 +84,15 @@ ORDER BY
   p.created_at DESC,
   p.id
 LIMIT :limit OFFSET :offset;
+
+-- name: count_services$
+-- How many services there are of what is asked for.
+SELECT count(*)::int
+FROM agent_services AS s
+JOIN tokens AS t ON t.mint = s.price_mint
+WHERE s.is_active AND (:category::text IS NULL OR s.category = :category)
+  AND (:min_price::text IS NULL OR s.price_amount / 10::numeric ^ t.decimals >= :min_price::text::numeric)
+  AND (:max_price::text IS NULL OR s.price_amount / 10::numeric ^ t.decimals <= :max_price::text::numeric);
 
 -- name: recent_jobs
 -- The newest jobs of a service.
@@ -88,6 +112,8 @@ WITH added AS (
     price_currency, :nonce, :input::jsonb, :deadline::timestamptz
   FROM agent_services
   WHERE id = :service_id AND is_active AND price_amount = :price_amount AND price_mint = :price_mint
+  -- Waits for whoever holds its price, and looks again.
+  FOR KEY SHARE
   RETURNING id, client_user_id, client_agent_id, service_id, price_amount
 ),
 told AS (
@@ -101,7 +127,14 @@ SELECT id FROM added;
 -- name: job^
 -- One job with its service and its funding.
 SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  r.score, r.feedback
+  n.resource, n.scheme, r.score, r.feedback,
+  (
+    SELECT c.status
+    FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    LIMIT 1
+  ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
@@ -112,7 +145,14 @@ WHERE j.id = :id;
 -- name: jobs
 -- A page of jobs, newest first, by whatever is asked for.
 SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  r.score, r.feedback
+  n.resource, n.scheme, r.score, r.feedback,
+  (
+    SELECT c.status
+    FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    LIMIT 1
+  ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint

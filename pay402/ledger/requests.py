@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from pay402.ledger.amounts import figure_text
+from pay402.ledger.states import ClaimStatus
 
 _NONCE_BYTES: Final = 24
 _REFERENCE_BYTES: Final = 32
@@ -48,6 +49,18 @@ async def create_request(
         environment=environment,
         expires_at=expires_at,
     )
+
+
+def request_status(claim_status: str | None, expires_at: dt.datetime) -> str:
+    """How a payment request stands: `open`, `pending`, `paid` or `expired`.
+
+    `claim_status` is that of the claim that it was paid by, or else of the last one that says so.
+    """
+    if claim_status in {ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED}:
+        return "paid"
+    if claim_status in {ClaimStatus.PENDING, ClaimStatus.REVERSED}:
+        return "pending"
+    return "expired" if expires_at <= dt.datetime.now(dt.UTC) else "open"
 
 
 def solana_pay_url(

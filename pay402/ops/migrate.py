@@ -19,13 +19,16 @@ from pay402.runtime.settings import DatabaseSettings, LoginSettings, load
 T = TypeVar("T")
 
 _NOT_CURRENT = 3
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts")]
 
 
 app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True)
 
 
 @app.command()
-def up(target: Annotated[str, typer.Argument(help="head, a revision, or +1")] = "head") -> None:
+def up(
+    target: Annotated[str, typer.Argument(help="head, a revision, or +1")] = "head", as_json: AsJson = False
+) -> None:
     """Bring the schema up to date. Any number of replicas may do so at once.
 
     Where API_DATABASE_URL, INDEXER_DATABASE_URL or WORKER_DATABASE_URL are set, the login that each names is made, or
@@ -41,7 +44,7 @@ def up(target: Annotated[str, typer.Argument(help="head, a revision, or +1")] = 
             await migrations.give_logins(dsn, addresses)
         return found
 
-    _print(_with_database(work))
+    _tell(_with_database(work), as_json=as_json)
 
 
 @app.command()
@@ -50,6 +53,7 @@ def down(
         str, typer.Option("--to", help="A revision, -1 for one step, or base for an empty database")
     ] = "-1",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; production demands it")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the schema down, one step unless told otherwise. What the tables hold is lost.
 
@@ -57,12 +61,12 @@ def down(
     """
     if not yes:
         _confirm(f"This drops tables and everything in them, down to {target}.")
-    _print(_with_database(lambda dsn: migrations.downgrade(dsn, target)))
+    _tell(_with_database(lambda dsn: migrations.downgrade(dsn, target)), as_json=as_json)
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts")] = False,
+    as_json: AsJson = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 3 unless the schema is current")] = False,
 ) -> None:
     """Show where the database's schema stands and what is still to be applied.
@@ -70,10 +74,7 @@ def status(
     Example: pay402 migrate status --check
     """
     found = _with_database(migrations.status)
-    if as_json:
-        typer.echo(json.dumps({"current": found.current, "head": found.head, "pending": list(found.pending)}))
-    else:
-        _print(found)
+    _tell(found, as_json=as_json)
     if check and not found.is_current:
         raise typer.Exit(_NOT_CURRENT)
 
@@ -134,7 +135,10 @@ def _confirm(warning: str) -> None:
         typer.confirm(f"{warning} Go on?", abort=True)
 
 
-def _print(found: MigrationStatus) -> None:
+def _tell(found: MigrationStatus, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"current": found.current, "head": found.head, "pending": list(found.pending)}))
+        return
     console = Console(highlight=False)
     if found.is_current:
         console.print(f"The schema is at [bold green]{found.current}[/], which is current.")

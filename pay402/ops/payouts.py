@@ -23,6 +23,7 @@ app = typer.Typer(
 _SHOWN = 1_000
 _WIDTH_IN_FILES = 200
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all without any")]
+LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the lines are JSON without it too")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
 
@@ -53,7 +54,7 @@ def list_(
 
 
 @app.command("export")
-def export(ids: Ids = None) -> None:
+def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
     """Print transactions to sign, one JSON line each. They live for about a minute; then export again.
 
     Example: pay402 payouts export > to-sign.jsonl
@@ -71,6 +72,7 @@ def import_(
     transactions: Annotated[
         list[str] | None, typer.Argument(help="Signed transactions in base64; standard input without any")
     ] = None,
+    _as_json: LinesAsJson = False,
 ) -> None:
     """Take signed transactions; the worker sends them. Each must be what was exported, to the last byte.
 
@@ -91,7 +93,7 @@ def import_(
 
 
 @app.command()
-def retry(ids: Ids = None) -> None:
+def retry(ids: Ids = None, as_json: AsJson = False) -> None:
     """Try waiting payouts again at once, after what they waited for was mended.
 
     Example: pay402 payouts retry
@@ -102,4 +104,5 @@ def retry(ids: Ids = None) -> None:
         count: int = row["payouts"]
         return count
 
-    typer.echo(f"{with_workbench(work)} payouts are tried again.")
+    retried = with_workbench(work)
+    typer.echo(msgspec.json.encode({"retried": retried}).decode() if as_json else f"{retried} payouts are tried again.")

@@ -33,11 +33,16 @@ def command(
     form: Annotated[Format, typer.Option("--format", help="table and json are the report, csv is every finding")] = (
         Format.TABLE
     ),
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
 ) -> None:
     """Decide pending claims by the ledger and the chain, then report: totals by mint, and everything that is amiss.
 
     Example: pay402 reconcile --format csv > findings.csv
     """
+    if as_json:
+        if form is Format.CSV:
+            raise OperatorError("--json and --format csv cannot both be printed; leave one of them out.")
+        form = Format.JSON
 
     async def work(bench: Workbench) -> dict[str, Any]:
         run = await request_reconciliation(bench.database, bench.queries, requested_by="command")

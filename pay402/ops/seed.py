@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from pay402.chain.programs import TOKENS
@@ -18,6 +19,7 @@ def command(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Also in production, where examples seldom belong")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
 ) -> None:
     """Offer some examples on the marketplace; those that are there already stay as they are.
 
@@ -38,4 +40,5 @@ def command(
         queries = load_queries("pay402.ledger", "marketplace.sql")
         return await seed(bench.database, queries, mint=mint, currency=_CURRENCY, payout_address=wallet)
 
-    typer.echo(f"{with_workbench(work)} services were added.")
+    added = with_workbench(work)
+    typer.echo(msgspec.json.encode({"added": added}).decode() if as_json else f"{added} services were added.")

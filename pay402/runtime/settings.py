@@ -91,8 +91,9 @@ class Settings(BaseSettings):
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _lower_case(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _as_others_write_it(cls, value: object) -> object:
+        level = value.lower() if isinstance(value, str) else value
+        return "warning" if level == "warn" else level
 
     @property
     def is_production(self) -> bool:

@@ -128,7 +128,7 @@ async def _expire(bench: Workbench, claims: Sequence[Missing]) -> int:
         await bench.queries.note_missing(bench.database, ids=new, height=newest)
     latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=bench.settings.expire_seconds)
     dead = [
-        (claim.id, "expired", Outcome.PAYMENT_EXPIRED.value)
+        (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)
         for claim in claims
         if claim.missing_at_height is not None
         and claim.missing_at_height + _BLOCKHASH_LIFETIME_BLOCKS < height

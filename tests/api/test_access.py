@@ -14,12 +14,14 @@ from structlog.testing import capture_logs
 
 from pay402.api.settings import ApiSettings
 from tests.api.shop import key_for, proof_of, running_api
+from tests.api.till import NO_NODE
 from tests.indexer.shop import eventually
 
 SECRET = "a-signing-secret-of-enough-characters-for-anybody"
 BOOTSTRAP = "a-bootstrap-token-of-enough-characters"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 PUBLIC = "public"  # no key is needed, and a bad one is refused all the same
+ANY = "any"  # whatever the key may do
 BUYER = "buyer"  # no key is needed, and one that is sent needs `write`
 # Whose each operation is, what is sent, and what somebody who may do it is answered.
 OPERATIONS = {
@@ -62,7 +64,7 @@ OPERATIONS = {
     "GET /api-keys": ("read", None, 200),
     "DELETE /api-keys/{key_prefix}": ("write", None, 404),
     "POST /api-keys/{key_prefix}/rotate": ("write", None, 404),
-    "POST /auth/token": ("read", {}, 200),
+    "POST /auth/token": (ANY, {}, 200),
     "POST /ops/backfill": ("admin", {}, 202),
     "POST /ops/reconcile": ("admin", None, 202),
     "GET /ops/jobs/{id}": ("admin", None, 404),
@@ -79,7 +81,9 @@ def expected(holder, needed, allowed):
         return 401
     # A token that was given the right to read may what a key to read may.
     holder = "read" if holder == "token" else holder
-    return allowed if holder == "admin" or needed in {PUBLIC, holder} or (needed, holder) == (BUYER, "write") else 403
+    return (
+        allowed if holder == "admin" or needed in {PUBLIC, ANY, holder} or (needed, holder) == (BUYER, "write") else 403
+    )
 
 
 def bearing(token):
@@ -221,6 +225,27 @@ async def test_a_rotated_key_is_good_until_its_grace_ends(api, merchant):
     }
 
 
+@pytest.mark.parametrize("variable", ["JWT_SECRET", "BOOTSTRAP_TOKEN"])
+async def test_a_short_secret_is_refused_in_production_and_warned_of_elsewhere(database_url, redis_url, pool, variable):
+    with pytest.raises(ValidationError, match="32 characters"):
+        ApiSettings(**{"APP_ENV": "production", variable: "x" * 31})
+    with capture_logs() as lines:
+        async with running_api(database_url, redis_url, [NO_NODE], **{variable: "hunter2"}) as client:
+            made = await client.holding(await key_for(pool)).post("/auth/token")
+            assert made.status == 200
+            assert (await client.get("/api-keys", headers=bearing(made["token"]))).status == 200
+    told = [line for line in lines if line["event"] == "short_secret"]
+    assert [(line["variable"], line["log_level"]) for line in told] == [(variable, "warning")]
+    assert "hunter2" not in str(lines)
+    if variable == "JWT_SECRET":
+        assert jwt.decode(made["token"], "hunter2".ljust(32, "\0"), ["HS256"], audience="402pay")["sub"] == "merchant"
+
+
+async def test_a_key_that_may_only_write_has_a_token_that_may_only_write(api, pool):
+    token = await api.holding(await key_for(pool, permissions=["write"])).post("/auth/token")
+    assert (token.status, token["permissions"]) == (200, ["write"])
+
+
 async def test_nobody_hands_out_more_than_they_have(api, merchant, pool):
     for more in ({"permissions": ["read", "admin"]}, {"userId": "operations"}, {"environment": "test"}):
         assert (await merchant.post("/api-keys", {"name": "more", **more})).status == 403
@@ -231,8 +256,6 @@ async def test_nobody_hands_out_more_than_they_have(api, merchant, pool):
 
 
 async def test_the_bootstrap_token_makes_one_admin_key(database_url, redis_url, net):
-    with pytest.raises(ValidationError, match="32 characters"):
-        ApiSettings(BOOTSTRAP_TOKEN=BOOTSTRAP[:31])
     async with running_api(database_url, redis_url, [net.rpc_url], BOOTSTRAP_TOKEN=BOOTSTRAP) as client:
 
         async def make(token=BOOTSTRAP):

@@ -5,9 +5,13 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import APIRouter
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from tests.api.shop import key_for, proof_of, running_api
+from pay402.api.settings import ApiSettings
+from tests.api.shop import Reply, key_for, proof_of, running_api
+from tests.api.till import NO_NODE
 
 JSON = {"Content-Type": "application/json"}
 
@@ -84,6 +88,85 @@ async def test_only_exact_origins_get_cors_headers(api):
                 assert not [name for name in reply.headers if name.lower().startswith("access-control")]
     assert [line["event"] for line in lines if "CORS" in line["event"]] == ["CORS request blocked"] * 6
     assert (await api.get("/health")).status == 200
+
+
+def cors_of(reply):
+    return {name.lower(): value for name, value in reply.headers.items() if name.lower().startswith("access-control")}
+
+
+async def test_a_dashboard_can_read_what_is_refused_before_any_route(database_url, redis_url):
+    """A browser shows an answer without CORS headers as no answer at all."""
+    faults = APIRouter()
+
+    @faults.post("/defect")
+    async def defect():
+        raise RuntimeError
+
+    settings = {"API_BODY_SECONDS": 0.2, "API_MOST_REQUESTS": 1}
+    async with running_api(database_url, redis_url, [NO_NODE], more=[faults], **settings) as api:
+        where = urlsplit(api.url)
+
+        async def refused(origin, status):
+            sent = {"Origin": origin, **JSON}
+            if status == 503:
+                # Somebody else is in the way.
+                _, other = await asyncio.open_connection(where.hostname, where.port)
+                other.write(b"POST /verify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+                await asyncio.sleep(0.05)
+                reply = await api.post("/verify", {}, headers=sent)
+                other.close()
+                await asyncio.sleep(0.3)
+                return reply
+            if status == 408:
+                reader, writer = await asyncio.open_connection(where.hostname, where.port)
+                writer.write(b"POST /verify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n")
+                writer.write(b"Origin: " + origin.encode() + b"\r\n\r\n")
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                writer.close()
+                headers = dict(line.split(": ", 1) for line in head[1:] if line)
+                return Reply(int(head[0].split()[1]), None, headers, "")
+            path, data, sort = {
+                413: ("/verify", b" " * 1_000_001, "application/json"),
+                415: ("/verify", b"a=b", "text/plain"),
+                500: ("/defect", b"{}", "application/json"),
+            }[status]
+            return await api.call("POST", path, data=data, headers={**sent, "Content-Type": sort})
+
+        for status in (408, 413, 415, 500, 503):
+            with capture_logs() as lines:
+                reply = await refused("https://shop.example", status)
+                assert reply.status == status
+                assert cors_of(reply)["access-control-allow-origin"] == "https://shop.example", status
+                assert "x-request-id" in cors_of(reply)["access-control-expose-headers"]
+                assert {name.lower() for name in reply.headers} >= {"x-request-id"}
+                reply = await refused("https://evil.example", status)
+                assert (reply.status, cors_of(reply)) == (status, {})
+            blocked = [line for line in lines if line["event"] == "CORS request blocked"]
+            assert [line["origin"] for line in blocked] == ["https://evil.example"]
+
+
+async def test_a_browser_may_send_the_bootstrap_token(api):
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-bootstrap-token"}
+    allowed = await api.call("OPTIONS", "/api-keys", headers={"Origin": "https://shop.example", **asked})
+    assert (allowed.status, cors_of(allowed)["access-control-allow-origin"]) == (200, "https://shop.example")
+
+
+async def test_an_origin_with_a_slash_at_its_end_is_the_same_origin(database_url, redis_url):
+    allowed = "https://one.example/, https://two.example"
+    async with running_api(database_url, redis_url, [NO_NODE], ALLOWED_ORIGINS=allowed) as api:
+        for origin in ("https://one.example", "https://two.example"):
+            reply = await api.get("/health", headers={"Origin": origin})
+            assert cors_of(reply)["access-control-allow-origin"] == origin
+    for wrong in ("https://one.example/path", "https://one.example//", "https://*.example", "one.example"):
+        with pytest.raises(ValidationError):
+            ApiSettings(ALLOWED_ORIGINS=wrong)
+
+
+async def test_probes_may_ask_for_the_head_alone(api):
+    for path in ("/health", "/ready"):
+        reply = await api.call("HEAD", path)
+        assert (reply.status, reply.text) == (200, "")
+        assert int(reply.headers["Content-Length"]) > 2
 
 
 async def test_replicas_share_a_limit_and_keep_it_alone_without_redis(database_url, redis_url, pool, net):

@@ -197,7 +197,7 @@ async def test_a_deadline_that_passes_ends_in_a_refund(market):
 
 async def test_cancelled_before_funding_nothing_is_owed(market):
     job = await market.order(await market.offer())
-    await market.step(market.provider, job, "approve", status=409)
+    await market.step(market.client, job, "approve", status=409)
     assert (await market.step(market.client, job, "cancel"))["status"] == "cancelled"
     await market.step(market.provider, job, "accept", status=409)
     # Paid all the same, it comes back.
@@ -240,7 +240,13 @@ async def test_what_belongs_to_others_is_refused(market):
     changed = await market.provider.call("PATCH", path, {"priceAmount": "3.000001", "tags": ["new"]})
     assert (changed["priceAmountBaseUnits"], changed["tags"]) == ("3000001", ["new"])
     job = await market.order(service)
-    await market.step(market.client, job, "accept", status=409)
+    for who, name, body, owner in (
+        (market.client, "accept", None, "provider"),
+        (market.client, "submit", {"output": 1}, "provider"),
+        (market.provider, "approve", None, "client"),
+    ):
+        refused = await market.step(who, job, name, body, status=403)
+        assert (refused["code"], f"step of the job's {owner}" in refused["error"]) == ("FORBIDDEN", True), refused
     stranger = market.public.holding(await key_for(market.shop.pool, "stranger"))
     for name, body in (("accept", None), ("cancel", None), ("submit", {"output": 1}), ("rate", {"score": 1})):
         await market.step(stranger, job, name, body, status=403)

@@ -68,6 +68,12 @@ async def test_every_operation_documents_its_refusals_in_the_one_form_that_error
             assert {"error", "message", "code", "requestId"} <= form["properties"].keys(), (name, status)
 
 
+async def test_a_page_of_payments_says_which_time_counts(document):
+    parameters = {one["name"]: one for one in document["paths"]["/payments"]["get"]["parameters"]}
+    for name in ("since", "until"):
+        assert "recorded" in parameters[name]["description"]
+
+
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 async def test_the_documentation_is_served_whole_without_a_network(shop, page):
     opened = await shop.get(page)

@@ -1,5 +1,7 @@
 """Work that admins order over HTTP: a backfill by the indexers, a reconciliation by the workers."""
 
+from uuid import UUID
+
 from solders.keypair import Keypair
 
 from pay402.worker.main import running_worker
@@ -59,6 +61,10 @@ async def test_orders_that_mean_nothing_are_refused(till):
         ({"whatever": 1}, 400),
     ):
         assert (await admin.post("/ops/backfill", wrong)).status == status, wrong
+    for path in ("/ops/reconcile", "/marketplace/seed", f"/marketplace/jobs/{UUID(int=0)}/resolve"):
+        refused = await admin.post(path, {"resolution": "refund", "whatever": 1})
+        assert (refused.status, "whatever" in refused["error"] or "resolution" in refused["error"]) == (400, True), path
+    assert (await admin.post("/ops/reconcile", {})).status == 202
     for job in ("nonsense", "backfill-", "reconcile-00000000-0000-0000-0000-000000000000", "backfill-" + "0" * 36):
         assert (await admin.get(f"/ops/jobs/{job}")).code == "NOT_FOUND", job
     assert (await till.client.post("/ops/backfill", {})).status == 403

@@ -1,6 +1,7 @@
 """Payment requests and the ledger's pages, as merchants read them."""
 
 import asyncio
+import datetime as dt
 from urllib.parse import parse_qs, urlsplit
 
 from solders.keypair import Keypair
@@ -38,12 +39,13 @@ async def test_a_payment_request_names_one_of_the_merchants_wallets(till):
     nobody = till.api.holding(await key_for(till.pool, "nobody"))
     assert (await nobody.post("/payments/requests", order)).code == "CONFLICT"
     second = await Till(till.api, till.pool).open()
-    assert (await till.client.post("/payments/requests", order)).code == "VALIDATION_ERROR"
+    assert (await till.client.post("/payments/requests", order))["recipient"] == till.wallet
     named = await till.client.post("/payments/requests", {**order, "recipient": second.wallet})
     assert (named.status, named["recipient"]) == (201, second.wallet)
+    assert (await till.client.post("/payments/requests", {**order, "expiresIn": 1})).status == 201
     for wrong in (
         {"amount": 0},
-        {"expiresIn": 999},
+        {"expiresIn": 0},
         {"expiresIn": 31 * 86_400_000},
         {"metadata": {"a": "x" * 5_000}},
         {"metadata": {"a": "\0"}},
@@ -80,6 +82,16 @@ async def test_a_payment_request_tells_what_became_of_it(till):
     await honour_pending(till.pool, CLAIMS, [((await till.claim(late["nonce"]))["id"], "0")])
     reply = await shown(late)
     assert (reply["status"], reply["late"]) == ("paid", True)
+
+
+async def test_a_payment_that_came_too_late_for_its_request_is_flagged_though_it_honours_nothing(till):
+    now = dt.datetime.now(dt.UTC)
+    missed, paid = await till.requested(10_000, seconds=-60), await till.requested(10_000, seconds=-60)
+    await till.paid(10_000, reference_keys=[missed["reference"]])
+    await till.paid(10_000, reference_keys=[paid["reference"]], block_time=now - dt.timedelta(seconds=90))
+    for request, late in ((missed, True), (paid, False)):
+        reply = await till.client.get(f"/payments/requests/{request['nonce']}")
+        assert (reply["status"], reply["late"], len(reply["transfers"])) == ("expired", late, 1)
 
 
 async def test_pages_have_neither_gaps_nor_doubles_while_payments_come_in(till):

@@ -66,7 +66,7 @@ async def test_what_was_honoured_meanwhile_is_told_late_too(till):
     assert (await till.client.verify({**proof, "timestamp": proof["timestamp"] - 3_600_000})).code == "VALID"
 
 
-@pytest.mark.parametrize(("status", "code"), [("failed", "INSUFFICIENT_AMOUNT"), ("expired", "PAYMENT_EXPIRED")])
+@pytest.mark.parametrize(("status", "code"), [("failed", "INSUFFICIENT_AMOUNT"), ("expired", "TRANSACTION_FAILED")])
 async def test_what_came_to_nothing_says_so_and_leaves_the_nonce_free(till, status, code):
     proof, row = await pending(till)
     assert await claims.settle_pending(till.pool, CLAIMS, [(row["id"], status, code)]) == 1

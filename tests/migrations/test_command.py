@@ -47,6 +47,12 @@ def test_up_status_and_down(migrate):
     assert json.loads(done.stdout) == {"current": None, "head": head, "pending": list(revisions.known_revisions())}
 
 
+def test_up_and_down_tell_scripts_what_status_tells_them(migrate):
+    for arguments in (("up",), ("up",), ("down",), ("down", "--to", "base")):
+        told = migrate(*arguments, "--json")
+        assert (told.returncode, told.stdout) == (0, migrate("status", "--json").stdout), arguments
+
+
 def test_production_does_not_drop_anything_by_accident(migrate):
     migrate("up")
     refused = migrate("down", APP_ENV="production")

@@ -9,6 +9,7 @@ from pay402.runtime.errors import OperatorError
 from pay402.runtime.settings import (
     DatabaseSettings,
     IndexerSettings,
+    Settings,
     SolanaSettings,
     derived_ws_url,
     load,
@@ -59,6 +60,12 @@ def refusal(settings):
 def test_an_unknown_choice_is_told_with_the_known_ones(environ, variable, value, expected):
     environ(**{variable: value})
     assert_sentence(refusal(SolanaSettings), naming=(f"{variable} is {value!r}", expected))
+
+
+@pytest.mark.parametrize(("word", "level"), [("warn", "warning"), ("WARN", "warning"), ("Error", "error")])
+def test_a_level_may_be_written_as_other_tools_write_it(environ, word, level):
+    environ(LOG_LEVEL=word)
+    assert load(Settings).log_level == level
 
 
 def test_a_secret_choice_from_a_file_is_not_told(environ, tmp_path):

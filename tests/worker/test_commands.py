@@ -50,7 +50,7 @@ async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database
     assert [(row["status"], row["amount"]) for row in listed] == [("awaiting_signature", PRICE)]
 
     first = json.loads(await pay402(net, database_url, "payouts", "export"))
-    again = json.loads(await pay402(net, database_url, "payouts", "export"))
+    again = json.loads(await pay402(net, database_url, "payouts", "export", "--json"))
     assert first["transaction"] == again["transaction"]
     unsigned = Transaction.from_bytes(base64.b64decode(first["transaction"]))
 
@@ -66,7 +66,7 @@ async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database
         exported = json.loads(await pay402(net, database_url, "payouts", "export"))
         message = Transaction.from_bytes(base64.b64decode(exported["transaction"])).message
         text = base64.b64encode(bytes(Transaction([shop.wallet], message, message.recent_blockhash)))
-        brought = json.loads(await pay402(net, database_url, "payouts", "import", stdin=text))
+        brought = json.loads(await pay402(net, database_url, "payouts", "import", "--json", stdin=text))
         assert brought["payout"] == listed[0]["id"]
         return text.decode()
 
@@ -139,6 +139,8 @@ async def test_the_report_names_what_does_not_match(shop, indexer, bench, net, d
     await eventually(lambda: shop.pool.fetchval("SELECT count(*) = 2 FROM transfers WHERE finality = 'finalized'"))
     await reconcile(bench)
     report = json.loads(await pay402(net, database_url, "reconcile", "--format", "json"))
+    assert json.loads(await pay402(net, database_url, "reconcile", "--json"))["counts"] == report["counts"]
+    assert "--format csv" in await pay402(net, database_url, "reconcile", "--json", "--format", "csv", code=1)
     assert report["counts"]["shortPayment"] == 1
     assert report["counts"]["duplicatePayment"] == 1
     assert report["counts"]["unmatchedTransfer"] >= 1
@@ -161,6 +163,14 @@ def pay_usdc():
     from pay402.localnet.payments import USDC
 
     return USDC
+
+
+async def test_what_a_script_wants_to_know_is_told_as_json(shop, net, database_url):
+    wallet = str(shop.wallet.pubkey())
+    seeded = json.loads(await pay402(net, database_url, "seed", "--json", SETTLEMENT_WALLET=wallet))
+    assert seeded["added"] > 3
+    assert json.loads(await pay402(net, database_url, "seed", "--json", SETTLEMENT_WALLET=wallet)) == {"added": 0}
+    assert json.loads(await pay402(net, database_url, "payouts", "retry", "--json")) == {"retried": 0}
 
 
 @pytest.mark.parametrize("command", ["expire", "settle"])

@@ -163,7 +163,7 @@ async def test_what_never_was_expires_only_after_its_blockhash(shop, indexer, be
     net.set_faults(None)
     net.chain.tick(20)
     assert (await reconcile(bench)).expired == 1
-    assert await fate(shop, pending) == ("expired", "PAYMENT_EXPIRED")
+    assert await fate(shop, pending) == ("expired", "TRANSACTION_FAILED")
 
 
 async def test_a_young_claim_is_left_alone_and_so_is_every_claim_while_the_nodes_are_away(shop, bench, net):

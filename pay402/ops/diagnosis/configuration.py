@@ -47,7 +47,7 @@ def weakness(value: str) -> str | None:
 
 def origins(value: str | None, *, production: bool) -> Iterator[Finding]:
     """Whether browsers are let in from exact, encrypted origins only."""
-    listed = [origin.strip() for origin in (value or "").split(",") if origin.strip()]
+    listed = [origin.strip().removesuffix("/") for origin in (value or "").split(",") if origin.strip()]
     if not listed:
         if production:
             remedy = "set ALLOWED_ORIGINS to the dashboard's origin, such as https://dashboard.example.com"
