@@ -139,7 +139,7 @@ async def get_request(
     return answer(
         {
             **_described(row, token, status),
-            "late": row["honoured_at"] is not None and (row["paid_at"] or row["honoured_at"]) > row["expires_at"],
+            "late": row["honoured_at"] is not None and row["paid_at"] > row["expires_at"],
             "short": 0 < received < least_equal_amount(row["amount"], token.decimals),
             "over": received > row["amount"],
             "payer": row["payer"],

@@ -27,7 +27,7 @@ SELECT
   c.path,
   c.received,
   c.honoured_at,
-  t.block_time AS paid_at,
+  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at,
   t.slot
 FROM nonces AS n
 LEFT JOIN LATERAL (

@@ -66,7 +66,7 @@ WITH named AS (
         SELECT FROM transactions AS c
         WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')
       ) THEN 'duplicate'
-      WHEN coalesce(t.block_time, t.recorded_at) > n.expires_at THEN 'late'
+      WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > n.expires_at THEN 'late'
       WHEN NOT (t.mint = n.mint OR (n.mint = :native_sol AND t.mint = :wrapped_sol)) THEN 'wrong_token'
       WHEN t.amount - t.fee < j.price_amount THEN 'short'
     END AS reason

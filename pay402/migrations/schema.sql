@@ -125,6 +125,18 @@ $$;
 
 COMMENT ON FUNCTION public.note_claim_changes() IS 'Notes what a statement changed about the totals of honoured claims';
 
+CREATE FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT CASE
+    WHEN block_time >= notified_at - interval '5 minutes' THEN least(block_time, notified_at, recorded_at)
+    WHEN notified_at IS NOT NULL THEN least(notified_at, recorded_at)
+    ELSE least(block_time, recorded_at)
+  END
+$$;
+
+COMMENT ON FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) IS 'When a transfer was paid: by its block where that can be, else when we were told of it';
+
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
     program public.address NOT NULL,
@@ -657,6 +669,7 @@ CREATE TABLE public.transfers (
     reference_keys text[] DEFAULT '{}'::text[] NOT NULL,
     memos text[] DEFAULT '{}'::text[] NOT NULL,
     finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
+    notified_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
     CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
@@ -668,7 +681,11 @@ COMMENT ON TABLE public.transfers IS 'One movement of tokens inside one transact
 
 COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
 
+COMMENT ON COLUMN public.transfers.block_time IS 'The node''s estimate, which may be wrong: `paid_at` says when it was paid';
+
 COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
+
+COMMENT ON COLUMN public.transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
 
 COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
 
