@@ -324,6 +324,11 @@ CREATE TABLE public.job_requests (
     price_mint public.address NOT NULL,
     price_currency text NOT NULL,
     nonce text NOT NULL,
+    reference public.address NOT NULL,
+    settlement_wallet public.address NOT NULL,
+    settlement_user_id text NOT NULL,
+    environment text NOT NULL,
+    fund_until timestamp with time zone NOT NULL,
     status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
     escrow_status public.escrow_status DEFAULT 'pending'::public.escrow_status NOT NULL,
     input jsonb,
@@ -342,6 +347,7 @@ CREATE TABLE public.job_requests (
     CONSTRAINT job_requests_check1 CHECK (((escrow_status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status])) = (settled_at IS NOT NULL))),
     CONSTRAINT job_requests_check2 CHECK (((status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status])) = (ended_at IS NOT NULL))),
     CONSTRAINT job_requests_check3 CHECK (((escrow_status <> 'released'::public.escrow_status) OR (status = 'approved'::public.job_status))),
+    CONSTRAINT job_requests_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT job_requests_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
     CONSTRAINT job_requests_resolution_check CHECK ((resolution = ANY (ARRAY['release'::text, 'refund'::text])))
 );
@@ -350,7 +356,9 @@ COMMENT ON TABLE public.job_requests IS 'A service ordered: who does what for wh
 
 COMMENT ON COLUMN public.job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
 
-COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it';
+COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it; its terms stand here too, so that a request that expired can be deleted';
+
+COMMENT ON COLUMN public.job_requests.settlement_user_id IS 'Whose wallet the settlement wallet is: the merchant of its claims';
 
 COMMENT ON COLUMN public.job_requests.ended_at IS 'When it was approved, cancelled or had expired';
 
@@ -1032,6 +1040,9 @@ ALTER TABLE ONLY public.job_requests
 ALTER TABLE ONLY public.job_requests
     ADD CONSTRAINT job_requests_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_reference_key UNIQUE (reference);
+
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_pkey PRIMARY KEY (nonce);
 
@@ -1234,10 +1245,10 @@ ALTER TABLE ONLY public.job_fundings
     ADD CONSTRAINT job_fundings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job_requests(id);
 
 ALTER TABLE ONLY public.job_requests
-    ADD CONSTRAINT job_requests_nonce_fkey FOREIGN KEY (nonce) REFERENCES public.nonces(nonce);
+    ADD CONSTRAINT job_requests_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
 
 ALTER TABLE ONLY public.job_requests
-    ADD CONSTRAINT job_requests_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
+    ADD CONSTRAINT job_requests_settlement_wallet_fkey FOREIGN KEY (settlement_wallet) REFERENCES public.recipients(address);
 
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipients(address);
