@@ -63,6 +63,11 @@ async def test_a_defect_is_an_internal_error_in_the_words_of_the_protocol(net, w
             [5, {"commitment": "processed"}],
             "Method does not support commitment below `confirmed`",
         ),
+        (
+            "getSignaturesForAddress",
+            [str(USDC), {"commitment": "processed"}],
+            "Method does not support commitment below `confirmed`",
+        ),
         ("getTokenAccountBalance", [str(USDC)], "Invalid param: not a Token account"),
         ("getTokenAccountBalance", [str(wallet(70).pubkey())], "Invalid param: could not find account"),
         (
