@@ -41,9 +41,11 @@ async def _add_job(pool, merchant):
     )
     job = await pool.fetchval(
         "INSERT INTO job_requests (service_id, client_user_id, client_agent_id, provider_user_id, provider_agent_id,"
-        " payout_address, price_amount, price_mint, price_currency, nonce, deadline)"
-        " SELECT id, 'client', 'buyer', user_id, agent_id, payout_address, 7, price_mint, 'USDC', 'job', now()"
-        " FROM agent_services WHERE id = $1 RETURNING id",
+        " payout_address, price_amount, price_mint, price_currency, nonce, reference, settlement_wallet,"
+        " settlement_user_id, environment, fund_until, deadline)"
+        " SELECT s.id, 'client', 'buyer', s.user_id, s.agent_id, s.payout_address, 7, s.price_mint, 'USDC', n.nonce,"
+        " n.reference, n.recipient, n.user_id, n.environment, n.expires_at, now()"
+        " FROM agent_services AS s, nonces AS n WHERE s.id = $1 AND n.nonce = 'job' RETURNING id",
         service,
     )
     await pool.execute("UPDATE job_requests SET escrow_status = 'escrowed', escrowed_at = now()")

@@ -117,6 +117,11 @@ def job_json(row: Any) -> dict[str, Any]:
     }
 
 
+def job_resource(service_name: str) -> str:
+    """What the payment request of a job is for."""
+    return f"marketplace: {service_name}"[:256]
+
+
 def _payment(row: Any) -> dict[str, Any]:
     return {
         "nonce": row["nonce"],
@@ -135,9 +140,9 @@ def _payment(row: Any) -> dict[str, Any]:
             nonce=row["nonce"],
             label=row["service_name"],
         ),
-        "resource": row["resource"],
+        "resource": job_resource(row["service_name"]),
         "expiresAt": epoch_ms(row["fund_until"]),
-        "scheme": row["scheme"],
+        "scheme": "minimum",  # more than the price goes back
         "status": request_status(row["claim_status"], row["fund_until"]),
     }
 

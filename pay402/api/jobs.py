@@ -11,7 +11,7 @@ from starlette.responses import Response
 from pay402.api.auth import optional_caller, require
 from pay402.api.errors import conflict, errors, forbidden, invalid, not_found
 from pay402.api.figures import Shape, StrictShape, answer
-from pay402.api.job_json import JobDetail, JobList, Status, job_json, movement_json
+from pay402.api.job_json import JobDetail, JobList, Status, job_json, job_resource, movement_json
 from pay402.api.keys import Caller
 from pay402.api.resources import Resources, resources
 from pay402.api.routing import LongText, ShortText, new_router
@@ -119,7 +119,7 @@ async def post_job(
             mint=service["price_mint"],
             currency=service["price_currency"],
             amount=service["price_amount"],
-            resource=f"marketplace: {service['name']}"[:256],
+            resource=job_resource(service["name"]),
             expires_at=min(funding, deadline),
             environment=caller.environment,
             metadata={"serviceId": str(service["id"])},

@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import structlog
 import uvicorn
@@ -89,7 +90,9 @@ async def open_resources(
             )
         )
         redis = await stack.enter_async_context(_redis(redis_url))
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, _RPC_LIMITS))
+        rpc = await stack.enter_async_context(
+            RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
+        )
         keys = KeyRing(database, queries, metrics)
         rates = RateLimits(redis_url, metrics)
         tokens = TokenBook(database, queries, settings.solana_network)

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 from limits.aio.storage import RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
 from redis.exceptions import RedisError
 
 from pay402.api.errors import ApiError
@@ -81,12 +82,17 @@ class RateLimits:
             raise _too_many(name, limit, _WINDOW_SECONDS - now % _WINDOW_SECONDS)
 
     async def run(self) -> None:
-        """Tell Redis what it has not been told, until cancelled."""
-        while True:
-            await asyncio.sleep(_SYNC_SECONDS)
-            for key, count in list(self._counts.items()):
-                if count.untold:
-                    await self._tell(key, count)
+        """Tell Redis what it has not been told, until cancelled; then let go of it."""
+        try:
+            while True:
+                await asyncio.sleep(_SYNC_SECONDS)
+                for key, count in list(self._counts.items()):
+                    if count.untold:
+                        await self._tell(key, count)
+        finally:
+            # The library does not close what it opens.
+            if isinstance(bridge := self._storage.bridge, RedispyBridge):
+                await bridge.storage.aclose()
 
     async def _tell(self, key: str, count: _Count) -> None:
         if time.monotonic() < self._resting_until:

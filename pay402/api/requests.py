@@ -152,7 +152,7 @@ async def get_request(
 
 def _is_late(row: Any, transfers: Sequence[Any]) -> bool:
     """True when money for it came too late; what names an expired request honours nothing, and is told all the same."""
-    came = [one["block_time"] or one["recorded_at"] for one in transfers]
+    came = [one["paid_at"] for one in transfers]
     if row["honoured_at"] is not None:
         came.append(row["paid_at"] or row["honoured_at"])
     return any(at > row["expires_at"] for at in came)

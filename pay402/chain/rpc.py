@@ -72,6 +72,8 @@ _PERMANENT_CODES: Final = frozenset(
 # These say something about the node and not about the question: it is behind, broken, or asked too often.
 _UNWELL_CODES: Final = frozenset({-32005, -32603, -32429, 429})
 _TOO_MANY_REQUESTS: Final = 429
+# A public endpoint allows about 100 requests in 10 s, and 40 of one method.
+_PUBLIC_REQUESTS_PER_SECOND: Final = 10.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -94,16 +96,29 @@ def _decoder(result_type: Any) -> msgspec.json.Decoder[Any]:
 
 @dataclass(slots=True)
 class Endpoint:
-    """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics."""
+    """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics.
+
+    `budget` is for all calls; where `method_rate` is set, each method has one of its own within it.
+    """
 
     url: str
     budget: AsyncLimiter
+    method_rate: float | None = None
+    method_budgets: dict[str, AsyncLimiter] = field(default_factory=dict)
     resting_until: float = 0.0
     failures: int = 0
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = host_of(self.url)
+
+    def budgets(self, method: str) -> tuple[AsyncLimiter, ...]:
+        """What a call of `method` is counted against, the narrower first."""
+        if self.method_rate is None:
+            return (self.budget,)
+        if method not in self.method_budgets:
+            self.method_budgets[method] = _limiter(self.method_rate)
+        return (self.method_budgets[method], self.budget)
 
     def rest(self, seconds: float) -> None:
         """Ask other endpoints for the next `seconds`."""
@@ -115,13 +130,15 @@ class Endpoint:
 class RpcLimits:
     """Bounds on one call: seconds for one answer, attempts over all endpoints, and seconds for all of it.
 
-    `requests_per_second` is the budget of each endpoint: calls beyond it wait for their turn.
+    `requests_per_second` is the budget of each endpoint: calls beyond it wait for their turn. Of a budget no larger
+    than a public endpoint's, no method may take more than `one_method_share`.
     """
 
     answer_seconds: float = 15.0
     attempts: int = 8
     call_seconds: float = 60.0
     requests_per_second: float = 1_000.0
+    one_method_share: float = 0.4
 
 
 @dataclass(slots=True)
@@ -145,9 +162,9 @@ class RpcPool:
         if not self.urls:
             raise ValueError("an RPC pool needs at least one endpoint")
         rate = self.limits.requests_per_second
-        # Budgets below one a second are whole requests over more seconds.
-        limiters = (AsyncLimiter(max(rate, 1.0), max(1.0, 1.0 / rate)) for _ in self.urls)
-        self.endpoints = [Endpoint(url, limiter) for url, limiter in zip(self.urls, limiters, strict=True)]
+        # A provider with a larger budget counts otherwise; there one method may well take all of it.
+        method_rate = rate * self.limits.one_method_share if rate <= _PUBLIC_REQUESTS_PER_SECOND else None
+        self.endpoints = [Endpoint(url, _limiter(rate), method_rate) for url in self.urls]
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -185,7 +202,7 @@ class RpcPool:
         asked: list[str] = []
 
         async def ask_best() -> Any:
-            endpoint = await self._turn_at_best_endpoint(asked)
+            endpoint = await self._turn_at_best_endpoint(method, asked)
             asked.append(endpoint.url)
             try:
                 return await self._ask(endpoint, method, params, result_type)
@@ -207,17 +224,22 @@ class RpcPool:
                 return await ask_best()
         raise AssertionError("unreachable: the last attempt raises")
 
-    async def _turn_at_best_endpoint(self, asked: list[str]) -> Endpoint:
+    async def _turn_at_best_endpoint(self, method: str, asked: list[str]) -> Endpoint:
         """The first endpoint that is not resting, one that this call has asked least often, when it is our turn."""
         while True:
             now = time.monotonic()
             best = min(
                 self.endpoints,
-                key=lambda e: (max(e.resting_until - now, 0.0), asked.count(e.url), not e.budget.has_capacity()),
+                key=lambda e: (
+                    max(e.resting_until - now, 0.0),
+                    asked.count(e.url),
+                    not all(budget.has_capacity() for budget in e.budgets(method)),
+                ),
             )
             if best.resting_until > now:
                 await asyncio.sleep(best.resting_until - now)
-            await best.budget.acquire()
+            for budget in best.budgets(method):
+                await budget.acquire()
             if best.resting_until <= time.monotonic():  # it may rest again since we began to wait
                 return best
 
@@ -296,6 +318,11 @@ class RpcPool:
     @staticmethod
     def _rest(endpoint: Endpoint) -> None:
         endpoint.rest(min(0.05 * 2 ** min(endpoint.failures, 8), 5.0))
+
+
+def _limiter(rate: float) -> AsyncLimiter:
+    """Budgets below one a second are whole requests over more seconds."""
+    return AsyncLimiter(max(rate, 1.0), max(1.0, 1.0 / rate))
 
 
 def host_of(url: str) -> str:

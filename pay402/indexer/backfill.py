@@ -67,8 +67,10 @@ def _chunks(infos: list[SignatureInfo], size: int) -> Iterator[list[SignatureInf
     return (infos[start : start + size] for start in range(0, len(infos), size))
 
 
-async def backfill_signatures(bench: Workbench, signatures: Sequence[str]) -> BackfillSummary:
-    """Record single transactions, whatever slot they landed in.
+async def backfill_signatures(
+    bench: Workbench, signatures: Sequence[str], on_failure: Callable[[str, str], None] = lambda *_: None
+) -> BackfillSummary:
+    """Record single transactions, whatever slot they landed in. `on_failure` is told of each that failed, and why.
 
     Raises:
         RpcError: The nodes did not answer.
@@ -78,6 +80,7 @@ async def backfill_signatures(bench: Workbench, signatures: Sequence[str]) -> Ba
     for signature, status in zip(signatures, statuses, strict=True):
         if status is None:
             summary.failed += 1
+            on_failure(signature, "no node knows it")
             continue
         known = await bench.queries.is_recorded(bench.database, signature=signature, slot=status.slot)
         if known:
@@ -86,8 +89,9 @@ async def backfill_signatures(bench: Workbench, signatures: Sequence[str]) -> Ba
         try:
             await bench.pipeline.ensure("", signature, status.slot)
             summary.new += 1
-        except FetchFailedError:
+        except FetchFailedError as error:
             summary.failed += 1
+            on_failure(signature, str(error))
     return summary
 
 

@@ -75,6 +75,8 @@ class Pipeline:
             return
         if (job := self._in_flight.get((signature, slot))) is not None:
             job.accounts.add(account)
+            if job.notified_at is None:
+                job.notified_at = time.monotonic()
             return
         job = self._job(signature, slot, account, notified_at=time.monotonic())
         try:
@@ -130,7 +132,7 @@ class Pipeline:
             try:
                 with self._recorder.coming():
                     observation = await self._observe(job.signature)
-                entry = self._watchlist.entry(observation)
+                entry = self._watchlist.entry(observation, job.notified_at)
                 if entry.is_empty:
                     self._recorded_one(job, entry)
                     self._end(job)

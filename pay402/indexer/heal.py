@@ -2,8 +2,10 @@
 
 A node's history can end early for reasons that look alike: the real beginning, a node that does not know the
 `before` it was given, one that pruned, a page cut short. So every page overlaps the one before it by at least
-one transaction, and an end counts only when it is confirmed and does not contradict the ledger. The lower
-bound is a slot, never an `until`, which an unsure node would ignore.
+one transaction. An end counts only when a page repeats the last line and tells no more, when what is older than that
+line is asked for by itself and is nothing, and when neither contradicts the ledger: the first alone may have been cut
+short, the second alone may come from a node that does not know the line. The lower bound is a slot, never an `until`,
+which an unsure node would ignore.
 """
 
 import asyncio
@@ -51,6 +53,8 @@ async def walk(
         RpcError: The nodes failed to answer.
     """
     seen: set[str] = set()
+    last: SignatureInfo | None = None
+    before: str | None = None
     page = await node.signatures(account, min_context_slot=min_context_slot)
     ends = 0
     while True:
@@ -59,18 +63,22 @@ async def walk(
             ends = 0
             seen.update(info.signature for info in new)
             yield [info for info in new if info.slot >= lower_slot]
-            last, before = new[-1], _overlapping_before(page, new)
+            # A page of one line is repeated by asking for it again.
+            last, before = new[-1], _overlapping_before(page, new) or before
             if last.slot < lower_slot:
                 return
         else:
             ends += 1
             if ends >= _CONFIRMATIONS_OF_THE_END:
                 break
-            if not seen:
-                last, before = None, None
+        beyond = last if ends else None
+        if beyond is not None:
+            before = beyond.signature
         page = await node.signatures(account, before=before, min_context_slot=min_context_slot)
-        if last is not None and all(info.signature != last.signature for info in page):
+        if beyond is None and last is not None and all(info.signature != last.signature for info in page):
             raise IncompleteHistoryError(f"the node does not know the history of {account} before {before}")
+        if beyond is not None and page and all(info.signature in seen for info in page):
+            raise IncompleteHistoryError(f"the nodes order the history of {account} before {before} differently")
     if must_see is not None and must_see not in seen:
         raise IncompleteHistoryError(f"the node's history of {account} ends before {must_see}, which is recorded")
 

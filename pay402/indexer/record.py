@@ -189,6 +189,7 @@ class Recorder:
 def _columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     """The batch as one array per column."""
     moves: list[tuple[Observation, Movement]] = [(e.observation, m) for e in entries for m in e.movements]
+    now = time.monotonic()
     changes: list[tuple[Observation, BalanceChange, int]] = [
         (e.observation, change, unexplained) for e in entries for change, unexplained in e.changes
     ]
@@ -200,6 +201,10 @@ def _columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
         "path": [m.path for _, m in moves],
         "transfer_slot": [o.slot for o, _ in moves],
         "transfer_time": [_time(o) for o, _ in moves],
+        # As an age, so that the database's clock alone says what was early and what was late.
+        "notified_seconds_ago": [
+            None if e.notified_at is None else now - e.notified_at for e in entries for _ in e.movements
+        ],
         "kind": [m.kind.value for _, m in moves],
         "program": [m.program for _, m in moves],
         "transfer_mint": [m.mint for _, m in moves],

@@ -9,11 +9,12 @@ moved AS (
   SELECT *
   FROM unnest(
     :transfer_signature::text[], :path::text[], :transfer_slot::bigint[], :transfer_time::timestamptz[],
+    :notified_seconds_ago::float8[],
     :kind::text[], :program::text[], :transfer_mint::text[], :source::text[], :destination::text[],
     :source_owner::text[], :destination_owner::text[], :authority::text[], :amount::numeric[], :fee::numeric[],
     :reference_keys::text[], :memos::text[]
   ) AS m (
-    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    signature, path, slot, block_time, notified_seconds_ago, kind, program, mint, source, destination, source_owner,
     destination_owner, authority, amount, fee, reference_keys, memos
   )
 ),
@@ -71,11 +72,11 @@ gone AS (
 ),
 written AS (
   INSERT INTO transfers AS t (
-    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    signature, path, slot, block_time, notified_at, kind, program, mint, source, destination, source_owner,
     destination_owner, authority, amount, fee, reference_keys, memos
   )
   SELECT
-    signature, path, slot, block_time, kind, program, mint, source, destination, source_owner,
+    signature, path, slot, block_time, clock_timestamp() - make_interval(secs => notified_seconds_ago), kind, program, mint, source, destination, source_owner,
     destination_owner, authority, amount, fee,
     coalesce(string_to_array(nullif(reference_keys, ''), ' '), '{}'),
     ARRAY(SELECT jsonb_array_elements_text(memos::jsonb))

@@ -24,12 +24,14 @@ class Entry:
     Attributes:
         changes: Balance changes of followed accounts, each with the part that no movement explains.
         opened: Token accounts of followed wallets that were not followed yet.
+        notified_at: When a node told of it by itself, in seconds of the monotonic clock.
     """
 
     observation: Observation
     movements: tuple[Movement, ...]
     changes: tuple[tuple[BalanceChange, int], ...]
     opened: tuple[FollowedAccount, ...]
+    notified_at: float | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -71,7 +73,7 @@ class Watchlist:
         """True for a wallet followed for its lamports, false for a token account."""
         return account in self.wallets
 
-    def entry(self, observation: Observation) -> Entry:
+    def entry(self, observation: Observation, notified_at: float | None = None) -> Entry:
         """The part of `observation` that the ledger keeps."""
         unexplained = {finding.account: finding.difference for finding in observation.unexplained}
         changes = [
@@ -93,6 +95,7 @@ class Watchlist:
                 and change.program is not None
                 and change.mint != NATIVE_SOL
             ),
+            notified_at=notified_at,
         )
 
     def _concerns(self, account: str | None, owner: str | None) -> bool:

@@ -35,17 +35,17 @@ SELECT id, status, escrow_status FROM moved;
 WITH due AS (
   SELECT j.id
   FROM job_requests AS j
-  JOIN nonces AS n ON n.nonce = j.nonce
   WHERE j.status IN ('pending', 'accepted', 'in_progress')
     AND (
       j.deadline < clock_timestamp()
       OR (
         j.escrow_status = 'pending'
-        AND n.expires_at < clock_timestamp() - make_interval(secs => :grace_seconds)
+        AND j.fund_until < clock_timestamp() - make_interval(secs => :grace_seconds)
         -- What was paid in time and is not final yet may still fund it.
         AND NOT EXISTS (
           SELECT FROM transactions AS c
-          WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')
+          WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
+            AND c.status IN ('confirmed', 'finalized', 'reversed')
         )
       )
     )

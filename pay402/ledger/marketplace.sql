@@ -106,14 +106,17 @@ LIMIT :limit;
 WITH added AS (
   INSERT INTO job_requests (
     service_id, client_user_id, client_agent_id, provider_user_id, provider_agent_id, payout_address, price_amount,
-    price_mint, price_currency, nonce, input, deadline
+    price_mint, price_currency, nonce, reference, settlement_wallet, settlement_user_id, environment, fund_until, input,
+    deadline
   )
-  SELECT id, :client_user_id, :client_agent_id, user_id, agent_id, payout_address, price_amount, price_mint,
-    price_currency, :nonce, :input::jsonb, :deadline::timestamptz
-  FROM agent_services
-  WHERE id = :service_id AND is_active AND price_amount = :price_amount AND price_mint = :price_mint
+  SELECT s.id, :client_user_id, :client_agent_id, s.user_id, s.agent_id, s.payout_address, s.price_amount, s.price_mint,
+    s.price_currency, n.nonce, n.reference, n.recipient, n.user_id, n.environment, n.expires_at, :input::jsonb,
+    :deadline::timestamptz
+  FROM agent_services AS s
+  JOIN nonces AS n ON n.nonce = :nonce
+  WHERE s.id = :service_id AND s.is_active AND s.price_amount = :price_amount AND s.price_mint = :price_mint
   -- Waits for whoever holds its price, and looks again.
-  FOR KEY SHARE
+  FOR KEY SHARE OF s
   RETURNING id, client_user_id, client_agent_id, service_id, price_amount
 ),
 told AS (
@@ -126,37 +129,33 @@ SELECT id FROM added;
 
 -- name: job^
 -- One job with its service and its funding.
-SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  n.resource, n.scheme, r.score, r.feedback,
+SELECT j.*, s.name AS service_name, t.decimals, r.score, r.feedback,
   (
     SELECT c.status
     FROM transactions AS c
-    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
     ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
   ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
-JOIN nonces AS n ON n.nonce = j.nonce
 LEFT JOIN ratings AS r ON r.job_id = j.id
 WHERE j.id = :id;
 
 -- name: jobs
 -- A page of jobs, newest first, by whatever is asked for.
-SELECT j.*, s.name AS service_name, t.decimals, n.reference, n.recipient AS settlement_wallet, n.expires_at AS fund_until,
-  n.resource, n.scheme, r.score, r.feedback,
+SELECT j.*, s.name AS service_name, t.decimals, r.score, r.feedback,
   (
     SELECT c.status
     FROM transactions AS c
-    WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+    WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
     ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
   ) AS claim_status
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
-JOIN nonces AS n ON n.nonce = j.nonce
 LEFT JOIN ratings AS r ON r.job_id = j.id
 WHERE (:status::text IS NULL OR j.status = :status::job_status)
   AND (:client::text IS NULL OR j.client_agent_id = :client)

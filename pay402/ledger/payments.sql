@@ -27,7 +27,7 @@ SELECT
   c.path,
   c.received,
   c.honoured_at,
-  t.block_time AS paid_at,
+  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at,
   t.slot
 FROM nonces AS n
 LEFT JOIN LATERAL (
@@ -45,7 +45,8 @@ WHERE n.nonce = :nonce;
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
   t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, NULL::uuid AS claim_id,
-  NULL::text AS claim_nonce, NULL::claim_status AS claim_status
+  NULL::text AS claim_nonce, NULL::claim_status AS claim_status,
+  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at
 FROM transfers AS t
 WHERE t.destination_owner = :recipient AND t.finality <> 'orphaned'
   AND ((t.reference_keys <> '{}' AND t.reference_keys @> ARRAY[:reference::text])

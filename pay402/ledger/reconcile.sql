@@ -49,7 +49,7 @@ JOIN transfers AS t ON t.signature = named.signature AND t.path = named.path
 JOIN tokens AS token ON token.mint = n.mint
 LEFT JOIN job_requests AS j ON j.nonce = n.nonce
 WHERE t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
-  AND coalesce(t.block_time, t.recorded_at) <= n.expires_at
+  AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
   AND NOT EXISTS (
     SELECT FROM transactions AS c
     WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')
@@ -84,7 +84,7 @@ LEFT JOIN LATERAL (
   WHERE memos @> ARRAY[n.nonce] AND memos <> '{}'
 ) AS t ON t.destination_owner = n.recipient AND t.finality <> 'orphaned'
   AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
-  AND coalesce(t.block_time, t.recorded_at) <= n.expires_at
+  AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
   AND NOT EXISTS (
     SELECT FROM transactions AS c
     WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')

@@ -32,7 +32,7 @@ ORDER BY user_id, mint, status;
 -- Everything that does not match, each with its kind: one row for each transfer, claim or request it is about.
 WITH paid AS (
   SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
-    coalesce(t.block_time, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
+    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
   FROM transfers AS t
   LEFT JOIN transactions AS c
     ON c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')

@@ -2,11 +2,19 @@
 -- Finalized payments of jobs: what is the price is held, the rest goes back. A payment that cannot fund its job
 -- any more goes back whole.
 WITH ready AS (
-  SELECT c.id AS claim_id, j.id AS job_id, j.price_amount, c.received, c.signature,
-    j.status IN ('pending', 'accepted') AND j.escrow_status = 'pending' AS is_open
+  SELECT c.id AS claim_id, j.id AS job_id, j.price_amount, c.received,
+    CASE
+      WHEN j.status NOT IN ('pending', 'accepted') THEN 'closed'
+      -- While its request exists no claim on it has other terms than the job's; but it can be deleted.
+      WHEN NOT (c.mint = j.price_mint OR (j.price_mint = :native_sol AND c.mint = :wrapped_sol)) THEN 'wrong_token'
+      WHEN least(c."timestamp", paid_at(t.block_time, t.notified_at, t.recorded_at)) > j.fund_until THEN 'late'
+      WHEN c.received < j.price_amount THEN 'short'
+    END AS refusal
   FROM job_requests AS j
-  JOIN nonces AS n ON n.nonce = j.nonce
-  JOIN transactions AS c ON c.user_id = n.user_id AND c.nonce = n.nonce AND c.status = 'finalized'
+  JOIN transactions AS c
+    ON c.user_id = j.settlement_user_id AND c.nonce = j.nonce AND c.recipient = j.settlement_wallet
+    AND c.status = 'finalized'
+  JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
   WHERE j.escrow_status = 'pending'
     AND NOT EXISTS (SELECT FROM job_fundings AS f WHERE f.claim_id = c.id)
   LIMIT :limit
@@ -17,13 +25,9 @@ noted AS (
   SELECT
     claim_id,
     job_id,
-    CASE WHEN is_open AND received >= price_amount THEN price_amount ELSE 0 END,
-    CASE WHEN is_open AND received >= price_amount THEN received - price_amount ELSE received END,
-    CASE
-      WHEN NOT is_open THEN 'closed'
-      WHEN received < price_amount THEN 'short'
-      WHEN received > price_amount THEN 'excess'
-    END
+    CASE WHEN refusal IS NULL THEN price_amount ELSE 0 END,
+    CASE WHEN refusal IS NULL THEN received - price_amount ELSE received END,
+    coalesce(refusal, CASE WHEN received > price_amount THEN 'excess' END)
   FROM ready
   ON CONFLICT DO NOTHING
   RETURNING claim_id, job_id, escrowed, rest, rest_reason
@@ -52,39 +56,41 @@ FROM noted;
 
 -- name: settlement_wallets
 -- Every wallet that jobs were ever paid to.
-SELECT DISTINCT n.recipient FROM job_requests AS j JOIN nonces AS n ON n.nonce = j.nonce;
+SELECT DISTINCT settlement_wallet FROM job_requests;
 
 -- name: take_strays^
--- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, or once too often.
+-- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, once too often, or
+-- their request was deleted before they were matched with it.
 -- Each is taken by a claim of its own, so that what goes back can pay for nothing else, and noted to go back.
 WITH named AS (
   SELECT DISTINCT ON (t.signature, t.path)
     t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.amount - t.fee AS received,
-    j.id AS job_id, j.client_user_id, j.client_agent_id, n.user_id, n.currency, n.environment,
+    j.id AS job_id, j.client_user_id, j.client_agent_id, j.settlement_user_id, j.price_currency, j.environment,
     CASE
       WHEN EXISTS (
         SELECT FROM transactions AS c
-        WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND c.status IN ('confirmed', 'finalized', 'reversed')
+        WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
+          AND c.status IN ('confirmed', 'finalized', 'reversed')
       ) THEN 'duplicate'
-      WHEN coalesce(t.block_time, t.recorded_at) > n.expires_at THEN 'late'
-      WHEN NOT (t.mint = n.mint OR (n.mint = :native_sol AND t.mint = :wrapped_sol)) THEN 'wrong_token'
+      WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
+      WHEN NOT (t.mint = j.price_mint OR (j.price_mint = :native_sol AND t.mint = :wrapped_sol)) THEN 'wrong_token'
       WHEN t.amount - t.fee < j.price_amount THEN 'short'
+      WHEN NOT EXISTS (SELECT FROM nonces AS n WHERE n.nonce = j.nonce) THEN 'closed'
     END AS reason
   FROM unnest(:wallets::text[]) AS w (wallet)
   JOIN transfers AS t ON t.destination_owner = w.wallet
   CROSS JOIN LATERAL (
-    SELECT n.* FROM nonces AS n WHERE n.reference = ANY(t.reference_keys)
+    SELECT j.* FROM job_requests AS j WHERE j.reference = ANY(t.reference_keys)
     UNION ALL
-    SELECT n.* FROM nonces AS n WHERE n.nonce = ANY(t.memos)
-  ) AS n
-  JOIN job_requests AS j ON j.nonce = n.nonce
+    SELECT j.* FROM job_requests AS j WHERE j.nonce = ANY(t.memos)
+  ) AS j
   WHERE t.slot >= :from_slot::bigint
     AND (t.reference_keys <> '{}' OR t.memos <> '{}')
     AND t.finality = 'finalized'
     AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
     AND t.amount > t.fee
     AND t.source_owner IS NOT NULL AND t.source_owner <> t.destination_owner
-    AND n.recipient = t.destination_owner
+    AND j.settlement_wallet = t.destination_owner
     AND NOT EXISTS (
       SELECT FROM transactions AS c
       WHERE c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')
@@ -98,8 +104,9 @@ taken AS (
   )
   SELECT
     -- Nobody can guess this nonce and use it up.
-    user_id, 'refund ' || gen_random_uuid(), signature, path, source_owner, destination_owner, mint, currency,
-    received, received, received, 'marketplace refund', environment, 'finalized', clock_timestamp(), clock_timestamp()
+    settlement_user_id, 'refund ' || gen_random_uuid(), signature, path, source_owner, destination_owner, mint,
+    price_currency, received, received, received, 'marketplace refund', environment, 'finalized', clock_timestamp(),
+    clock_timestamp()
   FROM named
   WHERE reason IS NOT NULL
   LIMIT :limit

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 from solders.keypair import Keypair
 
 from pay402.localnet import encoding
@@ -18,7 +18,7 @@ from pay402.localnet.errors import (
     invalid_params,
     unsupported_version,
 )
-from pay402.localnet.params import Config
+from pay402.localnet.params import Config, is_base58
 
 IDENTITY: Final = Keypair.from_seed(hashlib.sha256(b"pay402 localnet identity").digest()).pubkey()
 # A node calls itself unhealthy when it is this many slots behind.
@@ -27,6 +27,7 @@ SLOTS_PER_EPOCH: Final = 432_000
 MAX_BLOCKS_RANGE: Final = 500_000
 _FEATURE_SET: Final = 3_604_001_754
 _RECENT_FEE_BLOCKS: Final = 150
+_HASH_TEXT_MAX: Final = 44
 
 
 def get_health(call: Call) -> str:
@@ -166,10 +167,12 @@ def get_latest_blockhash(call: Call) -> dict[str, Any]:
 
 def is_blockhash_valid(call: Call) -> dict[str, Any]:
     """True when a transaction with this blockhash could land in the block at the commitment."""
+    text = call.params.text(0)
     try:
-        blockhash = Hash.from_string(call.params.text(0))
-    except ValueError:
-        raise invalid_params("Invalid param: Invalid") from None
+        blockhash = Hash.from_string(text)
+    except ParseHashError:
+        reason = "WrongSize" if len(text) > _HASH_TEXT_MAX or is_base58(text) else "Invalid"
+        raise invalid_params(f"Invalid param: {reason}") from None
     slot = call.slot(call.params.config(1))
     return call.in_context(slot, call.chain.is_recent(blockhash, call.block_at(slot).height))
 

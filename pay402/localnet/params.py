@@ -134,7 +134,7 @@ def pubkey(value: Any) -> Pubkey:
     try:
         return Pubkey.from_string(text)
     except ValueError:
-        reason = "WrongSize" if len(text) > _PUBKEY_TEXT_MAX or _is_base58(text) else "Invalid"
+        reason = "WrongSize" if len(text) > _PUBKEY_TEXT_MAX or is_base58(text) else "Invalid"
         raise invalid_params(f"Invalid param: {reason}") from None
 
 
@@ -144,11 +144,12 @@ def signature(value: Any) -> str:
     try:
         return str(Signature.from_string(text))
     except ValueError:
-        reason = "WrongSize" if len(text) > _SIGNATURE_TEXT_MAX or _is_base58(text) else "Invalid"
+        reason = "WrongSize" if len(text) > _SIGNATURE_TEXT_MAX or is_base58(text) else "Invalid"
         raise invalid_params(f"Invalid param: {reason}") from None
 
 
-def _is_base58(text: str) -> bool:
+def is_base58(text: str) -> bool:
+    """True when every character may stand in base58: it is the length then that is wrong."""
     return text.isascii() and text.isalnum() and not set(text) & set("0OIl")
 
 

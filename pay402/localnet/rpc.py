@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from pay402.localnet import (
     account_methods,
@@ -17,6 +18,7 @@ from pay402.localnet.calls import Method, prepare
 from pay402.localnet.chain import Chain
 from pay402.localnet.errors import (
     BLOCK_NOT_AVAILABLE,
+    INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     NODE_UNHEALTHY,
@@ -26,6 +28,8 @@ from pay402.localnet.errors import (
     invalid_params,
 )
 from pay402.localnet.faults import Hazard
+
+_log = structlog.get_logger(__name__)
 
 # The words of errors that this node would not come to by itself; see Faults.rpc_errors.
 ORDERED_ERRORS: Final = {
@@ -107,6 +111,9 @@ class Rpc:
             result = self._call(request)
         except RpcError as error:
             return failure(id_of(raw), error)
+        except Exception:  # noqa: BLE001 - a defect of ours: a node tells it in the protocol's words
+            _log.exception("defect", request=str(raw)[:500])
+            return failure(id_of(raw), RpcError(INTERNAL_ERROR, "Internal error"))
         return None if request.is_notification else success(request.id, result)
 
     def _call(self, request: Request) -> Any:

@@ -125,6 +125,18 @@ $$;
 
 COMMENT ON FUNCTION public.note_claim_changes() IS 'Notes what a statement changed about the totals of honoured claims';
 
+CREATE FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT CASE
+    WHEN block_time >= notified_at - interval '5 minutes' THEN least(block_time, notified_at, recorded_at)
+    WHEN notified_at IS NOT NULL THEN least(notified_at, recorded_at)
+    ELSE least(block_time, recorded_at)
+  END
+$$;
+
+COMMENT ON FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) IS 'When a transfer was paid: by its block where that can be, else when we were told of it';
+
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
     program public.address NOT NULL,
@@ -312,6 +324,11 @@ CREATE TABLE public.job_requests (
     price_mint public.address NOT NULL,
     price_currency text NOT NULL,
     nonce text NOT NULL,
+    reference public.address NOT NULL,
+    settlement_wallet public.address NOT NULL,
+    settlement_user_id text NOT NULL,
+    environment text NOT NULL,
+    fund_until timestamp with time zone NOT NULL,
     status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
     escrow_status public.escrow_status DEFAULT 'pending'::public.escrow_status NOT NULL,
     input jsonb,
@@ -330,6 +347,7 @@ CREATE TABLE public.job_requests (
     CONSTRAINT job_requests_check1 CHECK (((escrow_status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status])) = (settled_at IS NOT NULL))),
     CONSTRAINT job_requests_check2 CHECK (((status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status])) = (ended_at IS NOT NULL))),
     CONSTRAINT job_requests_check3 CHECK (((escrow_status <> 'released'::public.escrow_status) OR (status = 'approved'::public.job_status))),
+    CONSTRAINT job_requests_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT job_requests_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
     CONSTRAINT job_requests_resolution_check CHECK ((resolution = ANY (ARRAY['release'::text, 'refund'::text])))
 );
@@ -338,7 +356,9 @@ COMMENT ON TABLE public.job_requests IS 'A service ordered: who does what for wh
 
 COMMENT ON COLUMN public.job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
 
-COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it';
+COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it; its terms stand here too, so that a request that expired can be deleted';
+
+COMMENT ON COLUMN public.job_requests.settlement_user_id IS 'Whose wallet the settlement wallet is: the merchant of its claims';
 
 COMMENT ON COLUMN public.job_requests.ended_at IS 'When it was approved, cancelled or had expired';
 
@@ -657,6 +677,7 @@ CREATE TABLE public.transfers (
     reference_keys text[] DEFAULT '{}'::text[] NOT NULL,
     memos text[] DEFAULT '{}'::text[] NOT NULL,
     finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
+    notified_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
     CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
@@ -668,7 +689,11 @@ COMMENT ON TABLE public.transfers IS 'One movement of tokens inside one transact
 
 COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
 
+COMMENT ON COLUMN public.transfers.block_time IS 'The node''s estimate, which may be wrong: `paid_at` says when it was paid';
+
 COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
+
+COMMENT ON COLUMN public.transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
 
 COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
 
@@ -1015,6 +1040,9 @@ ALTER TABLE ONLY public.job_requests
 ALTER TABLE ONLY public.job_requests
     ADD CONSTRAINT job_requests_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.job_requests
+    ADD CONSTRAINT job_requests_reference_key UNIQUE (reference);
+
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_pkey PRIMARY KEY (nonce);
 
@@ -1217,10 +1245,10 @@ ALTER TABLE ONLY public.job_fundings
     ADD CONSTRAINT job_fundings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job_requests(id);
 
 ALTER TABLE ONLY public.job_requests
-    ADD CONSTRAINT job_requests_nonce_fkey FOREIGN KEY (nonce) REFERENCES public.nonces(nonce);
+    ADD CONSTRAINT job_requests_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
 
 ALTER TABLE ONLY public.job_requests
-    ADD CONSTRAINT job_requests_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
+    ADD CONSTRAINT job_requests_settlement_wallet_fkey FOREIGN KEY (settlement_wallet) REFERENCES public.recipients(address);
 
 ALTER TABLE ONLY public.nonces
     ADD CONSTRAINT nonces_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipients(address);

@@ -51,7 +51,7 @@ def command(
             try:
                 await bench.load(only=recipient or ())
                 if signature:
-                    return await backfill_signatures(bench, signature)
+                    return await backfill_signatures(bench, signature, _tell_failure)
                 first = await slot_at(bench, _seconds(since)) if since else from_slot
                 last = await slot_at(bench, _seconds(until)) if until else to_slot
                 return await _accounts(bench, first, last)
@@ -71,6 +71,10 @@ def command(
         )
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _tell_failure(signature: str, reason: str) -> None:
+    typer.echo(f"{signature} is not recorded: {reason}; ask an archive node.", err=True)
 
 
 async def _accounts(bench: Workbench, first: int | None, last: int | None) -> BackfillSummary:

@@ -25,13 +25,14 @@ def command(
     """Print what recorded transactions moved, as JSON lines.
 
     One line per transaction; a summary goes to standard error. What no instruction explains stands under
-    `unexplained`.
+    `unexplained`. A transaction of a block that cannot be read is named there; the others are printed.
 
     Example: pay402 decode block.json | jq 'select(.transfers != [])'
     """
     transactions = transfers = failed = unexplained = 0
+    unreadable: list[str] = []
     for file in files:
-        for observation in _observations(file):
+        for observation in _observations(file, unreadable):
             transactions += 1
             failed += observation.failed
             transfers += sum(1 for _ in observation.transfers)
@@ -42,14 +43,17 @@ def command(
     sys.stderr.write(
         f"decode: {transactions} transactions, {failed} failed, {transfers} transfers, {unexplained} unexplained\n"
     )
+    if unreadable:
+        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+        raise OperatorError(f"{unreadable[0]}{more}; all others are printed; record it again in base64 or json.")
 
 
-def _observations(file: str) -> Iterator[Observation]:
-    """Decode every answer in a file: one JSON document, or one a line."""
+def _observations(file: str, unreadable: list[str]) -> Iterator[Observation]:
+    """Decode every answer in a file: one JSON document, or one a line. Adds what is `unreadable` in blocks."""
     raw = _read(file)
     try:
         for document in _documents(raw):
-            yield from _decode_document(document)
+            yield from _decode_document(document, _name(file), unreadable)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MalformedAnswerError) as error:
         raise OperatorError(
             f"{_name(file)} does not hold answers of getTransaction or getBlock ({error}); "
@@ -80,23 +84,34 @@ def _documents(raw: bytes) -> Iterator[Any]:
         yield from map(msgspec.json.decode, lines)
 
 
-def _decode_document(document: Any) -> Iterator[Observation]:
+def _decode_document(document: Any, name: str, unreadable: list[str]) -> Iterator[Observation]:
     match document:
         case list():
             for item in document:
-                yield from _decode_document(item)
+                yield from _decode_document(item, name, unreadable)
         case {"error": dict() as error, "id": _}:
             raise MalformedAnswerError(f"the node answered with an error: {error.get('message')}")
         case {"result": None, "id": _}:
             raise MalformedAnswerError("the node did not have it: the result is null")
         case {"result": dict() as result}:
-            yield from _decode_document(result)
+            yield from _decode_document(result, name, unreadable)
         case {"transactions": _}:
-            yield from decode_block(document)
+            yield from _decode_block(document, name, unreadable)
         case {"transaction": _}:
             yield decode(document)
         case _:
             raise MalformedAnswerError("neither a transaction nor a block with its transactions")
+
+
+def _decode_block(block: dict[str, Any], name: str, unreadable: list[str]) -> Iterator[Observation]:
+    bad: list[tuple[int, MalformedAnswerError]] = []
+    good = 0
+    for observation in decode_block(block, on_unreadable=lambda index, error: bad.append((index, error))):
+        good += 1
+        yield observation
+    if bad and not good:
+        raise bad[0][1]  # not one bad transaction, but a block in another encoding
+    unreadable.extend(f"Transaction {index} of the block in {name} cannot be read: {error}" for index, error in bad)
 
 
 def _line(observation: Observation, slot: int | None) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pay402.localnet.market import Market, TransferKey, open_market
+from pay402.ops.demo_claims import Receipt, claim_some, verdicts
 from pay402.ops.recipients import register
 from pay402.ops.system import SystemSettings, running_system
-from pay402.runtime.database import open_pool
+from pay402.runtime.database import open_connection, open_pool
 from pay402.runtime.errors import OperatorError
 from pay402.runtime.logging import configure_logging
 from pay402.runtime.process import run_until_signal
@@ -63,8 +64,8 @@ def command(
 ) -> None:
     """Start everything embedded, let payers pay in every way there is, and show the ledger fill.
 
-    With --once, a fixed round is paid while the indexer's socket is cut twice; the exit code is 0 only if
-    ledger and chain agree.
+    With --once, a fixed round is paid while the indexer's socket is cut twice, and some of it is claimed through the
+    API; the exit code is 0 only if ledger and chain agree.
 
     Example: pay402 demo --once
     """
@@ -84,13 +85,13 @@ def command(
                 slot_seconds=_SLOT_SECONDS,
                 log_directory=settings.home / "logs",
                 say=lambda part: status.update(f"starting {part}"),
+                prepare=_empty,
             )
             async with (
                 system as parts,
                 open_pool(parts.database_url, application="demo", max_size=3) as pool,
                 open_market(parts.rpc_url) as market,
             ):
-                await _empty(pool)
                 status.update("giving the payers money")
                 await market.prepare()
                 solana = SolanaSettings(solana_rpc_url=parts.rpc_url)
@@ -98,8 +99,10 @@ def command(
                     await register(pool, solana, wallet, user="demo", label=f"shop {number}")
                 status.stop()
                 if once:
-                    await _pay_fixed_round(console, market)
-                    return await _judge_when_complete(pool, market)
+                    receipts = await _pay_fixed_round(console, market)
+                    verdict = await _judge_when_complete(pool, market)
+                    console.print(await _verified(parts.api_url, pool, market, receipts))
+                    return verdict
                 await _pay_until(stop, console, pool, market)
                 return await _judge_when_complete(pool, market)
 
@@ -115,12 +118,15 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 140)
 
 
-async def _empty(pool: asyncpg.Pool) -> None:
-    await pool.execute("TRUNCATE recipients, token_accounts, transfers, balance_changes, events CASCADE")
+async def _empty(database_url: str) -> None:
+    """Before the indexer knows any of it: it would go on following wallets of another chain."""
+    async with open_connection(database_url) as connection:
+        await connection.execute("TRUNCATE recipients, token_accounts, transfers, balance_changes, events CASCADE")
 
 
-async def _pay_fixed_round(console: Console, market: Market) -> None:
+async def _pay_fixed_round(console: Console, market: Market) -> list[Receipt]:
     """Pay every kind several times, cutting the indexer's socket in between."""
+    receipts = []
     payments = [one for _ in range(_ROUNDS) for one in market.every_kind()]
     cuts = {len(payments) * (n + 1) // (_CUTS + 1) for n in range(_CUTS)}
     with Progress(console=console, transient=True) as progress:
@@ -128,11 +134,12 @@ async def _pay_fixed_round(console: Console, market: Market) -> None:
         for number, (payment, payer) in enumerate(payments):
             if number in cuts:
                 await market.cut_sockets()
-            await market.pay(payment, payer)
+            receipts.append(Receipt(await market.pay(payment, payer), payment, payer))
             progress.advance(bar)
             # Spread over many slots, so that a cut falls between payments and not after them all.
             await asyncio.sleep(_SLOT_SECONDS / 3)
     await market.settled()
+    return receipts
 
 
 async def _pay_until(stop: asyncio.Event, console: Console, pool: asyncpg.Pool, market: Market) -> None:
@@ -206,6 +213,12 @@ async def _table(pool: asyncpg.Pool, market: Market, rows: int | None = _ROWS_SH
             ", ".join(row["memos"]),
         )
     return table
+
+
+async def _verified(api_url: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt]) -> Table:
+    decimals = {row["mint"]: row["decimals"] async for row in _queries.token_symbols(pool)}
+    shops = [recipient.pubkey() for recipient in market.recipients]
+    return verdicts(await claim_some(api_url, receipts, shops, decimals))
 
 
 def _kinds(market: Market) -> Table:

@@ -158,8 +158,11 @@ async def _slot_of_wallet(settings: SolanaSettings, wallet: str) -> int:
     """The slot from which `wallet` is followed: the newest one. Refuses what cannot be a wallet."""
     urls, _ = solana_endpoints(settings)
     remedy = "correct SOLANA_RPC_URL or try again" if settings.rpc_urls else "start `pay402 up` again"
+    limits = RpcLimits(
+        answer_seconds=10.0, attempts=4, call_seconds=15.0, requests_per_second=settings.rpc_requests_per_second
+    )
     try:
-        async with RpcPool(urls, RpcLimits(answer_seconds=10.0, attempts=4, call_seconds=15.0)) as pool:
+        async with RpcPool(urls, limits) as pool:
             return await slot_of_wallet(Node(pool), wallet)
     except NotAWalletError as error:
         raise OperatorError(str(error)) from None

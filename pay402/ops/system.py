@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +120,7 @@ async def running_system(
     slot_seconds: float = 0.4,
     log_directory: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
+    prepare: Callable[[str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[System]:
     """Start everything, in order; stop it in reverse.
 
@@ -129,11 +130,14 @@ async def running_system(
         slot_seconds: The localnet's pace.
         log_directory: Where the processes' logs go; `None` for standard error.
         say: Told what is being started.
+        prepare: Told the database's address once it has its schema, before any process of ours reads it.
     """
     async with AsyncExitStack() as stack:
         say("Postgres")
         database_url = await stack.enter_async_context(embedded.database(settings))
         await upgrade(database_url)
+        if prepare is not None:
+            await prepare(database_url)
         say("Valkey")
         redis_url = await stack.enter_async_context(embedded.cache(settings))
         environment = {

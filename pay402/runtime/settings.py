@@ -133,6 +133,8 @@ class SolanaSettings(Settings):
     solana_network: Annotated[Network, IN_PRODUCTION] = Field("localnet", validation_alias="SOLANA_NETWORK")
     solana_rpc_url: Annotated[SecretStr | None, IN_PRODUCTION] = Field(None, validation_alias="SOLANA_RPC_URL")
     solana_ws_url: SecretStr | None = Field(None, validation_alias="SOLANA_WS_URL")
+    # What each endpoint may be asked in a second: a public one allows about 10.
+    rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
 
     @field_validator("solana_rpc_url")
     @classmethod
@@ -185,8 +187,6 @@ class IndexerSettings(DatabaseSettings, SolanaSettings):
     # and how many are searched in a second at most, so that many wallets take longer.
     scan_seconds: float = Field(60.0, gt=0, validation_alias="INDEXER_SCAN_SECONDS")
     scans_per_second: float = Field(10.0, gt=0, validation_alias="INDEXER_SCANS_PER_SECOND")
-    # What each endpoint may be asked in a second: a public one allows about 10.
-    rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
     # How often confirmed rows are held against what the cluster has rooted.
     finalize_seconds: float = Field(2.0, gt=0, validation_alias="INDEXER_FINALIZE_SECONDS")
     # How often every account is audited; a lost notification is noticed within this time.

@@ -14,8 +14,6 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
     metrics_port: int = Field(9403, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
     metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
-    # What each endpoint may be asked in a second: a public one allows about 10.
-    rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
 
     # The secret key of the settlement wallet, or the path of a file that holds it; see worker/signer.py.
     settlement_keypair: Annotated[SecretStr | None, PRIVATE] = Field(None, validation_alias="SETTLEMENT_KEYPAIR")

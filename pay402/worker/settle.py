@@ -60,7 +60,9 @@ async def settle(
 async def move_jobs(bench: Workbench, done: Settled, *, sweep: bool = False) -> None:
     """What needs no chain: money that came in, work that begins, time that is over."""
     database, queries, settings = bench.database, bench.queries, bench.settings
-    funded = await queries.fund_jobs(database, limit=_PER_STATEMENT)
+    funded = await queries.fund_jobs(
+        database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT
+    )
     done.funded, done.to_return = funded["funded"], funded["to_return"]
     done.to_return += await _take_strays(bench, sweep=sweep)
     begun = await queries.begin_funded_jobs(database, limit=_PER_STATEMENT)
@@ -74,7 +76,7 @@ async def move_jobs(bench: Workbench, done: Settled, *, sweep: bool = False) -> 
 async def _take_strays(bench: Workbench, *, sweep: bool) -> int:
     wallets = {bench.settings.settlement_wallet, bench.signer.address if bench.signer else None} - {None}
     if sweep:
-        wallets |= {row["recipient"] async for row in bench.queries.settlement_wallets(bench.database)}
+        wallets |= {row["settlement_wallet"] async for row in bench.queries.settlement_wallets(bench.database)}
     if not wallets:
         return 0
     newest = await bench.queries.newest_slot(bench.database, wallets=list(wallets))

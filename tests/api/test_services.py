@@ -92,7 +92,7 @@ async def test_the_payment_of_a_job_is_a_payment_request_with_all_its_fields(sta
     assert (await stall.api.verify(proof)).code == "VALID"
     assert await shown() == "paid"
     late = (await stall.client.post("/marketplace/jobs", {"serviceId": service["id"]}))["payment"]
-    await stall.pool.execute("UPDATE nonces SET expires_at = created_at WHERE nonce = $1", late["nonce"])
+    await stall.pool.execute("UPDATE job_requests SET fund_until = created_at WHERE nonce = $1", late["nonce"])
     assert (await stall.api.get("/marketplace/jobs?limit=1"))["jobs"][0]["payment"]["status"] == "expired"
 
 

@@ -278,6 +278,16 @@ GARBAGE = {
 }
 
 
+async def test_accounts_are_subscribed_one_by_one_at_confirmed():
+    """At `finalized` a node never tells of the slots that a root jumps over."""
+    accounts, node = names(3), PubSubNode()
+    async with gossiping(node), feeding(node.url, accounts) as (_, ear):
+        await until(lambda: len(ear.begun) == 3)
+        asked = [one["params"] for one in node.connections[0].asked if one["method"] == "logsSubscribe"]
+    assert {watch["mentions"][0] for watch, _ in asked} == set(accounts)
+    assert all(len(watch["mentions"]) == 1 and how == {"commitment": "confirmed"} for watch, how in asked)
+
+
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_costs_the_socket_and_nothing_else(garbage):
     accounts, node = names(3), PubSubNode()

@@ -6,6 +6,7 @@ import time
 import traceback
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -145,16 +146,39 @@ async def test_a_resting_node_is_not_asked_by_other_calls_either():
 
 
 async def test_a_call_whose_turn_comes_while_the_node_rests_asks_another():
-    limits = RpcLimits(answer_seconds=0.3, attempts=2, call_seconds=5.0, requests_per_second=2)
+    limits = RpcLimits(answer_seconds=0.3, attempts=2, call_seconds=5.0, requests_per_second=2, one_method_share=1.0)
     async with pooled([Reply("first")], [Reply("second")], limits=limits) as (nodes, pool):
         first, second = pool.endpoints
         assert [await ask(pool) for _ in range(4)] == ["first"] * 2 + ["second"] * 2, "each has its budget"
         waiting = asyncio.create_task(ask(pool))
-        await until(lambda: first.budget._waiters)
+        await until(lambda: any(budget._waiters for budget in first.method_budgets.values()))
         first.rest(60.0)
         assert await waiting == "second"
         assert not second.budget.has_capacity()
     assert [len(node.asked) for node in nodes] == [2, 3]
+
+
+async def test_of_a_public_endpoints_budget_one_method_takes_its_share_only():
+    async with pooled([Reply()], limits=RpcLimits(requests_per_second=10)) as (_, pool):
+        started = time.monotonic()
+        for _ in range(4):
+            await pool.call("getTransaction", [], Any)
+        assert time.monotonic() - started < 0.2
+        waiting = asyncio.create_task(pool.call("getTransaction", [], Any))
+        await asyncio.sleep(0.1)
+        assert not waiting.done(), "40 of 100"
+        for _ in range(4):
+            await pool.call("getSlot", [], Any)
+        assert not waiting.done(), "another method has its own"
+        await waiting
+
+
+async def test_a_larger_budget_is_one_for_all_methods():
+    async with pooled([Reply()], limits=RpcLimits(requests_per_second=50)) as (_, pool):
+        started = time.monotonic()
+        for _ in range(50):
+            await pool.call("getTransaction", [], Any)
+        assert time.monotonic() - started < 0.9
 
 
 async def test_a_rest_that_is_lengthened_while_a_call_waits_is_waited_out():

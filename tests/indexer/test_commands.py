@@ -13,6 +13,21 @@ from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger
 from tests.indexer.test_follow import plain
 
 
+@pytest.mark.parametrize("code", [32001, 32011])
+async def test_history_that_no_node_has_is_told_in_one_sentence(market, net, pay402, code):
+    signature = await market.pay(
+        pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 7), market.payers[0]
+    )
+    await market.settled()
+    net.set_faults({"rpcErrors": {"rate": 1, "amount": code, "methods": ["getTransaction"]}})
+    ended, out, err = await pay402("backfill", "--signature", signature)
+    assert (ended, out) == (1, "found 1 transactions: 0 new, 0 already known, 1 failed\n")
+    (sentence,) = err.splitlines()
+    assert sentence.startswith(f"{signature} is not recorded: ")
+    assert f"(-{code})" in sentence
+    assert sentence.endswith("; ask an archive node.")
+
+
 @pytest.fixture
 def pay402(database_url, net, tmp_path):
     """Run a command of pay402 against the test's database and chain."""

@@ -32,6 +32,17 @@ async def test_an_unknown_method_is_not_found(wire):
     assert (error.code, error.message) == (-32601, "Method not found")
 
 
+async def test_a_defect_is_an_internal_error_in_the_words_of_the_protocol(net, wire, monkeypatch, capfd):
+    def broken(*_):
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(net.chain, "is_recent", broken)
+    error = await refusal(wire("isBlockhashValid", "1" * 32))
+    assert (error.code, error.message) == (-32603, "Internal error")
+    told = capfd.readouterr()
+    assert "nobody thought of this" in told.out + told.err
+
+
 @pytest.mark.parametrize(
     ("method", "params", "message"),
     [
@@ -40,12 +51,21 @@ async def test_an_unknown_method_is_not_found(wire):
         ("getBalance", ["short"], "Invalid param: WrongSize"),
         ("getBalance", ["0" * 44], "Invalid param: Invalid"),
         ("getTransaction", ["short"], "Invalid param: WrongSize"),
+        ("isBlockhashValid", [5], "Invalid params: invalid type: integer `5`, expected a string."),
+        ("isBlockhashValid", ["short"], "Invalid param: WrongSize"),
+        ("isBlockhashValid", ["1" * 500], "Invalid param: WrongSize"),
+        ("isBlockhashValid", ["0" * 44], "Invalid param: Invalid"),
         ("getBlock", ["5"], 'Invalid params: invalid type: string "5", expected u64.'),
         ("getBlock", [-1], "Invalid params: invalid value: integer `-1`, expected u64."),
         ("getSlot", [{"commitment": "sure"}], "Invalid params: unknown variant `sure`"),
         (
             "getBlock",
             [5, {"commitment": "processed"}],
+            "Method does not support commitment below `confirmed`",
+        ),
+        (
+            "getSignaturesForAddress",
+            [str(USDC), {"commitment": "processed"}],
             "Method does not support commitment below `confirmed`",
         ),
         ("getTokenAccountBalance", [str(USDC)], "Invalid param: not a Token account"),

@@ -1,8 +1,12 @@
 """Every statement of the production guide, which was written for another system, runs on our schema and makes sense."""
 
+import datetime as dt
+
 import asyncpg
 import pytest
 from solders.keypair import Keypair
+
+from pay402.runtime.sql import load_queries
 
 ADDRESS = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 
@@ -96,15 +100,34 @@ async def request(pool, nonce, age):
     )
 
 
+async def order(pool, nonce):
+    """A service, and a job that the request funds."""
+    service = await pool.fetchval(
+        "INSERT INTO agent_services (user_id, agent_id, payout_address, name, category, pricing_model, price_amount,"
+        " price_mint, price_currency) SELECT 'seller', 'seller', recipient, 'Sums', 'ai', 'fixed', 5, mint, currency"
+        " FROM nonces WHERE nonce = $1 RETURNING id",
+        nonce,
+    )
+    added = await load_queries("pay402.ledger", "marketplace.sql").add_job(
+        pool, service_id=service, client_user_id="client", client_agent_id="buyer", nonce=nonce, input=None,
+        deadline=dt.datetime.now(dt.UTC), price_amount=5,
+        price_mint=await pool.fetchval("SELECT mint FROM nonces WHERE nonce = $1", nonce),
+    )  # fmt: skip
+    assert added is not None
+
+
 async def test_a_nonce_is_found_and_expired_ones_are_cleared(pool):
     await pool.execute("INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'shop', 0)", ADDRESS)
     await request(pool, "old", "1 hour")
+    await request(pool, "ordered", "1 hour")
     await request(pool, "young", "-1 hour")
+    await order(pool, "ordered")
     (row,) = await pool.fetch("SELECT * FROM nonces WHERE nonce='young'")
     assert (row["user_id"], row["amount"]) == ("shop", 5)
     try:
         cleared = await pool.execute("DELETE FROM nonces WHERE expires_at < NOW()")
     except asyncpg.PostgresError as error:
         pytest.fail(f"the guide's own statement is refused: {error}")
-    assert cleared == "DELETE 1"
+    assert cleared == "DELETE 2"
     assert await pool.fetchval("SELECT nonce FROM nonces") == "young"
+    assert await pool.fetchval("SELECT nonce FROM job_requests") == "ordered"

@@ -263,6 +263,19 @@ async def test_a_recorded_answer_in_another_encoding_is_one_sentence(recorded, h
     (await pay402("decode", file, home=home)).assert_refused(str(file), "encoding base64 or json")
 
 
+@pytest.mark.parametrize("spoilt", [{"meta": META}, {"transaction": ["AAAA", "base64"], "meta": META}, "5sig"])
+async def test_a_bad_transaction_loses_none_of_the_rest_of_its_block(recorded, home, spoilt):
+    good = recorded.transactions["base64"]
+    block = {"parentSlot": 1, "transactions": [good[0], spoilt, *good[1:]]}
+    done = await pay402("decode", written(home / "block.json", block), home=home)
+    assert done.code == 1
+    assert [json.loads(line)["signature"] for line in done.out.splitlines()] == recorded.signatures
+    summary, sentence = done.err.splitlines()
+    assert summary.startswith(f"decode: {len(good)} transactions, ")
+    assert f"Transaction 1 of the block in {home / 'block.json'} cannot be read: " in sentence
+    assert sentence.endswith("all others are printed; record it again in base64 or json.")
+
+
 async def test_what_came_before_the_broken_line_is_printed(recorded, home):
     good, *_ = recorded.transactions["json"]
     done = await pay402("decode", "-", home=home, stdin=json.dumps(good).encode() + b'\n{"result": null, "id": 2}\n')

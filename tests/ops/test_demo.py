@@ -18,6 +18,17 @@ KINDS = {
     "new account",
     "failed",
 }
+VERDICTS = [
+    ("plain", "as it was paid", "VALID"),
+    ("plain", "the same proof again", "REPLAY_ATTACK"),
+    ("plain", "the same payment with another nonce", "REPLAY_ATTACK"),
+    ("plain", "one unit more than was paid", "INSUFFICIENT_AMOUNT"),
+    ("plain", "by somebody who did not pay", "PAYER_MISMATCH"),
+    ("plain", "to another shop", "RECIPIENT_MISMATCH"),
+    ("batch", "as it was paid", "VALID"),
+    ("lookup table", "as it was paid", "VALID"),
+    ("failed", "of a transaction that failed", "TRANSACTION_FAILED"),
+]
 
 
 async def test_ledger_and_chain_agree_on_every_kind_of_payment(home):
@@ -31,6 +42,10 @@ async def test_ledger_and_chain_agree_on_every_kind_of_payment(home):
     sent = dict(re.findall(r"^│ (.+?) +│ (\d+) +│$", "\n".join(table).partition("What was paid")[2], re.MULTILINE))
     assert set(sent) == KINDS
     assert all(int(count) for count in sent.values())
+    verdicts = re.findall(
+        r"^│ (.+?) +│ (.+?) +│ ([^│]+?) +│$", done.out.partition("What the API verified")[2], re.MULTILINE
+    )
+    assert verdicts == VERDICTS
     log = (home / "demo" / "logs" / "indexer.log").read_text()
     assert log.count("socket_ended") >= 2  # its socket was cut twice meanwhile
     assert "Traceback" not in log

@@ -26,12 +26,14 @@ class ForeignNode:
         refused: Methods, over HTTP or PubSub, that it answers with an error of its own.
         slots_told: False for one whose slot subscriptions are accepted and never told of anything.
         instant: True for one that calls its newest slot final.
+        seconds_ahead: How far its clock, and so every block's time, is ahead of ours.
         asked: Every method it was asked for.
     """
 
     refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     slots_told: bool = True
     instant: bool = False
+    seconds_ahead: int = 0
     asked: list[str] = field(default_factory=list)
     url: str = ""
     ws_url: str = ""
@@ -99,6 +101,8 @@ class ForeignNode:
 
     def _hurried(self, answer):
         result = answer.get("result")
+        if isinstance(result, dict) and "blockTime" in result:
+            result["blockTime"] += self.seconds_ahead
         lines = result.get("value") if isinstance(result, dict) else result
         for line in lines if self.instant and isinstance(lines, list) else ():
             if isinstance(line, dict) and "confirmationStatus" in line:

@@ -93,9 +93,11 @@ class Shop:
         )  # fmt: skip
         job = await self.pool.fetchval(
             "INSERT INTO job_requests (service_id, client_user_id, client_agent_id, provider_user_id,"
-            " provider_agent_id, payout_address, price_amount, price_mint, price_currency, nonce, deadline)"
-            " VALUES ($1, 'client', 'agent-c', 'provider', 'agent-p', $2, $3, $4, $5, $6, $7) RETURNING id",
-            service or await self.service(), str(self.provider.pubkey()), price, mint, currency, nonce,
+            " provider_agent_id, payout_address, price_amount, price_mint, price_currency, nonce, reference,"
+            " settlement_wallet, settlement_user_id, environment, fund_until, deadline)"
+            " SELECT $1, 'client', 'agent-c', 'provider', 'agent-p', $2, amount, mint, currency, nonce, reference,"
+            " recipient, user_id, environment, expires_at, $4 FROM nonces WHERE nonce = $3 RETURNING id",
+            service or await self.service(), str(self.provider.pubkey()), nonce,
             now + dt.timedelta(seconds=job_seconds),
         )  # fmt: skip
         return Order(self, job, nonce, reference, price)

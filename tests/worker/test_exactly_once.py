@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from pay402.chain.rpc import RpcError
 from pay402.worker.reconcile import reconcile
 from pay402.worker.settle import settle
@@ -41,7 +42,9 @@ async def approved_order(shop, bench):
     async def escrowed():
         with contextlib.suppress(RpcError):
             await reconcile(bench)
-            await bench.queries.fund_jobs(bench.database, limit=100)
+            await bench.queries.fund_jobs(
+                bench.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100
+            )
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)

@@ -3,7 +3,7 @@
 Logs are never read: p-token, the token program that runs on mainnet, writes none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from pay402.chain.base58 import b58decode
 from pay402.chain.decode.replay import FeeRule, Replay
 from pay402.chain.decode.steps import Call, steps_of
 from pay402.chain.decode.wire import (
+    BlockOfAnything,
     BlockResult,
     CompiledInstruction,
     Envelope,
@@ -45,11 +46,7 @@ def decode(
     Raises:
         MalformedAnswerError: The answer does not have the form that the protocol promises.
     """
-    if not isinstance(result, TransactionResult):
-        try:
-            result = msgspec.convert(result, TransactionResult)
-        except msgspec.ValidationError as error:
-            raise MalformedAnswerError(f"not a transaction in json or base64 encoding: {error}") from error
+    result = _transaction(result)
     if result.meta is None:
         raise MalformedAnswerError("a transaction without its meta: the node cannot tell what it did")
     envelope, meta = open_envelope(result), result.meta
@@ -61,21 +58,41 @@ def decode(
         raise MalformedAnswerError(f"transaction {envelope.signature}: {error}") from error
 
 
-def decode_block(result: BlockResult | dict[str, Any]) -> Iterator[Observation]:
+def decode_block(
+    result: BlockResult | dict[str, Any], *, on_unreadable: Callable[[int, MalformedAnswerError], None] | None = None
+) -> Iterator[Observation]:
     """Decode every transaction of a `getBlock` result with full transaction details.
 
+    Args:
+        result: The block.
+        on_unreadable: Told the index of each transaction that cannot be read, and why; the others follow all the same.
+
     Raises:
-        MalformedAnswerError: The block, or a transaction in it, does not have the promised form.
+        MalformedAnswerError: The block does not have the promised form, or a transaction in it and nobody is told.
     """
-    if not isinstance(result, BlockResult):
+    try:
+        block = result if isinstance(result, BlockResult) else msgspec.convert(result, BlockOfAnything)
+    except msgspec.ValidationError as error:
+        raise MalformedAnswerError(f"not a block with its transactions: {error}") from error
+    for index, answer in enumerate(block.transactions):
         try:
-            result = msgspec.convert(result, BlockResult)
-        except msgspec.ValidationError as error:
-            raise MalformedAnswerError(f"not a block in json or base64 encoding: {error}") from error
-    for transaction in result.transactions:
-        if transaction.block_time is None:
-            transaction.block_time = result.block_time
-        yield decode(transaction)
+            transaction = _transaction(answer)
+            if transaction.block_time is None:
+                transaction.block_time = block.block_time
+            observation = decode(transaction)
+        except MalformedAnswerError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(index, error)
+        else:
+            yield observation
+
+
+def _transaction(result: Any) -> TransactionResult:
+    try:
+        return result if isinstance(result, TransactionResult) else msgspec.convert(result, TransactionResult)
+    except msgspec.ValidationError as error:
+        raise MalformedAnswerError(f"not a transaction in json or base64 encoding: {error}") from error
 
 
 def _observe(

@@ -127,6 +127,13 @@ class BlockResult(_Wire):
     block_time: Any = None
 
 
+class BlockOfAnything(_Wire):
+    """The same before its transactions are looked at, so that each can be good or bad by itself."""
+
+    transactions: list[Any]
+    block_time: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """An instruction whose accounts are still indexes into the transaction's keys."""
@@ -207,6 +214,7 @@ def _from_json(transaction: JsonTransaction) -> Envelope:
 
 
 __all__ = [
+    "BlockOfAnything",
     "BlockResult",
     "CompiledInstruction",
     "Envelope",

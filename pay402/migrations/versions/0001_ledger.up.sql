@@ -68,18 +68,34 @@ CREATE TABLE transfers (
   reference_keys text[] NOT NULL DEFAULT '{}',
   memos text[] NOT NULL DEFAULT '{}',
   finality finality NOT NULL DEFAULT 'confirmed',
+  notified_at timestamptz,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (signature, path),
   CHECK (source IS NOT NULL OR destination IS NOT NULL),
   CHECK (fee <= amount)
 );
 COMMENT ON TABLE transfers IS 'One movement of tokens inside one transaction';
+COMMENT ON COLUMN transfers.block_time IS 'The node''s estimate, which may be wrong: `paid_at` says when it was paid';
+COMMENT ON COLUMN transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
 COMMENT ON COLUMN transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
 COMMENT ON COLUMN transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
 CREATE INDEX transfers_destination_owner_slot ON transfers (destination_owner, slot DESC, signature, path);
 CREATE INDEX transfers_source_owner_slot ON transfers (source_owner, slot DESC, signature, path);
 CREATE INDEX transfers_confirmed_slot ON transfers (slot) WHERE finality = 'confirmed';
 CREATE INDEX transfers_reference_keys ON transfers USING gin (reference_keys) WHERE reference_keys <> '{}';
+
+-- A block's time is what a node says of it, and some nodes' clocks are wrong. Ours bounds it: nothing was paid after we
+-- knew of it, and what a node told us of by itself had just happened. The bound is for nodes that catch up.
+CREATE FUNCTION paid_at(block_time timestamptz, notified_at timestamptz, recorded_at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+  SELECT CASE
+    WHEN block_time >= notified_at - interval '5 minutes' THEN least(block_time, notified_at, recorded_at)
+    WHEN notified_at IS NOT NULL THEN least(notified_at, recorded_at)
+    ELSE least(block_time, recorded_at)
+  END
+$$;
+COMMENT ON FUNCTION paid_at(timestamptz, timestamptz, timestamptz) IS
+  'When a transfer was paid: by its block where that can be, else when we were told of it';
 
 CREATE TABLE balance_changes (
   signature signature NOT NULL,

@@ -56,7 +56,12 @@ CREATE TABLE job_requests (
   price_amount base_units NOT NULL CHECK (price_amount > 0),
   price_mint address NOT NULL,
   price_currency text NOT NULL,
-  nonce text NOT NULL UNIQUE REFERENCES nonces (nonce),
+  nonce text NOT NULL UNIQUE,
+  reference address NOT NULL UNIQUE,
+  settlement_wallet address NOT NULL REFERENCES recipients (address),
+  settlement_user_id text NOT NULL,
+  environment text NOT NULL CHECK (environment IN ('live', 'test')),
+  fund_until timestamptz NOT NULL,
   status job_status NOT NULL DEFAULT 'pending',
   escrow_status escrow_status NOT NULL DEFAULT 'pending',
   input jsonb,
@@ -78,7 +83,9 @@ CREATE TABLE job_requests (
 );
 COMMENT ON TABLE job_requests IS 'A service ordered: who does what for whom by when, and where the money is';
 COMMENT ON COLUMN job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
-COMMENT ON COLUMN job_requests.nonce IS 'The payment request that funds it';
+COMMENT ON COLUMN job_requests.nonce IS
+  'The payment request that funds it; its terms stand here too, so that a request that expired can be deleted';
+COMMENT ON COLUMN job_requests.settlement_user_id IS 'Whose wallet the settlement wallet is: the merchant of its claims';
 COMMENT ON COLUMN job_requests.ended_at IS 'When it was approved, cancelled or had expired';
 COMMENT ON COLUMN job_requests.settled_at IS 'When the ledger saw its money leave, finalized';
 CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON job_requests

@@ -1,0 +1,14 @@
+"""The API keeps to the budget of the nodes that it asks."""
+
+from pay402.api.main import open_resources
+from pay402.api.settings import ApiSettings
+
+NO_NODE = "http://127.0.0.1:1"
+
+
+async def test_each_node_is_asked_no_more_often_than_it_allows(database_url, redis_url):
+    settings = ApiSettings(SOLANA_RPC_REQUESTS_PER_SECOND=10)
+    async with open_resources(settings, database_url, redis_url, [NO_NODE]) as parts:
+        (endpoint,) = parts.node.pool.endpoints
+        of_one_method, of_all = endpoint.budgets("getTransaction")
+        assert (of_one_method.max_rate, of_all.max_rate, of_all.time_period) == (4.0, 10.0, 1.0)
