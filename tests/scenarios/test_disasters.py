@@ -172,8 +172,8 @@ async def test_the_transfers_are_rebuilt_from_the_chain_and_every_claim_keeps_it
         await eventually(lambda: pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
         await eventually(lambda: pool.fetchval("SELECT bool_and(status = 'finalized') FROM transactions"))
     before = {
-        "transfers": await rows_of(pool, "transfers", ["recorded_at"]),
-        "balance_changes": await rows_of(pool, "balance_changes", ["recorded_at"]),
+        "transfers": await rows_of(pool, "transfers", ["recorded_at", "notified_at"]),
+        "balance_changes": await rows_of(pool, "balance_changes", ["recorded_at", "notified_at"]),
         "transactions": await rows_of(pool, "transactions", []),
     }
     assert len(before["transfers"]) > 20
@@ -191,7 +191,7 @@ async def test_the_transfers_are_rebuilt_from_the_chain_and_every_claim_keeps_it
         await eventually(lambda: pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
 
     for table, rows in before.items():
-        assert await rows_of(pool, table, ["recorded_at"]) == rows, table
+        assert await rows_of(pool, table, ["recorded_at", "notified_at"]) == rows, table
     audit = (await passes("audit", "--whole", "--json", home=home, variables=variables)).json
     assert audit["findings"] == []
     await passes("doctor", "--at-rest", home=home, variables=variables)
