@@ -6,19 +6,10 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.api.shop import key_for, running_api
+from tests.api.test_marketplace import OFFER as ORDINARY
 from tests.api.till import NO_NODE, Till, book, new_signature
 
-OFFER = {
-    "name": "Summaries",
-    "description": "Summarises anything in three paragraphs.",
-    "category": "ai",
-    "pricingModel": "per-request",
-    "priceAmount": 2.5,
-    "priceCurrency": "USDC",
-    "capabilities": ["summarize"],
-    "tags": ["text"],
-    "averageResponseTime": 1000,
-}
+OFFER = {**ORDINARY, "averageResponseTime": 1000}
 SERVICES = "/marketplace/services"
 
 
