@@ -107,6 +107,11 @@ class Pipeline:
         """The lowest slot of which something is known but not recorded yet; `None` when all is recorded."""
         return min((slot for _, slot in self._in_flight), default=None)
 
+    @property
+    def is_idle(self) -> bool:
+        """True when all that is known of is recorded or was given up."""
+        return not self._in_flight
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -115,7 +120,7 @@ class Pipeline:
 
     async def drain(self, seconds: float) -> bool:
         """Wait until all that was notified is recorded; false when `seconds` were not enough."""
-        if not self._in_flight:
+        if self.is_idle:
             return True
         _, pending = await asyncio.wait([job.done for job in self._in_flight.values()], timeout=seconds)
         return not pending

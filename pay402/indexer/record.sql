@@ -3,30 +3,21 @@
 -- changes nothing. A transaction that landed again in another slot replaces what its first landing did,
 -- unless that is finalized already.
 WITH landed AS (
-  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot)
+  SELECT * FROM json_to_recordset(:landed) AS l (signature text, slot bigint)
 ),
 moved AS (
   SELECT *
-  FROM unnest(
-    :transfer_signature::text[], :path::text[], :transfer_slot::bigint[], :transfer_time::timestamptz[],
-    :notified_seconds_ago::float8[],
-    :kind::text[], :program::text[], :transfer_mint::text[], :source::text[], :destination::text[],
-    :source_owner::text[], :destination_owner::text[], :authority::text[], :amount::numeric[], :fee::numeric[],
-    :reference_keys::text[], :memos::text[]
-  ) AS m (
-    signature, path, slot, block_time, notified_seconds_ago, kind, program, mint, source, destination, source_owner,
-    destination_owner, authority, amount, fee, reference_keys, memos
+  FROM json_to_recordset(:moved) AS m (
+    signature text, path text, slot bigint, block_seconds float8, notified_at float8, kind text, program text,
+    mint text, source text, destination text, source_owner text, destination_owner text, authority text,
+    amount numeric, fee numeric, reference_keys text[], memos text[]
   )
 ),
 changed AS (
   SELECT *
-  FROM unnest(
-    :change_signature::text[], :account::text[], :change_slot::bigint[], :change_time::timestamptz[],
-    :owner::text[], :change_mint::text[], :change_program::text[], :decimals::smallint[],
-    :pre::numeric[], :post::numeric[], :unexplained::numeric[], :existed::boolean[], :exists_after::boolean[]
-  ) AS c (
-    signature, account, slot, block_time, owner, mint, program, decimals, pre, post, unexplained,
-    existed, exists_after
+  FROM json_to_recordset(:changed) AS c (
+    signature text, account text, slot bigint, block_seconds float8, owner text, mint text, program text,
+    decimals smallint, pre numeric, post numeric, unexplained numeric, existed boolean, exists_after boolean
   )
 ),
 new_tokens AS (
@@ -37,10 +28,9 @@ new_tokens AS (
 new_accounts AS (
   INSERT INTO token_accounts (address, recipient, mint, program, opened_slot)
   SELECT DISTINCT ON (address) address, recipient, mint, program, opened_slot
-  FROM unnest(
-    :opened_address::text[], :opened_recipient::text[], :opened_mint::text[], :opened_program::text[],
-    :opened_slot::bigint[]
-  ) AS o (address, recipient, mint, program, opened_slot)
+  FROM json_to_recordset(:opened) AS o (
+    address text, recipient text, mint text, program text, opened_slot bigint
+  )
   ORDER BY address
   ON CONFLICT (address) DO NOTHING
 ),
@@ -76,10 +66,11 @@ written AS (
     destination_owner, authority, amount, fee, reference_keys, memos
   )
   SELECT
-    signature, path, slot, block_time, clock_timestamp() - make_interval(secs => notified_seconds_ago), kind, program, mint, source, destination, source_owner,
-    destination_owner, authority, amount, fee,
-    coalesce(string_to_array(nullif(reference_keys, ''), ' '), '{}'),
-    ARRAY(SELECT jsonb_array_elements_text(memos::jsonb))
+    signature, path, slot, to_timestamp(block_seconds),
+    -- As an age, so that the database's clock alone says what was early and what was late.
+    clock_timestamp() - make_interval(secs => :now - notified_at),
+    kind, program, mint, source, destination, source_owner, destination_owner, authority, amount, fee, reference_keys,
+    memos
   FROM moved
   ON CONFLICT (signature, path) DO UPDATE SET
     slot = EXCLUDED.slot,
@@ -103,7 +94,7 @@ balanced AS (
   INSERT INTO balance_changes AS b (
     signature, account, slot, block_time, owner, mint, pre, post, unexplained
   )
-  SELECT signature, account, slot, block_time, owner, mint, pre, post, unexplained FROM changed
+  SELECT signature, account, slot, to_timestamp(block_seconds), owner, mint, pre, post, unexplained FROM changed
   ON CONFLICT (signature, account) DO UPDATE SET
     slot = EXCLUDED.slot,
     block_time = EXCLUDED.block_time,

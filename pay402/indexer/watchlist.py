@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from pay402.chain.programs import NATIVE_SOL
 from pay402.ledger.observation import BalanceChange, Kind, Movement, Observation
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedAccount:
+class FollowedAccount(Struct, frozen=True, gc=False):
     """An account to follow: a token account, or the wallet itself for its lamports."""
 
     address: str
@@ -17,8 +18,7 @@ class FollowedAccount:
     program: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """What the ledger keeps of one transaction.
 
     Attributes:

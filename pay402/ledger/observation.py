@@ -4,8 +4,9 @@ Amounts are integers in base units of their token (lamports for SOL). Addresses 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Kind(StrEnum):
@@ -33,8 +34,7 @@ class Kind(StrEnum):
 TRANSFER_KINDS = frozenset({Kind.TRANSFER, Kind.TRANSFER_CHECKED, Kind.TRANSFER_CHECKED_WITH_FEE, Kind.NATIVE_TRANSFER})
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True, gc=False):
     """Tokens moved by one instruction.
 
     Attributes:
@@ -67,8 +67,7 @@ class Movement:
     references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceChange:
+class BalanceChange(Struct, frozen=True, gc=False):
     """The balance of one token account, or of one wallet in lamports, before and after a transaction.
 
     An account that did not exist before, or does not exist after, has a balance of 0 there.
@@ -85,8 +84,7 @@ class BalanceChange:
     exists: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Unexplained:
+class Unexplained(Struct, frozen=True, gc=False):
     """A balance change that the decoded movements do not add up to.
 
     `difference` is `post - pre` less the movements, in base units.
@@ -98,8 +96,7 @@ class Unexplained:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True, gc=False):
     """Everything the ledger wants to know about one transaction.
 
     Attributes:
@@ -122,7 +119,7 @@ class Observation:
     balances: tuple[BalanceChange, ...]
     lamports: tuple[BalanceChange, ...]
     memos: tuple[str, ...] = ()
-    unexplained: tuple[Unexplained, ...] = field(default=())
+    unexplained: tuple[Unexplained, ...] = ()
 
     @property
     def failed(self) -> bool:

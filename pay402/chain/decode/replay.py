@@ -6,7 +6,9 @@ account is reported as unexplained; nothing is guessed and nothing is dropped.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from pay402.chain.decode.steps import (
     Call,

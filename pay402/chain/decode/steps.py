@@ -7,9 +7,10 @@ with a u32, little-endian.
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from pay402.chain.base58 import b58encode
+from msgspec import Struct
+from solders.pubkey import Pubkey
+
 from pay402.chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
 from pay402.ledger.observation import Kind
 
@@ -27,8 +28,7 @@ _CONFIDENTIAL = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True, gc=False):
     """One instruction with its keys: outer, inner, or a part of a batch."""
 
     path: str
@@ -37,8 +37,7 @@ class Call:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True, gc=False):
     """Tokens from one token account to another. `fee` is `None` where the instruction does not tell it."""
 
     call: Call
@@ -52,8 +51,7 @@ class Move:
     extra_accounts: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Lamports:
+class Lamports(Struct, frozen=True, gc=False):
     """Lamports from one account to another. Funding a new account is not a payment."""
 
     call: Call
@@ -65,8 +63,7 @@ class Lamports:
     extra_accounts: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True, gc=False):
     """A token account comes into being."""
 
     call: Call
@@ -75,16 +72,14 @@ class Open:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetOwner:
+class SetOwner(Struct, frozen=True, gc=False):
     """A token account is given to another wallet."""
 
     account: str
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(Struct, frozen=True, gc=False):
     """Tokens minted to an account, or burnt from it."""
 
     call: Call
@@ -95,16 +90,14 @@ class Issue:
     burns: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(Struct, frozen=True, gc=False):
     """A wrapped-SOL account takes the lamports lying on it into its balance."""
 
     call: Call
     account: str
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True, gc=False):
     """A token account ends; its lamports, wrapped ones included, go to `destination`."""
 
     call: Call
@@ -113,8 +106,7 @@ class Close:
     authority: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unwrap:
+class Unwrap(Struct, frozen=True, gc=False):
     """Wrapped SOL leaves as lamports; `amount` is `None` for all of it."""
 
     call: Call
@@ -124,8 +116,7 @@ class Unwrap:
     amount: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawWithheld:
+class WithdrawWithheld(Struct, frozen=True, gc=False):
     """Withheld Token-2022 fees are paid out; how much, no instruction tells."""
 
     call: Call
@@ -134,8 +125,7 @@ class WithdrawWithheld:
     authority: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(Struct, frozen=True, gc=False):
     """What these accounts gained or lost cannot be read, and why."""
 
     accounts: list[str]
@@ -267,7 +257,7 @@ def _key(data: bytes, offset: int) -> str:
     key = data[offset : offset + 32]
     if len(key) < 32:
         raise IndexError("an address is cut short")
-    return b58encode(key)
+    return str(Pubkey(key))
 
 
 def steps_of(calls: Sequence[Call], token_programs: Sequence[str]) -> Iterator[Step]:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -134,8 +133,7 @@ class BlockOfAnything(_Wire):
     block_time: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True, gc=False):
     """An instruction whose accounts are still indexes into the transaction's keys."""
 
     program_index: int
@@ -144,8 +142,7 @@ class Instruction:
     """Raw, or base58 where nobody has needed it yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """A transaction's signed part: who signs, which keys it names, what it asks for."""
 
     signature: str
