@@ -47,7 +47,7 @@ _ROUNDS_OF_EVERY_KIND: Final = 3
 _ROUNDS: Final = 5
 _WRITTEN: Final = ("transfers", "balance_changes", "events")
 _PATIENCE_SECONDS: Final = 300.0
-_POLL_SECONDS: Final = 0.01
+_POLL_SECONDS: Final = 0.001
 _SIGNATURE: Final = slice(1, 65)  # after the number of signatures, in one byte
 
 
@@ -127,7 +127,7 @@ async def _one_size(server: EmbeddedPostgres, recording: _Recording) -> Point:
     dsn = server.dsn(name)
     await upgrade(dsn)
     rounds = []
-    async with open_pool(dsn, application="bench", max_size=2, statement_timeout_seconds=_PATIENCE_SECONDS) as pool:
+    async with open_pool(dsn, application="bench", max_size=4, statement_timeout_seconds=_PATIENCE_SECONDS) as pool:
         await pool.execute(
             "INSERT INTO recipients (address, user_id, followed_from_slot)"
             " SELECT address, 'bench', 0 FROM unnest($1::text[]) AS w (address)",

@@ -15,6 +15,7 @@ ACCOUNTS_PER_CALL: Final = 100
 STATUSES_PER_CALL: Final = 256
 # The highest version specified; a node that knows only 0 accepts a higher number.
 MAX_TRANSACTION_VERSION: Final = 1
+_TRANSACTION_VERSIONS: Final = tuple(range(MAX_TRANSACTION_VERSION, -1, -1))
 
 _TOKEN_ACCOUNT_BYTES: Final = 165
 _ACCOUNT_TYPE_TOKEN: Final = 2
@@ -130,9 +131,9 @@ class Node:
 
     async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
         """The transaction, or `None` while this node does not have it at `commitment`."""
-        versions = sorted(range(MAX_TRANSACTION_VERSION + 1), key=lambda v: (v != self.transaction_version, -v))
-        while True:
-            version = versions.pop(0)
+        known = self.transaction_version
+        refusal: PermanentRpcError | None = None
+        for version in (known, *(v for v in _TRANSACTION_VERSIONS if v != known)):
             config = {
                 "commitment": commitment,
                 "encoding": "base64",
@@ -145,11 +146,14 @@ class Node:
             except PermanentRpcError as error:
                 # A node that checks the parameter strictly refuses a version it has never heard of; one that
                 # got a version too low has a transaction of a higher one.
-                if error.code in {_INVALID_PARAMS, _UNSUPPORTED_VERSION} and versions:
-                    continue
-                raise
-            self.transaction_version = version
-            return found
+                if error.code not in {_INVALID_PARAMS, _UNSUPPORTED_VERSION}:
+                    raise
+                refusal = error
+            else:
+                self.transaction_version = version
+                return found
+        assert refusal is not None
+        raise refusal
 
     async def signatures(
         self,

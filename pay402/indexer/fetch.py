@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from pay402.chain.decode import FeeRule, MalformedAnswerError, decode
 from pay402.chain.fees import fee_rules
@@ -28,8 +28,7 @@ class FetchFailedError(Exception):
     """A transaction is not in the ledger yet; whoever needs it must ask again later."""
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(Struct):
     signature: str
     slot: int
     accounts: set[str]
@@ -135,7 +134,7 @@ class Pipeline:
         while True:
             job = await self._queue.get()
             try:
-                with self._recorder.coming():
+                with self._recorder.coming:
                     observation = await self._observe(job.signature)
                 entry = self._watchlist.entry(observation, job.notified_at)
                 if entry.is_empty:

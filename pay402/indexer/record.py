@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 import structlog
+from msgspec import Struct
 
 from pay402.indexer.metrics import IndexerMetrics
+from pay402.indexer.rows import Rows, rows_of
 from pay402.indexer.watchlist import Entry
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +35,8 @@ _DATABASE_AWAY: Final = (
 )
 
 
+_WRITERS: Final = 2
+_PART_FOR_A_SECOND_WRITER: Final = 4  # a quarter of a batch
 _ACQUIRE_SECONDS: Final = 10.0
 _MAX_WAIT_SECONDS: Final = 0.01
 
@@ -53,38 +55,70 @@ class UnrecordableError(Exception):
     """The database refused one transaction's rows; the account's cursor must not move past it."""
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     entry: Entry
-    rows: "_Rows"
+    rows: Rows
     done: asyncio.Future[None]
 
 
+class _Coming:
+    """How many transactions are being fetched, as a context that any number may be in at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.all_came = asyncio.Event()
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self.all_came.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        if not self.count:
+            self.all_came.set()
+
+
+class _HeldConnection:
+    """A connection that stays with its writer: taking one from the pool costs a round trip each time."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._connection: Any = None
+
+    async def get(self) -> Any:
+        if self._connection is None:
+            self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+            await connection.execute(_PLAN_ONCE)
+        return self._connection
+
+    async def let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # One that broke may be the pool's again already; what matters is that it is not ours any more.
+            with contextlib.suppress(*_DATABASE_AWAY):
+                await self._pool.release(connection, timeout=_ACQUIRE_SECONDS)
+
+
 class Recorder:
-    """Groups what arrives into batches; each batch is one statement and one durable commit."""
+    """Groups what arrives into batches; each batch is one statement and one durable commit.
+
+    A second writer helps where the first is busy and many wait for it; never with a transaction that the
+    first is writing, for of what is told twice the last word counts.
+    """
 
     def __init__(self, pool: asyncpg.Pool, queries: Any, metrics: IndexerMetrics, batch_size: int) -> None:
-        self._pool = pool
+        self._held = [_HeldConnection(pool) for _ in range(_WRITERS)]
         self._queries = queries
         self._metrics = metrics
         self._batch_size = batch_size
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=batch_size * 4)
-        self._connection: Any = None
-        self._coming = 0
-        self._all_came = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._being_written: set[str] = set()
+        self._nobody_writes = asyncio.Event()
+        self._worth_writing = asyncio.Event()
+        self.coming = _Coming()
+        """Entered while a transaction is fetched: a batch that is about to be written may wait for it a moment."""
         self._write_seconds = 0.0
-
-    @contextlib.contextmanager
-    def coming(self) -> Iterator[None]:
-        """While a transaction is being fetched: a batch that is about to be written may wait for it a moment."""
-        self._coming += 1
-        self._all_came.clear()
-        try:
-            yield
-        finally:
-            self._coming -= 1
-            if not self._coming:
-                self._all_came.set()
 
     async def hand_over(self, entry: Entry) -> "asyncio.Future[None]":
         """Take `entry` as soon as there is room for it.
@@ -93,26 +127,61 @@ class Recorder:
             Done when it is durably in the ledger; fails with UnrecordableError when the database will never take it.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Encoded while the batch before is being written: what the database waits for is spent twice.
-        await self._queue.put(_Waiting(entry, _rows(entry), done))
+        # Encoded here, while the batch before is being written: the database waits for nothing but the batch.
+        await self._queue.put(_Waiting(entry, rows_of(entry), done))
+        self._consider()
         return done
 
     async def run(self) -> None:
         """Write batches until cancelled."""
         try:
-            while True:
-                batch = [await self._queue.get()]
-                await self._wait_for_more()
-                while len(batch) < self._batch_size and not self._queue.empty():
-                    batch.append(self._queue.get_nowait())
-                try:
-                    await self._write(batch)
-                finally:
-                    for waiting in batch:
-                        if not waiting.done.done():
-                            waiting.done.cancel()
+            async with asyncio.TaskGroup() as group:
+                for held in self._held:
+                    group.create_task(self._write_batches(held))
         finally:
-            await self._let_go()
+            for held in self._held:
+                await held.let_go()
+
+    async def _write_batches(self, held: _HeldConnection) -> None:
+        while True:
+            batch: list[_Waiting] = []
+            try:
+                async with self._turn:
+                    await self._fill(batch)
+                    signatures = {waiting.entry.observation.signature for waiting in batch}
+                    if not self._being_written.isdisjoint(signatures):
+                        await self._nobody_writes.wait()
+                    self._being_written |= signatures
+                    self._consider()
+                try:
+                    await self._write(held, batch)
+                finally:
+                    self._being_written -= signatures
+                    self._consider()
+            finally:
+                for waiting in batch:
+                    if not waiting.done.done():
+                        waiting.done.cancel()
+
+    async def _fill(self, batch: list[_Waiting]) -> None:
+        batch.append(await self._queue.get())
+        self._consider()
+        await self._worth_writing.wait()
+        await self._wait_for_more()
+        while len(batch) < self._batch_size and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+
+    def _consider(self) -> None:
+        """Let a batch be written when nobody writes, or when enough wait for the other writer to be worth it."""
+        if not self._being_written:
+            self._nobody_writes.set()
+            self._worth_writing.set()
+            return
+        self._nobody_writes.clear()
+        if self._queue.qsize() >= self._batch_size // _PART_FOR_A_SECOND_WRITER:
+            self._worth_writing.set()
+        else:
+            self._worth_writing.clear()
 
     async def _wait_for_more(self) -> None:
         """Wait for those that are nearly here, where they are most, at most half as long as the last write took.
@@ -120,42 +189,29 @@ class Recorder:
         Payments come in bursts, all of a slot at once. If the first were written alone, the others would wait for
         its commit and then for their own.
         """
-        if self._coming > self._queue.qsize():
+        if self.coming.count > self._queue.qsize():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._write_seconds / 2, _MAX_WAIT_SECONDS)):
-                    await self._all_came.wait()
+                    await self.coming.all_came.wait()
 
     async def warm_up(self) -> None:
         """Plan the statement before the first payment waits for it."""
-        await self._write_once(())
+        for held in self._held:
+            await self._write_once(held, ())
 
-    async def _held(self) -> Any:
-        """The one connection that writes: taking a new one from the pool costs a round trip each time."""
-        if self._connection is None:
-            self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
-            await connection.execute(_PLAN_ONCE)
-        return self._connection
-
-    async def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # One that broke may be the pool's again already; what matters is that it is not ours any more.
-            with contextlib.suppress(*_DATABASE_AWAY):
-                await self._pool.release(connection, timeout=_ACQUIRE_SECONDS)
-
-    async def _write(self, batch: list[_Waiting]) -> None:
+    async def _write(self, held: _HeldConnection, batch: list[_Waiting]) -> None:
         pause_seconds = 0.1
         while True:
             try:
-                await self._write_once(batch)
+                await self._write_once(held, batch)
             except _DATABASE_AWAY as error:
                 self._metrics.database_retries.inc()
-                await self._let_go()
+                await held.let_go()
                 _log.warning("database_away", error=str(error) or type(error).__name__, rows_waiting=len(batch))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, 5.0)
             except (asyncpg.PostgresError, ValueError, OverflowError) as error:
-                await self._isolate(batch, error)
+                await self._isolate(held, batch, error)
                 return
             else:
                 for waiting in batch:
@@ -163,11 +219,11 @@ class Recorder:
                         waiting.done.set_result(None)
                 return
 
-    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
+    async def _isolate(self, held: _HeldConnection, batch: list[_Waiting], error: Exception) -> None:
         """One transaction that the database refuses must not take the others with it."""
         if len(batch) > 1:
             for waiting in batch:
-                await self._write([waiting])
+                await self._write(held, [waiting])
             return
         self._metrics.unrecordable.inc()
         signature = batch[0].entry.observation.signature
@@ -175,12 +231,13 @@ class Recorder:
         if not batch[0].done.done():
             batch[0].done.set_exception(UnrecordableError(f"{signature}: {error}"))
 
-    async def _write_once(self, batch: Sequence[_Waiting]) -> None:
+    async def _write_once(self, held: _HeldConnection, batch: Sequence[_Waiting]) -> None:
         # Within one statement a row can be written once only: of the same transaction the last word counts.
         unique = {waiting.entry.observation.signature: waiting for waiting in batch}.values()
+        connection = await held.get()
         started = time.monotonic()
         counts = await self._queries.record_batch(
-            await self._held(),
+            connection,
             landed=[waiting.rows.landed for waiting in unique],
             moved=[row for waiting in unique for row in waiting.rows.moved],
             changed=[row for waiting in unique for row in waiting.rows.changed],
@@ -191,82 +248,3 @@ class Recorder:
         self._metrics.transfers.inc(counts["new_transfers"])
         self._metrics.landed_again.inc(counts["landed_again"])
         self._metrics.unexplained.inc(sum(len(waiting.entry.observation.unexplained) for waiting in unique))
-
-
-class _Rows(msgspec.Struct, frozen=True, gc=False):
-    """What one transaction writes: JSON objects by the columns of `record_batch`, much cheaper than arrays."""
-
-    landed: msgspec.Raw
-    moved: list[msgspec.Raw]
-    changed: list[msgspec.Raw]
-    opened: list[msgspec.Raw]
-
-
-def _rows(entry: Entry) -> _Rows:
-    observation = entry.observation
-    signature, slot, block_seconds = observation.signature, observation.slot, observation.block_time_seconds
-    # Postgres text holds every character but NUL.
-    memos = [memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in observation.memos]
-    return _Rows(
-        landed=_json({"signature": signature, "slot": slot}),
-        moved=[
-            _json(
-                {
-                    "signature": signature,
-                    "path": movement.path,
-                    "slot": slot,
-                    "block_seconds": block_seconds,
-                    "notified_at": entry.notified_at,
-                    "kind": movement.kind,
-                    "program": movement.program,
-                    "mint": movement.mint,
-                    "source": movement.source,
-                    "destination": movement.destination,
-                    "source_owner": movement.source_owner,
-                    "destination_owner": movement.destination_owner,
-                    "authority": movement.authority,
-                    "amount": movement.amount,
-                    "fee": movement.fee,
-                    "reference_keys": movement.references,
-                    "memos": memos,
-                }
-            )
-            for movement in entry.movements
-        ],
-        changed=[
-            _json(
-                {
-                    "signature": signature,
-                    "account": change.account,
-                    "slot": slot,
-                    "block_seconds": block_seconds,
-                    "owner": change.owner,
-                    "mint": change.mint,
-                    "program": change.program,
-                    "decimals": change.decimals,
-                    "pre": change.pre,
-                    "post": change.post,
-                    "unexplained": unexplained,
-                    "existed": change.existed,
-                    "exists_after": change.exists,
-                }
-            )
-            for change, unexplained in entry.changes
-        ],
-        opened=[
-            _json(
-                {
-                    "address": account.address,
-                    "recipient": account.wallet,
-                    "mint": account.mint,
-                    "program": account.program,
-                    "opened_slot": slot,
-                }
-            )
-            for account in entry.opened
-        ],
-    )
-
-
-def _json(row: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(row))

@@ -8,16 +8,17 @@ WITH landed AS (
 moved AS (
   SELECT *
   FROM json_to_recordset(:moved) AS m (
-    signature text, path text, slot bigint, block_seconds float8, notified_at float8, kind text, program text,
-    mint text, source text, destination text, source_owner text, destination_owner text, authority text,
-    amount numeric, fee numeric, reference_keys text[], memos text[]
+    signature text, slot bigint, block_time_seconds float8, notified_at float8, memos text[],
+    path text, kind text, program text, mint text, source text, destination text, source_owner text,
+    destination_owner text, authority text, amount numeric, fee numeric, "references" text[]
   )
 ),
 changed AS (
   SELECT *
   FROM json_to_recordset(:changed) AS c (
-    signature text, account text, slot bigint, block_seconds float8, owner text, mint text, program text,
-    decimals smallint, pre numeric, post numeric, unexplained numeric, existed boolean, exists_after boolean
+    signature text, slot bigint, block_time_seconds float8, unexplained numeric,
+    account text, owner text, mint text, program text, decimals smallint, pre numeric, post numeric,
+    existed boolean, "exists" boolean
   )
 ),
 new_tokens AS (
@@ -27,28 +28,27 @@ new_tokens AS (
 ),
 new_accounts AS (
   INSERT INTO token_accounts (address, recipient, mint, program, opened_slot)
-  SELECT DISTINCT ON (address) address, recipient, mint, program, opened_slot
-  FROM json_to_recordset(:opened) AS o (
-    address text, recipient text, mint text, program text, opened_slot bigint
-  )
+  SELECT DISTINCT ON (address) address, wallet, mint, program, slot
+  FROM json_to_recordset(:opened) AS o (address text, wallet text, mint text, program text, slot bigint)
   ORDER BY address
   ON CONFLICT (address) DO NOTHING
 ),
 lifetimes AS (
+  -- The latest of each, whatever order batches are written in; and in one order, so that two wait but never deadlock.
   UPDATE token_accounts AS a
-  SET opened_slot = coalesce(l.opened_slot, a.opened_slot), closed_slot = l.closed_slot
+  SET opened_slot = greatest(a.opened_slot, l.opened_slot), closed_slot = greatest(a.closed_slot, l.closed_slot)
   FROM (
     SELECT
       account,
-      max(slot) FILTER (WHERE NOT existed AND exists_after) AS opened_slot,
-      max(slot) FILTER (WHERE existed AND NOT exists_after) AS closed_slot
+      max(slot) FILTER (WHERE NOT existed AND "exists") AS opened_slot,
+      max(slot) FILTER (WHERE existed AND NOT "exists") AS closed_slot
     FROM changed
-    WHERE existed <> exists_after
+    WHERE existed <> "exists"
     GROUP BY account
+    ORDER BY account
   ) AS l
   WHERE a.address = l.account
-    AND (a.opened_slot IS DISTINCT FROM coalesce(l.opened_slot, a.opened_slot)
-      OR a.closed_slot IS DISTINCT FROM l.closed_slot)
+    AND (l.opened_slot > coalesce(a.opened_slot, -1) OR l.closed_slot > coalesce(a.closed_slot, -1))
 ),
 gone AS (
   UPDATE transfers AS t
@@ -66,10 +66,10 @@ written AS (
     destination_owner, authority, amount, fee, reference_keys, memos
   )
   SELECT
-    signature, path, slot, to_timestamp(block_seconds),
+    signature, path, slot, to_timestamp(block_time_seconds),
     -- As an age, so that the database's clock alone says what was early and what was late.
     clock_timestamp() - make_interval(secs => :now - notified_at),
-    kind, program, mint, source, destination, source_owner, destination_owner, authority, amount, fee, reference_keys,
+    kind, program, mint, source, destination, source_owner, destination_owner, authority, amount, fee, "references",
     memos
   FROM moved
   ON CONFLICT (signature, path) DO UPDATE SET
@@ -94,7 +94,7 @@ balanced AS (
   INSERT INTO balance_changes AS b (
     signature, account, slot, block_time, owner, mint, pre, post, unexplained
   )
-  SELECT signature, account, slot, to_timestamp(block_seconds), owner, mint, pre, post, unexplained FROM changed
+  SELECT signature, account, slot, to_timestamp(block_time_seconds), owner, mint, pre, post, unexplained FROM changed
   ON CONFLICT (signature, account) DO UPDATE SET
     slot = EXCLUDED.slot,
     block_time = EXCLUDED.block_time,

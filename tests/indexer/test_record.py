@@ -61,7 +61,7 @@ async def test_payments_of_a_burst_share_a_commit(pool):
         await (await recorder.hand_over(entry))
 
     async def second():
-        with recorder.coming():
+        with recorder.coming:
             await second_is_here.wait()
         await record(payment(2, 1, 1))
 
@@ -73,7 +73,7 @@ async def test_payments_of_a_burst_share_a_commit(pool):
     await asyncio.gather(first, later)
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM transfers") == 1
     # One that never comes holds up nobody for long.
-    with recorder.coming():
+    with recorder.coming:
         await asyncio.wait_for(record(payment(3, 2, 1)), 5)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)

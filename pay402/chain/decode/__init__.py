@@ -3,7 +3,7 @@
 Logs are never read: p-token, the token program that runs on mainnet, writes none.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from pay402.chain.decode.wire import (
     open_envelope,
 )
 from pay402.chain.programs import MEMO_PROGRAMS, NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
-from pay402.ledger.observation import BalanceChange, Observation
+from pay402.ledger.observation import BalanceChange, Movement, Observation, Unexplained
 
 __all__ = ["BlockResult", "FeeRule", "MalformedAnswerError", "TransactionResult", "decode", "decode_block"]
 
@@ -113,40 +113,32 @@ def _observe(
         BalanceChange(key, key, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, pre, post)
         for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=False)
     )
-    observation = Observation(
+    movements: Sequence[Movement] = ()
+    unexplained: Sequence[Unexplained] = ()
+    memos: tuple[str, ...] = ()
+    if meta.err is None:
+        calls = _calls(envelope, meta.inner_instructions or [], keys)
+        before = {keys[balance.account_index]: balance for balance in meta.pre_token_balances or []}
+        lamports_before = dict(zip(keys, meta.pre_balances, strict=True))
+        lamports_before[keys[0]] -= meta.fee
+        replay = Replay(
+            changes=balances,
+            lamports=lamports_before,
+            lamports_after=dict(zip(keys, meta.post_balances, strict=True)),
+            is_reference=_read_only_extras(envelope, meta, keys).__contains__,
+            fee_rules=fee_rules,
+        )
+        movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
+        memos = tuple(call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS)
+    return Observation(
         signature=envelope.signature,
         slot=result.slot,
         block_time_seconds=_plausible_time(result.block_time),
         error=meta.err,
-        movements=(),
+        movements=tuple(movements),
         balances=tuple(balances.values()),
         lamports=lamports,
-    )
-    if observation.failed:
-        return observation
-
-    calls = _calls(envelope, meta.inner_instructions or [], keys)
-    references = _read_only_extras(envelope, meta, keys)
-    before = {keys[balance.account_index]: balance for balance in meta.pre_token_balances or []}
-    lamports_before = dict(zip(keys, meta.pre_balances, strict=True))
-    lamports_before[keys[0]] -= meta.fee
-    replay = Replay(
-        changes=balances,
-        lamports=lamports_before,
-        lamports_after=dict(zip(keys, meta.post_balances, strict=True)),
-        is_reference=references.__contains__,
-        fee_rules=fee_rules,
-    )
-    movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
-    return Observation(
-        signature=observation.signature,
-        slot=observation.slot,
-        block_time_seconds=observation.block_time_seconds,
-        error=None,
-        movements=tuple(movements),
-        balances=observation.balances,
-        lamports=lamports,
-        memos=tuple(call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS),
+        memos=memos,
         unexplained=tuple(unexplained),
     )
 

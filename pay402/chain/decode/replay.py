@@ -6,8 +6,8 @@ account is reported as unexplained; nothing is guessed and nothing is dropped.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pay402.chain.decode.steps import (
@@ -37,8 +37,7 @@ FeeRule = Callable[[int], int]
 """From an amount to the fee that a mint's configuration withholds from it, both in base units."""
 
 
-@dataclass(slots=True)
-class _Account:
+class _Account(Struct):
     """A token account from its opening to its closing, as it stands between two steps.
 
     Attributes:
@@ -56,8 +55,8 @@ class _Account:
     amount: int
     reserve_lamports: int = 0
     wrap: int | None = None
-    fees: list[int] = field(default_factory=list)
-    payouts: list[int] = field(default_factory=list)
+    fees: list[int] = []
+    payouts: list[int] = []
     opaque: str | None = None
 
     @property
@@ -66,8 +65,7 @@ class _Account:
         return self.mint in _RENT_LAMPORTS
 
 
-@dataclass(slots=True)
-class Replay:
+class Replay(Struct):
     """The running state of one transaction.
 
     Attributes:
@@ -83,9 +81,9 @@ class Replay:
     lamports_after: Mapping[str, int]
     is_reference: Callable[[str], bool]
     fee_rules: Mapping[str, FeeRule]
-    movements: list[Movement] = field(default_factory=list)
-    unexplained: list[Unexplained] = field(default_factory=list)
-    _accounts: dict[str, _Account] = field(default_factory=dict)
+    movements: list[Movement] = []
+    unexplained: list[Unexplained] = []
+    _accounts: dict[str, _Account] = {}
 
     def run(
         self, steps: Iterable[Step], before: Mapping[str, TokenBalance]

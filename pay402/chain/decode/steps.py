@@ -18,6 +18,7 @@ _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 
 BATCH = 255
+_BATCH_BYTE = bytes([BATCH])
 
 # Instructions that leave every balance as it was: initialize mints and multisigs, delegate, freeze, size,
 # settings of Token-2022 extensions. Moving a token account's excess lamports (38) touches no wrapped SOL.
@@ -265,7 +266,7 @@ def steps_of(calls: Sequence[Call], token_programs: Sequence[str]) -> Iterator[S
     for call in calls:
         step: Step | None
         if call.program in token_programs:
-            parts = batch_parts(call) if call.data[:1] == bytes([BATCH]) else (call,)
+            parts = batch_parts(call) if call.data.startswith(_BATCH_BYTE) else (call,)
             for part in parts:
                 if (step := token_step(part)) is not None:
                     yield step

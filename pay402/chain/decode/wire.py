@@ -1,6 +1,5 @@
 """The node's answers, as msgspec reads them. Source: the JSON-RPC reference, getTransaction and getBlock."""
 
-import base64
 import binascii
 from typing import Annotated, Any
 
@@ -162,7 +161,7 @@ def open_envelope(result: TransactionResult) -> Envelope:
         return _from_json(transaction)
     text, encoding = (transaction, "base58") if isinstance(transaction, str) else _labelled(transaction)
     try:
-        raw = base64.b64decode(text, validate=True) if encoding == "base64" else b58decode(text)
+        raw = binascii.a2b_base64(text, strict_mode=True) if encoding == "base64" else b58decode(text)
         parsed = VersionedTransaction.from_bytes(raw)
     except (ValueError, binascii.Error) as error:
         raise MalformedAnswerError(
