@@ -13,8 +13,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --requir
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
 
-test: .venv/installed-dev ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/installed-dev ## every test, three at a time: they mostly wait
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 install: .venv/installed ## only set everything up
 

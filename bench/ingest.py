@@ -44,7 +44,7 @@ from pay402.runtime.sql import load_queries
 _SIZES: Final = (1_000, 5_000, 20_000)
 _MOST: Final = 2.0
 _ROUNDS_OF_EVERY_KIND: Final = 3
-_ROUNDS: Final = 5
+_ROUNDS: Final = 9
 _WRITTEN: Final = ("transfers", "balance_changes", "events")
 _PATIENCE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.001

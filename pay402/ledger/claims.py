@@ -1,4 +1,4 @@
-"""What the ledger knows about proofs of payment, and the only place where a claim's status is written.
+"""What the ledger knows about proofs of payment, and the only place where a claim moves from one status to another.
 
 Every function takes the queries of `claims.sql` and a database connection or pool. Each write is one statement with
 its event in it, and moves a status only from where it is believed to stand: whoever comes second changes nothing.

@@ -51,6 +51,7 @@ DATABASE_AWAY: Final = (
 )
 """What a statement raises when the database is away, or says no: every process of ours lives on and tries again."""
 _CANNOT_CONNECT: Final = (*_TRANSIENT, *DATABASE_AWAY)
+_JSONB_VERSION: Final = b"\x01"  # what `jsonb` begins with on the wire; the rest is JSON
 # What asyncpg raises about an address that it cannot take apart.
 _MALFORMED: Final = (ValueError, OverflowError)
 
@@ -64,10 +65,12 @@ async def prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
     await connection.set_type_codec(
         "numeric", schema="pg_catalog", encoder=_encode_integer, decoder=_decode_number, format="text"
     )
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=msgspec.json.decode, format="text"
-        )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=msgspec.json.encode, decoder=msgspec.json.decode, format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
 
 
 def _encode_integer(value: object) -> str:
@@ -83,8 +86,12 @@ def _decode_number(text: str) -> int | Decimal:
         return Decimal(text)
 
 
-def _encode_json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _encode_jsonb(value: object) -> bytes:
+    return _JSONB_VERSION + msgspec.json.encode(value)
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return msgspec.json.decode(data[len(_JSONB_VERSION) :])
 
 
 @asynccontextmanager

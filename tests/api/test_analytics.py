@@ -99,15 +99,19 @@ async def test_a_merchant_sees_its_own_claims_and_an_admin_everybodys(merchant, 
         ("environment=test", lambda c: c["environment"] == "test"),
         ("status=finalized&agentId=buyer-2&currency=USDC",
          lambda c: (c["status"], c["agent_id"], c["currency"]) == ("finalized", "buyer-2", "USDC")),
-        (f"startDate={int((NOW - dt.timedelta(days=5)).timestamp() * 1000)}",
+        ("startDate={in_ms}",
          lambda c: c["timestamp"] >= NOW - dt.timedelta(days=5, milliseconds=1)),
-        (f"endDate={(NOW - dt.timedelta(days=5)).strftime('%Y-%m-%dT%H:%M:%SZ')}",
+        ("endDate={in_words}",
          lambda c: c["timestamp"] < NOW - dt.timedelta(days=5)),
         ("startDate=2099-01-01", lambda _: False),
     ],
 )  # fmt: skip
 async def test_filters(admin, claims, query, keeps):
     wanted = [str(claim["id"]) for claim in claims if keeps(claim)]
+    five_days_ago = NOW - dt.timedelta(days=5)
+    query = query.format(
+        in_ms=int(five_days_ago.timestamp() * 1000), in_words=five_days_ago.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
     reply = await admin.get(f"/analytics/transactions?limit=1000&{query}")
     assert [row["id"] for row in reply["transactions"]] == wanted
     assert (reply["total"], reply["totalIsLowerBound"]) == (len(wanted), False)

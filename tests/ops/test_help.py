@@ -29,7 +29,7 @@ async def test_a_command_without_its_subcommand_shows_its_help_and_the_exit_code
     assert "error" not in done.err
 
 
-CALLS = [(name,) for name in COMMANDS] + [(name, one) for name, ones in SUBCOMMANDS.items() for one in ones]
+CALLS = [(name,) for name in COMMANDS] + [(name, one) for name, ones in SUBCOMMANDS.items() for one in sorted(ones)]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)

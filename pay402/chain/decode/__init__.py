@@ -109,10 +109,10 @@ def _observe(
             f"and {len(meta.post_balances)} after"
         )
     balances = _token_balances(meta, keys)
-    lamports = tuple(
+    lamports = [
         BalanceChange(key, key, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, pre, post)
         for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=False)
-    )
+    ]
     movements: Sequence[Movement] = ()
     unexplained: Sequence[Unexplained] = ()
     memos: tuple[str, ...] = ()
@@ -137,7 +137,7 @@ def _observe(
         error=meta.err,
         movements=tuple(movements),
         balances=tuple(balances.values()),
-        lamports=lamports,
+        lamports=tuple(lamports),
         memos=memos,
         unexplained=tuple(unexplained),
     )
