@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "INDEXER_FINALIZE_SECONDS": 0.3,
     "INDEXER_SWEEP_SECONDS": 3,
     "INDEXER_ACCOUNTS_PER_SOCKET": 4,
+    "INDEXER_BATCH_SIZE": 4,  # so that both writers write
 }
 
 
