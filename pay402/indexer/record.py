@@ -172,13 +172,13 @@ class Recorder:
             batch.append(self._queue.get_nowait())
 
     def _consider(self) -> None:
-        """Let a batch be written when nobody writes, or when enough wait for the other writer to be worth it."""
+        """Let a batch be written when nobody writes, when many wait, or when no more are coming to share its commit."""
         if not self._being_written:
             self._nobody_writes.set()
             self._worth_writing.set()
             return
         self._nobody_writes.clear()
-        if self._queue.qsize() >= self._batch_size // _PART_FOR_A_SECOND_WRITER:
+        if self._queue.qsize() >= self._batch_size // _PART_FOR_A_SECOND_WRITER or not self.coming.count:
             self._worth_writing.set()
         else:
             self._worth_writing.clear()

@@ -139,11 +139,14 @@ async def test_a_few_wait_for_the_writer_and_many_get_a_second_one(pool):
         )  # fmt: skip
         first = asyncio.create_task(record(recorder, stuck))
         await asyncio.sleep(0.1)
-        few = [await recorder.hand_over(payment(3 + n, 2 + n, 1)) for n in range(5)]
-        await asyncio.wait(few, timeout=0.3)
-        assert not any(one.done() for one in few)
-        many = [await recorder.hand_over(payment(8 + n, 7 + n, 1)) for n in range(10)]
-        await asyncio.wait_for(asyncio.gather(*few, *many), 10)
+        with recorder.coming:
+            few = [await recorder.hand_over(payment(3 + n, 2 + n, 1)) for n in range(5)]
+            await asyncio.wait(few, timeout=0.3)
+            assert not any(one.done() for one in few)
+            many = [await recorder.hand_over(payment(8 + n, 7 + n, 1)) for n in range(9)]
+            await asyncio.wait_for(asyncio.gather(*few, *many), 10)
+        # The last one that was coming waits for nobody.
+        await asyncio.wait_for(record(recorder, payment(17, 16, 1)), 10)
         assert not first.done()
         # What is being written is written by one: of the same transaction the last word counts.
         again = await recorder.hand_over(payment(30, 1, 1, signature=stuck.observation.signature))
