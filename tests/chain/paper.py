@@ -19,6 +19,7 @@ from pay402.chain.programs import (
     WRAPPED_SOL_2022_MINT,
     WRAPPED_SOL_MINT,
 )
+from pay402.ledger.observation import Kind
 
 RENT = 2_039_280
 FEE = 5_000
@@ -277,3 +278,16 @@ def moves(observation) -> list[tuple]:
 def findings(observation) -> list[tuple]:
     """What is unexplained: account, difference, reason."""
     return [(name_of(finding.account), finding.difference, finding.reason) for finding in observation.unexplained]
+
+
+def exchange(**ends) -> Paper:
+    """Two accounts of one mint, a and b, with their balances as (before, after)."""
+    sheet = Paper()
+    for name, (pre, post) in ends.items():
+        sheet.account(name, "gold", pre, post)
+    return sheet
+
+
+def wrapped(seen):
+    """The movements of wrapped SOL: kind and amount."""
+    return [(m.kind, m.amount) for m in seen.movements if m.kind is not Kind.NATIVE_TRANSFER]
