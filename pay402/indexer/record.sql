@@ -34,7 +34,7 @@ new_accounts AS (
   ON CONFLICT (address) DO NOTHING
 ),
 lifetimes AS (
-  -- The latest of each, whatever order batches are written in; and in one order, so that two wait but never deadlock.
+  -- The latest of each, whatever order batches are written in; by address, so that two wait rather than deadlock.
   UPDATE token_accounts AS a
   SET opened_slot = greatest(a.opened_slot, l.opened_slot), closed_slot = greatest(a.closed_slot, l.closed_slot)
   FROM (
