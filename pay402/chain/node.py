@@ -15,7 +15,7 @@ ACCOUNTS_PER_CALL: Final = 100
 STATUSES_PER_CALL: Final = 256
 # The highest version specified; a node that knows only 0 accepts a higher number.
 MAX_TRANSACTION_VERSION: Final = 1
-_TRANSACTION_VERSIONS: Final = tuple(range(MAX_TRANSACTION_VERSION, -1, -1))
+_TRIED_IN_ORDER: Final = {0: (0, 1), 1: (1, 0)}  # by the version that was accepted last
 
 _TOKEN_ACCOUNT_BYTES: Final = 165
 _ACCOUNT_TYPE_TOKEN: Final = 2
@@ -131,9 +131,8 @@ class Node:
 
     async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
         """The transaction, or `None` while this node does not have it at `commitment`."""
-        known = self.transaction_version
         refusal: PermanentRpcError | None = None
-        for version in (known, *(v for v in _TRANSACTION_VERSIONS if v != known)):
+        for version in _TRIED_IN_ORDER[self.transaction_version]:
             config = {
                 "commitment": commitment,
                 "encoding": "base64",

@@ -56,7 +56,6 @@ class UnrecordableError(Exception):
 
 
 class _Waiting(Struct):
-    entry: Entry
     rows: Rows
     done: asyncio.Future[None]
 
@@ -128,7 +127,7 @@ class Recorder:
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Encoded here, while the batch before is being written: the database waits for nothing but the batch.
-        await self._queue.put(_Waiting(entry, rows_of(entry), done))
+        await self._queue.put(_Waiting(rows_of(entry), done))
         self._consider()
         return done
 
@@ -148,7 +147,7 @@ class Recorder:
             try:
                 async with self._turn:
                     await self._fill(batch)
-                    signatures = {waiting.entry.observation.signature for waiting in batch}
+                    signatures = {waiting.rows.signature for waiting in batch}
                     if not self._being_written.isdisjoint(signatures):
                         await self._nobody_writes.wait()
                     self._being_written |= signatures
@@ -226,14 +225,14 @@ class Recorder:
                 await self._write(held, [waiting])
             return
         self._metrics.unrecordable.inc()
-        signature = batch[0].entry.observation.signature
+        signature = batch[0].rows.signature
         _log.error("unrecordable", signature=signature, error=str(error))
         if not batch[0].done.done():
             batch[0].done.set_exception(UnrecordableError(f"{signature}: {error}"))
 
     async def _write_once(self, held: _HeldConnection, batch: Sequence[_Waiting]) -> None:
         # Within one statement a row can be written once only: of the same transaction the last word counts.
-        unique = {waiting.entry.observation.signature: waiting for waiting in batch}.values()
+        unique = {waiting.rows.signature: waiting for waiting in batch}.values()
         connection = await held.get()
         started = time.monotonic()
         counts = await self._queries.record_batch(
@@ -247,4 +246,4 @@ class Recorder:
         self._write_seconds = time.monotonic() - started
         self._metrics.transfers.inc(counts["new_transfers"])
         self._metrics.landed_again.inc(counts["landed_again"])
-        self._metrics.unexplained.inc(sum(len(waiting.entry.observation.unexplained) for waiting in unique))
+        self._metrics.unexplained.inc(sum(waiting.rows.unexplained for waiting in unique))

@@ -14,9 +14,11 @@ _encode = Encoder().encode
 class Rows(Struct, frozen=True, gc=False):
     """One JSON object a row: the transaction with a `Movement`, a `BalanceChange` or a `FollowedAccount`.
 
-    `landed` is the transaction by itself.
+    `landed` is the transaction by itself; `unexplained` says how much of it no movement explains, as a count.
     """
 
+    signature: str
+    unexplained: int
     landed: Raw
     moved: list[Raw]
     changed: list[Raw]
@@ -39,6 +41,8 @@ def rows_of(entry: Entry) -> Rows:
     # Every row begins with the transaction, which is encoded once.
     opening = transaction[:-1] + b","
     return Rows(
+        signature=observation.signature,
+        unexplained=len(observation.unexplained),
         landed=Raw(transaction),
         moved=[Raw(opening + _encode(movement)[1:]) for movement in entry.movements],
         changed=[

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from pay402.chain.programs import NATIVE_SOL
+from pay402.chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM
 from pay402.ledger.observation import BalanceChange, Kind, Movement, Observation
 
 
@@ -75,37 +75,55 @@ class Watchlist:
 
     def entry(self, observation: Observation, notified_at: float | None = None) -> Entry:
         """The part of `observation` that the ledger keeps."""
-        unexplained = {finding.account: finding.difference for finding in observation.unexplained}
-        changes = [
-            (change, unexplained.get(change.account, 0))
-            for change in observation.balances
-            if not observation.failed and self._concerns(change.account, change.owner)
-        ]
-        # A failed transaction moves no tokens, but its fee left somebody's lamports.
-        changes += [(change, 0) for change in observation.lamports if change.account in self.wallets]
-        return Entry(
-            observation=observation,
-            movements=tuple(m for m in observation.movements if self._keeps(m)),
-            changes=tuple(changes),
-            opened=tuple(
-                FollowedAccount(change.account, change.owner, change.mint, change.program)
-                for change, _ in changes
-                if change.owner in self.wallets
-                and change.account not in self.accounts
-                and change.program is not None
-                and change.mint != NATIVE_SOL
-            ),
-            notified_at=notified_at,
+        changes = self._changes(observation)
+        return Entry(observation, self._movements(observation), changes, self._opened(changes), notified_at)
+
+    def _movements(self, observation: Observation) -> tuple[Movement, ...]:
+        accounts, wallets = self.accounts, self.wallets
+        return tuple(
+            [
+                movement
+                for movement in observation.movements
+                if movement.mint is not None
+                and (
+                    movement.source_owner in wallets
+                    or movement.destination_owner in wallets
+                    # Lamports sent to a token account of a wallet are not sent to the wallet.
+                    or (
+                        movement.kind is not Kind.NATIVE_TRANSFER
+                        and (movement.source in accounts or movement.destination in accounts)
+                    )
+                )
+            ]
         )
 
-    def _concerns(self, account: str | None, owner: str | None) -> bool:
-        return account in self.accounts or owner in self.wallets
+    def _changes(self, observation: Observation) -> tuple[tuple[BalanceChange, int], ...]:
+        accounts, wallets = self.accounts, self.wallets
+        changes: list[tuple[BalanceChange, int]] = []
+        if not observation.failed:
+            unexplained = {finding.account: finding.difference for finding in observation.unexplained}
+            changes = [
+                (change, unexplained.get(change.account, 0))
+                for change in observation.balances
+                if change.account in accounts or change.owner in wallets
+            ]
+        # A failed transaction moves no tokens, but its fee left somebody's lamports.
+        changes += [
+            (BalanceChange(account, account, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, *lamports), 0)
+            for account, lamports in observation.lamports.items()
+            if account in wallets
+        ]
+        return tuple(changes)
 
-    def _keeps(self, movement: Movement) -> bool:
-        if movement.mint is None:
-            return False
-        if movement.kind is Kind.NATIVE_TRANSFER:
-            return movement.source in self.wallets or movement.destination in self.wallets
-        return self._concerns(movement.source, movement.source_owner) or self._concerns(
-            movement.destination, movement.destination_owner
+    def _opened(self, changes: Iterable[tuple[BalanceChange, int]]) -> tuple[FollowedAccount, ...]:
+        accounts, wallets = self.accounts, self.wallets
+        return tuple(
+            [
+                FollowedAccount(change.account, change.owner, change.mint, change.program)
+                for change, _ in changes
+                if change.account not in accounts
+                and change.owner in wallets
+                and change.program is not None
+                and change.mint != NATIVE_SOL
+            ]
         )

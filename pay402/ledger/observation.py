@@ -3,7 +3,7 @@
 Amounts are integers in base units of their token (lamports for SOL). Addresses and signatures are base58.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -106,7 +106,7 @@ class Observation(Struct, frozen=True, gc=False):
         error: The node's error object, `None` for success. A failed transaction has no movements.
         movements: In order of execution.
         balances: One per token account that the transaction names, changed or not.
-        lamports: One per account that the transaction names, changed or not.
+        lamports: By every account that the transaction names, changed or not: its lamports before and after.
         memos: Texts of the memo program, in order.
         unexplained: Where movements and balances disagree; empty for nearly every transaction.
     """
@@ -117,7 +117,7 @@ class Observation(Struct, frozen=True, gc=False):
     error: object | None
     movements: tuple[Movement, ...]
     balances: tuple[BalanceChange, ...]
-    lamports: tuple[BalanceChange, ...]
+    lamports: Mapping[str, tuple[int, int]]
     memos: tuple[str, ...] = ()
     unexplained: tuple[Unexplained, ...] = ()
 

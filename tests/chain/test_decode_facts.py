@@ -203,7 +203,7 @@ def test_a_failed_transaction_moves_nothing_ever():
     assert seen.failed
     assert (seen.movements, tuple(seen.transfers), seen.memos, seen.unexplained) == ((), (), (), ())
     assert [(name_of(c.account), c.pre, c.post) for c in seen.balances] == [("a", 10, 10), ("b", 0, 0)]
-    assert next(c.pre - c.post for c in seen.lamports if name_of(c.account) == "payer") == paper.FEE
+    assert next(pre - post for key, (pre, post) in seen.lamports.items() if name_of(key) == "payer") == paper.FEE
 
 
 def test_a_failed_transaction_whose_lookup_tables_never_loaded_is_told_all_the_same():
@@ -212,7 +212,7 @@ def test_a_failed_transaction_whose_lookup_tables_never_loaded_is_told_all_the_s
     result["meta"]["preBalances"] = result["meta"]["postBalances"] = [10**9]
     seen = decode(result)
     assert seen.failed
-    assert [name_of(change.account) for change in seen.lamports] == ["payer"]
+    assert [name_of(account) for account in seen.lamports] == ["payer"]
 
 
 def test_a_legacy_transaction_has_no_loaded_addresses_at_all():

@@ -166,10 +166,6 @@ def _unknown_balance_index(result):
     result["meta"]["postTokenBalances"][0]["accountIndex"] = 99
 
 
-def _amount_that_is_no_number(result):
-    result["meta"]["postTokenBalances"][0]["uiTokenAmount"]["amount"] = "1.5"
-
-
 def _inner_of_nothing(result):
     result["meta"]["innerInstructions"][0]["index"] = 9
 
@@ -192,8 +188,8 @@ def _meta_of_text(result):
 
 SPOILS = [
     _without_signature, _parsed, _other_encoding, _not_base64, _cut_short, _not_base58, _unknown_program,
-    _unknown_account, _negative_account, _negative_balance_index, _unknown_balance_index, _amount_that_is_no_number,
-    _inner_of_nothing, _balance_missing, _lookup_tables_not_told, _no_meta, _meta_of_text,
+    _unknown_account, _negative_account, _negative_balance_index, _unknown_balance_index, _inner_of_nothing,
+    _balance_missing, _lookup_tables_not_told, _no_meta, _meta_of_text,
 ]  # fmt: skip
 
 
@@ -205,6 +201,19 @@ def test_an_answer_of_another_form_is_malformed_and_nothing_else(spoil):
         decode(result)
     with pytest.raises(MalformedAnswerError):
         list(decode_block({"transactions": [sheet().result(), result]}))
+
+
+@pytest.mark.parametrize("side", ["preTokenBalances", "postTokenBalances"])
+@pytest.mark.parametrize(
+    "amount", ["1.5", "", "-1", "+1", " 1", "1_0", "1e3", "\u0661", "\u00b2", "0x10", str(2**64), "1" * 5_000, 7, None]
+)
+def test_an_amount_is_digits_that_a_token_account_can_hold_or_the_answer_is_malformed(side, amount):
+    result = deepcopy(sheet().result())
+    result["meta"][side][0]["uiTokenAmount"]["amount"] = amount
+    with pytest.raises(MalformedAnswerError):
+        decode(result)
+    result["meta"][side][0]["uiTokenAmount"]["amount"] = str(2**64 - 1)
+    assert 2**64 - 1 in {getattr(change, side.removesuffix("TokenBalances")) for change in decode(result).balances}
 
 
 @pytest.mark.parametrize("block", [{}, {"transactions": None}, {"transactions": ["5sig"]}, []])
@@ -274,5 +283,5 @@ def test_the_work_for_a_transaction_grows_no_faster_than_its_instructions():
 
 
 def test_the_fee_of_the_payer_is_in_its_lamports():
-    (payer,) = (change for change in sheet().decoded().lamports if name_of(change.account) == "payer")
-    assert payer.pre - payer.post == FEE
+    ((before, after),) = (pair for key, pair in sheet().decoded().lamports.items() if name_of(key) == "payer")
+    assert before - after == FEE

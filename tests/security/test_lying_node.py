@@ -76,9 +76,11 @@ def changed(answer, path, change):
 
 def is_sound(seen: Observation):
     """What is decoded can be written: figures are amounts, names are texts."""
-    for change in (*seen.balances, *seen.lamports):
+    for change in seen.balances:
         assert 0 <= change.pre < U64, change
         assert 0 <= change.post < U64, change
+    for account, lamports in seen.lamports.items():
+        assert all(0 <= balance < U64 for balance in lamports), account
     for movement in seen.movements:
         assert 0 <= movement.fee <= movement.amount < U64, movement
     assert not (seen.failed and seen.movements)

@@ -22,7 +22,7 @@ from pay402.chain.decode.wire import (
     TransactionResult,
     open_envelope,
 )
-from pay402.chain.programs import MEMO_PROGRAMS, NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
+from pay402.chain.programs import MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from pay402.ledger.observation import BalanceChange, Movement, Observation, Unexplained
 
 __all__ = ["BlockResult", "FeeRule", "MalformedAnswerError", "TransactionResult", "decode", "decode_block"]
@@ -109,10 +109,6 @@ def _observe(
             f"and {len(meta.post_balances)} after"
         )
     balances = _token_balances(meta, keys)
-    lamports = [
-        BalanceChange(key, key, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, pre, post)
-        for key, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=False)
-    ]
     movements: Sequence[Movement] = ()
     unexplained: Sequence[Unexplained] = ()
     memos: tuple[str, ...] = ()
@@ -125,7 +121,7 @@ def _observe(
             changes=balances,
             lamports=lamports_before,
             lamports_after=dict(zip(keys, meta.post_balances, strict=True)),
-            is_reference=_read_only_extras(envelope, meta, keys).__contains__,
+            references=_read_only_extras(envelope, meta, keys),
             fee_rules=fee_rules,
         )
         movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
@@ -137,7 +133,7 @@ def _observe(
         error=meta.err,
         movements=tuple(movements),
         balances=tuple(balances.values()),
-        lamports=tuple(lamports),
+        lamports=dict(zip(keys, zip(meta.pre_balances, meta.post_balances, strict=False), strict=False)),
         memos=memos,
         unexplained=tuple(unexplained),
     )
@@ -198,9 +194,9 @@ def _call(path: str, program: str, accounts: bytes | list[int], data: bytes | st
     return Call(path, program, [keys[index] for index in accounts], raw)
 
 
-def _read_only_extras(envelope: Envelope, meta: Meta, keys: list[str]) -> set[str]:
+def _read_only_extras(envelope: Envelope, meta: Meta, keys: list[str]) -> list[str]:
     """The keys that neither sign nor are written: only those can be Solana Pay references."""
     signers, _, read_only_unsigned = envelope.header
     static = len(envelope.static_keys)
     loaded_writable = len(meta.loaded_addresses.writable) if meta.loaded_addresses else 0
-    return set(keys[max(signers, static - read_only_unsigned) : static]) | set(keys[static + loaded_writable :])
+    return keys[max(signers, static - read_only_unsigned) : static] + keys[static + loaded_writable :]

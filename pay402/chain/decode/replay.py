@@ -5,7 +5,7 @@ paid out. Their size follows from what the account held before and after. Where 
 account is reported as unexplained; nothing is guessed and nothing is dropped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -72,14 +72,15 @@ class Replay(Struct):
         changes: The node's own figures for every token account, by address.
         lamports: Lamports by account, as the steps leave them; starts as before the transaction.
         lamports_after: Lamports by account after the transaction, as the node reports them.
-        is_reference: Says whether an account is one of the read-only extras that Solana Pay looks for.
+        references: The read-only accounts that sign nothing: where an instruction that moves something names one of
+            them as an extra, it is what Solana Pay looks for.
         fee_rules: By mint, the fee its configuration withholds; used where balances alone do not tell.
     """
 
     changes: Mapping[str, BalanceChange]
     lamports: dict[str, int]
     lamports_after: Mapping[str, int]
-    is_reference: Callable[[str], bool]
+    references: Sequence[str]
     fee_rules: Mapping[str, FeeRule]
     movements: list[Movement] = []
     unexplained: list[Unexplained] = []
@@ -95,7 +96,9 @@ class Replay(Struct):
         steps = list(steps)
         opened = {step.account for step in steps if isinstance(step, Open)}
         for address, balance in before.items():
-            self._begin(address, balance.mint, balance.owner, balance.ui_token_amount.base_units)
+            change = self.changes[address]
+            amount = change.pre if change.existed else balance.ui_token_amount.base_units
+            self._begin(address, balance.mint, balance.owner, amount)
         for address, change in self.changes.items():
             # Only a node that leaves out balances from before shows an account that nobody opens.
             if address not in before and address not in opened:
@@ -171,7 +174,7 @@ class Replay(Struct):
             destination.fees.append(len(self.movements))
         self._add(
             step.call, step.kind, mint, step.source, step.destination, step.authority, step.amount,
-            fee=step.fee or 0, references=tuple(filter(self.is_reference, step.extra_accounts)),
+            fee=step.fee or 0, references=self._references(step.extra_accounts),
         )  # fmt: skip
         if mint in _RENT_LAMPORTS:
             self._move_lamports(step.source, step.destination, step.amount)
@@ -192,9 +195,12 @@ class Replay(Struct):
                 destination_owner=step.destination,
                 authority=step.authority,
                 amount=step.amount,
-                references=tuple(filter(self.is_reference, step.extra_accounts)),
+                references=self._references(step.extra_accounts),
             )
         )
+
+    def _references(self, extra_accounts: Sequence[str]) -> tuple[str, ...]:
+        return tuple([account for account in extra_accounts if account in self.references])
 
     def _open(self, step: Open) -> None:
         account = self._accounts[step.account] = _Account(step.account, step.mint, step.owner, 0)
