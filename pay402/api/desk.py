@@ -4,6 +4,7 @@ While a batch waits for its commit to be durable, the next one gathers. Alone, a
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Desk:
         self._clerks = clerks
         self._most_waiting = most_waiting
         self._queue: deque[_Waiting] = deque()
+        self._deciding = 0
         self._more = asyncio.Event()
 
     async def decide(self, case: Case) -> Answer:
@@ -87,12 +89,27 @@ class Desk:
     async def _work(self) -> None:
         while True:
             await self._more.wait()
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
-            if not self._queue:
-                self._more.clear()
-            # Who asked may be gone; nothing is honoured for nobody.
-            if batch := [waiting for waiting in batch if not waiting.done.done()]:
-                await self._serve(batch)
+            batch = self._next_batch()
+            self._deciding += len(batch)
+            try:
+                # Who asked may be gone; nothing is honoured for nobody.
+                if wanted := [waiting for waiting in batch if not waiting.done.done()]:
+                    await self._serve(wanted)
+            finally:
+                self._deciding -= len(batch)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """A clerk's share of all who are here, decided or not, so that one half is decided while the other is answered.
+
+        If one clerk took all, all would be answered at once and ask again at once: the database would wait for us,
+        then we for the database.
+        """
+        here = len(self._queue) + self._deciding
+        count = min(len(self._queue), math.ceil(here / self._clerks), _BATCH)
+        batch = [self._queue.popleft() for _ in range(count)]
+        if not self._queue:
+            self._more.clear()
+        return batch
 
     async def _serve(self, batch: Sequence[_Waiting]) -> None:
         try:
