@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import os
+import time
 
 from fastapi import Request
 
+from pay402.api.case import Case, Question
 from pay402.api.resources import resources
 from pay402.api.routing import new_router
+from pay402.ledger.judge import Outcome
 from tests.api.shop import running_api
 from tests.api.till import NO_NODE, Till, counting_node, new_signature
 
@@ -70,3 +74,24 @@ async def test_verifications_at_the_same_time_share_their_statements(database_ur
         after = await pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
         assert {reply.code for reply in replies} == {"VALID"}
         assert after - before < 60
+
+
+async def test_of_those_who_come_together_one_half_is_answered_while_the_other_waits(database_url, redis_url, pool):
+    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, parts):
+        paid = [await till.paid() for _ in range(8)]
+        token = await parts.tokens.find("USDC", None)
+
+        def case(transaction):
+            now_ms = time.time_ns() // 1_000_000
+            buyer, nonce = str(till.buyer.pubkey()), os.urandom(8).hex()
+            question = Question(
+                buyer, True, nonce, transaction, token, 10_000, False, now_ms, till.wallet, None, None
+            )  # fmt: skip
+            return Case(question, None, {})
+
+        async with pool.acquire() as other, asyncio.TaskGroup() as group, other.transaction():
+            await other.execute("SELECT FROM transfers WHERE signature = $1 FOR UPDATE", paid[0])
+            deciding = [group.create_task(parts.desk.decide(case(transaction))) for transaction in paid]
+            await asyncio.wait(deciding[4:], timeout=20)
+            assert [one.done() for one in deciding] == [False] * 4 + [True] * 4
+        assert [one.result().outcome for one in deciding] == [Outcome.HONOURED] * 8
