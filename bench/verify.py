@@ -3,6 +3,9 @@
 One uvicorn worker, durable commits, a load generator in a process of its own. Each verification is of a payment of
 its own: nothing is answered from memory. Beside them, the same statements without HTTP, one payment at a time on as
 many connections as the API may open: what a server that puts nothing together could at most get from the database.
+
+Rates are the best of a few rounds, for whatever else runs on the machine makes each of them lower and never higher;
+latencies are those of all rounds together.
 """
 
 import asyncio
@@ -43,6 +46,7 @@ _CONNECTIONS: Final = (1, 16, 64)
 _JUDGED_CONNECTIONS: Final = 16
 _REQUESTS: Final = {1: 1_000, 16: 6_000, 64: 6_000}
 _WARM_UP: Final = 300
+_ROUNDS: Final = 3
 _MOST_CONNECTIONS: Final = 16
 _UNCLAIMED: Final = """
 SELECT t.signature, t.path, t.source_owner, t.destination_owner, t.mint, t.amount, r.user_id, k.symbol
@@ -51,6 +55,15 @@ WHERE t.signature = ANY($1::text[])
 """
 _AMOUNT: Final = 10_000
 _TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program, no password
+
+
+class _Round(msgspec.Struct):
+    """What one round saw: the route that does nothing, verifications, and the statements alone, in claims a second."""
+
+    connections: int
+    ceiling: Sent
+    measured: Sent
+    statements: float
 
 
 def run() -> bool:
@@ -67,8 +80,8 @@ async def _measure() -> bool:
             async with open_pool(dsn, application="bench", max_size=2) as pool:
                 key = await _prepare(pool, str(wallet.pubkey()))
                 async with _server(dsn, redis_url) as (host, port):
-                    rows = []
-                    for connections in _CONNECTIONS:
+                    rounds: list[_Round] = []
+                    for connections in (c for c in _CONNECTIONS for _ in range(_ROUNDS)):
                         count = _REQUESTS[connections]
                         proofs = await _paid(pool, payer, str(wallet.pubkey()), count + _WARM_UP)
                         noop = [_request("/bench/noop", proof, key) for proof in proofs]
@@ -78,8 +91,8 @@ async def _measure() -> bool:
                         ceiling = await _send(home, host, port, noop[_WARM_UP:], connections)
                         measured = await _send(home, host, port, verify[_WARM_UP:], connections)
                         statements = await _statements(dsn, payer, str(wallet.pubkey()), connections)
-                        rows.append((connections, ceiling, measured, statements))
-    return _report(rows)
+                        rounds.append(_Round(connections, ceiling, measured, statements))
+    return _report([[one for one in rounds if one.connections == connections] for connections in _CONNECTIONS])
 
 
 async def _prepare(pool: asyncpg.Pool, wallet: str) -> str:
@@ -225,19 +238,25 @@ async def _statements(dsn: str, payer: Keypair, wallet: str, connections: int) -
         return len(found) / (time.perf_counter() - started)
 
 
-def _report(rows: list[tuple[int, Sent, Sent, float]]) -> bool:
+def _report(rows: list[list[_Round]]) -> bool:
     table = Table(title="Verifications against a route that does nothing, in one process")
     columns = ("connections", "no-op/s", "verify/s", "ratio", "bound", "SQL alone/s", "p50 ms", "p99 ms", "bound")
     for column in (*columns, "honoured"):
         table.add_column(column, justify="right")
     results, is_good, points = [], True, []
-    for connections, ceiling, measured, statements in rows:
-        rates = [len(sent.latencies) / sent.seconds for sent in (ceiling, measured)]
+    for rounds in rows:
+        connections = rounds[0].connections
+        rates = [
+            max(len(sent.latencies) / sent.seconds for sent in sents)
+            for sents in ([one.ceiling for one in rounds], [one.measured for one in rounds])
+        ]
+        statements = max(one.statements for one in rounds)
         ratio = rates[1] / rates[0]
-        p50, p99 = (1000 * statistics.quantiles(measured.latencies, n=100)[n] for n in (49, 98))
-        honoured = measured.statuses.get("200", 0)
+        latencies = [seconds for one in rounds for seconds in one.measured.latencies]
+        p50, p99 = (1000 * statistics.quantiles(latencies, n=100)[n] for n in (49, 98))
+        honoured = sum(one.measured.statuses.get("200", 0) for one in rounds)
         is_judged = connections == _JUDGED_CONNECTIONS
-        is_good = is_good and honoured == len(measured.latencies)
+        is_good = is_good and honoured == len(latencies)
         if is_judged:
             is_good = is_good and ratio >= _RATIO_BOUND and p99 < _P99_MS_BOUND
         bounds = (f"{_RATIO_BOUND:.2f}", f"{_P99_MS_BOUND:.0f}") if is_judged else ("", "")
@@ -250,7 +269,7 @@ def _report(rows: list[tuple[int, Sent, Sent, float]]) -> bool:
             f"{p50:.2f}",
             f"{p99:.2f}",
             bounds[1],
-            f"{honoured} of {len(measured.latencies)}",
+            f"{honoured} of {len(latencies)}",
         )
         results.append(
             {
