@@ -18,11 +18,10 @@ import aiohttp
 import asyncpg
 
 from bench.dataset import Ledger, bench_server, filled_ledger
+from bench.keys import new_key
 from bench.points import Point, conclude
-from pay402.api.keys import make_key
 from pay402.ops.system import Child
 from pay402.runtime.database import open_connection
-from pay402.runtime.sql import load_queries
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)
 _MOST_SECONDS: Final = 0.1
@@ -134,21 +133,8 @@ async def _counters(connection: "asyncpg.Connection[Any]") -> dict[str, int]:
 
 
 async def _key(ledger: Ledger, user: str) -> str:
-    new = make_key("live")
     async with open_connection(ledger.dsn) as connection:
-        await load_queries("pay402.ledger", "keys.sql").add_key(
-            connection,
-            key_prefix=new.prefix,
-            key=new.hash,
-            user_id=user,
-            name="bench",
-            environment="live",
-            permissions=["read", "admin"] if user == _ADMIN else ["read"],
-            final_only=False,
-            expires_at=None,
-            only_first="no",
-        )
-    return new.key
+        return await new_key(connection, user, "read", *(["admin"] if user == _ADMIN else []))
 
 
 async def _add_report(ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ import psutil
 
 from bench.buyer import PAYERS, RECIPIENTS, Bought
 from bench.footprint_report import conclude
-from pay402.api.keys import make_key
+from bench.keys import new_key
 from pay402.chain.rpc import RpcPool
 from pay402.localnet.market import open_market
 from pay402.migrations.migrate import upgrade
@@ -31,7 +31,6 @@ from pay402.ops.system import Child
 from pay402.runtime.database import open_pool
 from pay402.runtime.embedded import embedded_postgres, embedded_valkey
 from pay402.runtime.settings import SolanaSettings
-from pay402.runtime.sql import load_queries
 
 _SLOT_SECONDS: Final = 0.4
 _WARM_SECONDS: Final = 20.0
@@ -182,20 +181,7 @@ async def _merchant(dsn: str, rpc: str) -> str:
             await market.prepare()
             for wallet in market.wallets:
                 await register(pool, SolanaSettings(solana_rpc_url=rpc), wallet, user="bench")
-        new = make_key("live")
-        await load_queries("pay402.ledger", "keys.sql").add_key(
-            pool,
-            key_prefix=new.prefix,
-            key=new.hash,
-            user_id="bench",
-            name="bench",
-            environment="live",
-            permissions=["read", "write"],
-            final_only=False,
-            expires_at=None,
-            only_first="no",
-        )
-    return new.key
+        return await new_key(pool, "bench", "read", "write")
 
 
 def _servers(home: Path) -> dict[str, int]:

@@ -29,16 +29,15 @@ from solders.keypair import Keypair
 from solders.signature import Signature
 
 from bench.claiming import claim
+from bench.keys import new_key
 from bench.load import Sent
 from bench.plot import draw
 from bench.points import Point
 from bench.report import write_result
-from pay402.api.keys import make_key
 from pay402.localnet.payments import USDC
 from pay402.migrations.migrate import upgrade
 from pay402.runtime.database import open_pool
 from pay402.runtime.embedded import embedded_postgres, embedded_valkey
-from pay402.runtime.sql import load_queries
 
 _RATIO_BOUND: Final = 0.5
 _P99_MS_BOUND: Final = 25.0
@@ -100,20 +99,7 @@ async def _prepare(pool: asyncpg.Pool, wallet: str) -> str:
     await pool.execute(
         "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'merchant', 0)", wallet
     )
-    new = make_key("live")
-    await load_queries("pay402.ledger", "keys.sql").add_key(
-        pool,
-        key_prefix=new.prefix,
-        key=new.hash,
-        user_id="merchant",
-        name="bench",
-        environment="live",
-        permissions=["read", "write"],
-        final_only=False,
-        expires_at=None,
-        only_first="no",
-    )
-    return new.key
+    return await new_key(pool, "merchant", "read", "write")
 
 
 async def _paid(pool: asyncpg.Pool, payer: Keypair, wallet: str, count: int) -> list[dict[str, Any]]:

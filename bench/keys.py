@@ -1,0 +1,24 @@
+"""API keys for measurements."""
+
+from typing import Any
+
+from pay402.api.keys import make_key
+from pay402.runtime.sql import load_queries
+
+
+async def new_key(database: Any, user: str, *permissions: str) -> str:
+    """A key of `user`, who may do what `permissions` say."""
+    new = make_key("live")
+    await load_queries("pay402.ledger", "keys.sql").add_key(
+        database,
+        key_prefix=new.prefix,
+        key=new.hash,
+        user_id=user,
+        name="bench",
+        environment="live",
+        permissions=list(permissions),
+        final_only=False,
+        expires_at=None,
+        only_first="no",
+    )
+    return new.key
