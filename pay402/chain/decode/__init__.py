@@ -109,6 +109,7 @@ def _observe(
             f"and {len(meta.post_balances)} after"
         )
     balances = _token_balances(meta, keys)
+    lamports = dict(zip(keys, zip(meta.pre_balances, meta.post_balances, strict=False), strict=False))
     movements: Sequence[Movement] = ()
     unexplained: Sequence[Unexplained] = ()
     memos: tuple[str, ...] = ()
@@ -120,12 +121,12 @@ def _observe(
         replay = Replay(
             changes=balances,
             lamports=lamports_before,
-            lamports_after=dict(zip(keys, meta.post_balances, strict=True)),
+            lamports_told=lamports,
             references=_read_only_extras(envelope, meta, keys),
             fee_rules=fee_rules,
         )
         movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
-        memos = tuple(call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS)
+        memos = tuple([call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS])
     return Observation(
         signature=envelope.signature,
         slot=result.slot,
@@ -133,7 +134,7 @@ def _observe(
         error=meta.err,
         movements=tuple(movements),
         balances=tuple(balances.values()),
-        lamports=dict(zip(keys, zip(meta.pre_balances, meta.post_balances, strict=False), strict=False)),
+        lamports=lamports,
         memos=memos,
         unexplained=tuple(unexplained),
     )

@@ -261,14 +261,15 @@ def _key(data: bytes, offset: int) -> str:
     return str(Pubkey(key))
 
 
-def steps_of(calls: Sequence[Call], token_programs: Sequence[str]) -> Iterator[Step]:
+def steps_of(calls: Sequence[Call], token_programs: Sequence[str]) -> list[Step]:
     """The steps of `calls` that matter for balances, in order of execution."""
+    steps: list[Step | None] = []
     for call in calls:
-        step: Step | None
-        if call.program in token_programs:
-            parts = batch_parts(call) if call.data.startswith(_BATCH_BYTE) else (call,)
-            for part in parts:
-                if (step := token_step(part)) is not None:
-                    yield step
-        elif call.program == SYSTEM_PROGRAM and (step := system_step(call)) is not None:
-            yield step
+        if call.program not in token_programs:
+            if call.program == SYSTEM_PROGRAM:
+                steps.append(system_step(call))
+        elif call.data.startswith(_BATCH_BYTE):
+            steps += map(token_step, batch_parts(call))
+        else:
+            steps.append(token_step(call))
+    return [step for step in steps if step is not None]
