@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.rows import Rows, rows_of
+from pay402.indexer.rows import Rows, array_of, rows_of
 from pay402.indexer.watchlist import Entry
 
 _log = structlog.get_logger(__name__)
@@ -237,10 +237,10 @@ class Recorder:
         started = time.monotonic()
         counts = await self._queries.record_batch(
             connection,
-            landed=[waiting.rows.landed for waiting in unique],
-            moved=[row for waiting in unique for row in waiting.rows.moved],
-            changed=[row for waiting in unique for row in waiting.rows.changed],
-            opened=[row for waiting in unique for row in waiting.rows.opened],
+            landed=array_of([waiting.rows.landed for waiting in unique]),
+            moved=array_of([waiting.rows.moved for waiting in unique]),
+            changed=array_of([waiting.rows.changed for waiting in unique]),
+            opened=array_of([waiting.rows.opened for waiting in unique]),
             now=started,
         )
         self._write_seconds = time.monotonic() - started

@@ -3,6 +3,8 @@
 JSON because asyncpg looks at every element of an array by itself, which cost more than decoding the transaction.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Raw, Struct
 from msgspec.json import Encoder
 
@@ -12,42 +14,52 @@ _encode = Encoder().encode
 
 
 class Rows(Struct, frozen=True, gc=False):
-    """One JSON object a row: the transaction with a `Movement`, a `BalanceChange` or a `FollowedAccount`.
+    """Rows as JSON objects with commas between them: the transaction with each of its movements, changes, accounts.
 
     `landed` is the transaction by itself; `unexplained` says how much of it no movement explains, as a count.
     """
 
     signature: str
     unexplained: int
-    landed: Raw
-    moved: list[Raw]
-    changed: list[Raw]
-    opened: list[Raw]
+    landed: bytes
+    moved: bytes
+    changed: bytes
+    opened: bytes
+
+
+class _Landed(Struct, gc=False):
+    signature: str
+    slot: int | None
+    block_time_seconds: int | None
+    notified_at: float | None
+    memos: list[str]
 
 
 def rows_of(entry: Entry) -> Rows:
     """Encode everything that the ledger keeps of a transaction. Amounts are JSON numbers of any size."""
     observation = entry.observation
-    transaction = _encode(
-        {
-            "signature": observation.signature,
-            "slot": observation.slot,
-            "block_time_seconds": observation.block_time_seconds,
-            "notified_at": entry.notified_at,
-            # Postgres text holds every character but NUL.
-            "memos": [memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in observation.memos],
-        }
+    # Postgres text holds every character but NUL.
+    memos = [memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in observation.memos]
+    landed = _encode(
+        _Landed(observation.signature, observation.slot, observation.block_time_seconds, entry.notified_at, memos)
     )
     # Every row begins with the transaction, which is encoded once.
-    opening = transaction[:-1] + b","
+    opening = landed[:-1] + b","
     return Rows(
         signature=observation.signature,
         unexplained=len(observation.unexplained),
-        landed=Raw(transaction),
-        moved=[Raw(opening + _encode(movement)[1:]) for movement in entry.movements],
-        changed=[
-            Raw(b'%s"unexplained":%d,%s' % (opening, unexplained, _encode(change)[1:]))
-            for change, unexplained in entry.changes
-        ],
-        opened=[Raw(opening + _encode(account)[1:]) for account in entry.opened],
+        landed=landed,
+        moved=b",".join([opening + _encode(movement)[1:] for movement in entry.movements]),
+        changed=b",".join(
+            [
+                b'%s"unexplained":%d,%s' % (opening, unexplained, _encode(change)[1:])
+                for change, unexplained in entry.changes
+            ]
+        ),
+        opened=b",".join([opening + _encode(account)[1:] for account in entry.opened]),
     )
+
+
+def array_of(rows: Iterable[bytes]) -> Raw:
+    """One JSON array of the rows of several transactions, some of which have none."""
+    return Raw(b"[%s]" % b",".join(filter(None, rows)))

@@ -154,12 +154,13 @@ def _token_balances(meta: Meta, keys: list[str]) -> dict[str, BalanceChange]:
     changes = {}
     for index in sorted(before.keys() | after.keys()):
         pre, post = before.get(index), after.get(index)
-        if pre and post and pre.mint != post.mint:
+        if pre is not None and post is not None and pre.mint != post.mint:
             pre = None  # closed, and opened again for another mint: of that one there was nothing
         known = post or pre
         assert known is not None
-        changes[keys[index]] = BalanceChange(
-            account=keys[index],
+        account = keys[index]
+        changes[account] = BalanceChange(
+            account=account,
             owner=known.owner,
             mint=known.mint,
             program=known.program_id,

@@ -170,12 +170,12 @@ def open_envelope(result: TransactionResult) -> Envelope:
         raise MalformedAnswerError(
             f"a transaction (version {result.version}) cannot be read from its {encoding} form: {error}"
         ) from error
-    if not parsed.signatures:
+    signatures, message = parsed.signatures, parsed.message
+    if not signatures:
         raise MalformedAnswerError("a transaction without any signature")
-    message = parsed.message
     header = message.header
     return Envelope(
-        signature=str(parsed.signatures[0]),
+        signature=str(signatures[0]),
         static_keys=[str(key) for key in message.account_keys],
         header=(
             header.num_required_signatures,
