@@ -44,7 +44,7 @@ _SIZES: Final = (1_000, 5_000, 20_000)
 _MOST: Final = 2.0
 _ROUNDS_OF_EVERY_KIND: Final = 3
 _ROUNDS: Final = 9
-# A few are over in a tenth of a second, which any neighbour of ours can spoil: they are measured more often.
+# As many, at least, in all rounds of a size: a thousand take a tenth of a second, which anything else can spoil.
 _TRANSACTIONS: Final = 40_000
 _WRITTEN: Final = ("transfers", "balance_changes", "events")
 _PATIENCE_SECONDS: Final = 300.0

@@ -1,4 +1,4 @@
-"""Where proofs are decided, as many at once as have come: one statement reads for all, one statement honours all.
+"""Where proofs are decided, many at once: one statement reads for all, one statement honours all.
 
 While a batch waits for its commit to be durable, the next one gathers. Alone, a proof waits for nobody.
 """
@@ -99,13 +99,13 @@ class Desk:
                 self._deciding -= len(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        """A clerk's share of all who are here, decided or not, so that one half is decided while the other is answered.
+        """A clerk's share of all who wait or are being decided, so that some are decided while others are answered.
 
         If one clerk took all, all would be answered at once and ask again at once: the database would wait for us,
         then we for the database.
         """
-        here = len(self._queue) + self._deciding
-        count = min(len(self._queue), math.ceil(here / self._clerks), _BATCH)
+        undecided = len(self._queue) + self._deciding
+        count = min(len(self._queue), math.ceil(undecided / self._clerks), _BATCH)
         batch = [self._queue.popleft() for _ in range(count)]
         if not self._queue:
             self._more.clear()

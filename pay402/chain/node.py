@@ -13,9 +13,9 @@ from pay402.chain.rpc import PermanentRpcError, RpcPool
 SIGNATURES_PER_PAGE: Final = 1000
 ACCOUNTS_PER_CALL: Final = 100
 STATUSES_PER_CALL: Final = 256
-# The highest version specified; a node that knows only 0 accepts a higher number.
-MAX_TRANSACTION_VERSION: Final = 1
 _TRIED_IN_ORDER: Final = {0: (0, 1), 1: (1, 0)}  # by the version that was accepted last
+# The highest version specified; a node that knows only 0 accepts a higher number.
+MAX_TRANSACTION_VERSION: Final = max(_TRIED_IN_ORDER)
 
 _TOKEN_ACCOUNT_BYTES: Final = 165
 _ACCOUNT_TYPE_TOKEN: Final = 2

@@ -17,7 +17,7 @@ from pay402.chain.rpc import RpcError
 from pay402.indexer.metrics import IndexerMetrics
 from pay402.indexer.record import Recorder
 from pay402.indexer.watchlist import FollowedAccount, Watchlist
-from pay402.ledger.observation import Observation
+from pay402.ledger.observation import Observation, Unexplained
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +34,14 @@ class _Job(Struct):
     accounts: set[str]
     notified_at: float | None
     done: asyncio.Future[None]
+
+
+class _Seen(Struct, gc=False):
+    """What of an observation is needed once it is recorded: thousands may wait, and more each would slow all down."""
+
+    slot: int | None
+    opened: tuple[FollowedAccount, ...]
+    unexplained: tuple[Unexplained, ...]
 
 
 class Pipeline:
@@ -136,15 +144,14 @@ class Pipeline:
             try:
                 with self._recorder.coming:
                     observation = await self._observe(job.signature)
-                self._tell_unexplained(observation)
                 entry = self._watchlist.entry(observation, job.notified_at)
+                seen = _Seen(observation.slot, entry.opened, observation.unexplained)
                 if entry.is_empty:
-                    self._recorded_one(job, observation.slot, ())
+                    self._recorded_one(job, seen)
                     self._end(job)
                 else:
                     written = await self._recorder.hand_over(entry)
-                    # Only what is needed then: thousands may wait, and what they hold has to be fetched from memory.
-                    written.add_done_callback(partial(self._written, job, observation.slot, entry.opened))
+                    written.add_done_callback(partial(self._written, job, seen))
             except (RpcError, MalformedAnswerError, FetchFailedError) as error:
                 self._failed(job, error)
                 self._end(job)
@@ -152,21 +159,27 @@ class Pipeline:
                 self._end(job)
                 raise
 
-    def _written(
-        self, job: _Job, slot: int | None, opened: tuple[FollowedAccount, ...], written: "asyncio.Future[None]"
-    ) -> None:
+    def _written(self, job: _Job, seen: _Seen, written: "asyncio.Future[None]") -> None:
         if not written.cancelled():
             if (error := written.exception()) is not None:
                 self._failed(job, error)
             else:
-                self._recorded_one(job, slot, opened)
+                self._recorded_one(job, seen)
         self._end(job)
 
-    def _recorded_one(self, job: _Job, slot: int | None, opened: tuple[FollowedAccount, ...]) -> None:
-        if opened:
-            self.on_opened(opened)
-        assert slot is not None
-        self._remember(job.signature, slot)
+    def _recorded_one(self, job: _Job, seen: _Seen) -> None:
+        if seen.opened:
+            self.on_opened(seen.opened)
+        for finding in seen.unexplained:
+            _log.warning(
+                "unexplained_balance_change",
+                signature=job.signature,
+                account=finding.account,
+                difference=finding.difference,
+                reason=finding.reason,
+            )
+        assert seen.slot is not None
+        self._remember(job.signature, seen.slot)
         if job.notified_at is not None:
             self._metrics.lag.observe(time.monotonic() - job.notified_at)
         if not job.done.done():
@@ -205,17 +218,6 @@ class Pipeline:
         if observation.unexplained and (rules := await self._fee_rules(observation)):
             observation = decode(result, fee_rules=rules)
         return observation
-
-    @staticmethod
-    def _tell_unexplained(observation: Observation) -> None:
-        for finding in observation.unexplained:
-            _log.warning(
-                "unexplained_balance_change",
-                signature=observation.signature,
-                account=finding.account,
-                difference=finding.difference,
-                reason=finding.reason,
-            )
 
     async def _fee_rules(self, observation: Observation) -> dict[str, FeeRule]:
         """What may explain the rest. A node that does not tell it may not keep the payment out of the ledger."""

@@ -14,9 +14,9 @@ _encode = Encoder().encode
 
 
 class Rows(Struct, frozen=True, gc=False):
-    """Rows as JSON objects with commas between them: the transaction with each of its movements, changes, accounts.
+    """Rows as JSON objects with commas between them: in each the transaction with a movement, a change or an account.
 
-    `landed` is the transaction by itself; `unexplained` says how much of it no movement explains, as a count.
+    `landed` is the transaction by itself; `unexplained` is the number of its balance changes that no movement explains.
     """
 
     signature: str

@@ -106,7 +106,7 @@ class Observation(Struct, frozen=True, gc=False):
         error: The node's error object, `None` for success. A failed transaction has no movements.
         movements: In order of execution.
         balances: One per token account that the transaction names, changed or not.
-        lamports: By every account that the transaction names, changed or not: its lamports before and after.
+        lamports: Before and after, by account, for every account that the transaction names, changed or not.
         memos: Texts of the memo program, in order.
         unexplained: Where movements and balances disagree; empty for nearly every transaction.
     """

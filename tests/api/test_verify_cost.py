@@ -77,7 +77,13 @@ async def test_verifications_at_the_same_time_share_their_statements(database_ur
 
 
 async def test_of_those_who_come_together_one_half_is_answered_while_the_other_waits(database_url, redis_url, pool):
+    reads = []
     async with open_till(database_url, redis_url, pool, NO_NODE) as (till, parts):
+        await asyncio.gather(*[till.client.verify(till.proof(await till.paid())) for _ in range(10)])
+        assert parts.desk._deciding == 0
+        async with parts.desk._pool.acquire() as one, parts.desk._pool.acquire() as another:
+            for connection in (one, another):
+                connection.add_query_logger(lambda record: reads.append(record.query.startswith("SELECT")))
         paid = [await till.paid() for _ in range(8)]
         token = await parts.tokens.find("USDC", None)
 
@@ -94,4 +100,5 @@ async def test_of_those_who_come_together_one_half_is_answered_while_the_other_w
             deciding = [group.create_task(parts.desk.decide(case(transaction))) for transaction in paid]
             await asyncio.wait(deciding[4:], timeout=20)
             assert [one.done() for one in deciding] == [False] * 4 + [True] * 4
+            assert sum(reads) == 2, "each half is read by one statement"
         assert [one.result().outcome for one in deciding] == [Outcome.HONOURED] * 8

@@ -25,7 +25,7 @@ def payment(slot, pre, amount, *, signature=None, memos=(), mint=MINT, unexplain
     movement = Movement("0", Kind.TRANSFER, TOKEN_PROGRAM, mint, FROM, ACCOUNT, PAYER, WALLET, PAYER, amount)
     change = BalanceChange(ACCOUNT, WALLET, mint, TOKEN_PROGRAM, 6, pre, pre + amount, existed=not opens)
     observation = Observation(
-        signature or b58encode(secrets.token_bytes(64)), slot, None, None, (movement,), (change,), (), memos,
+        signature or b58encode(secrets.token_bytes(64)), slot, None, None, (movement,), (change,), {}, memos,
         (Unexplained(ACCOUNT, mint, unexplained, "for the test"),) if unexplained else (),
     )  # fmt: skip
     opened = (FollowedAccount(ACCOUNT, WALLET, mint, TOKEN_PROGRAM),) if opens else ()
@@ -35,7 +35,7 @@ def payment(slot, pre, amount, *, signature=None, memos=(), mint=MINT, unexplain
 def closing(slot):
     """A transaction that ends ACCOUNT, empty."""
     change = BalanceChange(ACCOUNT, WALLET, MINT, TOKEN_PROGRAM, 6, 0, 0, exists=False)
-    observation = Observation(b58encode(secrets.token_bytes(64)), slot, None, None, (), (change,), ())
+    observation = Observation(b58encode(secrets.token_bytes(64)), slot, None, None, (), (change,), {})
     return Entry(observation, (), ((change, 0),), ())
 
 

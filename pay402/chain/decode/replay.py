@@ -199,7 +199,10 @@ class Replay(Struct):
         )
 
     def _references(self, extra_accounts: Sequence[str]) -> tuple[str, ...]:
-        return tuple([account for account in extra_accounts if account in self.references])
+        if not extra_accounts:
+            return ()
+        references = frozenset(self.references)
+        return tuple([account for account in extra_accounts if account in references])
 
     def _open(self, step: Open) -> None:
         account = self._accounts[step.account] = _Account(step.account, step.mint, step.owner, 0)

@@ -28,7 +28,7 @@ class _Wire(msgspec.Struct, rename="camel", gc=False):
 class TokenAmount(_Wire):
     """`amount` is in base units, as a decimal string."""
 
-    # `base_units` looks whether it is one: a pattern here made reading an answer take half as long again.
+    # That it is a number is checked by `base_units`: a pattern here made reading an answer take half as long again.
     amount: str
     decimals: Annotated[int, msgspec.Meta(ge=0, le=255)]
 
