@@ -1,4 +1,4 @@
-"""Nodes that misbehave to order."""
+"""Nodes that misbehave to order, and pools that ask them."""
 
 import asyncio
 import itertools
@@ -8,7 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from aiohttp import web
+
+from pay402.chain.rpc import RetryableRpcError, RpcLimits, RpcPool
+
+QUICK = RpcLimits(answer_seconds=0.3, attempts=2, call_seconds=5.0)
 
 
 @dataclass
@@ -196,3 +201,24 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it becomes true beyond a socket
             await asyncio.sleep(0.002)
+
+
+def refusal(code, status=200):
+    return Reply(error={"code": code, "message": "no"}, status=status)
+
+
+@asynccontextmanager
+async def pooled(*scripts, limits=QUICK, **options):
+    """Nodes with a script each, and a pool of them."""
+    async with scripted(*scripts) as nodes, RpcPool([node.url for node in nodes], limits, **options) as pool:
+        yield nodes, pool
+
+
+async def ask(pool, method="getSlot", result_type=str, **options):
+    return await pool.call(method, [], result_type, **options)
+
+
+async def failure(pool, error=RetryableRpcError, **options):
+    with pytest.raises(error) as raised:
+        await ask(pool, **options)
+    return raised.value
