@@ -59,7 +59,6 @@ _TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S
 class _Round(msgspec.Struct):
     """What one round saw: the route that does nothing, verifications, and the statements alone, in claims a second."""
 
-    connections: int
     ceiling: Sent
     measured: Sent
     statements: float
@@ -79,10 +78,9 @@ async def _measure() -> bool:
             async with open_pool(dsn, application="bench", max_size=2) as pool:
                 key = await _prepare(pool, str(wallet.pubkey()))
                 async with _server(dsn, redis_url) as (host, port):
-                    rounds: list[_Round] = []
-                    for connections in (c for c in _CONNECTIONS for _ in range(_ROUNDS)):
-                        count = _REQUESTS[connections]
-                        proofs = await _paid(pool, payer, str(wallet.pubkey()), count + _WARM_UP)
+
+                    async def one_round(connections: int) -> _Round:
+                        proofs = await _paid(pool, payer, str(wallet.pubkey()), _REQUESTS[connections] + _WARM_UP)
                         noop = [_request("/bench/noop", proof, key) for proof in proofs]
                         verify = [_request("/verify", proof, key) for proof in proofs]
                         await _send(home, host, port, noop[:_WARM_UP], connections)
@@ -90,8 +88,13 @@ async def _measure() -> bool:
                         ceiling = await _send(home, host, port, noop[_WARM_UP:], connections)
                         measured = await _send(home, host, port, verify[_WARM_UP:], connections)
                         statements = await _statements(dsn, payer, str(wallet.pubkey()), connections)
-                        rounds.append(_Round(connections, ceiling, measured, statements))
-    return _report([[one for one in rounds if one.connections == connections] for connections in _CONNECTIONS])
+                        return _Round(ceiling, measured, statements)
+
+                    rounds = {
+                        connections: [await one_round(connections) for _ in range(_ROUNDS)]
+                        for connections in _CONNECTIONS
+                    }
+    return _report(rounds)
 
 
 async def _prepare(pool: asyncpg.Pool, wallet: str) -> str:
@@ -224,14 +227,13 @@ async def _statements(dsn: str, payer: Keypair, wallet: str, connections: int) -
         return len(found) / (time.perf_counter() - started)
 
 
-def _report(rows: list[list[_Round]]) -> bool:
+def _report(measured: dict[int, list[_Round]]) -> bool:
     table = Table(title="Verifications against a route that does nothing, in one process")
     columns = ("connections", "no-op/s", "verify/s", "ratio", "bound", "SQL alone/s", "p50 ms", "p99 ms", "bound")
     for column in (*columns, "honoured"):
         table.add_column(column, justify="right")
     results, is_good, points = [], True, []
-    for rounds in rows:
-        connections = rounds[0].connections
+    for connections, rounds in measured.items():
         rates = [
             max(len(sent.latencies) / sent.seconds for sent in sents)
             for sents in ([one.ceiling for one in rounds], [one.measured for one in rounds])
