@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+PACKAGES := api chain cli indexer ledger localnet migrations runtime worker
 # Settings of the caller's Python must not leak into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PYTHONNOUSERSITE := 1
@@ -23,7 +24,7 @@ check: .venv/installed-dev ## lint, types, layers, dependencies, secrets
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml pay402 deploy bench checks
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(PACKAGES) deploy bench checks
 	$(BIN)/python -m checks.advisories
 	$(BIN)/python -m checks.leaked_secrets
 

@@ -20,8 +20,8 @@ import asyncpg
 from bench.dataset import Ledger, bench_server, filled_ledger
 from bench.keys import new_key
 from bench.points import Point, conclude
-from pay402.ops.system import Child
-from pay402.runtime.database import open_connection
+from cli.system.processes import Child
+from runtime.database import open_connection
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)
 _MOST_SECONDS: Final = 0.1

@@ -15,16 +15,16 @@ from solders.pubkey import Pubkey
 
 from bench.dataset import bench_server
 from bench.points import Point, conclude
-from pay402.chain.node import ACCOUNTS_PER_CALL
-from pay402.chain.programs import TOKEN_PROGRAM
-from pay402.indexer.workbench import Workbench, open_workbench
-from pay402.localnet import payments as pay
-from pay402.localnet.payments import USDC
-from pay402.migrations.migrate import upgrade
-from pay402.ops.system import Child
-from pay402.runtime.database import open_connection
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.settings import IndexerSettings
+from chain.node import ACCOUNTS_PER_CALL
+from chain.programs import TOKEN_PROGRAM
+from cli.system.processes import Child
+from indexer.context import Workbench, open_workbench
+from localnet import payments as pay
+from localnet.payments import USDC
+from migrations.migrate import upgrade
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.settings import IndexerSettings
 
 _SIZES: Final = (100, 1_000, 10_000)
 _CHANGES: Final = 20

@@ -13,8 +13,8 @@ import aiohttp
 import msgspec
 from solders.keypair import Keypair
 
-from pay402.localnet import payments as pay
-from pay402.localnet.market import Market, open_market
+from localnet import payments as pay
+from localnet.market import Market, open_market
 
 PAYERS: Final = 3
 RECIPIENTS: Final = 3

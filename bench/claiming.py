@@ -4,11 +4,11 @@ import itertools
 import os
 from typing import Any
 
-from pay402.ledger.claims import Proof, Terms, honour, read_contexts
-from pay402.ledger.judge import Claim, judge
-from pay402.runtime.sql import load_queries
+from ledger.claims import Proof, Terms, honour, read_contexts
+from ledger.judge import Claim, judge
+from runtime.sql import load_queries
 
-_queries = load_queries("pay402.ledger", "claims.sql")
+_queries = load_queries("ledger", "claims.sql")
 # More than one process may claim in one ledger.
 _nonces = (f"bench-{os.getpid()}-{n}" for n in itertools.count(1))
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import asyncpg
 
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_connection
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.sql import load_queries
-from pay402.worker.totals import fold_totals
+from migrations.migrate import upgrade
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.errors import OperatorError
+from runtime.sql import load_queries
+from worker.totals import fold_totals
 
 _queries = load_queries("bench", "dataset.sql")
 _TABLES: Final = ["transfers", "transactions"]

@@ -23,14 +23,14 @@ import psutil
 from bench.buyer import PAYERS, RECIPIENTS, Bought
 from bench.footprint_report import conclude
 from bench.keys import new_key
-from pay402.chain.rpc import RpcPool
-from pay402.localnet.market import open_market
-from pay402.migrations.migrate import upgrade
-from pay402.ops.recipients import register
-from pay402.ops.system import Child
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres, embedded_valkey
-from pay402.runtime.settings import SolanaSettings
+from chain.rpc import RpcPool
+from cli.commands.recipients import register
+from cli.system.processes import Child
+from localnet.market import open_market
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.servers import embedded_postgres, embedded_valkey
+from runtime.settings import SolanaSettings
 
 _SLOT_SECONDS: Final = 0.4
 _WARM_SECONDS: Final = 20.0

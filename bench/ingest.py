@@ -21,24 +21,24 @@ import uvloop
 
 from bench.dataset import bench_server
 from bench.points import Point, conclude
-from pay402.chain.base58 import b58encode
-from pay402.chain.decode import decode
-from pay402.chain.decode.wire import TransactionResult
-from pay402.chain.node import Node
-from pay402.chain.rpc import RpcPool
-from pay402.indexer.fetch import Pipeline
-from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.record import Recorder
-from pay402.indexer.watchlist import FollowedAccount, Watchlist
-from pay402.localnet import Localnet
-from pay402.localnet.market import open_market
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.metrics import new_registry
-from pay402.runtime.process import collect_less_often, working
-from pay402.runtime.settings import IndexerSettings
-from pay402.runtime.sql import load_queries
+from chain.base58 import b58encode
+from chain.decode import decode
+from chain.decode.wire import TransactionResult
+from chain.node import Node
+from chain.rpc import RpcPool
+from indexer.metrics import IndexerMetrics
+from indexer.pipeline import Pipeline
+from indexer.record import Recorder
+from indexer.watchlist import FollowedAccount, Watchlist
+from localnet import Localnet
+from localnet.market import open_market
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.metrics import new_registry
+from runtime.process import collect_less_often, working
+from runtime.settings import IndexerSettings
+from runtime.sql import load_queries
 
 _SIZES: Final = (1_000, 5_000, 20_000)
 _MOST: Final = 2.0
@@ -160,7 +160,7 @@ async def _ingest(pool: asyncpg.Pool, recording: _Recording) -> float:
     watchlist = Watchlist()
     for wallet in recording.wallets:
         watchlist.add_wallet(wallet, 0)
-    queries = load_queries("pay402.indexer", "record.sql", "accounts.sql")
+    queries = load_queries("indexer", "record.sql", "accounts.sql")
     recorder = Recorder(pool, queries, metrics, settings.batch_size)
     lost: list[str] = []
     pipeline = Pipeline(

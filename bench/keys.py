@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from pay402.api.keys import make_key
-from pay402.runtime.sql import load_queries
+from api.access.key_ring import make_key
+from runtime.sql import load_queries
 
 
 async def new_key(database: Any, user: str, *permissions: str) -> str:
     """A key of `user`, who may do what `permissions` say."""
     new = make_key("live")
-    await load_queries("pay402.ledger", "keys.sql").add_key(
+    await load_queries("ledger", "api_keys.sql").add_key(
         database,
         key_prefix=new.prefix,
         key=new.hash,

@@ -27,15 +27,15 @@ from rich.table import Table
 from bench.plot import draw
 from bench.points import Point
 from bench.report import write_result
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from pay402.localnet.market import Market, open_market
-from pay402.migrations.migrate import upgrade
-from pay402.ops.recipients import register
-from pay402.ops.system import Child
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres
-from pay402.runtime.settings import IndexerSettings, SolanaSettings
+from cli.commands.recipients import register
+from cli.system.processes import Child
+from indexer.main import running_indexer
+from localnet import payments as pay
+from localnet.market import Market, open_market
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.servers import embedded_postgres
+from runtime.settings import IndexerSettings, SolanaSettings
 
 _BOUND: Final = 2.0
 _RATES_PER_SECOND: Final = (1, 5, 20, 50, 100, 200)

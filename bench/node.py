@@ -8,8 +8,8 @@ import sys
 
 import msgspec
 
-from pay402.localnet import Localnet
-from pay402.runtime.process import run_until_signal
+from localnet import Localnet
+from runtime.process import run_until_signal
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import asyncio
 import sys
 import time
 
-from pay402.localnet import payments as pay
-from pay402.localnet.market import open_market
+from localnet import payments as pay
+from localnet.market import open_market
 
 
 async def main(rpc_url: str, rate: int, count: int) -> None:

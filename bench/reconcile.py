@@ -16,18 +16,18 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from bench.points import Point, conclude
-from pay402.chain.node import Node
-from pay402.chain.programs import TOKEN_PROGRAM
-from pay402.chain.rpc import RpcPool
-from pay402.ledger.claims import follow_transfers
-from pay402.localnet.payments import USDC
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres
-from pay402.worker.metrics import WorkerMetrics
-from pay402.worker.reconcile import Reconciled, reconcile
-from pay402.worker.settings import WorkerSettings
-from pay402.worker.workbench import Workbench, load_worker_queries
+from chain.node import Node
+from chain.programs import TOKEN_PROGRAM
+from chain.rpc import RpcPool
+from ledger.claims import follow_transfers
+from localnet.payments import USDC
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.servers import embedded_postgres
+from worker.claims.decide import Reconciled, reconcile
+from worker.context import Workbench, load_worker_queries
+from worker.metrics import WorkerMetrics
+from worker.settings import WorkerSettings
 
 _SIZES: Final = (1_000, 10_000, 30_000)
 _SECONDS_BOUND: Final = {10_000: 2.0}

@@ -19,14 +19,14 @@ from solders.pubkey import Pubkey
 from bench.plot import draw
 from bench.points import Point
 from bench.report import write_result
-from pay402.chain.programs import TOKEN_PROGRAMS
-from pay402.chain.rpc import RpcPool
-from pay402.localnet.payments import USDC
-from pay402.migrations.migrate import upgrade
-from pay402.ops.system import Child
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres
-from pay402.runtime.settings import IndexerSettings
+from chain.programs import TOKEN_PROGRAMS
+from chain.rpc import RpcPool
+from cli.system.processes import Child
+from localnet.payments import USDC
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.servers import embedded_postgres
+from runtime.settings import IndexerSettings
 
 _SIZES: Final = (1_000, 3_000, 10_000)
 _SECONDS_BOUND: Final = 60.0

@@ -34,10 +34,10 @@ from bench.load import Sent
 from bench.plot import draw
 from bench.points import Point
 from bench.report import write_result
-from pay402.localnet.payments import USDC
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded import embedded_postgres, embedded_valkey
+from localnet.payments import USDC
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.servers import embedded_postgres, embedded_valkey
 
 _RATIO_BOUND: Final = 0.5
 _P99_MS_BOUND: Final = 25.0

@@ -20,7 +20,7 @@ import uvloop
 from bench.claiming import claim
 from bench.dataset import Ledger, bench_server, filled_ledger, read_indexes
 from bench.points import Point, conclude
-from pay402.runtime.database import open_connection, open_pool
+from runtime.database import open_connection, open_pool
 
 _SIZES: Final = (10_000, 1_000_000, 10_000_000)
 _CLAIMS: Final = 1_000_000

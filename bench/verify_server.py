@@ -7,14 +7,14 @@ import os
 from fastapi import Request
 from starlette.responses import Response
 
-from pay402.api.figures import answer
-from pay402.api.main import serve_until
-from pay402.api.routing import new_router
-from pay402.api.settings import ApiSettings
-from pay402.api.verify import ProofBody
-from pay402.runtime.logging import configure_logging
-from pay402.runtime.process import leave_alone_what_is_there, run_until_signal
-from pay402.runtime.settings import load
+from api.http.json import answer
+from api.main import serve_until
+from api.routing.route import new_router
+from api.settings import ApiSettings
+from api.verify.routes import ProofBody
+from runtime.logging import configure_logging
+from runtime.process import leave_alone_what_is_there, run_until_signal
+from runtime.settings import load
 
 router = new_router()
 

@@ -1,48 +1,17 @@
 """Real parts for every test: a Postgres cloned per test from a migrated template, a Valkey, a Solana chain."""
 
-import asyncio
 import itertools
-import shutil
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
-import asyncpg
 import pytest
 
-from pay402.localnet import Localnet
-from pay402.migrations import upgrade
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.embedded_valkey import EmbeddedValkey
+from localnet import Localnet
+from migrations import upgrade
+from runtime.database import open_pool
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.embedded.valkey import EmbeddedValkey
+from tests.support.databases import execute, run_apart, short_lived_home
 
 _numbers = itertools.count(1)
-
-
-def run_apart(coroutine):
-    """Run a coroutine to its end on a loop of its own, for fixtures that outlive the loop of a test."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
-
-
-async def execute(dsn, statement):
-    """Run one statement outside any transaction, as CREATE DATABASE needs it."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-@contextmanager
-def short_lived_home():
-    """A directory that other users may pass, unlike pytest's own, with a path short enough for sockets."""
-    home = Path(tempfile.mkdtemp(prefix="pay402-test-"))
-    try:
-        yield home
-    finally:
-        shutil.rmtree(home)
 
 
 @pytest.fixture

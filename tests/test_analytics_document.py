@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pay402.runtime.database import open_connection
-from tests.ledger.books import add_claim, add_merchant, add_transfer, address
+from runtime.database import open_connection
+from tests.support.small_ledger import add_claim, add_merchant, add_transfer, address
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "analytics.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^### \d+\. ([^\n]+)\n\n```sql\n(.+?)```", DOCUMENT, re.MULTILINE | re.DOTALL)

@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 import typer
@@ -12,15 +11,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pay402.ops.main import COMMANDS, _load
-from pay402.ops.system import SystemSettings
-from pay402.runtime.settings import _variable_names
+from cli.main import COMMANDS, _load
+from cli.system.processes import SystemSettings
+from runtime.settings import _variable_names
+from tests.support.source_tree import ROOT, files_of_packages
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "pay402"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-GENERATED = {PACKAGE / "migrations" / "schema.sql"}
-SQL = sorted(set(PACKAGE.rglob("*.sql")) - GENERATED)
+SOURCES = files_of_packages("*.py")
+GENERATED = {ROOT / "migrations" / "schema.sql"}
+SQL = sorted(set(files_of_packages("*.sql")) - GENERATED)
 README = ROOT / "README.md"
 
 MAX_LINES = 400
@@ -44,7 +42,7 @@ def test_there_is_something_to_check():
 
 
 def test_every_name_of_a_file_says_what_is_in_it():
-    files = [*PACKAGE.rglob("*"), *(ROOT / "tests").rglob("*"), *(ROOT / "bench").rglob("*")]
+    files = [*files_of_packages("*"), *(ROOT / "tests").rglob("*"), *(ROOT / "bench").rglob("*")]
     assert relative(file for file in files if file.stem.lower() in NAMES_THAT_SAY_NOTHING) == []
 
 
@@ -169,7 +167,7 @@ def test_money_in_float_would_be_found(code, guilty):
 
 def test_no_money_is_held_in_float():
     # A node's `uiAmount` is a float by its protocol; nothing of ours reads it.
-    exempt = {PACKAGE / "localnet" / "encoding.py"}
+    exempt = {ROOT / "localnet" / "encoding.py"}
     found = {
         str(path.relative_to(ROOT)): lines
         for path in SOURCES
@@ -190,20 +188,20 @@ def writers(table, text):
 @pytest.mark.parametrize("table", ["transfers", "balance_changes"])
 def test_rows_of_the_ledger_are_written_in_one_place_and_never_deleted(table):
     queries = [path for path in SQL if "migrations" not in path.parts]
-    written = {str(path.relative_to(PACKAGE)): writers(table, statements(path)) for path in queries}
+    written = {str(path.relative_to(ROOT)): writers(table, statements(path)) for path in queries}
     verbs = {path: {verb.upper() for verb in found} for path, found in written.items() if found}
     assert [path for path, found in verbs.items() if "INSERT INTO" in found] == ["indexer/record.sql"]
     # Elsewhere only their finality moves on, in one place too.
     assert [path for path in verbs if path != "indexer/record.sql"] in (["ledger/finality.sql"], [])
     assert all(found <= {"INSERT INTO", "UPDATE"} for found in verbs.values())
-    for path in (PACKAGE / path for path in verbs if path != "indexer/record.sql"):
+    for path in (ROOT / path for path in verbs if path != "indexer/record.sql"):
         for columns in re.findall(rf"UPDATE {table}\b.*? SET (.*?) (?:FROM|WHERE)\b", statements(path)):
             assert re.fullmatch(r"finality = '\w+'", columns), columns
 
 
 def test_no_python_writes_the_ledger_itself():
     # The demo's ledger of its own starts empty each time.
-    exempt = {PACKAGE / "ops" / "demo.py"}
+    exempt = {ROOT / "cli" / "commands" / "demo.py"}
     assert (
         relative(
             path

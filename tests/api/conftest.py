@@ -2,11 +2,11 @@
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from tests.api.shop import key_for, running_api
-from tests.api.till import NO_NODE, Till
+from indexer.main import running_indexer
 from tests.indexer.conftest import market, market_of
-from tests.indexer.shop import eventually, fast_settings
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_checks import eventually, fast_settings
+from tests.support.ledger_rows import NO_NODE, Till
 
 __all__ = ["market", "market_of"]
 

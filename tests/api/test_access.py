@@ -12,10 +12,10 @@ from solders.keypair import Keypair
 from solders.signature import Signature
 from structlog.testing import capture_logs
 
-from pay402.api.settings import ApiSettings
-from tests.api.shop import key_for, proof_of, running_api
-from tests.api.till import NO_NODE
-from tests.indexer.shop import eventually
+from api.settings import ApiSettings
+from tests.support.api_client import key_for, proof_of, running_api
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import NO_NODE
 
 SECRET = "a-signing-secret-of-enough-characters-for-anybody"
 BOOTSTRAP = "a-bootstrap-token-of-enough-characters"

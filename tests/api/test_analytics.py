@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from pay402.api.analytics import _queries
-from pay402.api.periods import window
-from pay402.ledger.amounts import figure_text
-from pay402.worker.totals import fold_totals
-from tests.api.shop import key_for
-from tests.ledger.books import USDC, USDT, add_claim, add_merchant
+from api.analytics.routes import _queries
+from api.analytics.windows import window
+from ledger.amounts import figure_text
+from tests.support.api_client import key_for
+from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
+from worker.totals import fold_totals
 
 NOW = dt.datetime.now(dt.UTC)
 AGENTS = ("buyer-1", "buyer-2", None)

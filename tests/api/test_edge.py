@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from pay402.api.settings import ApiSettings
-from tests.api.shop import Reply, key_for, proof_of, running_api
-from tests.api.till import NO_NODE
+from api.settings import ApiSettings
+from tests.support.api_client import Reply, key_for, proof_of, running_api
+from tests.support.ledger_rows import NO_NODE
 
 JSON = {"Content-Type": "application/json"}
 
@@ -195,9 +195,9 @@ async def test_metrics_can_be_switched_off(database_url, redis_url, net):
 
 async def test_without_its_database_the_api_says_nothing_about_payments(home, redis_url, net, market):
     """503 with Retry-After while it is away; as before when it is back."""
-    from pay402.migrations import upgrade
-    from pay402.runtime.database import open_pool
-    from pay402.runtime.embedded_postgres import EmbeddedPostgres
+    from migrations import upgrade
+    from runtime.database import open_pool
+    from runtime.embedded.postgres import EmbeddedPostgres
 
     server = EmbeddedPostgres(home, options={"fsync": "off"})
     await asyncio.to_thread(server.enter)

@@ -1,10 +1,10 @@
 """What a fork does to a payment it does to its claim: dropped for ever, that is reversed; landed again, it stands."""
 
-from pay402.ledger import claims
-from tests.api.shop import pay_usdc, proof_of
-from tests.api.till import CLAIMS
-from tests.indexer.shop import eventually, ledger_equals_chain
+from ledger import claims
 from tests.indexer.test_proof_of_completeness import value
+from tests.support.api_client import pay_usdc, proof_of
+from tests.support.ledger_checks import eventually, ledger_equals_chain
+from tests.support.ledger_rows import CLAIMS
 
 
 async def status_of(pool, proof):

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.api.shop import key_for, running_api
-from tests.api.till import NO_NODE, Till, new_signature
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_rows import NO_NODE, Till, new_signature
 
 ORDER = {"amount": "1.50", "currency": "USDC"}
 

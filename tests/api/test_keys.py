@@ -4,11 +4,11 @@ import asyncio
 import datetime as dt
 import time
 
-from tests.api.processes import api_processes
-from tests.api.shop import key_for, running_api
 from tests.api.test_access import BOOTSTRAP, bearing, prefix
-from tests.api.till import NO_NODE
-from tests.indexer.shop import eventually
+from tests.support.api_client import key_for, running_api
+from tests.support.api_processes import api_processes
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import NO_NODE
 
 SOON = dt.timedelta(minutes=5)
 

@@ -8,14 +8,14 @@ import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from pay402.chain.rpc import RpcPool
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from pay402.worker.main import running_worker
-from tests.api.shop import key_for, running_api
-from tests.indexer.shop import eventually
-from tests.indexer.shop import fast_settings as fast_indexer
-from tests.worker.shop import Shop, fast_settings, secret
+from chain.rpc import RpcPool
+from indexer.main import running_indexer
+from localnet import payments as pay
+from tests.support.api_client import key_for, running_api
+from tests.support.job_shop import Shop, fast_settings, secret
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_checks import fast_settings as fast_indexer
+from worker.main import running_worker
 
 PRICE = 2_500_000
 OFFER = {

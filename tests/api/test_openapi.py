@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.api.shop import key_for, running_api
+from tests.support.api_client import key_for, running_api
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "response_schema_conformance", "content_type_conformance")
 UNLIMITED = {"/health", "/ready", "/metrics"}

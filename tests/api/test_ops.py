@@ -4,11 +4,11 @@ from uuid import UUID
 
 from solders.keypair import Keypair
 
-from pay402.worker.main import running_worker
-from tests.api.shop import key_for, pay_usdc
-from tests.api.till import new_signature
-from tests.indexer.shop import eventually
-from tests.worker.shop import fast_settings
+from tests.support.api_client import key_for, pay_usdc
+from tests.support.job_shop import fast_settings
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import new_signature
+from worker.main import running_worker
 
 
 async def finished(admin, ordered):

@@ -9,14 +9,14 @@ import pytest
 from solders.keypair import Keypair
 from solders.signature import Signature
 
-from pay402.migrations import upgrade
-from pay402.runtime.database import open_pool
-from tests.api.processes import api_processes
-from tests.api.shop import key_for, running_api
+from migrations import upgrade
+from runtime.database import open_pool
 from tests.api.test_access import NOBODY, OPERATIONS
-from tests.api.till import NO_NODE, Till, book, new_signature
-from tests.indexer.shop import eventually
 from tests.scenarios.chaos import Postgres
+from tests.support.api_client import key_for, running_api
+from tests.support.api_processes import api_processes
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
 
 NO_REDIS = "redis://127.0.0.1:9"
 

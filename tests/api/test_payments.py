@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from solders.keypair import Keypair
 
-from pay402.ledger.claims import honour_pending
-from tests.api.shop import key_for
-from tests.api.till import CLAIMS, Till, book, new_signature
+from ledger.claims import honour_pending
+from tests.support.api_client import key_for
+from tests.support.ledger_rows import CLAIMS, Till, book, new_signature
 
 
 async def test_a_payment_request_says_all_that_a_wallet_needs(till):

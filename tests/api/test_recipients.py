@@ -3,11 +3,11 @@
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain.programs import TOKEN_PROGRAM
-from pay402.localnet import payments as pay
-from pay402.localnet.payments import USDC
-from tests.api.shop import key_for, running_api
-from tests.api.till import NO_NODE
+from chain.programs import TOKEN_PROGRAM
+from localnet import payments as pay
+from localnet.payments import USDC
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_rows import NO_NODE
 
 
 def order(wallet, user="merchant", **changes):

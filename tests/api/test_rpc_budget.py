@@ -1,7 +1,7 @@
 """The API keeps to the budget of the nodes that it asks."""
 
-from pay402.api.main import open_resources
-from pay402.api.settings import ApiSettings
+from api.main import open_resources
+from api.settings import ApiSettings
 
 NO_NODE = "http://127.0.0.1:1"
 

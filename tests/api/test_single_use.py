@@ -10,13 +10,13 @@ import aiohttp
 import asyncpg
 import pytest
 
-from pay402.ledger import claims
-from pay402.runtime.sql import load_queries
-from tests.api.processes import api_processes, own_redis
-from tests.api.till import CLAIMS, Till, book, new_signature
-from tests.indexer.shop import eventually
+from ledger import claims
+from runtime.sql import load_queries
+from tests.support.api_processes import api_processes, own_redis
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import CLAIMS, Till, book, new_signature
 
-FINALITY = load_queries("pay402.ledger", "finality.sql")
+FINALITY = load_queries("ledger", "finality.sql")
 REQUESTS = 1_000
 
 

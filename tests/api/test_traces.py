@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi import Request
 
-from pay402.api.routing import new_router
-from tests.api.processes import api_processes
-from tests.api.shop import key_for, running_api
+from api.routing.route import new_router
 from tests.api.test_access import BOOTSTRAP, SECRET, bearing
-from tests.api.till import NO_NODE, Till, new_signature
-from tests.indexer.shop import eventually
+from tests.support.api_client import key_for, running_api
+from tests.support.api_processes import api_processes
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import NO_NODE, Till, new_signature
 
 
 async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database_url, redis_url, pool, tmp_path):
@@ -38,7 +38,7 @@ async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database
         assert {line["event"] for line in own} >= {"chain_not_asked", "request"}
         (request,) = [line for line in own if line["event"] == "request"]
         assert (request["method"], request["route"], request["status"]) == ("POST", "/verify", 402)
-        assert all("request_id" in line for line in lines if line["logger"] == "pay402.api.access")
+        assert all("request_id" in line for line in lines if line["logger"] == "api.access")
         log = process.log.read_text()
         secrets = (till.client.key, made["apiKey"], token, SECRET, BOOTSTRAP, proof["signature"], proof["nonce"])
         assert [secret for secret in secrets if secret in log] == []

@@ -1,6 +1,6 @@
 """POST /verify over a real chain: every outcome, each payment once."""
 
-from tests.api.shop import key_for, pay_usdc, proof_of
+from tests.support.api_client import key_for, pay_usdc, proof_of
 
 
 async def test_a_payment_is_honoured_once(merchant, market, indexer):

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from pay402.chain.rpc import RpcPool
-from pay402.indexer.main import running_indexer
-from pay402.localnet import Localnet
-from pay402.localnet import payments as pay
+from chain.rpc import RpcPool
+from indexer.main import running_indexer
+from localnet import Localnet
+from localnet import payments as pay
 from tests.api.conftest import market_of
-from tests.api.shop import key_for, proof_of, running_api
-from tests.indexer.shop import eventually, fast_settings, follow
+from tests.support.api_client import key_for, proof_of, running_api
+from tests.support.ledger_checks import eventually, fast_settings, follow
 
 __all__ = ["market_of"]
 

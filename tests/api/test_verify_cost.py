@@ -7,12 +7,12 @@ import time
 
 from fastapi import Request
 
-from pay402.api.case import Case, Question
-from pay402.api.resources import resources
-from pay402.api.routing import new_router
-from pay402.ledger.judge import Outcome
-from tests.api.shop import running_api
-from tests.api.till import NO_NODE, Till, counting_node, new_signature
+from api.resources import resources
+from api.routing.route import new_router
+from api.verify.proof import Case, Question
+from ledger.judge import Outcome
+from tests.support.api_client import running_api
+from tests.support.ledger_rows import NO_NODE, Till, counting_node, new_signature
 
 
 @contextlib.asynccontextmanager

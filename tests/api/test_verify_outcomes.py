@@ -5,15 +5,15 @@ from solders.pubkey import Pubkey
 from spl.token import instructions as spl
 from spl.token.models import ApproveParams, TransferParams
 
-from pay402.chain.decode import decode
-from pay402.chain.programs import NATIVE_SOL, TOKEN_PROGRAM, WRAPPED_SOL_MINT
-from pay402.localnet import payments as pay
-from pay402.localnet.genesis import FEE_MINT
-from pay402.localnet.payments import USDC, Payment
-from tests.api.shop import key_for, pay_usdc, proof_of
-from tests.api.till import book
-from tests.chain import paper
-from tests.indexer.shop import eventually, follow
+from chain.decode import decode
+from chain.programs import NATIVE_SOL, TOKEN_PROGRAM, WRAPPED_SOL_MINT
+from localnet import payments as pay
+from localnet.genesis import FEE_MINT
+from localnet.payments import USDC, Payment
+from tests.support import handwritten_transactions as paper
+from tests.support.api_client import key_for, pay_usdc, proof_of
+from tests.support.ledger_checks import eventually, follow
+from tests.support.ledger_rows import book
 
 SPL = Pubkey.from_string(TOKEN_PROGRAM)
 

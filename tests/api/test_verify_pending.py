@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from pay402.ledger import claims
-from pay402.ledger.claims import honour_pending
-from tests.api.shop import key_for, proof_of, running_api
-from tests.api.till import CLAIMS, NO_NODE, Till, book, new_signature
+from ledger import claims
+from ledger.claims import honour_pending
+from tests.support.api_client import key_for, proof_of, running_api
+from tests.support.ledger_rows import CLAIMS, NO_NODE, Till, book, new_signature
 
 
 async def pending(till, amount="0.01", **fields):

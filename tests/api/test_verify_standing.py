@@ -4,8 +4,8 @@ import time
 
 from solders.keypair import Keypair
 
-from tests.api.shop import key_for, running_api
-from tests.api.till import NO_NODE, Till, book
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_rows import NO_NODE, Till, book
 
 
 async def test_without_a_key_a_registered_nonce_says_whose_money_it_is(till):

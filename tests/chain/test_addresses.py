@@ -5,12 +5,12 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from spl.token.instructions import create_idempotent_associated_token_account, get_associated_token_address
 
-from pay402.chain.addresses import parse_address
-from pay402.chain.decode import decode
-from pay402.chain.instructions import recover_nested
-from pay402.chain.programs import MEMO_PROGRAMS, NATIVE_SOL, TOKEN_PROGRAMS, TOKENS, WRAPPED_SOL_MINT
-from pay402.ledger.observation import Kind
-from tests.chain.world import USDC, WSOL, World
+from chain.addresses import parse_address
+from chain.decode import decode
+from chain.instructions import recover_nested
+from chain.programs import MEMO_PROGRAMS, NATIVE_SOL, TOKEN_PROGRAMS, TOKENS, WRAPPED_SOL_MINT
+from ledger.observation import Kind
+from tests.support.token_economy import USDC, WSOL, World
 
 WALLET = "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu"
 

@@ -8,14 +8,14 @@ from solders.keypair import Keypair
 from spl.token import instructions as spl
 from spl.token import models
 
-from pay402.chain.decode import decode, decode_block
-from pay402.chain.instructions import batch as batch_instruction
-from pay402.chain.instructions import with_references
-from pay402.chain.programs import MEMO_V1_PROGRAM
-from pay402.ledger.observation import Kind
-from tests.chain import instructions as raw
-from tests.chain import paper
-from tests.chain.paper import (
+from chain.decode import decode, decode_block
+from chain.instructions import batch as batch_instruction
+from chain.instructions import with_references
+from chain.programs import MEMO_V1_PROGRAM
+from ledger.observation import Kind
+from tests.support import handwritten_transactions as paper
+from tests.support import raw_instructions as raw
+from tests.support.handwritten_transactions import (
     Call,
     Paper,
     address,
@@ -30,7 +30,7 @@ from tests.chain.paper import (
     transfer,
     transfer_checked,
 )
-from tests.chain.world import PYUSD, SPL, USDC, Action, World
+from tests.support.token_economy import PYUSD, SPL, USDC, Action, World
 
 # --- keys
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pay402.ledger.observation import Kind
-from tests.chain import paper
-from tests.chain.paper import (
+from ledger.observation import Kind
+from tests.support import handwritten_transactions as paper
+from tests.support.handwritten_transactions import (
     Call,
     Paper,
     address,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pay402.ledger.observation import Kind
-from tests.chain.paper import FEE, Call, Paper, address, key, name_of, token
-from tests.chain.paper import close as close_call
-from tests.chain.paper import create as create_call
-from tests.chain.paper import initialize as initialize_call
-from tests.chain.paper import pay as pay_call
-from tests.chain.paper import sync as sync_call
-from tests.chain.paper import transfer as transfer_call
-from tests.chain.paper import unwrap as unwrap_call
+from ledger.observation import Kind
+from tests.support.handwritten_transactions import FEE, Call, Paper, address, key, name_of, token
+from tests.support.handwritten_transactions import close as close_call
+from tests.support.handwritten_transactions import create as create_call
+from tests.support.handwritten_transactions import initialize as initialize_call
+from tests.support.handwritten_transactions import pay as pay_call
+from tests.support.handwritten_transactions import sync as sync_call
+from tests.support.handwritten_transactions import transfer as transfer_call
+from tests.support.handwritten_transactions import unwrap as unwrap_call
 
 OLD_RENT = 2_039_280
 RENTS = [OLD_RENT, 203_928]

@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pay402.chain.decode import decode
-from pay402.ledger.observation import Kind
-from tests.chain.world import FEE_MINT, PROGRAM_OF, PYUSD, SPL, USDC, WSOL, Action, World, expected_fee
+from chain.decode import decode
+from ledger.observation import Kind
+from tests.support.token_economy import FEE_MINT, PROGRAM_OF, PYUSD, SPL, USDC, WSOL, Action, World, expected_fee
 
 WALLET = st.integers(0, 2)
 AMOUNT = st.one_of(st.integers(0, 3), st.integers(0, 90_000_000))

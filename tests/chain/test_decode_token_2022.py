@@ -4,11 +4,11 @@ import pytest
 from solders.keypair import Keypair
 from spl.token.instructions import create_idempotent_associated_token_account, get_associated_token_address
 
-from pay402.chain.decode import decode
-from pay402.ledger.observation import Kind
-from pay402.localnet.genesis import FAUCET
-from tests.chain import instructions as raw
-from tests.chain.paper import (
+from chain.decode import decode
+from ledger.observation import Kind
+from localnet.genesis import FAUCET
+from tests.support import raw_instructions as raw
+from tests.support.handwritten_transactions import (
     Call,
     Paper,
     address,
@@ -25,7 +25,7 @@ from tests.chain.paper import (
     u64,
     withdraw_withheld,
 )
-from tests.chain.world import FEE_MINT, PYUSD, SPL_2022, World, expected_fee
+from tests.support.token_economy import FEE_MINT, PYUSD, SPL_2022, World, expected_fee
 
 A_TENTH = {address("gold"): lambda amount: -(-amount // 10)}
 

@@ -13,10 +13,10 @@ from solders.message import MessageHeader, MessageV1, TransactionConfig
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from pay402.chain.base58 import b58decode, b58encode
-from pay402.chain.decode import BlockResult, MalformedAnswerError, TransactionResult, decode, decode_block
-from tests.chain.paper import FEE, Paper, address, findings, moves, name_of, transfer
-from tests.chain.world import FEE_MINT, PYUSD, USDC, World
+from chain.base58 import b58decode, b58encode
+from chain.decode import BlockResult, MalformedAnswerError, TransactionResult, decode, decode_block
+from tests.support.handwritten_transactions import FEE, Paper, address, findings, moves, name_of, transfer
+from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
 
 
 def sheet() -> Paper:

@@ -6,15 +6,15 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from spl.token.instructions import create_idempotent_associated_token_account, get_associated_token_address
 
-from pay402.chain.decode import decode
-from pay402.chain.programs import TOKEN_2022_PROGRAM, WRAPPED_SOL_2022_MINT
-from pay402.ledger.observation import Kind
-from tests.chain import instructions as raw
-from tests.chain.paper import (
+from chain.decode import decode
+from chain.programs import TOKEN_2022_PROGRAM, WRAPPED_SOL_2022_MINT
+from ledger.observation import Kind
+from tests.support import raw_instructions as raw
+from tests.support.handwritten_transactions import (
     wrapped,
 )
-from tests.chain.world import RENT as BANK_RENT
-from tests.chain.world import SPL_2022, USDC, WSOL, World
+from tests.support.token_economy import RENT as BANK_RENT
+from tests.support.token_economy import SPL_2022, USDC, WSOL, World
 
 
 def send_lamports(world, wallet, account, lamports):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pay402.ledger.observation import Kind
-from tests.chain.paper import (
+from ledger.observation import Kind
+from tests.support.handwritten_transactions import (
     RENT,
     Call,
     Paper,
@@ -24,7 +24,7 @@ from tests.chain.paper import (
     unwrap,
     wrapped,
 )
-from tests.chain.paper import transfer as move
+from tests.support.handwritten_transactions import transfer as move
 
 LOWER_RENT = 203_928  # 165 bytes at a tenth of the old price (SIMD-0437)
 

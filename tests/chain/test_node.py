@@ -9,18 +9,18 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from spl.token.instructions import get_associated_token_address
 
-from pay402.chain.decode import decode
-from pay402.chain.fees import fee_rules, parse_fee_rule
-from pay402.chain.node import MAX_TRANSACTION_VERSION, AccountState, Node, OwnedTokenAccount
-from pay402.chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
-from pay402.chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
-from pay402.ledger.observation import Unexplained
-from pay402.localnet.genesis import FEE_MINT
-from tests.chain import instructions as raw
-from tests.chain.nodes import Reply, scripted
-from tests.chain.paper import address
-from tests.chain.world import PYUSD, SPL, SPL_2022, USDC, WSOL, World, expected_fee
-from tests.localnet.wallets import USD, Town
+from chain.decode import decode
+from chain.fees import fee_rules, parse_fee_rule
+from chain.node import MAX_TRANSACTION_VERSION, AccountState, Node, OwnedTokenAccount
+from chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+from chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
+from ledger.observation import Unexplained
+from localnet.genesis import FEE_MINT
+from tests.support import raw_instructions as raw
+from tests.support.handwritten_transactions import address
+from tests.support.scripted_nodes import Reply, scripted
+from tests.support.token_economy import PYUSD, SPL, SPL_2022, USDC, WSOL, World, expected_fee
+from tests.support.wallets import USD, Town
 
 QUICK = RpcLimits(answer_seconds=1.0, attempts=2, call_seconds=5.0)
 STRICT = Reply(error={"code": -32602, "message": "Invalid params: unknown version"})

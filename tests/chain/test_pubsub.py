@@ -7,12 +7,12 @@ import time
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain import pubsub
-from pay402.chain.pubsub import FeedLimits
-from pay402.localnet import Localnet
-from tests.chain.ears import QUICK, feeding, names
-from tests.chain.nodes import PubSubNode, gossiping, until
-from tests.localnet.wallets import USD, USDC, Town
+from chain import pubsub
+from chain.pubsub import FeedLimits
+from localnet import Localnet
+from tests.chain.feed_listener import QUICK, feeding, names
+from tests.support.scripted_nodes import PubSubNode, gossiping, until
+from tests.support.wallets import USD, USDC, Town
 
 
 @pytest.fixture

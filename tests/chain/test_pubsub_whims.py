@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pay402.chain.pubsub import FeedLimits, LogsFeed
-from tests.chain.ears import QUICK, Ear, feeding, names
-from tests.chain.nodes import PubSubNode, gossiping, until
+from chain.pubsub import FeedLimits, LogsFeed
+from tests.chain.feed_listener import QUICK, Ear, feeding, names
+from tests.support.scripted_nodes import PubSubNode, gossiping, until
 
 
 async def test_a_node_without_slots_is_watched_by_pings_and_tells_no_slot():

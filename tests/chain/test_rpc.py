@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pay402.chain.rpc import Endpoint, RpcError, RpcLimits, RpcPool
-from tests.chain.nodes import QUICK, Reply, ask, failure, pooled, refusal, scripted, until
+from chain.rpc import Endpoint, RpcError, RpcLimits, RpcPool
+from tests.support.scripted_nodes import QUICK, Reply, ask, failure, pooled, refusal, scripted, until
 
 DOWN = Reply(status=503, body="upstream is gone", content_type="text/plain")
 

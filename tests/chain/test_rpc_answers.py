@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from pay402.chain import rpc
-from pay402.chain.rpc import PermanentRpcError
-from tests.chain.nodes import Reply, ask, failure, pooled, refusal, scripted
+from chain import rpc
+from chain.rpc import PermanentRpcError
+from tests.support.scripted_nodes import Reply, ask, failure, pooled, refusal, scripted
 
 # --- answers that are none
 

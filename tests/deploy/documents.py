@@ -5,7 +5,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.deploy.programs import ROOT
+from tests.support.programs import ROOT
 
 MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Files of an operator's, whose comments tell what to type.

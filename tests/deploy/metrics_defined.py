@@ -1,10 +1,10 @@
 """Every metric that a process of ours defines, with its labels, read off the classes themselves."""
 
-from pay402.api.metrics import ApiMetrics
-from pay402.indexer.metrics import IndexerMetrics
-from pay402.ops.backup import BackupMetrics
-from pay402.runtime.metrics import new_registry
-from pay402.worker.metrics import WorkerMetrics
+from api.metrics import ApiMetrics
+from cli.commands.backup import BackupMetrics
+from indexer.metrics import IndexerMetrics
+from runtime.metrics import new_registry
+from worker.metrics import WorkerMetrics
 
 # Of others: Prometheus itself, node_exporter and kube-state-metrics.
 FOREIGN = {

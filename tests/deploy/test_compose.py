@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pay402.ops.main import COMMANDS
-from tests.deploy.programs import DEPLOY, ROOT
+from cli.main import COMMANDS
+from tests.support.programs import DEPLOY, ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((ROOT / "tests" / "deploy" / "compose-spec.json").read_text(encoding="utf-8"))

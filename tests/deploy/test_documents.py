@@ -5,11 +5,11 @@ import re
 import pytest
 import yaml
 
-from pay402.ops.main import COMMANDS, _load
-from pay402.ops.system import SystemSettings
-from pay402.runtime.settings import _variable_names
+from cli.main import COMMANDS, _load
+from cli.system.processes import SystemSettings
+from runtime.settings import _variable_names
 from tests.deploy.documents import MARKDOWN, OTHERS, Code, calls_in, code_in, make_targets_in, paths_in
-from tests.deploy.programs import DEPLOY, ROOT
+from tests.support.programs import DEPLOY, ROOT
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 PIECES = [piece for path in (*MARKDOWN, *OTHERS) for piece in code_in(path)]
@@ -131,7 +131,7 @@ KNOWN = {
 def test_every_setting_of_the_runbook_exists():
     named = {name for piece in code_in(RUNBOOK) for name in re.findall(r"\b(?:[A-Z]+_)+[A-Z]+\b", piece.text)}
     # Outcomes of verifications are told by the API, not set.
-    outcomes = (ROOT / "pay402" / "ledger" / "judge.py").read_text(encoding="utf-8")
+    outcomes = (ROOT / "ledger" / "judge.py").read_text(encoding="utf-8")
     strangers = {name for name in named if name.removesuffix("_FILE") not in KNOWN and name not in outcomes}
     assert strangers <= {"VAULT_ADDR", "ON_ERROR_STOP"}
 

@@ -9,8 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pay402.ops.main import COMMANDS
-from tests.deploy.programs import DEPLOY, ROOT, run
+from cli.main import COMMANDS
+from tests.support.programs import DEPLOY, ROOT, run
 
 DIRECTORY = DEPLOY / "kubernetes"
 # These belong to the tool and to an operator of its own, so the API knows no schema of theirs.

@@ -3,22 +3,19 @@
 import datetime as dt
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-import pay402
-from tests.deploy.programs import DEPLOY
+from tests.support.programs import DEPLOY, ROOT
 
-PACKAGE = Path(pay402.__file__).parent
 SAMPLES = [json.loads(line) for line in (DEPLOY / "logs" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
 PIPELINE = yaml.safe_load((DEPLOY / "logs" / "vector.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("line", SAMPLES, ids=lambda line: line["event"])
 def test_a_sample_is_a_line_that_its_module_writes(line):
-    module = PACKAGE.parent.joinpath(*line["logger"].split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    module = ROOT.joinpath(*line["logger"].split(".")).with_suffix(".py").read_text(encoding="utf-8")
     (call,) = re.findall(rf'_log\.{line["level"]}\("{re.escape(line["event"])}"([^\n]*)\)', module)
     assert set(re.findall(r"\b(\w+)=", call)) == set(line) - {"event", "level", "logger", "timestamp"}
     assert dt.datetime.fromisoformat(line["timestamp"]).tzinfo is not None

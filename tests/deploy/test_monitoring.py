@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.metrics_defined import OF_THE_SCRAPE, defined, ours
-from tests.deploy.programs import DEPLOY, ROOT, run
+from tests.support.programs import DEPLOY, ROOT, run
 
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = [

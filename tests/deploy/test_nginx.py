@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
-from tests.deploy.programs import DEPLOY, tool
+from tests.support.programs import DEPLOY, tool
 
 
 def free_port():

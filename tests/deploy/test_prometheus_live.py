@@ -12,10 +12,10 @@ from aiohttp import ClientSession
 from solders.keypair import Keypair
 
 from tests.deploy.metrics_defined import FOREIGN
-from tests.deploy.programs import tool
 from tests.deploy.test_monitoring import METRIC, PROMETHEUS, QUERIES, RECORDED, without_strings
-from tests.indexer.shop import FAST, follow
-from tests.ops.commands import eventually, running
+from tests.support.command_line import eventually, running
+from tests.support.ledger_checks import FAST, follow
+from tests.support.programs import tool
 
 
 def free_port():

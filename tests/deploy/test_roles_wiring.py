@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import yaml
 
-from tests.deploy.programs import DEPLOY, ROOT
 from tests.deploy.test_kubernetes import PODS, the
+from tests.support.programs import DEPLOY, ROOT
 
 PROCESSES = ("api", "indexer", "worker")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from tests.conftest import execute, short_lived_home
+from runtime.embedded.postgres import EmbeddedPostgres
 from tests.deploy.documents import lines_of
-from tests.deploy.programs import ROOT, run
-from tests.ops.commands import environment, pay402, running
+from tests.support.command_line import environment, pay402, running
+from tests.support.databases import execute, short_lived_home
+from tests.support.programs import ROOT, run
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
@@ -88,7 +88,7 @@ async def test_the_checks_after_a_deployment_answer_as_they_are_said_to(home):
             command = line.replace("https://api.example.com", ready["api"]).replace(
                 "curl ", "curl --silent --show-error "
             )
-            command = re.sub(r"^pay402 ", f"{sys.executable} -m pay402 ", command)
+            command = re.sub(r"^pay402 ", f"{sys.executable} -m cli ", command)
             process = await asyncio.create_subprocess_shell(
                 command, env=environment(home, given),
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

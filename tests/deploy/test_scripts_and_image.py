@@ -12,7 +12,8 @@ import threading
 
 import pytest
 
-from tests.deploy.programs import DEPLOY, ROOT, run
+from tests.support.programs import DEPLOY, ROOT, run
+from tests.support.source_tree import PACKAGES
 
 DOCKERFILE = DEPLOY / "Dockerfile"
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
@@ -52,8 +53,8 @@ def sent_to_the_builder():
 
 def test_the_builder_gets_what_it_needs_and_nothing_else():
     sent = set(sent_to_the_builder())
-    assert {"requirements.lock", "pyproject.toml", "pay402/ops/main.py", "pay402/migrations/schema.sql"} <= sent
-    assert all(name in {"requirements.lock", "pyproject.toml"} or name.startswith("pay402/") for name in sent)
+    assert {"requirements.lock", "pyproject.toml", "cli/main.py", "migrations/schema.sql"} <= sent
+    assert all(name in {"requirements.lock", "pyproject.toml"} or name.split("/")[0] in PACKAGES for name in sent)
     assert not any("__pycache__" in name for name in sent)
     sources = [rest.split()[:-1] for word, rest in instructions() if word == "COPY" and "--from" not in rest]
     assert all((ROOT / source).exists() for copied in sources for source in copied)
@@ -77,7 +78,7 @@ def test_what_the_image_copies_is_enough_to_install_and_run(tmp_path):
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--target", tmp_path / "installed", source], check=True, capture_output=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pay402", "--version"],
+        [sys.executable, "-m", "cli", "--version"],
         capture_output=True,
         text=True,
         check=False,

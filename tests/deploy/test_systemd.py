@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from pay402.ops.main import COMMANDS
-from tests.deploy.programs import DEPLOY, run
+from cli.main import COMMANDS
+from tests.support.programs import DEPLOY, run
 
 UNITS = DEPLOY / "systemd"
 

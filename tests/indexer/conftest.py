@@ -4,9 +4,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet.market import open_market
-from tests.indexer.shop import eventually, fast_settings, follow
+from indexer.main import running_indexer
+from localnet.market import open_market
+from tests.support.ledger_checks import eventually, fast_settings, follow
 
 
 @pytest.fixture

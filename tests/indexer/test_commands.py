@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
+from indexer.main import running_indexer
+from localnet import payments as pay
 from tests.indexer.test_follow import plain
+from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 
 
 @pytest.mark.parametrize("code", [32001, 32011])
@@ -34,7 +34,7 @@ def pay402(database_url, net, tmp_path):
 
     async def run(*arguments, kill_after=None):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pay402", *arguments,
+            sys.executable, "-m", "cli", *arguments,
             env={
                 "PATH": os.environ["PATH"],
                 "DATABASE_URL": database_url,

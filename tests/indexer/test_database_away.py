@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_pool
-from tests.indexer.shop import eventually, fast_settings, follow, ledger_equals_chain
+from indexer.main import running_indexer
+from migrations.migrate import upgrade
+from runtime.database import open_pool
 from tests.indexer.test_follow import plain
 from tests.scenarios.chaos import Postgres
+from tests.support.ledger_checks import eventually, fast_settings, follow, ledger_equals_chain
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Failed transactions are notified too: they move no tokens, and cost their payer a fee."""
 
-from pay402.localnet import payments as pay
-from tests.indexer.shop import eventually, follow
+from localnet import payments as pay
+from tests.support.ledger_checks import eventually, follow
 
 FEE_LAMPORTS = 5_000
 

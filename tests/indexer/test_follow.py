@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from solders.keypair import Keypair
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet import Localnet
-from pay402.localnet import payments as pay
-from pay402.localnet.market import open_market
-from tests.indexer.shop import (
+from indexer.main import running_indexer
+from localnet import Localnet
+from localnet import payments as pay
+from localnet.market import open_market
+from tests.support.ledger_checks import (
     balances_agree,
     eventually,
     fast_settings,

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from tests.indexer.shop import eventually, fast_settings
+from indexer.main import running_indexer
+from localnet import payments as pay
+from tests.support.ledger_checks import eventually, fast_settings
 
 SELDOM = {"INDEXER_AUDIT_SECONDS": 100, "INDEXER_SCAN_SECONDS": 100}
 

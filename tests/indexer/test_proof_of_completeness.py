@@ -5,11 +5,11 @@ import time
 import pytest
 from solders.pubkey import Pubkey
 
-from pay402.indexer.main import running_indexer
-from pay402.indexer.workbench import open_workbench
-from pay402.localnet import payments as pay
-from tests.indexer.shop import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
+from indexer.context import open_workbench
+from indexer.main import running_indexer
+from localnet import payments as pay
 from tests.indexer.test_follow import one_event_each, plain
+from tests.support.ledger_checks import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
 
 AUDIT_SECONDS = 0.5
 

@@ -6,15 +6,15 @@ import secrets
 
 import pytest
 
-from pay402.chain.base58 import b58encode
-from pay402.chain.programs import TOKEN_PROGRAM
-from pay402.indexer.metrics import IndexerMetrics
-from pay402.indexer.record import Recorder, UnrecordableError
-from pay402.indexer.watchlist import Entry, FollowedAccount
-from pay402.ledger.observation import BalanceChange, Kind, Movement, Observation, Unexplained
-from pay402.runtime.metrics import new_registry
-from pay402.runtime.sql import load_queries
-from tests.indexer.shop import follow
+from chain.base58 import b58encode
+from chain.programs import TOKEN_PROGRAM
+from indexer.metrics import IndexerMetrics
+from indexer.record import Recorder, UnrecordableError
+from indexer.watchlist import Entry, FollowedAccount
+from ledger.observation import BalanceChange, Kind, Movement, Observation, Unexplained
+from runtime.metrics import new_registry
+from runtime.sql import load_queries
+from tests.support.ledger_checks import follow
 
 MINT, WALLET, ACCOUNT, PAYER, FROM = (b58encode(secrets.token_bytes(32)) for _ in range(5))
 
@@ -40,7 +40,7 @@ def closing(slot):
 
 
 def recorder_of(pool, batch_size=500):
-    queries = load_queries("pay402.indexer", "record.sql")
+    queries = load_queries("indexer", "record.sql")
     return Recorder(pool, queries, IndexerMetrics(new_registry()), batch_size)
 
 

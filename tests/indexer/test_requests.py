@@ -2,15 +2,15 @@
 
 import pytest
 
-from pay402.indexer.requests import RequestDesk
-from pay402.indexer.workbench import open_workbench
-from pay402.ledger.indexing import Stretch, backfill_state, request_backfill, request_index
-from pay402.localnet import payments as pay
-from pay402.runtime.process import working
-from pay402.runtime.sql import load_queries
-from tests.indexer.shop import eventually, fast_settings
+from indexer.context import open_workbench
+from indexer.index_requests import RequestDesk
+from ledger.index_requests import Stretch, backfill_state, request_backfill, request_index
+from localnet import payments as pay
+from runtime.process import working
+from runtime.sql import load_queries
+from tests.support.ledger_checks import eventually, fast_settings
 
-QUERIES = load_queries("pay402.ledger", "indexing.sql")
+QUERIES = load_queries("ledger", "index_requests.sql")
 
 
 @pytest.fixture

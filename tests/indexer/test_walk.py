@@ -2,8 +2,8 @@
 
 import pytest
 
-from pay402.chain.node import SignatureInfo
-from pay402.indexer.heal import IncompleteHistoryError, walk
+from chain.node import SignatureInfo
+from indexer.heal import IncompleteHistoryError, walk
 
 ACCOUNT = "account"
 PAGE = 4

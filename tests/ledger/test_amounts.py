@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pay402.ledger.amounts import (
+from ledger.amounts import (
     MAX_BASE_UNITS,
     AmountError,
     figure_text,

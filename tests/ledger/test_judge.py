@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pay402.ledger.judge import Claim, Outcome, Standing, Transfer, judge
+from ledger.judge import Claim, Outcome, Standing, Transfer, judge
 
 CLAIM = Claim(payer="payer", recipients=frozenset({"shop"}), mints=frozenset({"USDC"}), amount=100, least_amount=99)
 PAID = Transfer(

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pay402.chain.base58 import b58encode
-from pay402.runtime.database import prepare_connection
-from pay402.runtime.sql import load_queries
+from chain.base58 import b58encode
+from runtime.database import prepare_connection
+from runtime.sql import load_queries
 
 WALLET, ACCOUNT, MINT = (b58encode(bytes([n]) * 32) for n in (7, 8, 9))
-PROOF = load_queries("pay402.ledger", "proof.sql")
+PROOF = load_queries("ledger", "proof.sql")
 
 
 def linked(slots, start):

@@ -3,14 +3,14 @@
 import datetime as dt
 import secrets
 
-from pay402.chain.base58 import b58decode
-from pay402.ledger import requests
-from pay402.runtime.sql import load_queries
-from tests.ledger.books import USDC, add_merchant
+from chain.base58 import b58decode
+from ledger import payment_requests as requests
+from runtime.sql import load_queries
+from tests.support.small_ledger import USDC, add_merchant
 
 
 async def made(pool, merchant):
-    queries = load_queries("pay402.ledger", "payments.sql")
+    queries = load_queries("ledger", "payments.sql")
     terms = {"recipient": merchant.wallet, "mint": USDC, "currency": "USDC", "amount": 5, "resource": None}
     return await requests.create_request(
         pool, queries, user_id=merchant.user, expires_at=dt.datetime.now(dt.UTC), **terms

@@ -5,15 +5,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from pay402.ledger.drawing import drawing
-from pay402.ledger.states import MACHINES, NEW
+from ledger.states import MACHINES, NEW
+from ledger.states_document import drawing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "states.md"
 TYPES = {"claim": "claim_status", "job": "job_status", "escrow": "escrow_status", "payout": "payout_status"}
 
 
 def test_the_drawing_is_current():
-    assert DOCUMENT.read_text(encoding="utf-8") == drawing(), "run python -m pay402.ledger.drawing > docs/states.md"
+    assert DOCUMENT.read_text(encoding="utf-8") == drawing(), "run python -m ledger.states_document > docs/states.md"
 
 
 async def test_the_database_holds_the_same_steps(pool):

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from pay402.ledger.totals import fold_claim_changes
-from pay402.runtime.sql import load_queries
-from tests.ledger.books import USDC, USDT, add_claim, add_merchant
+from ledger.totals import fold_claim_changes
+from runtime.sql import load_queries
+from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
 
-TOTALS = load_queries("pay402.ledger", "totals.sql")
-INVARIANTS = load_queries("pay402.ledger", "invariants.sql")
+TOTALS = load_queries("ledger", "totals.sql")
+INVARIANTS = load_queries("ledger", "invariants.sql")
 
 
 @pytest.fixture

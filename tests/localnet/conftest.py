@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 from solana.rpc.async_api import AsyncClient
 
-from pay402.chain.base58 import b58encode
-from pay402.localnet import Chain, Localnet
-from tests.localnet.wallets import Town
+from chain.base58 import b58encode
+from localnet import Chain, Localnet
+from tests.support.wallets import Town
 
 CLOSE_SECONDS = aiohttp.ClientWSTimeout(ws_close=0.5)
 

@@ -11,11 +11,11 @@ from solders.system_program import TransferParams
 from solders.system_program import transfer as lamport_transfer
 from solders.transaction import VersionedTransaction
 
-from pay402.chain.base58 import b58decode, b58encode
-from pay402.localnet import FEE_MINT
-from pay402.localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
-from pay402.localnet.bank import Rejected
-from tests.localnet.wallets import (
+from chain.base58 import b58decode, b58encode
+from localnet import FEE_MINT
+from localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
+from localnet.bank import Rejected
+from tests.support.wallets import (
     PYUSD,
     SOL,
     SPL,

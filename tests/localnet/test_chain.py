@@ -5,13 +5,13 @@ from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from pay402.localnet import Chain
-from pay402.localnet.accounts import parse_token_account
-from pay402.localnet.bank import Rejected
-from pay402.localnet.blocks import View
-from pay402.localnet.genesis import DEVNET_TOKENS
+from localnet import Chain
+from localnet.accounts import parse_token_account
+from localnet.bank import Rejected
+from localnet.blocks import View
+from localnet.genesis import DEVNET_TOKENS
 from tests.localnet.conftest import steady_clock
-from tests.localnet.wallets import SOL, SPL, USD, USDC, WRAPPED_SOL, Town, signed, token_account, wallet
+from tests.support.wallets import SOL, SPL, USD, USDC, WRAPPED_SOL, Town, signed, token_account, wallet
 
 
 def balance_at(chain, account, slot):

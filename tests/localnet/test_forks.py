@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from pay402.localnet import Chain
-from pay402.localnet.bank import Rejected
+from localnet import Chain
+from localnet.bank import Rejected
 from tests.localnet.conftest import steady_clock
-from tests.localnet.wallets import USD, USDC, Town, memo, signed, wallet
+from tests.support.wallets import USD, USDC, Town, memo, signed, wallet
 
 
 def signatures(*executed):

@@ -12,7 +12,7 @@ from solders.rpc.errors import SendTransactionPreflightFailureMessage
 from solders.signature import Signature
 from solders.transaction_status import TransactionConfirmationStatus, TransactionDetails
 
-from tests.localnet.wallets import PYUSD, SOL, SPL, SPL_2022, USD, USDC, Town, memo, wallet
+from tests.support.wallets import PYUSD, SOL, SPL, SPL_2022, USD, USDC, Town, memo, wallet
 
 pytestmark = pytest.mark.usefixtures("street")
 

@@ -7,10 +7,10 @@ import aiohttp
 import msgspec
 import pytest
 
-from pay402.localnet import Localnet
-from pay402.localnet.faults import Faults, Hazard
+from localnet import Localnet
+from localnet.faults import Faults, Hazard
 from tests.localnet.conftest import RefusedError, encoded
-from tests.localnet.wallets import USD, USDC
+from tests.support.wallets import USD, USDC
 
 V0 = {"maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
 HEALTH = {"jsonrpc": "2.0", "id": 1, "method": "getHealth"}

@@ -6,7 +6,7 @@ import pytest
 from solders.signature import Signature
 
 from tests.localnet.conftest import refusal
-from tests.localnet.wallets import USD, USDC, memo, wallet
+from tests.support.wallets import USD, USDC, memo, wallet
 
 V0 = {"maxSupportedTransactionVersion": 0}
 UNKNOWN = str(Signature.default())

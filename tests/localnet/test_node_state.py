@@ -3,7 +3,7 @@
 import base64
 
 from tests.localnet.conftest import encoded, refusal
-from tests.localnet.wallets import USD, USDC, wallet
+from tests.support.wallets import USD, USDC, wallet
 
 V0 = {"maxSupportedTransactionVersion": 0}
 

@@ -16,8 +16,8 @@ from solders.rpc.responses import (
 )
 from solders.signature import Signature
 
-from pay402.localnet import Localnet
-from tests.localnet.wallets import USD, Town
+from localnet import Localnet
+from tests.support.wallets import USD, Town
 
 
 def mentions(address):

@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 
-from pay402.localnet import Localnet
+from localnet import Localnet
 from tests.localnet.conftest import RefusedError, feeding, until
 from tests.localnet.test_bank import create_table
-from tests.localnet.wallets import SPL, USD, USDC, WRAPPED_SOL, Town, close_account, signed, transfer
+from tests.support.wallets import SPL, USD, USDC, WRAPPED_SOL, Town, close_account, signed, transfer
 
 PROCESSED = {"commitment": "processed"}
 

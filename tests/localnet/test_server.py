@@ -6,8 +6,8 @@ import socket
 import aiohttp
 import pytest
 
-from pay402.localnet import Localnet, serve
-from pay402.localnet.server import HOST
+from localnet import Localnet, serve
+from localnet.server import HOST
 from tests.localnet.conftest import feeding, until, wired
 
 

@@ -1,6 +1,6 @@
 """Everything that a database holds, by name and definition, for comparing before with after."""
 
-from pay402.runtime.database import open_connection
+from runtime.database import open_connection
 
 _OBJECTS = """
 WITH ours AS (

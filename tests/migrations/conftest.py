@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pay402.migrations import revisions
-from pay402.runtime.embedded_postgres import NEWEST_VERSION, EmbeddedPostgres, postgres_binaries
-from tests.conftest import execute, short_lived_home
+from migrations import revisions
+from runtime.embedded.postgres import NEWEST_VERSION, EmbeddedPostgres, postgres_binaries
+from tests.support.databases import execute, short_lived_home
 
 _numbers = itertools.count(1)
 
 REVISION = '''"""Made for a test."""
 
-from pay402.migrations.sql_files import run_sql
+from migrations.sql_files import run_sql
 
 revision = "{revision}"
 down_revision = "{before}"

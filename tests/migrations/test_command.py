@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pay402.migrations import revisions
+from migrations import revisions
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def migrate(empty_database):
     def run(*arguments, **environment):
         known = {name: value for name, value in os.environ.items() if not name.endswith(("_ENV", "LOG_LEVEL"))}
         return subprocess.run(
-            [sys.executable, "-m", "pay402", "migrate", *arguments],
+            [sys.executable, "-m", "cli", "migrate", *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -2,7 +2,7 @@
 
 import re
 
-from pay402.migrations.dump import SCHEMA_FILE, dump_schema
+from migrations.dump import SCHEMA_FILE, dump_schema
 
 
 def test_the_schema_file_is_what_the_migrations_add_up_to(postgres):

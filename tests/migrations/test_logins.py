@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from pay402.migrations import give_logins, upgrade
-from pay402.migrations.logins import scram_verifier
-from pay402.runtime.database import open_connection
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.errors import OperatorError
-from tests.conftest import execute, short_lived_home
-from tests.ops.commands import pay402 as run_command
+from migrations import give_logins, upgrade
+from migrations.logins import scram_verifier
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.errors import OperatorError
+from tests.support.command_line import pay402 as run_command
+from tests.support.databases import execute, short_lived_home
 
 PROCESSES = ("api", "indexer", "worker")
 

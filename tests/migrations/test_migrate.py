@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from pay402.migrations import downgrade, migrate, revisions, sql_files, status, upgrade
-from pay402.migrations.status import check_current
-from pay402.runtime.database import open_connection
-from pay402.runtime.errors import OperatorError
+from migrations import downgrade, migrate, revisions, sql_files, status, upgrade
+from migrations.status import check_current
+from runtime.database import open_connection
+from runtime.errors import OperatorError
 from tests.migrations.catalog import catalog
 
 UPGRADE = """
 import asyncio, sys
-from pay402.migrations import upgrade
+from migrations import upgrade
 
 print(asyncio.run(upgrade(sys.argv[1])).current)
 """

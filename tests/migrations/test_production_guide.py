@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from solders.keypair import Keypair
 
-from pay402.runtime.sql import load_queries
+from runtime.sql import load_queries
 
 ADDRESS = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 
@@ -108,7 +108,7 @@ async def order(pool, nonce):
         " FROM nonces WHERE nonce = $1 RETURNING id",
         nonce,
     )
-    added = await load_queries("pay402.ledger", "marketplace.sql").add_job(
+    added = await load_queries("ledger", "marketplace.sql").add_job(
         pool, service_id=service, client_user_id="client", client_agent_id="buyer", nonce=nonce, input=None,
         deadline=dt.datetime.now(dt.UTC), price_amount=5,
         price_mint=await pool.fetchval("SELECT mint FROM nonces WHERE nonce = $1", nonce),

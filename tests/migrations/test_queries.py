@@ -1,23 +1,21 @@
 """Every named query: the database accepts it, something uses it, and one line says what it is for."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-import pay402
-from pay402.runtime.database import open_connection
-from pay402.runtime.sql import load_queries
+from runtime.database import open_connection
+from runtime.sql import load_queries
+from tests.support.source_tree import ROOT, files_of_packages
 
-PACKAGE = Path(pay402.__file__).parent
-FILES = sorted(path for path in PACKAGE.rglob("*.sql") if "migrations" not in path.parts)
+FILES = [path for path in files_of_packages("*.sql") if "migrations" not in path.parts]
 NAME = re.compile(r"^-- name: *(\w+)(\S*)$", re.MULTILINE)
 QUERIES = [(path, name) for path in FILES for name, _ in NAME.findall(path.read_text(encoding="utf-8"))]
-SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+SOURCES = {path: path.read_text(encoding="utf-8") for path in files_of_packages("*.py")}
 
 
 def loaded(path):
-    return load_queries(".".join(("pay402", *path.parent.relative_to(PACKAGE).parts)), path.name)
+    return load_queries(".".join(path.parent.relative_to(ROOT).parts), path.name)
 
 
 def test_there_are_queries():

@@ -5,30 +5,28 @@ import asyncio
 import re
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-import pay402
-from pay402.migrations import downgrade, upgrade
-from pay402.migrations.migrate import give_rights
-from pay402.migrations.roles import create_statements, grants
-from pay402.runtime.database import open_connection
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.sql import load_queries
-from tests.conftest import execute, short_lived_home
-from tests.ops.commands import pay402 as run_command
+from migrations import downgrade, upgrade
+from migrations.migrate import give_rights
+from migrations.roles import create_statements, grants
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.sql import load_queries
+from tests.support.command_line import pay402 as run_command
+from tests.support.databases import execute, short_lived_home
+from tests.support.source_tree import ROOT
 
-PACKAGE = Path(pay402.__file__).parent
 PROCESSES = ("indexer", "api", "worker")
 WALLET, PAYER, MINT = "w" * 44, "p" * 44, "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 SIGNATURE = "5" * 88
 
 
 def functions_of_ledger(module):
-    """The text of each function of a module of `pay402.ledger`, by name."""
-    source = (PACKAGE / "ledger" / f"{module}.py").read_text(encoding="utf-8")
+    """The text of each function of a module of `ledger`, by name."""
+    source = (ROOT / "ledger" / f"{module}.py").read_text(encoding="utf-8")
     return {
         node.name: ast.get_source_segment(source, node)
         for node in ast.parse(source).body
@@ -39,14 +37,14 @@ def functions_of_ledger(module):
 def code_of(process):
     """All that a process runs of ours: its own package, and the functions of the ledger that it imports."""
     text = ""
-    for path in (PACKAGE / process).glob("*.py"):
+    for path in (ROOT / process).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         text += source
         for node in ast.walk(ast.parse(source)):
-            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pay402.ledger")):
+            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ledger")):
                 continue
             for alias in node.names:
-                module = node.module.removeprefix("pay402.ledger").removeprefix(".")
+                module = node.module.removeprefix("ledger").removeprefix(".")
                 if module:
                     text += functions_of_ledger(module).get(alias.name, "")
                 else:
@@ -232,7 +230,7 @@ async def test_databases_of_one_server_are_migrated_at_the_same_time(bare_server
     for name in names:
         await execute(bare_server.format("postgres"), f"CREATE DATABASE {name}")
     # In processes of their own, for alembic holds its state in its module.
-    migrate = "import asyncio, sys; from pay402.migrations import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+    migrate = "import asyncio, sys; from migrations import upgrade; asyncio.run(upgrade(sys.argv[1]))"
     processes = [
         await asyncio.create_subprocess_exec(sys.executable, "-c", migrate, bare_server.format(name)) for name in names
     ]

@@ -2,8 +2,8 @@
 
 from alembic.script import ScriptDirectory
 
-from pay402.migrations import downgrade, revisions, status, upgrade
-from pay402.runtime.database import open_connection
+from migrations import downgrade, revisions, status, upgrade
+from runtime.database import open_connection
 from tests.migrations.catalog import catalog
 
 

@@ -5,24 +5,23 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
-import pay402
+from tests.support.source_tree import PACKAGES, ROOT
 
-ROOT = Path(pay402.__file__).parent.parent
 MIGRATE = """
 import asyncio, sys
-import pay402
-from pay402.migrations import upgrade
+import migrations
+from migrations import upgrade
 
-print(pay402.__file__, asyncio.run(upgrade(sys.argv[1])).is_current)
+print(migrations.__file__, asyncio.run(upgrade(sys.argv[1])).is_current)
 """
 
 
 def test_a_wheel_migrates(tmp_path, empty_database):
     # Built from a copy: building writes beside the sources.
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "pay402", source / "pay402", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", source)
     pip = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
     subprocess.run([sys.executable, "-m", *pip], check=True, capture_output=True)
@@ -39,4 +38,4 @@ def test_a_wheel_migrates(tmp_path, empty_database):
         env={**os.environ, "PYTHONPATH": str(installed)},
     )
     assert done.stderr == ""
-    assert done.stdout == f"{installed / 'pay402' / '__init__.py'} True\n"
+    assert done.stdout == f"{installed / 'migrations' / '__init__.py'} True\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from tests.conftest import short_lived_home
+from runtime.embedded.postgres import EmbeddedPostgres
+from tests.support.databases import short_lived_home
 
 
 @pytest.fixture(scope="session")

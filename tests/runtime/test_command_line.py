@@ -8,23 +8,23 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from pay402.ops.main import COMMANDS, app
+from cli.main import COMMANDS, app
 
 IMPORTED_BY_HELP = """
 import sys
-from pay402.ops.main import run
+from cli.main import run
 sys.argv = ["pay402", "--help"]
 try:
     run()
 except SystemExit as end:
     assert end.code == 0
-heavy = {"alembic", "sqlalchemy", "asyncpg", "aiohttp", "solders", "pydantic", "structlog", "pay402.ops.demo"}
+heavy = {"alembic", "sqlalchemy", "asyncpg", "aiohttp", "solders", "pydantic", "structlog", "cli.commands.demo"}
 print("imported:", sorted(heavy & set(sys.modules)))
 """
 
 
 def pay402(*arguments, script=None, **environment):
-    command = [sys.executable, *(["-c", script] if script else ["-m", "pay402"]), *arguments]
+    command = [sys.executable, *(["-c", script] if script else ["-m", "cli"]), *arguments]
     inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "LOG_LEVEL"}}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=inherited | environment)
 
@@ -62,8 +62,8 @@ def test_an_expected_failure_is_one_line():
 
 
 FAILS = """
-from pay402.ops import main
-from pay402.runtime.errors import OperatorError
+from cli import main
+from runtime.errors import OperatorError
 
 def fail(name):
     {body}

@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from pay402.runtime import database
-from pay402.runtime.database import open_connection, open_pool, place, reach
-from pay402.runtime.errors import OperatorError
-from tests.runtime.sentences import assert_sentence
+from runtime import database
+from runtime.database import open_connection, open_pool, place, reach
+from runtime.errors import OperatorError
+from tests.support.sentences import assert_sentence
 
 U64_MAX = 2**64 - 1
 

@@ -13,16 +13,16 @@ import asyncpg
 import psutil
 import pytest
 
-from pay402.runtime.embedded import embedded_postgres
-from pay402.runtime.embedded_postgres import EmbeddedPostgres, postgres_binaries
-from pay402.runtime.errors import OperatorError
-from tests.runtime.children import HOLD_POSTGRES, child
+from runtime.embedded.postgres import EmbeddedPostgres, postgres_binaries
+from runtime.embedded.servers import embedded_postgres
+from runtime.errors import OperatorError
+from tests.support.child_processes import HOLD_POSTGRES, child
 
 STOP_WHILE_STARTING = """
 import asyncio, sys
 from pathlib import Path
-from pay402.runtime.embedded import embedded_postgres
-from pay402.runtime.process import run_until_signal
+from runtime.embedded.servers import embedded_postgres
+from runtime.process import run_until_signal
 
 async def main(stop):
     print("starting", flush=True)

@@ -7,9 +7,9 @@ import signal
 import psutil
 import pytest
 
-from pay402.runtime.embedded import embedded_postgres, embedded_valkey
-from pay402.runtime.errors import OperatorError
-from tests.runtime.sentences import assert_sentence
+from runtime.embedded.servers import embedded_postgres, embedded_valkey
+from runtime.errors import OperatorError
+from tests.support.sentences import assert_sentence
 
 
 def valkeys(home):

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from pay402.runtime.embedded import embedded_valkey
-from pay402.runtime.errors import OperatorError
-from tests.runtime.children import HOLD_VALKEY, child
+from runtime.embedded.servers import embedded_valkey
+from runtime.errors import OperatorError
+from tests.support.child_processes import HOLD_VALKEY, child
 
 
 def ask(url, command):

@@ -8,8 +8,8 @@ import warnings
 import pytest
 import structlog
 
-from pay402.runtime.logging import configure_logging, scrub
-from pay402.runtime.settings import Settings
+from runtime.logging import configure_logging, scrub
+from runtime.settings import Settings
 
 SECRET = "hunter2"
 

@@ -5,8 +5,8 @@ import pytest
 from prometheus_client import Counter, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.metrics import new_registry, serve_metrics
+from runtime.errors import OperatorError
+from runtime.metrics import new_registry, serve_metrics
 
 
 async def get(port, path):

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.private_file import refuse_if_open
+from runtime.errors import OperatorError
+from runtime.private_file import refuse_if_open
 
 OURS, THEIRS, SHARED, UNKNOWN = 10001, 10002, 10003, 2_000_000_123
 

@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.process import run_until_signal
-from tests.runtime.children import child
+from runtime.errors import OperatorError
+from runtime.process import run_until_signal
+from tests.support.child_processes import child
 
 DRAINS = """
 import asyncio
-from pay402.runtime.process import run_until_signal
+from runtime.process import run_until_signal
 
 async def main(stop):
     print("ready", flush=True)
@@ -23,8 +23,8 @@ run_until_signal(main)
 """
 NEVER_DRAINS = """
 import asyncio, sys
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.process import run_until_signal
+from runtime.errors import OperatorError
+from runtime.process import run_until_signal
 
 async def main(stop):
     try:

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from pay402.ops.system import SystemSettings
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.settings import (
+from cli.system.processes import SystemSettings
+from runtime.errors import OperatorError
+from runtime.settings import (
     DatabaseSettings,
     IndexerSettings,
     Settings,
@@ -14,7 +14,7 @@ from pay402.runtime.settings import (
     derived_ws_url,
     load,
 )
-from tests.runtime.sentences import assert_sentence
+from tests.support.sentences import assert_sentence
 
 PRODUCTION = {
     "APP_ENV": "production",

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pay402.runtime.sql import load_queries
+from runtime.sql import load_queries
 
 QUERIES = """
 -- name: largest^

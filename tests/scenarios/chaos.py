@@ -18,14 +18,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pay402.localnet import Localnet
-from pay402.localnet.market import Market
-from pay402.migrations.migrate import upgrade
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from pay402.runtime.logging import configure_logging
-from pay402.runtime.settings import Settings
-from tests.api.processes import OwnRedis, own_redis
+from localnet import Localnet
+from localnet.market import Market
+from migrations.migrate import upgrade
+from runtime.database import open_pool
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.logging import configure_logging
+from runtime.settings import Settings
 from tests.scenarios.claimants import Claimants, claimants
 from tests.scenarios.system import (
     IndexerProcess,
@@ -36,6 +35,7 @@ from tests.scenarios.system import (
     whole_audit_is_clean,
 )
 from tests.scenarios.test_each_fault import FAULTS
+from tests.support.api_processes import OwnRedis, own_redis
 
 # What may happen in a step, and how often in comparison.
 ACTIONS = {

@@ -14,15 +14,15 @@ from itertools import pairwise
 import aiohttp
 import asyncpg
 
-from pay402.ledger.invariants import check_invariants
-from pay402.ledger.states import CLAIM_STEPS, NEW
-from pay402.localnet.payments import USDC
-from pay402.runtime.sql import load_queries
-from tests.api.processes import UNLIMITED, ApiProcess
-from tests.api.shop import Client, key_for, proof_of
-from tests.worker.shop import FAST
+from ledger.invariants import check_invariants
+from ledger.states import CLAIM_STEPS, NEW
+from localnet.payments import USDC
+from runtime.sql import load_queries
+from tests.support.api_client import Client, key_for, proof_of
+from tests.support.api_processes import UNLIMITED, ApiProcess
+from tests.support.job_shop import FAST
 
-INVARIANTS = load_queries("pay402.ledger", "invariants.sql")
+INVARIANTS = load_queries("ledger", "invariants.sql")
 HONOURED = ("confirmed", "finalized")
 # Nothing more will come of these answers.
 FINAL = {"VALID", "REPLAY_ATTACK", "TRANSACTION_FAILED", "RECIPIENT_MISMATCH", "CURRENCY_MISMATCH", "PAYER_MISMATCH"}
@@ -38,7 +38,7 @@ class WorkerProcess:
 
     async def start(self):
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pay402", "worker", "--json",
+            sys.executable, "-m", "cli", "worker", "--json",
             env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in FAST.items()}, **self.environment},
             stdout=asyncio.subprocess.DEVNULL, stderr=self.log,
         )  # fmt: skip

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from pay402.indexer.workbench import open_workbench
-from pay402.localnet import Localnet
-from pay402.localnet.market import Market, open_market
-from pay402.runtime.settings import IndexerSettings
-from tests.indexer.shop import FAST, balances_agree, follow, ledger_transfers
+from indexer.context import open_workbench
+from localnet import Localnet
+from localnet.market import Market, open_market
+from runtime.settings import IndexerSettings
+from tests.support.ledger_checks import FAST, balances_agree, follow, ledger_transfers
 
 ENVIRONMENT = {
     **FAST,
@@ -61,7 +61,7 @@ class IndexerProcess:
 
     async def start(self, *, wait=True):
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pay402", "indexer", "--json",
+            sys.executable, "-m", "cli", "indexer", "--json",
             env={
                 "PATH": os.environ["PATH"],
                 "DATABASE_URL": self.database_url,

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from pay402.runtime.database import open_pool
-from pay402.runtime.embedded_postgres import EmbeddedPostgres, postgres_binaries
+from indexer.main import running_indexer
+from localnet import payments as pay
+from runtime.database import open_pool
+from runtime.embedded.postgres import EmbeddedPostgres, postgres_binaries
 from tests.api.conftest import market, market_of
-from tests.api.shop import key_for, pay_usdc, proof_of, running_api
-from tests.conftest import execute, short_lived_home
-from tests.indexer.shop import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
-from tests.ops.commands import pay402
+from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
+from tests.support.command_line import pay402
+from tests.support.databases import execute, short_lived_home
+from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 
 __all__ = ["market", "market_of"]
 

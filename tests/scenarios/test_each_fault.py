@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.runtime.settings import IndexerSettings
-from tests.indexer.shop import eventually
+from indexer.main import running_indexer
+from runtime.settings import IndexerSettings
 from tests.scenarios.system import (
     ENVIRONMENT,
     cluster,
@@ -15,6 +14,7 @@ from tests.scenarios.system import (
     merchants,
     whole_audit_is_clean,
 )
+from tests.support.ledger_checks import eventually
 
 FAULTS = {
     "notifications lost": {"notificationsLost": 0.5},

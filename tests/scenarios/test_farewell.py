@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.worker.main import running_worker
-from tests.api.shop import running_api
-from tests.api.till import NO_NODE, Till
-from tests.indexer.shop import eventually, fast_settings
-from tests.worker.shop import fast_settings as fast_worker
+from indexer.main import running_indexer
+from tests.support.api_client import running_api
+from tests.support.job_shop import fast_settings as fast_worker
+from tests.support.ledger_checks import eventually, fast_settings
+from tests.support.ledger_rows import NO_NODE, Till
+from worker.main import running_worker
 
 SAYS_GOODBYE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1"
 

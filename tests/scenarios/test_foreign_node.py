@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.localnet import Localnet
-from pay402.localnet import payments as pay
-from pay402.runtime.settings import IndexerSettings
-from tests.indexer.shop import eventually, ledger_equals_chain
-from tests.scenarios.foreign import IN_ITS_OWN_WORDS, NOT_FOUND, ForeignNode
+from indexer.main import running_indexer
+from localnet import Localnet
+from localnet import payments as pay
+from runtime.settings import IndexerSettings
 from tests.scenarios.system import ENVIRONMENT, ledger_becomes_the_chain, merchants, whole_audit_is_clean
+from tests.support.foreign_node import IN_ITS_OWN_WORDS, NOT_FOUND, ForeignNode
+from tests.support.ledger_checks import eventually, ledger_equals_chain
 
 WHIMS = {
     "slots refused": ForeignNode(refused={"slotSubscribe": NOT_FOUND}),

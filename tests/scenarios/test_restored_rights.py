@@ -3,17 +3,17 @@
 import asyncpg
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.migrations.roles import grants
-from pay402.runtime.database import open_connection, open_pool
-from pay402.worker.main import running_worker
+from indexer.main import running_indexer
+from migrations.roles import grants
+from runtime.database import open_connection, open_pool
 from tests.api.conftest import market, market_of
-from tests.api.shop import key_for, pay_usdc, proof_of, running_api
-from tests.conftest import execute
-from tests.indexer.shop import eventually, fast_settings, ledger_equals_chain
-from tests.ops.commands import pay402
 from tests.scenarios.test_disasters import another_server
-from tests.worker.shop import fast_settings as worker_settings
+from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
+from tests.support.command_line import pay402
+from tests.support.databases import execute
+from tests.support.job_shop import fast_settings as worker_settings
+from tests.support.ledger_checks import eventually, fast_settings, ledger_equals_chain
+from worker.main import running_worker
 
 __all__ = ["another_server", "market", "market_of"]
 

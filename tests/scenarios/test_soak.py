@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pay402.runtime.database import open_connection
+from runtime.database import open_connection
 from tests.scenarios.soak.__main__ import soaked
 from tests.scenarios.soak.estate import QUICK
 from tests.scenarios.soak.faults import DEPENDENCIES, KINDS, STAYING, Happened, plan

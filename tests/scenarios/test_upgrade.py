@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from pay402.localnet.market import open_market
-from tests.api.shop import Client, key_for, pay_usdc, proof_of
-from tests.indexer.shop import FAST, balances_agree, follow, ledger_equals_chain
-from tests.ops.commands import eventually
+from localnet.market import open_market
 from tests.scenarios.balancer import balancing
 from tests.scenarios.versions import HERE, Version, newer_version, stopped
+from tests.support.api_client import Client, key_for, pay_usdc, proof_of
+from tests.support.command_line import eventually
+from tests.support.ledger_checks import FAST, balances_agree, follow, ledger_equals_chain
 
 PAUSE_SECONDS = 0.5  # between taking a process out of the balancer and ending it, as Kubernetes' preStop does
 

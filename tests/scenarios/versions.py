@@ -9,15 +9,14 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pay402
-from pay402.migrations.revisions import known_revisions
+from migrations.revisions import known_revisions
+from tests.support.source_tree import PACKAGES, ROOT
 
-HERE = Path(pay402.__file__).parent.parent
 _SECONDS = 60
 
 _REVISION = '''"""Made for a rehearsal."""
 
-from pay402.migrations.sql_files import run_sql
+from migrations.sql_files import run_sql
 
 revision = "{revision}"
 down_revision = "{before}"
@@ -46,9 +45,10 @@ ALTER TABLE transactions DROP COLUMN rehearsed;
 
 def newer_version(directory: Path) -> Path:
     """A copy of our package with a migration more; the directory to run it from."""
-    shutil.copytree(HERE / "pay402", directory / "pay402", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     before = known_revisions()[-1]
-    stem = directory / "pay402" / "migrations" / "versions" / f"{int(before) + 1:04}_rehearsal"
+    stem = directory / "migrations" / "versions" / f"{int(before) + 1:04}_rehearsal"
     stem.with_suffix(".py").write_text(_REVISION.format(revision=f"{int(before) + 1:04}", before=before))
     stem.with_suffix(".up.sql").write_text(_UP)
     stem.with_suffix(".down.sql").write_text(_DOWN)
@@ -85,7 +85,7 @@ class Version:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "pay402",
+            "cli",
             *arguments,
             cwd=self.directory,
             env={

@@ -63,7 +63,7 @@ async def confined_system(dsn, directory, environments):
             log = directory / f"{name}.log"
             with log.open("ab") as written:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "pay402", name, "--json",
+                    sys.executable, "-m", "cli", name, "--json",
                     env={"PATH": os.environ["PATH"], "DATABASE_URL": own, **environments[name]},
                     stdout=asyncio.subprocess.PIPE, stderr=written,
                 )  # fmt: skip

@@ -7,9 +7,9 @@ import tomllib
 
 import pytest
 
+from api.access.key_ring import make_key
 from checks.advisories import ROOT, pins, strangers, verdict
 from checks.leaked_secrets import findings, main, of_ours
-from pay402.api.keys import make_key
 
 PINNED = "aiohttp==3.13.2 \\\n    --hash=sha256:00\nPy_YAML==6.0 ; python_version > '3' \\\n    --hash=sha256:11\n"
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.deploy.programs import ROOT
+from tests.support.programs import ROOT
 
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ATTACKERS = ("A payer", "A merchant", "A stranger", "An RPC provider", "A thief of a dump, a log or a login")

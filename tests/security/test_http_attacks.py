@@ -8,11 +8,11 @@ import time
 import psutil
 import pytest
 
-from pay402.api.connection import MAX_HEAD_BYTES, MAX_HEADERS
-from tests.api.processes import api_processes
-from tests.api.till import Till
-from tests.indexer.shop import eventually
+from api.http.connection import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.security.raw_http import head, request, statuses_in, wire
+from tests.support.api_processes import api_processes
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import Till
 
 CHUNKED = ("Transfer-Encoding: chunked", "Content-Type: application/json")
 # Somebody else's request, hidden behind what one of two readers takes for a body.

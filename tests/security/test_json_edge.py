@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pay402.api.routing import ExactRequest
-from tests.api.shop import key_for, running_api
+from api.routing.route import ExactRequest
 from tests.api.test_access import NOBODY, OPERATIONS, SECRET
-from tests.api.till import NO_NODE, Till
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_rows import NO_NODE, Till
 
 JSON = {"Content-Type": "application/json"}
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -7,14 +7,14 @@ import asyncpg
 import pytest
 from solders.keypair import Keypair
 
-from pay402.localnet.market import open_market
-from pay402.runtime.database import open_connection
-from tests.api.shop import Client, key_for, pay_usdc, proof_of
+from localnet.market import open_market
+from runtime.database import open_connection
 from tests.api.test_access import BOOTSTRAP, SECRET, bearing
-from tests.conftest import execute
-from tests.indexer.shop import eventually, follow
 from tests.security.confined import PROCESSES, confined_system, login_of
-from tests.worker.shop import FAST, PRICE, Shop, secret
+from tests.support.api_client import Client, key_for, pay_usdc, proof_of
+from tests.support.databases import execute
+from tests.support.job_shop import FAST, PRICE, Shop, secret
+from tests.support.ledger_checks import eventually, follow
 
 INDEXER = {"INDEXER_POLL_SECONDS": "0.2", "INDEXER_SCAN_SECONDS": "1", "INDEXER_FINALIZE_SECONDS": "0.2",
            "INDEXER_AUDIT_SECONDS": "1", "METRICS_PORT": "0"}  # fmt: skip
@@ -167,7 +167,7 @@ async def test_a_login_that_is_stolen_is_worth_no_more_than_its_process(database
 
 async def test_a_stolen_dump_holds_no_key_that_opens_anything(database_url, pool, redis_url):
     """Hashes are no keys, prefixes are no keys, and a kept answer that showed a key is noise."""
-    from tests.api.shop import running_api
+    from tests.support.api_client import running_api
 
     async with running_api(database_url, redis_url, ["http://127.0.0.1:9"]) as api:
         admin = api.holding(await key_for(pool, "operations", ("read", "write", "admin")))

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pay402.chain.base58 import b58decode, b58encode
-from pay402.chain.decode import MalformedAnswerError, TransactionResult, decode, decode_block
-from pay402.chain.node import Node
-from pay402.chain.rpc import RetryableRpcError, RpcLimits, RpcPool
-from pay402.ledger.observation import Observation
-from tests.api.shop import running_api
-from tests.api.till import Till, new_signature
-from tests.chain.nodes import Reply, scripted
-from tests.chain.paper import Call, Paper, address, transfer
-from tests.chain.world import FEE_MINT, PYUSD, USDC, World
+from chain.base58 import b58decode, b58encode
+from chain.decode import MalformedAnswerError, TransactionResult, decode, decode_block
+from chain.node import Node
+from chain.rpc import RetryableRpcError, RpcLimits, RpcPool
+from ledger.observation import Observation
+from tests.support.api_client import running_api
+from tests.support.handwritten_transactions import Call, Paper, address, transfer
+from tests.support.ledger_rows import Till, new_signature
+from tests.support.scripted_nodes import Reply, scripted
+from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
 
 U64 = 2**64
 SEEDED = settings(

@@ -4,18 +4,17 @@ import ast
 import hashlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-import pay402.api
-from pay402.api import keys
-from pay402.api.keys import KeyRing, hash_key, make_key
-from pay402.ledger.recipients import registration_text
-from tests.api.till import new_signature
+from api.access import key_ring as keys
+from api.access.key_ring import KeyRing, hash_key, make_key
+from ledger.recipients import registration_text
+from tests.support.ledger_rows import new_signature
+from tests.support.source_tree import ROOT
 
 # The order of ed25519's group, and points that any message can be signed for without a key.
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -112,11 +111,11 @@ async def test_what_was_found_is_compared_in_constant_time_and_decides(till, mon
 
 
 def _ring(till):
-    from pay402.api.metrics import ApiMetrics
-    from pay402.runtime.metrics import new_registry
-    from pay402.runtime.sql import load_queries
+    from api.metrics import ApiMetrics
+    from runtime.metrics import new_registry
+    from runtime.sql import load_queries
 
-    return KeyRing(till.pool, load_queries("pay402.ledger", "keys.sql"), ApiMetrics(new_registry()))
+    return KeyRing(till.pool, load_queries("ledger", "api_keys.sql"), ApiMetrics(new_registry()))
 
 
 async def _given(value):
@@ -149,9 +148,9 @@ def test_a_comparison_of_secrets_would_be_found(code, guilty):
 
 def test_no_secret_is_compared_letter_by_letter():
     found = {}
-    for path in Path(pay402.api.__file__).parent.glob("*.py"):
+    for path in (ROOT / "api").rglob("*.py"):
         # There, "token" is a token of Solana.
-        if path.name in {"tokens.py", "case.py"}:
+        if path.name in {"tokens.py", "proof.py"}:
             continue
         if lines := list(secrets_compared(ast.parse(path.read_text(encoding="utf-8")))):
             found[path.name] = lines

@@ -3,13 +3,13 @@
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain.rpc import RpcPool
-from pay402.indexer.main import running_indexer
-from pay402.worker.main import running_worker
-from pay402.worker.workbench import open_workbench
-from tests.indexer.shop import eventually, follow
-from tests.indexer.shop import fast_settings as fast_indexer
-from tests.worker.shop import Shop, fast_settings, secret
+from chain.rpc import RpcPool
+from indexer.main import running_indexer
+from tests.support.job_shop import Shop, fast_settings, secret
+from tests.support.ledger_checks import eventually, follow
+from tests.support.ledger_checks import fast_settings as fast_indexer
+from worker.context import open_workbench
+from worker.main import running_worker
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 
-from pay402.worker.reconcile import reconcile
-from pay402.worker.settings import WorkerSettings
-from pay402.worker.settle import settle
-from pay402.worker.workbench import open_workbench
+from worker.claims.decide import reconcile
+from worker.context import open_workbench
+from worker.escrow import settle
+from worker.settings import WorkerSettings
 
 
 async def main(point: str) -> None:

@@ -2,14 +2,14 @@
 
 from solders.keypair import Keypair
 
-from pay402.localnet import payments as pay
-from pay402.localnet.payments import USDT
-from pay402.runtime.sql import load_queries
-from pay402.worker.reconcile import reconcile
-from pay402.worker.settle import settle
-from tests.indexer.shop import eventually
-from tests.worker.shop import PRICE
+from localnet import payments as pay
+from localnet.payments import USDT
+from runtime.sql import load_queries
+from tests.support.job_shop import PRICE
+from tests.support.ledger_checks import eventually
 from tests.worker.test_reconcile import claim
+from worker.claims.decide import reconcile
+from worker.escrow import settle
 
 STATEMENT = "DELETE FROM nonces WHERE expires_at < NOW()"
 
@@ -49,7 +49,7 @@ async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer,
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
-    job = await load_queries("pay402.ledger", "marketplace.sql").job(shop.pool, id=order.id)
+    job = await load_queries("ledger", "marketplace.sql").job(shop.pool, id=order.id)
     assert (job["reference"], job["settlement_wallet"]) == (str(order.reference), str(shop.wallet.pubkey()))
     assert await shop.violations() == []
 

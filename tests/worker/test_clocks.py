@@ -4,12 +4,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pay402.indexer.main import running_indexer
-from pay402.worker.main import running_worker
-from tests.indexer.shop import eventually
-from tests.indexer.shop import fast_settings as fast_indexer
-from tests.scenarios.foreign import ForeignNode
-from tests.worker.shop import fast_settings, secret
+from indexer.main import running_indexer
+from tests.support.foreign_node import ForeignNode
+from tests.support.job_shop import fast_settings, secret
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_checks import fast_settings as fast_indexer
+from worker.main import running_worker
 
 HOUR_SECONDS = 3600
 

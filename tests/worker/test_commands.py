@@ -12,19 +12,19 @@ import pytest
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
-from pay402.worker.by_hand import export_payouts, import_payout
-from pay402.worker.reconcile import reconcile
-from pay402.worker.settle import settle
-from pay402.worker.workbench import open_workbench
-from tests.indexer.shop import eventually
-from tests.worker.shop import FAST, PRICE, fast_settings
+from tests.support.job_shop import FAST, PRICE, fast_settings
+from tests.support.ledger_checks import eventually
 from tests.worker.test_exactly_once import approved_order
+from worker.claims.decide import reconcile
+from worker.context import open_workbench
+from worker.escrow import settle
+from worker.payouts.offline_signing import export_payouts, import_payout
 
 
 async def pay402(net, database_url, *arguments, code=0, stdin=None, **environment):
     """Run a command as an operator does; what it printed. It has to end with `code`, or anyhow where that is None."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pay402", *arguments,
+        sys.executable, "-m", "cli", *arguments,
         env={
             "PATH": os.environ["PATH"], "DATABASE_URL": database_url, "SOLANA_RPC_URL": net.rpc_url,
             **{name: str(value) for name, value in FAST.items()}, **environment,
@@ -172,7 +172,7 @@ async def test_the_report_names_what_does_not_match(shop, indexer, bench, net, d
 
 
 def pay_usdc():
-    from pay402.localnet.payments import USDC
+    from localnet.payments import USDC
 
     return USDC
 

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from pay402.chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
-from pay402.chain.rpc import RpcError
-from pay402.worker.reconcile import reconcile
-from pay402.worker.settle import settle
-from pay402.worker.steps import STEPS
-from pay402.worker.workbench import open_workbench
-from tests.indexer.shop import eventually
-from tests.worker.shop import FAST, PRICE, fast_settings, secret
+from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from chain.rpc import RpcError
+from tests.support.job_shop import FAST, PRICE, fast_settings, secret
+from tests.support.ledger_checks import eventually
+from worker.claims.decide import reconcile
+from worker.context import open_workbench
+from worker.escrow import settle
+from worker.payouts.crash_points import STEPS
 
 POINTS = [f"{side} {step}" for step in STEPS for side in ("before", "after")]
 WITHOUT_END = [point for point in POINTS if not point.endswith(" end")]
@@ -152,7 +152,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 async def test_nodes_that_lie(shop, indexer, net, database_url, lie):
     """The worker's node lies, the indexer's does not; the worker dies again and again meanwhile."""
-    from pay402.localnet import Localnet
+    from localnet import Localnet
 
     async with Localnet.start(chain=net.chain, seed=7) as liar:
         settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))

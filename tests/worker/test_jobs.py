@@ -2,11 +2,11 @@
 
 import asyncio
 
-from pay402.chain.programs import NATIVE_SOL
-from pay402.localnet import payments as pay
-from pay402.localnet.payments import USDC, USDT
-from tests.indexer.shop import eventually
-from tests.worker.shop import PRICE
+from chain.programs import NATIVE_SOL
+from localnet import payments as pay
+from localnet.payments import USDC, USDT
+from tests.support.job_shop import PRICE
+from tests.support.ledger_checks import eventually
 
 
 async def payouts(shop):
@@ -125,8 +125,8 @@ async def test_a_dispute_is_decided_either_way(shop, worker):
 
 
 async def test_silence_is_consent(shop, indexer, bench):
-    from pay402.worker.reconcile import reconcile
-    from pay402.worker.settle import settle
+    from worker.claims.decide import reconcile
+    from worker.escrow import settle
 
     order = await shop.order()
     await order.pay()
@@ -148,7 +148,7 @@ async def test_a_job_can_be_paid_in_native_sol(shop, worker):
     price = 2_000_000_000
     order = await shop.order(price=price, mint=NATIVE_SOL)
     payment = pay.native_sol(shop.client.pubkey(), shop.wallet.pubkey(), price)
-    from pay402.chain.instructions import with_references
+    from chain.instructions import with_references
 
     await shop.send([with_references(payment.instructions[0], [order.reference])], shop.client)
     await order.until("escrowed")
@@ -169,9 +169,9 @@ async def test_what_goes_back_can_pay_for_nothing_else(shop, worker):
 
 
 async def test_two_workers_pay_once(shop, worker, net, database_url):
-    from pay402.worker.settle import settle
-    from pay402.worker.workbench import open_workbench
-    from tests.worker.shop import fast_settings, secret
+    from tests.support.job_shop import fast_settings, secret
+    from worker.context import open_workbench
+    from worker.escrow import settle
 
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
     async with (

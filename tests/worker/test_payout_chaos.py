@@ -10,15 +10,15 @@ import random
 
 import pytest
 
-from pay402.chain.rpc import RpcError
-from pay402.indexer.main import running_indexer
-from pay402.localnet import Localnet
-from pay402.worker.settle import settle
-from pay402.worker.workbench import open_workbench
-from tests.indexer.shop import eventually
-from tests.indexer.shop import fast_settings as fast_indexer
-from tests.worker.shop import fast_settings, secret
+from chain.rpc import RpcError
+from indexer.main import running_indexer
+from localnet import Localnet
+from tests.support.job_shop import fast_settings, secret
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_checks import fast_settings as fast_indexer
 from tests.worker.test_exactly_once import POINTS, KilledError, approved_order, attempts, dying_at, paid_once, work_on
+from worker.context import open_workbench
+from worker.escrow import settle
 
 FIRST, _, LAST = os.environ.get("PAYOUT_SEEDS", "1-2").partition("-")
 SEEDS = range(int(FIRST), int(LAST or FIRST) + 1)

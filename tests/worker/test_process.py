@@ -14,20 +14,20 @@ import aiohttp
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain.base58 import b58encode
-from pay402.ledger.reconciliation import reconciliation_state, request_reconciliation
-from pay402.localnet.payments import USDC
-from pay402.runtime.embedded_valkey import EmbeddedValkey
-from pay402.runtime.errors import OperatorError
-from pay402.runtime.settings import load
-from pay402.worker.expire import expire
-from pay402.worker.main import running_worker
-from pay402.worker.settings import WorkerSettings
-from pay402.worker.signer import load_signer
-from pay402.worker.vitals import inspect, measure
-from tests.conftest import short_lived_home
-from tests.indexer.shop import eventually
-from tests.worker.shop import FAST, PRICE, fast_settings, secret
+from chain.base58 import b58encode
+from ledger.reports import reconciliation_state, request_reconciliation
+from localnet.payments import USDC
+from runtime.embedded.valkey import EmbeddedValkey
+from runtime.errors import OperatorError
+from runtime.settings import load
+from tests.support.databases import short_lived_home
+from tests.support.job_shop import FAST, PRICE, fast_settings, secret
+from tests.support.ledger_checks import eventually
+from worker.gauges import inspect, measure
+from worker.housekeeping import expire
+from worker.main import running_worker
+from worker.payouts.signer import load_signer
+from worker.settings import WorkerSettings
 
 NOBODY = "redis://127.0.0.1:1"
 
@@ -97,7 +97,7 @@ async def test_signs_of_life_while_it_lives_and_none_afterwards(net, database_ur
 
 async def test_sigterm_ends_it_well(net, database_url, redis_url):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pay402", "worker", "--json",
+        sys.executable, "-m", "cli", "worker", "--json",
         env={
             "PATH": os.environ["PATH"], "DATABASE_URL": database_url, "REDIS_URL": redis_url,
             "SOLANA_RPC_URL": net.rpc_url, "LOG_LEVEL": "error", **{n: str(v) for n, v in FAST.items()},
@@ -212,8 +212,8 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench
     ],
 )  # fmt: skip
 async def test_harm_is_noticed_by_its_invariant(shop, indexer, bench, name, harm):
-    from pay402.worker.reconcile import reconcile
-    from pay402.worker.settle import settle
+    from worker.claims.decide import reconcile
+    from worker.escrow import settle
 
     order = await shop.order()
     await order.pay()

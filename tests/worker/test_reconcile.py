@@ -7,14 +7,14 @@ import uuid
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain.rpc import RpcError
-from pay402.indexer.main import running_indexer
-from pay402.localnet import payments as pay
-from pay402.localnet.payments import USDC
-from pay402.worker.reconcile import reconcile
-from pay402.worker.references import match_arrivals, sweep_requests
-from tests.indexer.shop import eventually
-from tests.indexer.shop import fast_settings as fast_indexer
+from chain.rpc import RpcError
+from indexer.main import running_indexer
+from localnet import payments as pay
+from localnet.payments import USDC
+from tests.support.ledger_checks import eventually
+from tests.support.ledger_checks import fast_settings as fast_indexer
+from worker.claims.decide import reconcile
+from worker.claims.match_requests import match_arrivals, sweep_requests
 
 AMOUNT = 1_000
 
@@ -181,8 +181,8 @@ async def test_a_young_claim_is_left_alone_and_so_is_every_claim_while_the_nodes
 def _impatient(bench):
     import dataclasses
 
-    from pay402.chain.node import Node
-    from pay402.chain.rpc import RpcLimits
+    from chain.node import Node
+    from chain.rpc import RpcLimits
 
     bench.node.pool.limits = RpcLimits(attempts=1, call_seconds=0.5)
     return dataclasses.replace(bench, node=Node(bench.node.pool))

@@ -1,7 +1,7 @@
 """A running worker folds what claims have noted, without anybody asking."""
 
-from tests.indexer.shop import eventually
-from tests.ledger.books import add_claim, add_merchant
+from tests.support.ledger_checks import eventually
+from tests.support.small_ledger import add_claim, add_merchant
 
 
 async def test_a_running_worker_keeps_the_totals(worker, pool):

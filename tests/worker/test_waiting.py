@@ -3,16 +3,16 @@
 import pytest
 from solders.keypair import Keypair
 
-from pay402.chain.node import Node
-from pay402.localnet.genesis import FAUCET, FEE_MINT
-from pay402.localnet.payments import USDC, token_account, withheld_fee
-from pay402.worker.readiness import NotReadyError, Waiting, ready_sending
-from pay402.worker.settle import settle
-from pay402.worker.vitals import measure
-from pay402.worker.workbench import open_workbench
-from tests.indexer.shop import eventually
-from tests.worker.shop import PRICE, fast_settings, secret
+from chain.node import Node
+from localnet.genesis import FAUCET, FEE_MINT
+from localnet.payments import USDC, token_account, withheld_fee
+from tests.support.job_shop import PRICE, fast_settings, secret
+from tests.support.ledger_checks import eventually
 from tests.worker.test_exactly_once import approved_order, paid_once, work_on
+from worker.context import open_workbench
+from worker.escrow import settle
+from worker.gauges import measure
+from worker.payouts.checks import NotReadyError, Waiting, ready_sending
 
 
 async def waiting(shop):
@@ -21,7 +21,7 @@ async def waiting(shop):
 
 async def drained(shop, amount):
     """The operator has taken the money elsewhere."""
-    from pay402.localnet import payments as pay
+    from localnet import payments as pay
 
     await shop.call("localnet_fundToken", str(FAUCET.pubkey()), str(USDC), 0)
     payment = pay.plain(shop.wallet.pubkey(), FAUCET.pubkey(), amount)
@@ -165,7 +165,7 @@ async def test_what_can_never_receive_waits(shop, net):
         with pytest.raises(NotReadyError) as refused:
             await eventually(lambda recipient=recipient: _ready(node, {**row, "recipient": recipient}))
         assert refused.value.reason is Waiting.DESTINATION_UNUSABLE
-    from pay402.chain.programs import NATIVE_SOL
+    from chain.programs import NATIVE_SOL
 
     nobody = {**row, "mint": NATIVE_SOL, "recipient": str(Keypair().pubkey())}
     with pytest.raises(NotReadyError) as refused:

@@ -16,18 +16,18 @@ from pathlib import Path
 
 import aiohttp
 
-from pay402.localnet.market import open_market
-from pay402.runtime.database import open_pool
-from pay402.runtime.logging import configure_logging
-from pay402.runtime.settings import Settings
-from tests.api.shop import Client, key_for
-from tests.indexer.shop import follow
+from localnet.market import open_market
+from runtime.database import open_pool
+from runtime.logging import configure_logging
+from runtime.settings import Settings
 from tests.scenarios.soak.estate import USUAL, Pace, running_estate
 from tests.scenarios.soak.faults import Mischief, plan
 from tests.scenarios.soak.memory import Watch
 from tests.scenarios.soak.report import conclude
 from tests.scenarios.soak.trade import Trade
 from tests.scenarios.soak.verdict import Soak, judge, wait_until_settled
+from tests.support.api_client import Client, key_for
+from tests.support.ledger_checks import follow
 
 _REQUEST_SECONDS = 30.0
 

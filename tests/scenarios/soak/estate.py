@@ -10,15 +10,15 @@ from pathlib import Path
 
 import psutil
 
-from pay402.migrations.migrate import upgrade
-from pay402.ops.local_settlement import local_settlement
-from pay402.ops.system import Child
-from pay402.runtime.database import open_connection
-from pay402.runtime.embedded_postgres import EmbeddedPostgres
-from tests.api.processes import OwnRedis, own_redis
+from cli.system.processes import Child
+from cli.system.settlement_wallet import local_settlement
+from migrations.migrate import upgrade
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
 from tests.scenarios.chaos import Postgres
 from tests.scenarios.system import ENVIRONMENT as FAST_INDEXER
-from tests.worker.shop import FAST as FAST_WORKER
+from tests.support.api_processes import OwnRedis, own_redis
+from tests.support.job_shop import FAST as FAST_WORKER
 
 ROLES = ("indexer", "worker", "api")
 _EXIT_SECONDS = 40

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pay402.localnet.market import Market
-from pay402.runtime.database import open_connection
+from localnet.market import Market
+from runtime.database import open_connection
 from tests.scenarios.soak.estate import ROLES, Estate
 
 KILLS = {f"{role} {how}": (role, number) for role in ROLES for how, number in

@@ -10,9 +10,9 @@ import aiohttp
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from pay402.localnet import payments as pay
-from pay402.localnet.market import Market
-from tests.api.shop import Client, Reply, proof_of
+from localnet import payments as pay
+from localnet.market import Market
+from tests.support.api_client import Client, Reply, proof_of
 
 _CERTAIN_SECONDS = 240.0
 _RIVALS = 0.1

@@ -12,15 +12,15 @@ from typing import Any
 
 import asyncpg
 
-from pay402.chain.programs import NATIVE_SOL
-from pay402.localnet.payments import USDC, token_account
-from pay402.runtime.database import open_connection
-from tests.indexer.shop import ledger_transfers
+from chain.programs import NATIVE_SOL
+from localnet.payments import USDC, token_account
+from runtime.database import open_connection
 from tests.scenarios.soak.estate import ROLES, Estate, command_environment
 from tests.scenarios.soak.faults import EVERYTHING, Happened
 from tests.scenarios.soak.logs import POSTGRES_FAULTS, Said, is_explained, spoken, within
 from tests.scenarios.soak.memory import Watch
 from tests.scenarios.soak.trade import JOB_PRICE, Trade
+from tests.support.ledger_checks import ledger_transfers
 
 _SHOWN = 3
 _API_AWAY = ("api killed", "api stopped", EVERYTHING)
@@ -214,7 +214,7 @@ def _told(found: str, examples: Any) -> str:
 
 async def _command(estate: Estate, *arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pay402", *arguments, env=command_environment(estate),
+        sys.executable, "-m", "cli", *arguments, env=command_environment(estate),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

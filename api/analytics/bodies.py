@@ -1,0 +1,148 @@
+"""What the analytics routes answer, for the API's documentation."""
+
+from typing import Any
+
+from pydantic import Field
+
+from api.http.json import BaseUnitsText, EpochMs, Figure, Shape
+
+
+class RoutesShape(Shape):
+    """Where to ask."""
+
+    routes: list[str]
+
+
+class ClaimShape(Shape):
+    """A claimed payment; `slot` and `path` name the transfer that honours it."""
+
+    id: str
+    signature: str
+    payer: str
+    recipient: str | None
+    amount: Figure
+    amount_base_units: BaseUnitsText
+    received: Figure | None = Field(description="What the transfer credited")
+    received_base_units: BaseUnitsText | None
+    currency: str
+    mint: str
+    resource: str | None
+    status: str
+    code: str | None = Field(description="Why it came to nothing")
+    nonce: str
+    slot: int | None
+    path: str | None
+    user_id: str
+    agent_id: str | None
+    environment: str
+    timestamp: EpochMs
+
+
+class PageShape(Shape):
+    """Part of a list."""
+
+    total: int = Field(description="Of the whole list")
+    total_is_lower_bound: bool = Field(description="True where counting was given up at `total`")
+    limit: int
+    offset: int
+
+
+class ClaimsShape(PageShape):
+    """Claims, newest first."""
+
+    transactions: list[ClaimShape]
+
+
+class RevenuePartShape(Shape):
+    """Revenue of one part of the period, in the currency of the whole."""
+
+    date: str = Field(description="A day (UTC), or a moment where parts are shorter")
+    start_time: EpochMs
+    amount: Figure
+    amount_base_units: BaseUnitsText
+    transaction_count: int
+
+
+class RevenueShape(Shape):
+    """Revenue in one currency; `byCurrency` has every one."""
+
+    period: str
+    revenue: Figure
+    total: Figure
+    total_base_units: BaseUnitsText
+    currency: str
+    transaction_count: int
+    by_currency: dict[str, Figure]
+    by_currency_base_units: dict[str, BaseUnitsText]
+    breakdown: list[RevenuePartShape]
+    start_time: EpochMs
+    end_time: EpochMs
+
+
+class AgentShape(Shape):
+    """What an agent spent."""
+
+    agent_id: str
+    agent_name: str
+    total_spent: Figure
+    total_amount: Figure
+    total_amount_base_units: BaseUnitsText
+    transaction_count: int
+    last_active: EpochMs
+
+
+class AgentsShape(Shape):
+    """Agents that spent most of a currency, the biggest spender first."""
+
+    agents: list[AgentShape]
+    currency: str
+    period: str
+
+
+class EventShape(Shape):
+    """Something that happened to `subject`."""
+
+    id: int
+    type: str
+    timestamp: EpochMs
+    subject: str
+    agent_id: str | None
+    data: Any
+
+
+class EventsShape(PageShape):
+    """Events, newest first."""
+
+    events: list[EventShape]
+
+
+class ReportMintShape(Shape):
+    """What came in of a token by transfers, and what of it honours claims."""
+
+    mint: str
+    currency: str
+    transfers: int
+    matched_transfers: int
+    received: Figure
+    received_base_units: BaseUnitsText
+    matched: Figure
+    matched_base_units: BaseUnitsText
+    unmatched: Figure
+    unmatched_base_units: BaseUnitsText
+
+
+class ReportShape(Shape):
+    """A reconciliation: claims held against transfers, and the ledger against the chain."""
+
+    id: str
+    at: EpochMs = Field(description="The moment that it is about")
+    finished_at: EpochMs
+    matched: dict[str, Figure] = Field(description="By currency, what honours claims")
+    unmatched: dict[str, Figure] = Field(description="By currency, what nobody has claimed")
+    drift: int = Field(description="Accounts whose balance is not the chain's")
+    gaps: int = Field(description="Breaks in the chains of balance changes")
+    by_mint: list[ReportMintShape]
+    claims: list[dict[str, Any]] = Field(description="Claims by merchant, token and status")
+    counts: dict[str, int] = Field(description="How many findings there are of each kind")
+    findings: dict[str, list[dict[str, Any]]] = Field(description="The first findings of each kind")
+    accounts_in_doubt: list[dict[str, Any]]

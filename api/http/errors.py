@@ -1,0 +1,119 @@
+"""Refusals that all look alike."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from pydantic import Field
+from starlette.responses import Response
+from structlog.contextvars import get_contextvars
+
+from api.http.json import Shape, answer
+
+RETRY_SECONDS: Final = 2
+"""What callers are told to wait while a part of ours is down."""
+
+
+class ApiError(Exception):
+    """A refusal: the sentence says what is wrong and what to do.
+
+    Attributes:
+        body: What the answer carries besides the fields that every error has.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        sentence: str,
+        details: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.sentence = sentence
+        self.details = details
+        self.headers = headers
+        self.body = body or {}
+
+    def response(self) -> Response:
+        """The answer in the form that every error has."""
+        content = {**self.body, "error": self.sentence, "message": self.sentence, "code": self.code}
+        if self.details is not None:
+            content["details"] = self.details
+        content["requestId"] = get_contextvars().get("request_id")
+        return answer(content, self.status, self.headers)
+
+
+def invalid(sentence: str, details: Any = None) -> ApiError:
+    """400: the request is malformed."""
+    return ApiError(400, "VALIDATION_ERROR", sentence, details)
+
+
+def not_found(what: str) -> ApiError:
+    """404: nothing of that name, or not for this caller."""
+    return ApiError(404, "NOT_FOUND", f"{what} does not exist, or is not yours to see.")
+
+
+def conflict(sentence: str, details: Any = None) -> ApiError:
+    """409: it contradicts what is there."""
+    return ApiError(409, "CONFLICT", sentence, details)
+
+
+def forbidden(sentence: str) -> ApiError:
+    """403: the caller is known, and may not."""
+    return ApiError(403, "FORBIDDEN", sentence)
+
+
+def unavailable(part: str) -> ApiError:
+    """503: a part of ours is down; nothing is said about anybody's payment."""
+    sentence = f"The {part} cannot be reached at the moment; repeat the request in {RETRY_SECONDS} seconds."
+    return ApiError(503, "UNAVAILABLE", sentence, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def busy(what: str) -> ApiError:
+    """503: more than can be done in time; nothing is said about anybody's payment."""
+    sentence = f"Too many {what} are under way at the moment; repeat the request in {RETRY_SECONDS} seconds."
+    return ApiError(503, "UNAVAILABLE", sentence, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+class ErrorBody(Shape):
+    """Every error looks like this."""
+
+    error: str = Field(description="One sentence that says what is wrong and what to do next")
+    message: str = Field(description="The same sentence")
+    code: str = Field(examples=["VALIDATION_ERROR"])
+    details: Any = None
+    request_id: str | None = Field(None, description="The X-Request-Id of this request, to be told to support")
+
+
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_MEANINGS: Final = {
+    400: "The request is malformed: `VALIDATION_ERROR`",
+    401: "No key, or a key or token that is not good: `INVALID_API_KEY`",
+    403: "The key may not do this: `FORBIDDEN`",
+    404: "There is no such thing, or it is not the caller's: `NOT_FOUND`",
+    408: "The body did not arrive in time: `REQUEST_TIMEOUT`",
+    409: "It contradicts what is there, or the Idempotency-Key is another request's: `CONFLICT`",
+    413: "The body is larger than 1 MB: `PAYLOAD_TOO_LARGE`",
+    415: "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`",
+    429: "Too many requests; `Retry-After` says when to come again: `RATE_LIMIT_EXCEEDED`",
+    503: "A part of ours is down; `Retry-After` says when to come again: `UNAVAILABLE`",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of the errors that a route may answer, besides those that `errors_of` knows."""
+    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted(statuses)}
+
+
+def errors_of(methods: Collection[str]) -> dict[int | str, dict[str, Any]]:
+    """The documentation of the errors that every route with these methods may answer."""
+    found = {400, 401, 429, 503}
+    if not _WITH_BODY.isdisjoint(methods):
+        found |= {408, 413, 415}
+    if "POST" in methods:
+        found.add(409)
+    return errors(*found)

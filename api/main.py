@@ -1,0 +1,228 @@
+"""The API process: opens what it needs, serves until asked to stop, answers what is under way, closes in reverse."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import structlog
+import uvicorn
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from api.access.callers import signing_key
+from api.access.key_ring import KeyRing
+from api.access.rate_limits import RateLimits
+from api.app import create_app
+from api.http.connection import Patience, bounded
+from api.metrics import ApiMetrics
+from api.operations.probes import Probes
+from api.resources import Resources
+from api.settings import ApiSettings, split, thresholds
+from api.tokens import TokenBook
+from api.verify.batches import Desk
+from api.verify.notifications import Arrivals
+from chain.node import Node
+from chain.rpc import RpcLimits, RpcPool
+from migrations.status import check_current
+from runtime.database import open_pool
+from runtime.errors import OperatorError
+from runtime.metrics import new_registry
+from runtime.process import working
+from runtime.sql import load_queries
+
+_log = structlog.get_logger(__name__)
+
+_STATEMENT_SECONDS = 10.0
+# One batch of verifications reads while another becomes durable.
+_CLERKS = 2
+# A request would rather be told to come again than wait for longer.
+_CONNECT_SECONDS = 2.0
+# Asking a node is a courtesy to whoever waits; it must not take longer than they do.
+_RPC_LIMITS = RpcLimits(answer_seconds=1.5, attempts=2, call_seconds=2.0)
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: ApiSettings, dsn: str, redis_url: str, rpc_urls: Sequence[str]
+) -> AsyncIterator[Resources]:
+    """Everything that requests use, with the background work that keeps it fresh.
+
+    Raises:
+        OperatorError: The database or its schema is not usable.
+    """
+    await check_current(dsn)
+    metrics = ApiMetrics(new_registry())
+    queries = load_queries(
+        "ledger",
+        "claims.sql",
+        "api_keys.sql",
+        "tokens.sql",
+        "heartbeats.sql",
+        "index_requests.sql",
+        "jobs.sql",
+        "marketplace.sql",
+        "payments.sql",
+        "recipients.sql",
+        "reports.sql",
+    )
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api",
+                min_size=2,
+                max_size=settings.pool_size,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+            )
+        )
+        hot = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api-verify",
+                min_size=_CLERKS,
+                max_size=_CLERKS,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+                by_keys_alone=True,
+            )
+        )
+        redis = await stack.enter_async_context(_redis(redis_url))
+        rpc = await stack.enter_async_context(
+            RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
+        )
+        keys = KeyRing(database, queries, metrics)
+        rates = RateLimits(redis_url, metrics)
+        tokens = TokenBook(database, queries, settings.solana_network)
+        await tokens.load()
+        arrivals = Arrivals(dsn, keys.forget)
+        desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.most_undecided)
+        for variable in settings.short_secrets:
+            _log.warning(
+                "short_secret", variable=variable, hint="production refuses it; `openssl rand -hex 32` makes one"
+            )
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        parts = Resources(
+            settings=settings,
+            database=database,
+            queries=queries,
+            redis=redis,
+            node=Node(rpc),
+            keys=keys,
+            rates=rates,
+            tokens=tokens,
+            arrivals=arrivals,
+            metrics=metrics,
+            desk=desk,
+            probes=Probes(database, queries, redis, metrics),
+            final_from=thresholds(settings.finalized_above),
+            signing_key=signing_key(secret),
+        )
+        await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run(), desk.run()))
+        yield parts
+
+
+@asynccontextmanager
+async def _redis(url: str) -> AsyncIterator[Redis]:
+    client: Redis = Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: ApiSettings,
+    dsn: str,
+    redis_url: str,
+    rpc_urls: Sequence[str],
+    *,
+    reuse_port: bool = False,
+    any_if_taken: bool = False,
+    ready: Callable[[str], None] = lambda _: None,
+    more: Sequence[APIRouter] = (),
+) -> None:
+    """Serve until `stop` is set, then answer what is under way. `ready` is told the address.
+
+    Raises:
+        OperatorError: The port is taken, or the database is not usable.
+    """
+    async with open_resources(settings, dsn, redis_url, rpc_urls) as parts:
+        listener = _listen(settings, reuse_port=reuse_port, any_if_taken=any_if_taken)
+        with contextlib.closing(listener):
+            server = _Server(_config(parts, more))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            stopping = asyncio.create_task(stop.wait())
+            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            host, port = listener.getsockname()[:2]
+            ready(f"http://{host}:{port}")
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+
+
+def _listen(settings: ApiSettings, *, reuse_port: bool, any_if_taken: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Named so that asyncio knows it for TCP and sends every answer at once, instead of waiting for others to join it.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bind(listener, settings, any_if_taken=any_if_taken)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(
+            f"The API cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set PORT to a free port, or HOST to an address of this machine."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bind(listener: socket.socket, settings: ApiSettings, *, any_if_taken: bool) -> None:
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not any_if_taken:
+            raise
+        listener.bind((settings.host, 0))
+
+
+def _config(parts: Resources, more: Sequence[APIRouter]) -> uvicorn.Config:
+    settings = parts.settings
+    proxies = split(settings.trusted_proxies)
+    patience = Patience(settings.head_seconds, settings.body_seconds, settings.unread_seconds)
+    return uvicorn.Config(
+        create_app(parts, more=more),
+        http=bounded(patience),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        timeout_keep_alive=75,  # longer than a load balancer keeps its connections
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way."""
+        _log.info("draining")
+        await super().shutdown(sockets)

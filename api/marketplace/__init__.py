@@ -1,0 +1,1 @@
+"""Services, jobs and the marketplace in figures."""

@@ -1,0 +1,115 @@
+"""Work that operators order over HTTP and the other processes do: each order is a row, which tells how it stands."""
+
+import re
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from api.access.callers import require
+from api.access.key_ring import Caller
+from api.http.errors import errors, invalid, not_found
+from api.http.json import EpochMs, NoFields, Shape, StrictShape, answer, epoch_ms
+from api.resources import resources
+from api.routing.route import new_router
+from api.verify.routes import Address, Base58Signature
+from chain.addresses import parse_address
+from ledger.index_requests import Stretch, backfill_state, request_backfill
+from ledger.reports import reconciliation_state, request_reconciliation
+
+router = new_router(prefix="/ops", tags=["Operations"])
+
+Slot = Annotated[int, Field(ge=0, lt=2**53)]
+# The id says which of the two it is: nobody has to search for it in two tables.
+_JOB_ID: Final = re.compile(r"(backfill|reconcile)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+class BackfillOrder(StrictShape):
+    """What to record again: one transaction, or a wallet's history, or everybody's, between two slots."""
+
+    recipient: Address | None = Field(None, description="One followed wallet; all of them, if it is left out")
+    signature: Base58Signature | None = Field(None, description="One transaction, and nothing else")
+    from_slot: Slot | None = Field(None, description="From when on; from the beginning, if it is left out")
+    to_slot: Slot | None = Field(None, description="Until when; until now, if it is left out")
+
+
+class JobOrdered(Shape):
+    """Where to ask how the job stands."""
+
+    job_id: str
+
+
+class JobState(Shape):
+    """How a job stands."""
+
+    job_id: str
+    kind: Literal["backfill", "reconcile"]
+    state: Literal["queued", "running", "done", "failed"]
+    progress: dict[str, Any]
+    error: str | None = Field(description="Why it failed, or what it met on its way")
+    created_at: EpochMs
+    started_at: EpochMs | None
+    finished_at: EpochMs | None
+
+
+@router.post("/backfill", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 404, 409, 413, 415))
+async def post_backfill(
+    request: Request, caller: Annotated[Caller, Depends(require("admin"))], order: BackfillOrder | None = None
+) -> Response:
+    """Have the indexers record a stretch of history. Repeating it changes nothing."""
+    parts = resources(request)
+    order = order or BackfillOrder.model_validate({})
+    if order.signature is not None and order.model_fields_set - {"signature"}:
+        raise invalid("signature means one transaction; leave recipient, fromSlot and toSlot out.")
+    if order.from_slot is not None and order.to_slot is not None and order.from_slot > order.to_slot:
+        raise invalid("fromSlot is later than toSlot; exchange them.", {"field": "fromSlot"})
+    recipient = None
+    if order.recipient is not None:
+        recipient = parse_address(order.recipient)
+        row = await parts.queries.recipient(parts.database, address=recipient) if recipient else None
+        if row is None or not row["active"]:
+            raise not_found("A followed wallet of this address")
+    stretch = Stretch(recipient, order.signature, order.from_slot, order.to_slot)
+    job = await request_backfill(parts.database, parts.queries, stretch, requested_by=caller.key_prefix)
+    return answer({"jobId": f"backfill-{job}"}, 202)
+
+
+@router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
+async def post_reconcile(
+    request: Request, caller: Annotated[Caller, Depends(require("admin"))], _order: NoFields | None = None
+) -> Response:
+    """Have the workers decide every pending claim and report what does not match."""
+    parts = resources(request)
+    job = await request_reconciliation(parts.database, parts.queries, requested_by=caller.key_prefix)
+    return answer({"jobId": f"reconcile-{job}"}, 202)
+
+
+@router.get("/jobs/{id}", response_model=JobState, responses=errors(401, 403, 404))
+async def get_ops_job(
+    request: Request,
+    _caller: Annotated[Caller, Depends(require("admin"))],
+    job_id: Annotated[str, Path(alias="id", max_length=64)],
+) -> Response:
+    """Show how a job stands, and how far it has come."""
+    parts = resources(request)
+    if (found := _JOB_ID.fullmatch(job_id)) is None:
+        raise not_found("The job")
+    kind, job = found.group(1), UUID(found.group(2))
+    state = backfill_state if kind == "backfill" else reconciliation_state
+    row = await state(parts.database, parts.queries, job)
+    if row is None:
+        raise not_found("The job")
+    return answer(
+        {
+            "jobId": job_id,
+            "kind": kind,
+            "state": row["status"],
+            "progress": row["progress"],
+            "error": row["error"],
+            "createdAt": epoch_ms(row["created_at"]),
+            "startedAt": epoch_ms(row["started_at"]),
+            "finishedAt": epoch_ms(row["finished_at"]),
+        }
+    )

@@ -1,0 +1,107 @@
+"""The first answer to a request that carries an Idempotency-Key is every later one's answer too, for 24 hours."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request
+from starlette.responses import Response
+
+from api.access.callers import client_address, identify, sent_credential
+from api.http.errors import ApiError, conflict, invalid
+from api.resources import resources
+from api.routing.masked_answers import Masked, mask, unmask
+from runtime.sql import load_queries
+
+_queries = load_queries("api.routing", "idempotency.sql")
+
+_MAX_CHARACTERS: Final = 255
+# Nobody works on one request for so long: who began it has died.
+_ABANDONED_SECONDS: Final = 60
+_SERVER_ERROR: Final = 500
+# Beside the headers of a masked answer stands what undoes it.
+_SALT: Final = "mask-salt"
+_TAG: Final = "mask-tag"
+SECRET_HEADERS: Final = {"Cache-Control": "no-store"}
+"""Headers of an answer that holds a secret: it is kept for whoever has the credential it was asked with."""
+_KEPT_HEADERS: Final = ("content-type", "retry-after", "location", "www-authenticate")
+
+
+async def answer_once(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Answer as the first request of this key was answered, or be the first.
+
+    Raises:
+        ApiError: 400 for an unusable key, 409 for another request with the same key or while the first is answered.
+    """
+    if not 1 <= len(key) <= _MAX_CHARACTERS or not key.isprintable() or not key.isascii():
+        raise invalid(f"Idempotency-Key must be 1 to {_MAX_CHARACTERS} printable ASCII characters; send another.")
+    parts = resources(request)
+    try:
+        caller = await _caller(request)
+    except ApiError:
+        # Refused by the route, in its own order; whoever sends no good key leaves nothing behind.
+        return await handle(request)
+    request.state.asked_with = hashlib.sha256(f"{caller} {key}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    digest.update(await request.body())
+    request_hash = digest.hexdigest()
+    begun = await _queries.begin_answer(
+        parts.database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS
+    )
+    if begun is None:
+        return await _kept(request, caller, key, request_hash)
+    try:
+        response = await handle(request)
+    except ApiError as error:
+        response = error.response()
+    except BaseException:
+        await _queries.drop_answer(parts.database, caller=caller, key=key)
+        raise
+    if response.status_code >= _SERVER_ERROR or "retry-after" in response.headers:
+        await _queries.drop_answer(parts.database, caller=caller, key=key)
+    else:
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        body = bytes(response.body)
+        if response.headers.get("cache-control") == "no-store":
+            masked = mask(body, sent_credential(request) or secrets.token_hex())
+            body, headers = masked.body, {**headers, **SECRET_HEADERS, _SALT: masked.salt, _TAG: masked.tag}
+        await _queries.keep_answer(
+            parts.database, caller=caller, key=key, status=response.status_code, headers=headers, body=body
+        )
+    return response
+
+
+async def _caller(request: Request) -> str:
+    """Whose Idempotency-Keys these are: a user's, with the same rights; another key of theirs, a rotated one, will do.
+
+    Raises:
+        ApiError: 401 for a key that is not good.
+    """
+    caller = await identify(request)
+    if caller is None:
+        name = f"address {client_address(request)}"
+    else:
+        name = f"user {caller.user_id} {caller.environment} {' '.join(sorted(caller.permissions))}"
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+async def _kept(request: Request, caller: str, key: str, request_hash: str) -> Response:
+    row = await _queries.kept_answer(resources(request).database, caller=caller, key=key)
+    if row is not None and row["request_hash"] != request_hash:
+        raise conflict("This Idempotency-Key was used for another request; send another key.")
+    if row is None or row["status"] is None:
+        raise ApiError(
+            409,
+            "CONFLICT",
+            "A request with this Idempotency-Key is being answered; repeat it in a moment.",
+            headers={"Retry-After": "1"},
+        )
+    headers, body = row["headers"], row["body"]
+    if (salt := headers.pop(_SALT, None)) is not None:
+        body = unmask(Masked(body, salt, headers.pop(_TAG)), sent_credential(request) or "")
+        if body is None:
+            raise conflict(
+                "The first request was answered with a secret, for the very key it was sent with; send that."
+            )
+    return Response(body, row["status"], {**headers, "Idempotent-Replayed": "true"})

@@ -1,0 +1,111 @@
+"""Settings of an API process. Durations say their unit; limits are per minute."""
+
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from ledger.amounts import AmountError, parse_figure
+from runtime.marketplace_settings import MarketplaceSettings
+from runtime.settings import IN_PRODUCTION, CacheSettings, DatabaseSettings, SolanaSettings
+
+SECRET_CHARACTERS: Final = 32
+
+
+class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
+    """What an API process needs."""
+
+    host: str = Field("127.0.0.1", validation_alias="HOST")
+    port: int = Field(3001, ge=0, le=65535, validation_alias="PORT")  # 0: any free port
+    enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
+    # Exact origins of browsers that may call, comma-separated.
+    allowed_origins: Annotated[str, IN_PRODUCTION] = Field("", validation_alias="ALLOWED_ORIGINS")
+    # Signs access tokens. Unset, which production refuses, a process makes its own, and its tokens end with it.
+    jwt_secret: Annotated[SecretStr | None, IN_PRODUCTION] = Field(None, validation_alias="JWT_SECRET")
+    # Lets its bearer make the first admin key over HTTP, once.
+    bootstrap_token: SecretStr | None = Field(None, validation_alias="BOOTSTRAP_TOKEN")
+    # Addresses of load balancers whose X-Forwarded-For is believed, comma-separated.
+    trusted_proxies: str = Field("", validation_alias="TRUSTED_PROXIES")
+
+    # Requests a minute; 0 sets no limit.
+    public_rate_limit: int = Field(1_000, ge=0, validation_alias="PUBLIC_RATE_LIMIT")
+    auth_rate_limit: int = Field(6_000, ge=0, validation_alias="AUTH_RATE_LIMIT")
+    verify_rate_limit: int = Field(12_000, ge=0, validation_alias="VERIFY_RATE_LIMIT")
+
+    # How long a verification waits for a payment that is on its way.
+    verify_wait_ms: int = Field(2_000, ge=0, le=30_000, validation_alias="VERIFY_WAIT_MS")
+    # From which amount on a token needs finality, as SYMBOL:FIGURE, comma-separated; 0 is every amount.
+    finalized_above: str = Field("", validation_alias="FINALIZED_ABOVE")
+
+    # Connections to Postgres.
+    pool_size: int = Field(10, ge=2, le=200, validation_alias="API_POOL_SIZE")
+    # Claims that a merchant may have pending.
+    pending_claims: int = Field(10_000, ge=1, validation_alias="API_PENDING_CLAIMS")
+    # Verifications that may wait for their payments at the same time.
+    waiting_requests: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
+    # Verifications that may wait to be decided, while the database is slow.
+    most_undecided: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
+    # The head of a request has so long to arrive, on a new connection or an idle one that begins to speak.
+    head_seconds: float = Field(10.0, gt=0, validation_alias="API_HEAD_SECONDS")
+    # Whoever does not read an answer keeps it for so long.
+    unread_seconds: float = Field(30.0, gt=0, validation_alias="API_UNREAD_SECONDS")
+    # A body has so long to arrive.
+    body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
+    # Requests under way at the same time; beyond, they are told to come again.
+    most_requests: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
+    # What is under way at SIGTERM has so long to be answered.
+    drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
+
+    @field_validator("jwt_secret", "bootstrap_token")
+    @classmethod
+    def _is_long_in_production(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("app_env") == "production" and _is_short(value):
+            raise ValueError(f"it must have at least {SECRET_CHARACTERS} characters, as `openssl rand -hex 32` makes")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        # A browser sends an origin without the slash that people copy from its address bar.
+        origins = [origin.removesuffix("/") for origin in split(value)]
+        for origin in origins:
+            if "*" in origin or "://" not in origin or origin.count("/") > len("//"):
+                raise ValueError("each origin in it must be exact, as https://dashboard.example.com, without wildcards")
+        return ",".join(origins)
+
+    @field_validator("finalized_above")
+    @classmethod
+    def _are_thresholds(cls, value: str) -> str:
+        try:
+            thresholds(value)
+        except (AmountError, ValueError):
+            raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:100,SOL:0.5") from None
+        return value
+
+    @property
+    def short_secrets(self) -> list[str]:
+        """The variables whose secrets are too short for production."""
+        secrets = {"JWT_SECRET": self.jwt_secret, "BOOTSTRAP_TOKEN": self.bootstrap_token}
+        return [name for name, value in secrets.items() if _is_short(value)]
+
+
+def _is_short(secret: SecretStr | None) -> bool:
+    return secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS
+
+
+def split(text: str) -> list[str]:
+    """The parts of a comma-separated setting."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def thresholds(text: str) -> dict[str, Decimal]:
+    """FINALIZED_ABOVE: by symbol, the figure from which on finality is asked."""
+    found = {}
+    for part in split(text):
+        symbol, colon, figure = part.partition(":")
+        if not colon or not symbol:
+            raise ValueError(part)
+        found[symbol.strip().upper()] = at = parse_figure(figure.strip())
+        if at < 0:
+            raise ValueError(part)
+    return found

@@ -1,0 +1,103 @@
+"""The tokens that requests may name, by symbol or mint."""
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import asyncpg
+
+from api.http.errors import invalid
+from chain.programs import NATIVE_SOL
+from ledger.amounts import AmountError, parse_figure, to_base_units
+
+_REFRESH_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token. `mints` are all that count as it, `mint` the one that is filed: SOL comes native and wrapped."""
+
+    symbol: str
+    mint: str
+    mints: frozenset[str]
+    decimals: int
+
+    def base_units(self, figure: Decimal | str, name: str = "amount") -> int:
+        """`figure` in base units, exactly. Raises ApiError 400 when it is no amount of this token."""
+        try:
+            return to_base_units(parse_figure(str(figure)), self.decimals)
+        except AmountError as error:
+            raise invalid(f"{name} {error}; correct it.", {"field": name}) from None
+
+
+class TokenBook:
+    """Every token of this network that the ledger knows; read again when it is old or something is not in it."""
+
+    def __init__(self, database: asyncpg.Pool, queries: Any, network: str) -> None:
+        self._database = database
+        self._queries = queries
+        # The localnet carries the mints of devnet.
+        self._network = "devnet" if network == "localnet" else network
+        self._by_symbol: dict[str, Token] = {}
+        self._by_mint: dict[str, Token] = {}
+        self._read_at = float("-inf")
+
+    async def load(self) -> None:
+        """Read the tokens."""
+        rows = [row async for row in self._queries.tokens(self._database, network=self._network)]
+        by_symbol: dict[str, list[Any]] = {}
+        for row in rows:
+            by_symbol.setdefault(row["symbol"] or row["mint"], []).append(row)
+        tokens = []
+        for symbol, same in by_symbol.items():
+            mints = frozenset(row["mint"] for row in same)
+            mint = NATIVE_SOL if NATIVE_SOL in mints else min(mints)
+            tokens.append(Token(symbol, mint, mints, same[0]["decimals"]))
+        self._by_symbol = {token.symbol.upper(): token for token in tokens}
+        self._by_mint = {
+            mint: Token(token.symbol, mint, frozenset({mint}), token.decimals)
+            for token in tokens
+            for mint in token.mints
+        }
+        self._read_at = time.monotonic()
+
+    async def find(self, currency: str | None, mint: str | None) -> Token:
+        """The token that a request names. Raises ApiError 400 when it names none that is known."""
+        if currency is None and mint is None:
+            raise invalid("Neither currency nor mint says which token is meant; send one of them.")
+        token = self._look_up(currency, mint)
+        if token is None or time.monotonic() - self._read_at > _REFRESH_SECONDS:
+            # Unknown names must not make every request a query.
+            if time.monotonic() - self._read_at > _RETRY_SECONDS:
+                await self.load()
+            token = self._look_up(currency, mint)
+        if token is None:
+            known = ", ".join(sorted(symbol for symbol in self._by_symbol if len(symbol) < len(NATIVE_SOL)))
+            wrong = {"currency": currency} if mint is None else {"mint": mint}
+            raise invalid(f"The token is not known; send one of {known} as currency, or a known mint.", wrong)
+        if mint is not None and currency is not None and token.symbol.upper() != _capitals(currency):
+            raise invalid("currency and mint name different tokens; send one of them.")
+        return token
+
+    def of_mint(self, mint: str) -> Token | None:
+        """The token of a mint, if it is known."""
+        return self._by_mint.get(mint)
+
+    async def describe(self, mint: str) -> Token:
+        """The token of a mint in the ledger; one without a symbol is called by its mint."""
+        if (token := self._by_mint.get(mint)) is None:
+            await self.load()
+            token = self._by_mint.get(mint)
+        return token or Token(mint, mint, frozenset({mint}), 0)
+
+    def _look_up(self, currency: str | None, mint: str | None) -> Token | None:
+        if mint is not None:
+            return self._by_mint.get(mint)
+        return self._by_symbol.get(_capitals(currency or ""))
+
+
+def _capitals(currency: str) -> str:
+    """`currency` in capitals. Letters of other scripts have ours as their capitals and name nothing here."""
+    return currency.upper() if currency.isascii() else currency

@@ -1,0 +1,1 @@
+"""POST /verify: is this payment real, this merchant's, and not used before?"""

@@ -1,0 +1,272 @@
+"""The questions we ask a Solana node, with typed answers. Source: the Solana JSON-RPC reference."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from chain.base58 import b58encode
+from chain.decode.wire import TransactionResult
+from chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
+from chain.rpc import PermanentRpcError, RpcPool
+
+SIGNATURES_PER_PAGE: Final = 1000
+ACCOUNTS_PER_CALL: Final = 100
+STATUSES_PER_CALL: Final = 256
+_TRIED_IN_ORDER: Final = {0: (0, 1), 1: (1, 0)}  # by the version that was accepted last
+# The highest version specified; a node that knows only 0 accepts a higher number.
+MAX_TRANSACTION_VERSION: Final = max(_TRIED_IN_ORDER)
+
+_TOKEN_ACCOUNT_BYTES: Final = 165
+_ACCOUNT_TYPE_TOKEN: Final = 2
+_MULTISIG_BYTES: Final = 355
+_INVALID_PARAMS: Final = -32602
+_UNSUPPORTED_VERSION: Final = -32015
+
+
+class SignatureInfo(msgspec.Struct, rename="camel"):
+    """One line of an account's history."""
+
+    signature: str
+    slot: int
+    err: Any = None
+    confirmation_status: str | None = None
+
+
+class SignatureStatus(msgspec.Struct, rename="camel"):
+    """Where a transaction stands."""
+
+    slot: int
+    err: Any = None
+    confirmation_status: str | None = None
+
+
+class _Context(msgspec.Struct):
+    slot: int
+
+
+class _Account(msgspec.Struct):
+    # msgspec decodes the base64 itself, and refuses an answer where it is none.
+    data: tuple[bytes, Literal["base64"]]
+    owner: str
+    lamports: int
+    executable: bool = False
+
+
+class _AccountAnswer(msgspec.Struct):
+    context: _Context
+    value: _Account | None
+
+
+class _AccountsAnswer(msgspec.Struct):
+    context: _Context
+    value: list[_Account | None]
+
+
+class _StatusesAnswer(msgspec.Struct):
+    context: _Context
+    value: list[SignatureStatus | None]
+
+
+class _KeyedAccount(msgspec.Struct):
+    pubkey: str
+    account: _Account
+
+
+class _OwnedAnswer(msgspec.Struct):
+    context: _Context
+    value: list[_KeyedAccount]
+
+
+class _EpochInfo(msgspec.Struct):
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """An account as a node reports it at `slot`."""
+
+    slot: int
+    program: str
+    lamports: int
+    data: bytes
+    executable: bool
+
+    @property
+    def is_token_account(self) -> bool:
+        """True for an account that holds tokens; false for a wallet, a mint or a multisig."""
+        if self.program not in TOKEN_PROGRAMS:
+            return False
+        size = len(self.data)
+        return size == _TOKEN_ACCOUNT_BYTES or (
+            size > _TOKEN_ACCOUNT_BYTES
+            and size != _MULTISIG_BYTES
+            and self.data[_TOKEN_ACCOUNT_BYTES] == _ACCOUNT_TYPE_TOKEN
+        )
+
+    def balance_of(self, *, is_wallet: bool) -> int:
+        """Base units: a wallet's lamports, or a token account's amount (bytes 64 to 72)."""
+        if is_wallet:
+            return self.lamports
+        return int.from_bytes(self.data[64:72], "little") if self.is_token_account else 0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedTokenAccount:
+    """A token account of a wallet, as `getTokenAccountsByOwner` lists it; `balance` is in base units."""
+
+    address: str
+    mint: str
+    program: str
+    balance: int
+
+
+@dataclass(slots=True)
+class Node:
+    """Typed calls over a pool of endpoints. Errors are those of `RpcPool.call`."""
+
+    pool: RpcPool
+    transaction_version: int = MAX_TRANSACTION_VERSION
+    knows_min_context_slot: bool = True
+
+    async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
+        """The transaction, or `None` while this node does not have it at `commitment`."""
+        refusal: PermanentRpcError | None = None
+        for version in _TRIED_IN_ORDER[self.transaction_version]:
+            config = {
+                "commitment": commitment,
+                "encoding": "base64",
+                "maxSupportedTransactionVersion": version,
+            }
+            try:
+                found: TransactionResult | None = await self.pool.call(
+                    "getTransaction", [signature, config], TransactionResult | None
+                )
+            except PermanentRpcError as error:
+                # A node that checks the parameter strictly refuses a version it has never heard of; one that
+                # got a version too low has a transaction of a higher one.
+                if error.code not in {_INVALID_PARAMS, _UNSUPPORTED_VERSION}:
+                    raise
+                refusal = error
+            else:
+                self.transaction_version = version
+                return found
+        assert refusal is not None
+        raise refusal
+
+    async def signatures(
+        self,
+        address: str,
+        *,
+        before: str | None = None,
+        limit: int = SIGNATURES_PER_PAGE,
+        min_context_slot: int | None = None,
+    ) -> list[SignatureInfo]:
+        """A page of an account's confirmed history, newest first, failed transactions included."""
+        config: dict[str, Any] = {"commitment": "confirmed", "limit": limit}
+        if before is not None:
+            config["before"] = before
+        if min_context_slot is not None and self.knows_min_context_slot:
+            config["minContextSlot"] = min_context_slot
+        try:
+            page: list[SignatureInfo] = await self.pool.call(
+                "getSignaturesForAddress", [address, config], list[SignatureInfo]
+            )
+        except PermanentRpcError as error:
+            # The parameter came late to this method; a node without it must not stop all healing.
+            if error.code != _INVALID_PARAMS or config.pop("minContextSlot", None) is None:
+                raise
+            page = await self.pool.call("getSignaturesForAddress", [address, config], list[SignatureInfo])
+            self.knows_min_context_slot = False  # it was indeed the parameter, not the address
+        return page
+
+    async def token_accounts(self, wallet: str) -> list[OwnedTokenAccount]:
+        """Every token account of `wallet`, under both token programs."""
+        found = []
+        for program in TOKEN_PROGRAMS:
+            # Mint, owner and amount are the first 72 bytes in both programs.
+            config = {
+                "commitment": "confirmed",
+                "encoding": "base64",
+                "dataSlice": {"offset": 0, "length": 72},
+            }
+            try:
+                answer: _OwnedAnswer = await self.pool.call(
+                    "getTokenAccountsByOwner", [wallet, {"programId": program}, config], _OwnedAnswer
+                )
+            except PermanentRpcError as error:
+                # A cluster without Token-2022 does not know its address. Any other refusal is one to be heard of:
+                # a node that does not index the program would hide every account of it.
+                if program == TOKEN_PROGRAM or error.code != _INVALID_PARAMS:
+                    raise
+                continue
+            found += [_owned(item, program) for item in answer.value]
+        return found
+
+    async def account(self, address: str, *, commitment: str = "confirmed") -> tuple[int, AccountState | None]:
+        """The slot the node answered at, and the account there; `None` when it does not exist."""
+        answer: _AccountAnswer = await self.pool.call(
+            "getAccountInfo", [address, {"commitment": commitment, "encoding": "base64"}], _AccountAnswer
+        )
+        slot = answer.context.slot
+        return slot, _state(answer.value, slot) if answer.value else None
+
+    async def accounts(
+        self, addresses: list[str], *, commitment: str, min_context_slot: int | None = None
+    ) -> tuple[int, list[AccountState | None]]:
+        """As `account`, for at most 100 addresses in one call."""
+        config: dict[str, Any] = {"commitment": commitment, "encoding": "base64"}
+        if min_context_slot is not None:
+            config["minContextSlot"] = min_context_slot
+        answer: _AccountsAnswer = await self.pool.call("getMultipleAccounts", [addresses, config], _AccountsAnswer)
+        slot = answer.context.slot
+        return slot, [_state(account, slot) if account else None for account in answer.value]
+
+    async def signature_statuses(self, signatures: list[str]) -> tuple[int, list[SignatureStatus | None]]:
+        """The slot the node answered at, and where each of at most 256 transactions stands there.
+
+        The whole history is searched: without that, `None` would say nothing about older ones.
+        """
+        answer: _StatusesAnswer = await self.pool.call(
+            "getSignatureStatuses", [signatures, {"searchTransactionHistory": True}], _StatusesAnswer
+        )
+        return answer.context.slot, answer.value
+
+    async def block_height(self, commitment: str) -> int:
+        """The number of blocks below the newest one at `commitment`; skipped slots have none."""
+        height: int = await self.pool.call("getBlockHeight", [{"commitment": commitment}], int)
+        return height
+
+    async def first_available_block(self) -> int:
+        """The lowest slot whose block this node can still serve."""
+        slot: int = await self.pool.call("getFirstAvailableBlock", [], int)
+        return slot
+
+    async def blocks(self, first: int, last: int) -> list[int]:
+        """The slots from `first` through `last` that have a finalized block."""
+        slots: list[int] = await self.pool.call("getBlocks", [first, last, {"commitment": "finalized"}], list[int])
+        return slots
+
+    async def block_time(self, slot: int) -> int | None:
+        """When the block of `slot` was made, in seconds since 1970, as the node estimates it."""
+        time: int | None = await self.pool.call("getBlockTime", [slot], int | None)
+        return time
+
+    async def slot(self, commitment: str = "confirmed") -> int:
+        """The newest slot at `commitment`."""
+        slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], int)
+        return slot
+
+    async def epoch(self) -> int:
+        """The epoch that is current at `confirmed`."""
+        info: _EpochInfo = await self.pool.call("getEpochInfo", [{"commitment": "confirmed"}], _EpochInfo)
+        return info.epoch
+
+
+def _state(account: _Account, slot: int) -> AccountState:
+    return AccountState(slot, account.owner, account.lamports, account.data[0], account.executable)
+
+
+def _owned(item: _KeyedAccount, program: str) -> OwnedTokenAccount:
+    data = item.account.data[0]
+    return OwnedTokenAccount(item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little"))

@@ -1,0 +1,381 @@
+"""Log subscriptions for many accounts, spread over as many sockets as the provider's limit needs.
+
+A socket can fail in ways that look like quiet: half-open, or dropped by the node for reading slowly. Every
+socket therefore also subscribes to slots, and one that has been silent for too long is replaced. Whoever
+listens is told of each account whose subscription (again) began: what happened before has to be healed.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, Self
+
+import aiohttp
+import msgspec
+
+from chain.rpc import host_of, reason_of
+
+_UNANSWERED_REQUESTS: Final = 100
+_STEADY_SECONDS: Final = 5.0
+_MAX_PAUSE_SECONDS: Final = 10.0
+# For sockets that do serve, but not for long: what they miss has to be healed, so it may not be much.
+_MAX_PAUSE_AFTER_SERVICE_SECONDS: Final = 1.0
+
+
+class Listener(Protocol):
+    """What a feed tells, from its reading loop: these methods must not block."""
+
+    def notified(self, account: str, signature: str, slot: int, *, failed: bool) -> None:
+        """A transaction that names `account` reached the commitment `confirmed`."""
+
+    def subscribed(self, account: str, slot: int) -> None:
+        """`account` is watched; what happened up to `slot` has to be healed, asking a node that has seen it.
+
+        `slot` is the newest one the socket had shown since then; 0 where the node does not tell slots.
+        """
+
+    def disconnected(self, endpoint: str, reason: str) -> None:
+        """A socket ended; its accounts will be subscribed again."""
+
+
+class _LogsValue(msgspec.Struct):
+    signature: str
+    err: Any = None
+
+
+class _Context(msgspec.Struct):
+    slot: int
+
+
+class _Result(msgspec.Struct):
+    context: _Context | None = None
+    value: _LogsValue | None = None
+    slot: int | None = None
+
+
+class _Params(msgspec.Struct):
+    result: _Result
+    subscription: int
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+class _Message(msgspec.Struct):
+    """A notification has `method` and `params`; an answer has `id` and `result` or `error`."""
+
+    method: str | None = None
+    params: _Params | None = None
+    id: int | None = None
+    result: Any = None
+    error: _Error | None = None
+
+
+_MESSAGE: Final = msgspec.json.Decoder(_Message)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLimits:
+    """Bounds: accounts on one socket, and seconds of silence before a socket counts as dead."""
+
+    accounts_per_socket: int = 500
+    silence_seconds: float = 15.0
+    connect_seconds: float = 10.0
+
+
+class SocketFaultError(Exception):
+    """The socket cannot be used any longer; the message says why."""
+
+
+@dataclass(slots=True)
+class _Shard:
+    """The accounts of one socket, and the socket's state while it is open.
+
+    Attributes:
+        accounts: Those it should watch.
+        wanted: Those it has not asked for yet.
+        asked: When it asked for which account, by the request's id, oldest first.
+        watching: The accounts subscribed, by subscription.
+        subscriptions: The same the other way round.
+        dropping: Accounts that may have a subscription although nobody wants it any longer.
+        refused: Accounts that the node would not watch on this socket, and why.
+        untold: Watched accounts whose listener waits for the first slot.
+        slots_id: The id of the request for slots; `beats` until the node refuses it.
+        room: How many accounts the socket takes.
+    """
+
+    accounts: set[str] = field(default_factory=set)
+    wanted: deque[str] = field(default_factory=deque)
+    asked: dict[int, tuple[str, float]] = field(default_factory=dict)
+    watching: dict[int, str] = field(default_factory=dict)
+    subscriptions: dict[str, int] = field(default_factory=dict)
+    dropping: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    slot: int = 0
+    slots_id: int = 0
+    beats: bool = True
+    room: int = 0
+
+    def reset(self, slots_id: int) -> None:
+        """Forget the socket; every account has to be asked for again."""
+        self.slots_id = slots_id
+        self.beats = True
+        for state in (self.asked, self.watching, self.subscriptions, self.dropping, self.refused, self.untold):
+            state.clear()
+        self.wanted = deque(self.accounts)
+        self.slot = 0
+
+    def needs_request(self, account: str) -> bool:
+        """True for an account to watch that is neither watched nor asked for."""
+        return (
+            account in self.accounts
+            and account not in self.subscriptions
+            and all(account != asked for asked, _ in self.asked.values())
+        )
+
+
+class LogsFeed:
+    """Follows a changing set of accounts. Open it with `async with`; accounts may be added at any time."""
+
+    def __init__(self, urls: Sequence[str], listener: Listener, limits: FeedLimits | None = None) -> None:
+        self._urls = itertools.cycle(urls)
+        self._listener = listener
+        self._limits = limits or FeedLimits()
+        self._shards: list[_Shard] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._ids = itertools.count(1)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets the followed accounts need."""
+        return len(self._shards)
+
+    @property
+    def watching(self) -> int:
+        """How many accounts are subscribed at this moment."""
+        return sum(len(shard.watching) for shard in self._shards)
+
+    @property
+    def unwatched(self) -> list[str]:
+        """The followed accounts that no socket watches at this moment."""
+        return [account for shard in self._shards for account in shard.accounts if account not in shard.subscriptions]
+
+    @property
+    def slot(self) -> int:
+        """The newest slot that any socket has shown."""
+        return max((shard.slot for shard in self._shards), default=0)
+
+    def follow(self, account: str) -> None:
+        """Watch `account` from now on. Following twice changes nothing."""
+        if any(account in shard.accounts for shard in self._shards):
+            return
+        shard = next((s for s in self._shards if len(s.accounts) < s.room), None)
+        if shard is None:
+            shard = _Shard(room=self._limits.accounts_per_socket)
+            self._shards.append(shard)
+            task = asyncio.get_running_loop().create_task(self._keep_open(shard))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        shard.accounts.add(account)
+        shard.wanted.append(account)
+        shard.changed.set()
+
+    def unfollow(self, account: str) -> None:
+        """Stop watching `account`."""
+        for shard in self._shards:
+            if account in shard.accounts:
+                shard.accounts.discard(account)
+                shard.dropping.add(account)
+                shard.changed.set()
+
+    async def _keep_open(self, shard: _Shard) -> None:
+        """Replace the shard's socket for as long as the feed is open."""
+        failures = 0
+        while True:
+            url = next(self._urls)
+            shard.reset(slots_id=next(self._ids))
+            opened_at = time.monotonic()
+            try:
+                async with self._connect(url) as socket:
+                    await self._serve(shard, socket)
+            except Exception as error:  # noqa: BLE001 - whatever ended it, its accounts must be watched again
+                self._listener.disconnected(host_of(url), reason_of(error))
+            # A socket that served for a while is replaced at once; one that fails soon, ever more slowly.
+            served = bool(shard.watching) or not shard.accounts
+            steady = served and time.monotonic() - opened_at > _STEADY_SECONDS
+            failures = 0 if steady else min(failures + 1, 10)
+            limit = _MAX_PAUSE_AFTER_SERVICE_SECONDS if served else _MAX_PAUSE_SECONDS
+            pause = min(0.05 * 2**failures, limit)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+    @contextlib.asynccontextmanager
+    async def _connect(self, url: str) -> Any:
+        assert self._session is not None, "open the LogsFeed with `async with` before following"
+        async with asyncio.timeout(self._limits.connect_seconds):
+            socket = await self._session.ws_connect(
+                url, max_msg_size=64 * 1024 * 1024, heartbeat=self._limits.silence_seconds
+            )
+        try:
+            yield socket
+        finally:
+            # A half-open socket never answers the closing handshake: do not wait for it.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await socket.close()
+
+    async def _serve(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Subscribe and read until the socket fails. Raises what ended it."""
+        await self._request(socket, shard.slots_id, "slotSubscribe", [])
+        writer = asyncio.create_task(self._write(shard, socket))
+        reader = asyncio.create_task(self._read(shard, socket))
+        try:
+            done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (writer, reader):
+                task.cancel()
+            await asyncio.gather(writer, reader, return_exceptions=True)
+
+    async def _write(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Send what is wanted, a bounded number of requests ahead of the answers."""
+        while True:
+            # Cleared first: what changes while a request is being sent must not go unnoticed.
+            shard.changed.clear()
+            # Dropped before asked: a node gives the same subscription, asked for twice, one id for both.
+            while shard.dropping:
+                account = shard.dropping.pop()
+                if account not in shard.accounts and account in shard.subscriptions:
+                    subscription = shard.subscriptions.pop(account)
+                    del shard.watching[subscription]
+                    await self._request(socket, next(self._ids), "logsUnsubscribe", [subscription])
+            while shard.wanted and len(shard.asked) < _UNANSWERED_REQUESTS:
+                account = shard.wanted.popleft()
+                if shard.needs_request(account):
+                    request_id = next(self._ids)
+                    shard.asked[request_id] = account, time.monotonic()
+                    params = [{"mentions": [account]}, {"commitment": "confirmed"}]
+                    await self._request(socket, request_id, "logsSubscribe", params)
+                elif account in shard.accounts and account in shard.subscriptions:
+                    self._tell(shard, account)  # unfollowed and followed again, before it was dropped
+            if shard.refused and not shard.asked and not shard.wanted:
+                self._move_refused(shard)
+            await shard.changed.wait()
+
+    @staticmethod
+    async def _request(
+        socket: aiohttp.ClientWebSocketResponse, request_id: int, method: str, params: list[Any]
+    ) -> None:
+        body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        try:
+            await socket.send_str(msgspec.json.encode(body).decode())
+        except (ConnectionError, RuntimeError) as error:
+            raise SocketFaultError(f"it closed while asking for {method}") from error
+
+    async def _read(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+        silence = self._limits.silence_seconds
+        while True:
+            try:
+                frame = await socket.receive(timeout=silence)
+            except TimeoutError:
+                # The chain may stand still: what happened before must be healed all the same.
+                self._tell_all(shard)
+                # A node without slot notifications may be quiet for good reason; pings watch over it.
+                if shard.beats:
+                    raise SocketFaultError(f"it has been silent for {silence:g} s") from None
+            else:
+                self._take(shard, frame)
+            _, asked_at = next(iter(shard.asked.values()), ("", time.monotonic()))
+            if time.monotonic() - asked_at > silence:
+                raise SocketFaultError(f"it has not answered a subscription for {silence:g} s")
+
+    def _take(self, shard: _Shard, frame: aiohttp.WSMessage) -> None:
+        if frame.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+            raise SocketFaultError("the node closed it")
+        message = _MESSAGE.decode(frame.data)
+        if message.params is not None:
+            self._notify(shard, message.params)
+        elif message.id == shard.slots_id:
+            shard.beats = message.error is None
+            self._saw_slot(shard, 0)
+        elif message.id is not None:
+            self._answered(shard, message)
+
+    def _notify(self, shard: _Shard, params: _Params) -> None:
+        result = params.result
+        if result.slot is not None:
+            self._saw_slot(shard, result.slot)
+            return
+        account = shard.watching.get(params.subscription)
+        if result.value is None or result.context is None:
+            if account is not None:
+                raise SocketFaultError("it told of an account without saying what happened or when")
+            return
+        self._saw_slot(shard, result.context.slot)
+        if account is not None:
+            self._listener.notified(
+                account, result.value.signature, result.context.slot, failed=result.value.err is not None
+            )
+
+    def _answered(self, shard: _Shard, message: _Message) -> None:
+        account, _ = shard.asked.pop(message.id or 0, (None, 0.0))
+        if account is None:
+            return
+        shard.changed.set()
+        if message.error is None and type(message.result) is int:
+            shard.watching[message.result] = account
+            shard.subscriptions[account] = message.result
+            if account in shard.accounts:
+                self._tell(shard, account)
+            else:
+                shard.dropping.add(account)
+        elif account in shard.accounts:
+            shard.refused[account] = message.error.message if message.error else "not an answer"
+
+    def _tell(self, shard: _Shard, account: str) -> None:
+        """Tell of a watched account, once the socket has shown a slot: without one a heal may ask a lagging node."""
+        shard.untold.append(account)
+        self._saw_slot(shard, 0)
+
+    def _saw_slot(self, shard: _Shard, slot: int) -> None:
+        shard.slot = max(shard.slot, slot)
+        if shard.slot or not shard.beats:
+            self._tell_all(shard)
+
+    def _tell_all(self, shard: _Shard) -> None:
+        untold, shard.untold = shard.untold, []
+        for account in untold:
+            if account in shard.accounts:
+                self._listener.subscribed(account, shard.slot)
+
+    def _move_refused(self, shard: _Shard) -> None:
+        """Take refusals as the socket's limit reached, and move those accounts to another one."""
+        refused, shard.refused = shard.refused, {}
+        if not shard.watching:
+            raise SocketFaultError(f"it refuses subscriptions: {next(iter(refused.values()))}")
+        shard.room = min(shard.room, len(shard.watching))
+        for account in refused:
+            if account in shard.accounts and account not in shard.subscriptions:
+                shard.accounts.discard(account)
+                self.follow(account)

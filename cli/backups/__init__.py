@@ -1,0 +1,1 @@
+"""Backups: taking, keeping and restoring them."""

@@ -1,0 +1,53 @@
+"""`pay402 api`: one API process."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from api.main import serve_until
+from api.settings import ApiSettings
+from cli.system.localnet_address import solana_endpoints
+from runtime.embedded import servers as embedded
+from runtime.logging import configure_logging
+from runtime.process import leave_alone_what_is_there, run_until_signal
+from runtime.settings import load
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready")] = False,
+    any_if_taken: Annotated[
+        bool, typer.Option("--any-if-taken", help="Listen on any free port when PORT is taken")
+    ] = False,
+    reuse_port: Annotated[
+        bool, typer.Option("--reuse-port", help="Share the port with other API processes of this machine")
+    ] = False,
+) -> None:
+    """Serve the HTTP API until SIGTERM; what is under way then is answered.
+
+    Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 api
+    """
+    settings = load(ApiSettings)
+    configure_logging(settings)
+    rpc_urls, _ = solana_endpoints(settings)
+
+    def ready(url: str) -> None:
+        leave_alone_what_is_there()
+        if as_json:
+            typer.echo(json.dumps({"ready": True, "api": url}))
+
+    async def main(stop: asyncio.Event) -> None:
+        async with embedded.database(settings) as dsn, embedded.cache(settings) as redis_url:
+            await serve_until(
+                stop,
+                settings,
+                dsn,
+                redis_url,
+                rpc_urls,
+                reuse_port=reuse_port,
+                any_if_taken=any_if_taken,
+                ready=ready,
+            )
+
+    run_until_signal(main, drain_seconds=settings.drain_seconds + 5)

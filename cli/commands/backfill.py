@@ -1,0 +1,106 @@
+"""`pay402 backfill`: record a stretch of history."""
+
+import asyncio
+import datetime as dt
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from chain.rpc import RpcError
+from cli.system.localnet_address import solana_endpoints
+from indexer.backfill import (
+    BackfillRefusedError,
+    BackfillSummary,
+    backfill_accounts,
+    backfill_signatures,
+    slot_at,
+)
+from indexer.context import Workbench, open_workbench
+from indexer.heal import IncompleteHistoryError
+from runtime.embedded import servers as embedded
+from runtime.errors import OperatorError
+from runtime.logging import configure_logging
+from runtime.process import run_until_signal
+from runtime.settings import IndexerSettings, load
+
+
+def command(
+    recipient: Annotated[list[str] | None, typer.Option(help="A followed wallet; all without any")] = None,
+    signature: Annotated[list[str] | None, typer.Option(help="Only this transaction; may be repeated")] = None,
+    from_slot: Annotated[int | None, typer.Option(help="First slot; default: where following began", min=0)] = None,
+    to_slot: Annotated[int | None, typer.Option(help="Last slot; default: the newest", min=0)] = None,
+    since: Annotated[dt.datetime | None, typer.Option(help="First moment, UTC, instead of --from-slot")] = None,
+    until: Annotated[dt.datetime | None, typer.Option(help="Last moment, UTC, instead of --to-slot")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+) -> None:
+    """Record a stretch of history again or for the first time; what is recorded already is left alone.
+
+    Safe to repeat and to kill. Refuses what the node does not have any more.
+
+    Example: pay402 backfill --recipient 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --from-slot 250000000
+    """
+    settings = load(IndexerSettings)
+    configure_logging(settings.model_copy(update={"log_level": "error"}))
+    rpc_urls, _ = solana_endpoints(settings)
+
+    async def main(_: asyncio.Event) -> BackfillSummary:
+        async with embedded.database(settings) as dsn, open_workbench(settings, dsn, rpc_urls) as bench:
+            try:
+                await bench.load(only=recipient or ())
+                if signature:
+                    return await backfill_signatures(bench, signature, _tell_failure)
+                first = await slot_at(bench, _seconds(since)) if since else from_slot
+                last = await slot_at(bench, _seconds(until)) if until else to_slot
+                return await _accounts(bench, first, last)
+            except BackfillRefusedError as error:
+                raise OperatorError(f"Refused: {error}; ask an archive node, or for less.") from error
+            except (RpcError, IncompleteHistoryError) as error:
+                raise OperatorError(f"The history cannot be read: {error}; run the same command again.") from error
+
+    summary = run_until_signal(main)
+    assert summary is not None
+    if as_json:
+        typer.echo(msgspec.json.encode(summary).decode())
+    else:
+        typer.echo(
+            f"found {summary.found} transactions: {summary.new} new, {summary.known} already known, "
+            f"{summary.failed} failed"
+        )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _tell_failure(signature: str, reason: str) -> None:
+    typer.echo(f"{signature} is not recorded: {reason}; ask an archive node.", err=True)
+
+
+async def _accounts(bench: Workbench, first: int | None, last: int | None) -> BackfillSummary:
+    accounts = list(bench.watchlist.accounts)
+    if not accounts:
+        raise OperatorError("There is no such followed wallet; see `pay402 recipients list`.")
+    if first is None:
+        first = min(bench.watchlist.first_slot(account) for account in accounts)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("accounts, {task.fields[rows]} transactions"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("backfill", total=len(accounts), rows=0)
+        return await backfill_accounts(
+            bench,
+            accounts,
+            first,
+            last,
+            progress=lambda summary, done: bars.update(bar, completed=done, rows=summary.found),
+        )
+
+
+def _seconds(moment: dt.datetime) -> int:
+    return int(moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp())

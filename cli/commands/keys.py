@@ -1,0 +1,141 @@
+"""`pay402 keys`: API keys, for operators. The first admin key comes from here."""
+
+import asyncio
+import datetime as dt
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import asyncpg
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.access.key_ring import PERMISSIONS, make_key
+from migrations.status import check_current
+from runtime.database import open_connection
+from runtime.embedded import servers as embedded
+from runtime.errors import OperatorError
+from runtime.logging import configure_logging
+from runtime.settings import DatabaseSettings, load
+from runtime.sql import load_queries
+
+app = typer.Typer(help="Keys of the API: create, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
+
+T = TypeVar("T")
+_queries = load_queries("ledger", "api_keys.sql")
+_WIDTH_IN_FILES = 160
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="A name for people")] = "operator",
+    user: Annotated[str, typer.Option(help="The user (merchant) whose key it is")] = "operator",
+    environment: Annotated[str, typer.Option(help="live or test")] = "live",
+    admin: Annotated[bool, typer.Option("--admin", help="May see and do everything")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="May read only")] = False,
+    final_only: Annotated[
+        bool, typer.Option("--final-only", help="Its claims are honoured by finalized payments only")
+    ] = False,
+    days: Annotated[int | None, typer.Option(help="Expires after so many days", min=1, max=36500)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it. It is shown this once.
+
+    Example: pay402 keys create --admin --name "Operations"
+    """
+    if environment not in {"live", "test"}:
+        raise OperatorError(f"{environment!r} is no environment; give live or test.")
+    if admin and read_only:
+        raise OperatorError("A key is for admins or read-only, not both; leave one of the two out.")
+    if not name.strip() or not user.strip():
+        raise OperatorError("A key needs a name and a user; give both.")
+    permissions = list(PERMISSIONS) if admin else ["read"] if read_only else ["read", "write"]
+    new = make_key(environment)
+
+    async def work(connection: asyncpg.Connection) -> Any:
+        return await _queries.add_key(
+            connection,
+            key_prefix=new.prefix,
+            key=new.hash,
+            user_id=user,
+            name=name,
+            environment=environment,
+            permissions=permissions,
+            final_only=final_only,
+            expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=days) if days else None,
+            only_first="no",
+        )
+
+    row = _with_connection(work)
+    if as_json:
+        made = {"apiKey": new.key, "keyPrefix": new.prefix, "userId": user, "permissions": row["permissions"]}
+        typer.echo(msgspec.json.encode(made).decode())
+    else:
+        typer.echo(new.key)
+        typer.echo(f"for {user}, may {', '.join(permissions)}; store it now, it is not shown again.", err=True)
+
+
+@app.command("list")
+def list_(
+    user: Annotated[str | None, typer.Option(help="Only the keys of this user")] = None, as_json: AsJson = False
+) -> None:
+    """List the keys. Nobody can see a key itself again.
+
+    Example: pay402 keys list --user operator
+    """
+
+    async def work(connection: asyncpg.Connection) -> list[Any]:
+        return [row async for row in _queries.keys(connection, user_id=user)]
+
+    rows = _with_connection(work)
+    if as_json:
+        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        return
+    table = Table("key", "name", "user", "environment", "may", "last used", "expires", "revoked")
+    for row in rows:
+        times = (f"{row[name]:%Y-%m-%d %H:%M}" if row[name] else "" for name in ("last_used", "expires_at"))
+        table.add_row(
+            row["key_prefix"],
+            Text(row["name"]),
+            Text(row["user_id"]),
+            row["environment"],
+            ", ".join(row["permissions"]),
+            *times,
+            "yes" if row["revoked"] else "",
+        )
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
+
+
+@app.command()
+def revoke(
+    key_prefix: Annotated[str, typer.Argument(help="The public beginning of the key")], as_json: AsJson = False
+) -> None:
+    """Revoke a key; every replica refuses it within 5 seconds.
+
+    Example: pay402 keys revoke sk_live_0123456789
+    """
+
+    async def work(connection: asyncpg.Connection) -> Any:
+        now = dt.datetime.now(dt.UTC)
+        return await _queries.revoke_key(connection, key_prefix=key_prefix, at=now, replaced_by=None)
+
+    if _with_connection(work) is None:
+        raise OperatorError(f"There is no key {key_prefix!r}; see `pay402 keys list`.")
+    typer.echo(msgspec.json.encode({"revoked": key_prefix}).decode() if as_json else f"Revoked {key_prefix}.")
+
+
+def _with_connection(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    settings = load(DatabaseSettings)
+
+    async def main() -> T:
+        async with embedded.database(settings) as dsn:
+            await check_current(dsn)
+            async with open_connection(dsn) as connection:
+                return await work(connection)
+
+    configure_logging(settings)
+    return asyncio.run(main())

@@ -1,0 +1,108 @@
+"""`pay402 payouts`: what is to be paid out, and signing it elsewhere."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.running import with_workbench
+from ledger.amounts import figure_text
+from runtime.errors import OperatorError
+from worker.context import Workbench
+from worker.payouts.offline_signing import Exported, Imported, export_payouts, import_payout
+
+app = typer.Typer(
+    help="What is to be paid out: list, export, import, retry.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_SHOWN = 1_000
+_WIDTH_IN_FILES = 200
+Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all without any")]
+LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the lines are JSON without it too")]
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[str | None, typer.Option(help="Only these: queued, waiting, awaiting_signature, …")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List payouts, open ones first.
+
+    Example: pay402 payouts list --status waiting
+    """
+
+    async def work(bench: Workbench) -> list[Any]:
+        return [row async for row in bench.queries.payouts(bench.database, status=status, limit=_SHOWN)]
+
+    rows = with_workbench(work)
+    if as_json:
+        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        return
+    table = Table("payout", "job", "kind", "amount", "recipient", "status", "note")
+    for row in rows:
+        amount = f"{figure_text(row['amount'], row['decimals'])} {row['symbol'] or row['mint']}"
+        note = row["waiting_reason"] or (row["error"] if row["status"] != "settled" else row["settled_signature"])
+        cells = (str(row["id"]), str(row["job_id"]), f"{row['kind']} ({row['reason']})", amount, row["recipient"])
+        table.add_row(*cells, row["status"], note or "")
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
+
+
+@app.command("export")
+def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
+    """Print transactions to sign, one JSON line each. They live for about a minute; then export again.
+
+    Example: pay402 payouts export > to-sign.jsonl
+    """
+
+    async def work(bench: Workbench) -> list[Exported]:
+        return await export_payouts(bench, ids or ())
+
+    for exported in with_workbench(work):
+        typer.echo(msgspec.json.encode({k: v for k, v in asdict(exported).items() if v is not None}).decode())
+
+
+@app.command("import")
+def import_(
+    transactions: Annotated[
+        list[str] | None, typer.Argument(help="Signed transactions in base64; standard input without any")
+    ] = None,
+    _as_json: LinesAsJson = False,
+) -> None:
+    """Take signed transactions; the worker sends them. Each must be what was exported, to the last byte.
+
+    Example: pay402 payouts import < signed.txt
+    """
+    lines = transactions or [line for line in sys.stdin.read().split() if line]
+
+    async def work(bench: Workbench) -> list[Imported]:
+        return [await import_payout(bench, line) for line in lines]
+
+    results = with_workbench(work)
+    for result in results:
+        typer.echo(msgspec.json.encode(result).decode())
+    if refused := [result for result in results if result.refusal]:
+        raise OperatorError(
+            f"{len(refused)} of {len(results)} transactions were refused: {refused[0].refusal}; see the lines above."
+        )
+
+
+@app.command()
+def retry(ids: Ids = None, as_json: AsJson = False) -> None:
+    """Try waiting payouts again at once, after what they waited for was mended.
+
+    Example: pay402 payouts retry
+    """
+
+    async def work(bench: Workbench) -> int:
+        row = await bench.queries.retry_payouts(bench.database, ids=ids or [])
+        count: int = row["payouts"]
+        return count
+
+    retried = with_workbench(work)
+    typer.echo(msgspec.json.encode({"retried": retried}).decode() if as_json else f"{retried} payouts are tried again.")

@@ -1,0 +1,44 @@
+"""`pay402 seed`: offer some examples on the marketplace."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from chain.programs import TOKENS
+from cli.running import with_workbench
+from ledger.example_services import seed
+from runtime.errors import OperatorError
+from runtime.sql import load_queries
+from worker.context import Workbench
+
+_CURRENCY = "USDC"
+
+
+def command(
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Also in production, where examples seldom belong")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+) -> None:
+    """Offer some examples on the marketplace; those that are there already stay as they are.
+
+    Example: pay402 seed
+    """
+
+    async def work(bench: Workbench) -> int:
+        settings = bench.settings
+        if settings.is_production and not confirm:
+            raise OperatorError("Examples do not belong into production; repeat it with --confirm if they do.")
+        wallet = settings.settlement_wallet or (bench.signer.address if bench.signer else None)
+        if wallet is None:
+            raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
+        network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
+        mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
+        if mint is None:
+            raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
+        queries = load_queries("ledger", "marketplace.sql")
+        return await seed(bench.database, queries, mint=mint, currency=_CURRENCY, payout_address=wallet)
+
+    added = with_workbench(work)
+    typer.echo(msgspec.json.encode({"added": added}).decode() if as_json else f"{added} services were added.")

@@ -1,0 +1,1 @@
+"""What `pay402 demo` shows."""

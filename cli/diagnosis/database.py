@@ -1,0 +1,165 @@
+"""Postgres: reachable, of a supported version, with our schema and all of its indexes, and with sound books."""
+
+import re
+import time
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any, Final
+
+import asyncpg
+
+from cli.diagnosis import configuration
+from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
+from ledger.invariants import INVARIANTS, check_invariants
+from migrations.status import MigrationStatus, read_status
+from runtime.database import DATABASE_AWAY, open_connection, place
+from runtime.errors import OperatorError
+from runtime.sql import load_queries
+
+_queries = load_queries("cli.diagnosis", "diagnosis.sql")
+_invariants = load_queries("ledger", "invariants.sql")
+_heartbeats = load_queries("ledger", "heartbeats.sql")
+
+VERSIONS: Final = (16, 17, 18)
+_CLOCK_SECONDS: Final = 5.0
+# The indexer audits once a minute: five missed audits are no accident.
+_AUDIT_SECONDS: Final = 300.0
+_SHOWN: Final = 5
+_SILENT_SECONDS: Final = 60.0
+# Half a minute of the chain.
+_LAG_SLOTS: Final = 75
+_CREATED: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\S+) ON .*;$", re.MULTILINE)
+_CONSTRAINED: Final = re.compile(r"ADD CONSTRAINT (\S+) (?:PRIMARY KEY|UNIQUE|EXCLUDE)\b")
+
+
+async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]:
+    """Every finding about the database at `dsn`; `at_rest` expects no indexer to be running."""
+    try:
+        async with open_connection(dsn, application="doctor", statement_timeout_seconds=20.0) as connection:
+            found = [_version(connection, dsn), await _clock(connection)]
+            encrypted = await _queries.is_encrypted(connection)
+            found += configuration.encryption("DATABASE_URL", dsn, encrypted=bool(encrypted), production=production)
+            status = await read_status(connection)
+            found.append(_schema(status))
+            if status.is_current:
+                found.append(await indexes(connection))
+                found += [finding async for finding in _books(connection, at_rest=at_rest)]
+                found.append(await _money(connection))
+                found += [finding async for finding in _life(connection, at_rest=at_rest)]
+            return found
+    except OperatorError as error:
+        return [from_sentence("database", "connection", str(error))]
+    except DATABASE_AWAY as error:
+        reason = str(error).partition("\n")[0]
+        return [bad("database", "queries", reason, "see the server's log, and grant what is missing to our user")]
+
+
+def _version(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
+    version = connection.get_server_version()
+    detail = f"Postgres {version.major}.{version.micro} at {place(dsn)}"
+    if version.major not in VERSIONS:
+        known = ", ".join(map(str, VERSIONS))
+        return bad("database", "version", detail, f"use one of the versions that are tested: {known}")
+    return good("database", "version", detail)
+
+
+async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
+    before = time.time()
+    server = await _queries.server_clock(connection)
+    apart = server - (before + time.time()) / 2
+    detail = f"the server's is {apart:+.1f} s from ours"
+    if abs(apart) > _CLOCK_SECONDS:
+        return bad("database", "clock", detail, "synchronise both with NTP: expiry is judged by either")
+    return good("database", "clock", detail)
+
+
+def _schema(status: MigrationStatus) -> Finding:
+    if status.is_current:
+        return good("database", "schema", f"at {status.current}, which is current")
+    if status.is_unknown:
+        detail = f"at {status.current}, newer than {status.head}"
+        return bad("database", "schema", detail, "install the newer pay402 that migrated it")
+    return bad(
+        "database",
+        "schema",
+        f"{f'at {status.current}' if status.current else 'missing'}, not at {status.head}",
+        "run pay402 migrate up",
+    )
+
+
+async def indexes(connection: "asyncpg.Connection[Any]") -> Finding:
+    """Whether every index of schema.sql is there, usable, and on the same columns."""
+    schema = resources.files("migrations").joinpath("schema.sql").read_text(encoding="utf-8")
+    created = {match[1]: _unqualified(match[0].rstrip(";")) for match in _CREATED.finditer(schema)}
+    wanted = [*created, *_CONSTRAINED.findall(schema)]
+    present = {row["name"]: row async for row in _queries.indexes_present(connection)}
+    flaws = list(_flaws(wanted, created, present))
+    if flaws:
+        remedy = "create what is missing as migrations/schema.sql has it, and REINDEX INDEX CONCURRENTLY the rest"
+        return bad("database", "indexes", "; ".join(flaws), remedy)
+    return good("database", "indexes", f"all {len(wanted)} are present and valid")
+
+
+def _unqualified(definition: str) -> str:
+    """Without the schema's name, which depends on the reader's search path."""
+    return definition.replace("public.", "")
+
+
+def _flaws(wanted: list[str], created: dict[str, str], present: dict[str, Any]) -> Iterator[str]:
+    for name in wanted:
+        if name not in present:
+            yield f"{name} is missing"
+        elif not present[name]["valid"]:
+            yield f"{name} is not valid"
+        elif name in created and created[name] != _unqualified(present[name]["definition"]):
+            yield f"{name} is not the one of our schema"
+
+
+async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
+    row = await _queries.audit_state(connection)
+    if row["accounts"] == 0:
+        yield doubtful("ledger", "recipients", "no wallet is followed", "add one with pay402 recipients add")
+        return
+    if row["drifting"] or row["gaps"]:
+        detail = f"{row['drifting']} of {row['accounts']} accounts drift, {row['gaps']} gaps"
+        yield bad("ledger", "audit", detail, "run pay402 audit --heal, and see LedgerDrift in the runbook")
+    elif row["unaudited"]:
+        detail = f"{row['unaudited']} of {row['accounts']} accounts were never audited"
+        yield doubtful("ledger", "audit", detail, "run pay402 audit, or wait a minute for the indexer's own")
+    else:
+        yield good("ledger", "audit", f"{row['accounts']} accounts agree with the chain, no gaps")
+    if row["unhealed"]:
+        detail = f"{row['unhealed']} accounts wait for more than 15 minutes to be healed"
+        yield bad("ledger", "healing", detail, "run pay402 audit --heal and read what it says of the nodes")
+    if (age := row["oldest_seconds"]) is not None and age > _AUDIT_SECONDS and not at_rest:
+        remedy = "read the indexer's log: audits fail, or take longer than they should"
+        yield doubtful("ledger", "audits", f"an account was last audited {age:.0f} s ago", remedy)
+
+
+async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
+    violations = await check_invariants(connection, _invariants)
+    if not violations:
+        return good("ledger", "money", f"all {len(INVARIANTS)} invariants hold")
+    told = [f"{one.invariant}: {one.subject} has {one.found}, not {one.expected}" for one in violations[:_SHOWN]]
+    more = f", and {len(violations) - _SHOWN} more" if len(violations) > _SHOWN else ""
+    remedy = "stop the worker, so that no payout leaves, and see InvariantViolated in the runbook"
+    return bad("ledger", "money", "; ".join(told) + more, remedy)
+
+
+async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
+    judge = doubtful if at_rest else bad
+    shown = {row["role"]: row async for row in _heartbeats.signs_of_life(connection)}
+    for role in ("indexer", "worker"):
+        row, remedy = shown.get(role), f"start pay402 {role}, or read its log"
+        if row is None:
+            yield judge(role, "alive", "none has ever shown itself", remedy)
+        elif row["age_seconds"] > _SILENT_SECONDS:
+            yield judge(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago", remedy)
+        else:
+            yield good(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago")
+    lag = shown["indexer"]["lag_slots"] if "indexer" in shown else None
+    if lag is not None and lag > _LAG_SLOTS:
+        remedy = "see IndexerLagging in the runbook: a slow node, a slow database, or more load than it is sized for"
+        yield bad("indexer", "lag", f"{lag} slots behind what it has seen", remedy)
+    elif lag is not None:
+        yield good("indexer", "lag", f"{max(lag, 0)} slots behind what it has seen")

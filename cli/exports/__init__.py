@@ -1,0 +1,1 @@
+"""Exports: the queries and the formats."""

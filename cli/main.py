@@ -1,0 +1,102 @@
+"""The entry of `pay402`.
+
+A command is one module below `cli`, imported when it is called and not before, so that `--help` is fast. The
+module offers either `command`, a function, or `app`, a `typer.Typer` with subcommands. It raises OperatorError for
+whatever an operator can mend. To add a command, write the module and name it in COMMANDS.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+# The module's name is the command's; the line is what `pay402 --help` says about it.
+COMMANDS: Final = {
+    "demo": "Show the whole system at work: payers pay, the ledger fills.",
+    "up": "Run everything together until SIGTERM.",
+    "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
+    "api": "Serve the HTTP API: verify payments, and show the ledger to those it belongs to.",
+    "keys": "Keys of the API: create, list, revoke.",
+    "worker": "Decide claims, settle jobs, send payouts, keep house.",
+    "recipients": "Wallets to follow: add, list, remove.",
+    "audit": "Prove the ledger complete, and heal what is not.",
+    "backfill": "Record a stretch of history.",
+    "reconcile": "Decide pending claims, then report what does not match.",
+    "expire": "Mark what has expired, and remove what nobody needs any more.",
+    "settle": "Move jobs and payouts on, once.",
+    "seed": "Offer some examples on the marketplace.",
+    "payouts": "What is to be paid out: list, export, import, retry.",
+    "export": "Write transfers, claims or payouts of a time range as CSV or Parquet.",
+    "decode": "Print what recorded transactions or blocks really moved.",
+    "doctor": "Examine everything a deployment stands on.",
+    "migrate": "The schema: up, down, status, roles, dump.",
+    "backup": "Write the whole database into one checksummed file.",
+    "restore": "Bring a backup back into an empty database.",
+    "localnet": "A local Solana chain for demo, tests and benchmarks.",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Knows every command by name and help, and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` begin with, loaded, and the arguments that are left for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _load(name), rest
+
+
+def _load(name: str) -> Any:
+    module = import_module(f"cli.commands.{name}")
+    loaded: typer.Typer | None = getattr(module, "app", None)
+    if loaded is None:
+        loaded = typer.Typer(add_completion=False)
+        loaded.command(name)(module.command)
+    command = typer.main.get_command(loaded)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    help="402pay's payment ledger for Solana.",
+    no_args_is_help=True,
+    # Failures are reported by `run`; nobody but a developer wants a traceback.
+    pretty_exceptions_enable=False,
+)
+
+
+def _stand_in() -> None:
+    """Holds a command's place in the list of help; `_load` puts the command there when it is called."""
+
+
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(_stand_in)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pay402 {version('pay402')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None: ...
+
+
+def run() -> None:
+    """Run the command line: an expected failure is one line and an exit code, never a traceback."""
+    try:
+        # Not standalone: a wrong command line is told like every other error, by `report`.
+        sys.exit(app(prog_name="pay402", standalone_mode=False))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell the operator
+        from cli.errors import report
+
+        sys.exit(report(error))

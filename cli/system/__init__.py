@@ -1,0 +1,1 @@
+"""All processes together, as `pay402 up` runs them."""

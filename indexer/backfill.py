@@ -1,0 +1,131 @@
+"""Record a stretch of history on demand: of wallets, between slots or times, or single transactions.
+
+Idempotent, so that a run that was killed is simply run again: what is recorded is not fetched twice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chain.node import SignatureInfo
+from indexer.context import Workbench
+from indexer.heal import walk
+from indexer.pipeline import FetchFailedError
+
+_SLOTS_PER_SECOND: Final = 2.5
+
+
+class BackfillRefusedError(Exception):
+    """The node cannot serve the stretch that was asked for; the message says which it can."""
+
+
+@dataclass(slots=True)
+class BackfillSummary:
+    """What a backfill saw, in transactions. `found` is new + known + failed."""
+
+    found: int = 0
+    new: int = 0
+    known: int = 0
+    failed: int = 0
+
+
+async def backfill_accounts(
+    bench: Workbench,
+    accounts: Sequence[str],
+    from_slot: int,
+    to_slot: int | None,
+    *,
+    progress: Callable[[BackfillSummary, int], None] = lambda *_: None,
+) -> BackfillSummary:
+    """Record everything of `accounts` from `from_slot` through `to_slot`.
+
+    `progress` is told the summary so far and how many accounts are done.
+
+    Raises:
+        BackfillRefusedError: The node's history begins later than `from_slot`.
+        IncompleteHistoryError: The node's answers contradict each other.
+        RpcError: The nodes did not answer.
+    """
+    await refuse_what_is_pruned(bench, from_slot)
+    summary = BackfillSummary()
+    for done, account in enumerate(accounts):
+        async for page in walk(bench.node, account, from_slot, None, None):
+            wanted = [info for info in page if to_slot is None or info.slot <= to_slot]
+            missing = await bench.healer.missing(account, wanted)
+            summary.found += len(wanted)
+            summary.known += len(wanted) - len(missing)
+            for chunk in _chunks(missing, bench.settings.fetch_workers):
+                failures = await bench.healer.record(account, chunk)
+                summary.failed += len(failures)
+                summary.new += len(chunk) - len(failures)
+                progress(summary, done)
+        progress(summary, done + 1)
+    return summary
+
+
+def _chunks(infos: list[SignatureInfo], size: int) -> Iterator[list[SignatureInfo]]:
+    return (infos[start : start + size] for start in range(0, len(infos), size))
+
+
+async def backfill_signatures(
+    bench: Workbench, signatures: Sequence[str], on_failure: Callable[[str, str], None] = lambda *_: None
+) -> BackfillSummary:
+    """Record single transactions, whatever slot they landed in. `on_failure` is told of each that failed, and why.
+
+    Raises:
+        RpcError: The nodes did not answer.
+    """
+    _, statuses = await bench.node.signature_statuses(list(signatures))
+    summary = BackfillSummary(found=len(signatures))
+    for signature, status in zip(signatures, statuses, strict=True):
+        if status is None:
+            summary.failed += 1
+            on_failure(signature, "no node knows it")
+            continue
+        known = await bench.queries.is_recorded(bench.database, signature=signature, slot=status.slot)
+        if known:
+            summary.known += 1
+            continue
+        try:
+            await bench.pipeline.ensure("", signature, status.slot)
+            summary.new += 1
+        except FetchFailedError as error:
+            summary.failed += 1
+            on_failure(signature, str(error))
+    return summary
+
+
+async def refuse_what_is_pruned(bench: Workbench, from_slot: int) -> None:
+    """Raise BackfillRefusedError where the node's history begins after `from_slot`.
+
+    A node that has everything reports 0 or 1; asking for genesis then means asking for what it has.
+    """
+    first = await bench.node.first_available_block()
+    if first > 1 and from_slot < first:
+        raise BackfillRefusedError(f"the node serves blocks from slot {first} on, and slot {from_slot} was asked for")
+
+
+async def slot_at(bench: Workbench, seconds: int) -> int:
+    """The first slot whose block time is not before `seconds` since 1970, by bisection.
+
+    Block times are estimates of the node; the answer is as good as they are, less a margin of a minute.
+    """
+    low = await bench.node.first_available_block()
+    high = await bench.node.slot("finalized")
+    while low < high:
+        middle = (low + high) // 2
+        time, at = await _block_time_from(bench, middle, high)
+        if time is None or time >= seconds:
+            high = middle
+        else:
+            low = at + 1
+    return max(low - int(60 * _SLOTS_PER_SECOND), 0)
+
+
+async def _block_time_from(bench: Workbench, slot: int, last: int) -> tuple[int | None, int]:
+    """The time of the first block from `slot` on that has one, and its slot; skipped slots have none."""
+    blocks = await bench.node.blocks(slot, min(slot + 500, last))
+    for block in blocks[:5]:
+        if (time := await bench.node.block_time(block)) is not None:
+            return time, block
+    return None, slot

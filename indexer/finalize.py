@@ -1,0 +1,147 @@
+"""Settle the fate of confirmed rows: finalized when the cluster roots them, orphaned when they can never land.
+
+A confirmed transaction can still be dropped with its fork, or land again in another slot. It is dead only when
+its blockhash has expired at the finalized height and a search of the whole history finds nothing. Its blockhash
+was at most 150 blocks old when it was seen, so 150 blocks after it was first missed it has expired. Source: the
+transaction confirmation and expiration guide of Solana's documentation.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from chain.node import STATUSES_PER_CALL, Node
+from chain.rpc import RpcError
+from indexer.metrics import IndexerMetrics
+from indexer.pipeline import FetchFailedError, Pipeline
+from ledger.claims import follow_transfers
+from runtime.database import DATABASE_AWAY
+
+_log = structlog.get_logger(__name__)
+
+_BLOCKHASH_LIFETIME_BLOCKS: Final = 150
+_LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
+
+Landing = tuple[str, int]
+"""A signature and the slot in which it was recorded."""
+
+
+class Finalizer:
+    """Passes over the confirmed rows; any number of processes may do so at once."""
+
+    def __init__(
+        self, node: Node, pool: asyncpg.Pool, queries: Any, pipeline: Pipeline, metrics: IndexerMetrics
+    ) -> None:
+        self._node = node
+        self._pool = pool
+        self._queries = queries
+        self._pipeline = pipeline
+        self._metrics = metrics
+
+    async def run(self, every_seconds: float) -> None:
+        """Pass after pass until cancelled."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            try:
+                while await self.settle():
+                    pass
+            except (RpcError, *DATABASE_AWAY) as error:
+                _log.warning("not_finalized", error=str(error))
+
+    async def settle(self) -> bool:
+        """One pass; true when more may be ready at once.
+
+        Raises:
+            RpcError: The nodes did not answer.
+        """
+        settled, count = 0, 0
+        # Asking every other second what is final, for nothing, would be most of what an idle ledger asks.
+        if await self._queries.anything_unfinalized(self._pool):
+            slot = await self._node.slot("finalized")
+            rows = self._queries.unfinalized(self._pool, slot=slot, limit=_LANDINGS_PER_PASS)
+            landings: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+            count = len(landings)
+            for start in range(0, count, STATUSES_PER_CALL):
+                settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+        await self._follow_claims(self._pool)
+        return count == _LANDINGS_PER_PASS and settled > 0
+
+    async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
+        seen_slot, statuses = await self._node.signature_statuses([signature for signature, _ in landings])
+        if seen_slot < finalized_slot:
+            return 0  # another node answered, one that is behind: it cannot say what is missing
+        rooted, elsewhere, missing = [], [], []
+        for landing, status in zip(landings, statuses, strict=True):
+            if status is None:
+                missing.append(landing)
+            elif status.confirmation_status == "processed":
+                continue  # it may be landing again; until the cluster has voted for that, nothing is settled
+            elif status.slot != landing[1]:
+                elsewhere.append((landing[0], status.slot))
+            elif status.confirmation_status == "finalized":
+                rooted.append(landing)
+        await self._finalize(rooted)
+        await self._follow(elsewhere)
+        await self._bury(missing)
+        return len(rooted) + len(elsewhere)
+
+    async def _finalize(self, rooted: Sequence[Landing]) -> None:
+        if rooted:
+            row = await self._queries.finalize(self._pool, **_columns(rooted))
+            self._metrics.finalized.inc(row["transfers"])
+
+    async def _follow(self, elsewhere: Sequence[Landing]) -> None:
+        """Record again what landed again in another slot."""
+        for signature, slot in elsewhere:
+            try:
+                await self._pipeline.ensure("", signature, slot)
+            except FetchFailedError as error:
+                _log.warning("landed_again_but_not_fetched", signature=signature, error=str(error))
+
+    async def _bury(self, missing: Sequence[Landing]) -> None:
+        """Orphan what has been missing for longer than any blockhash lives."""
+        if not missing:
+            return
+        try:
+            height = await self._node.block_height("finalized")
+            # Noted at the newest height and held against the finalized one: never too early.
+            newest = await self._node.block_height("processed")
+        except RpcError as error:
+            if not error.is_refusal:
+                raise
+            # What is missing stays in doubt; what is not must be finalized all the same.
+            self._metrics.done_without("block heights", error)
+            return
+        await self._queries.note_vanished(self._pool, height=newest, **_columns(missing))
+        rows = self._queries.dead(
+            self._pool,
+            signatures=[signature for signature, _ in missing],
+            lifetime=_BLOCKHASH_LIFETIME_BLOCKS,
+            height=height,
+        )
+        dead: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+        if dead:
+            # In one transaction: nobody ever sees a claim honoured by a transfer that is known to be undone. The
+            # transfers are locked by then, so that the second statement sees every claim that ever took one.
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await self._queries.orphan(connection, **_columns(dead))
+                await self._follow_claims(connection)
+            self._metrics.orphaned.inc(row["transfers"])
+            _log.warning("orphaned", transactions=len(dead), transfers=row["transfers"])
+
+    async def _follow_claims(self, database: Any) -> None:
+        followed = await follow_transfers(database, self._queries)
+        self._metrics.claims_reversed.inc(followed.reversed)
+        self._metrics.claims_restored.inc(followed.restored)
+        if followed.reversed:
+            _log.warning("claims_reversed", claims=followed.reversed, hint="their payments were undone by a fork")
+
+
+def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:
+    return {
+        "signatures": [signature for signature, _ in landings],
+        "slots": [slot for _, slot in landings],
+    }

@@ -1,0 +1,114 @@
+"""What the indexer tells Prometheus. Labels are bounded: never an address, a signature or a key."""
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from chain.rpc import RpcError
+
+_log = structlog.get_logger(__name__)
+
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class IndexerMetrics:
+    """All metrics of one indexer process, on their own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.notifications = Counter("pay402_notifications_total", "Log notifications received", registry=registry)
+        self.transfers = Counter("pay402_transfers_recorded_total", "New rows in transfers", registry=registry)
+        self.landed_again = Counter(
+            "pay402_transfers_landed_again_total", "Transfers that moved to another slot", registry=registry
+        )
+        self.lag = Histogram(
+            "pay402_notification_to_row_seconds",
+            "From a notification to its committed row",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self.queue = Gauge("pay402_fetch_queue_length", "Transactions waiting to be fetched", registry=registry)
+        self.overflows = Counter(
+            "pay402_queue_overflows_total", "Notifications left to healing: queue full", registry=registry
+        )
+        self.not_yet = Counter(
+            "pay402_transaction_not_yet_total",
+            "getTransaction answered null and was retried",
+            registry=registry,
+        )
+        self.fetch_failures = Counter(
+            "pay402_fetch_failures_total",
+            "Transactions that could not be fetched or decoded; their accounts are healed",
+            ["reason"],
+            registry=registry,
+        )
+        self.unexplained = Counter(
+            "pay402_unexplained_total", "Balance changes that no instruction explains", registry=registry
+        )
+        self.rpc_calls = Counter(
+            "pay402_rpc_calls_total",
+            "RPC calls by outcome",
+            ["endpoint", "method", "outcome"],
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "pay402_node_refusals_total",
+            "Questions that nodes refuse and the indexer does without",
+            ["what"],
+            registry=registry,
+        )
+        self._told_refusals: set[str] = set()
+        self.rpc_seconds = Histogram(
+            "pay402_rpc_call_seconds",
+            "RPC call duration",
+            ["method"],
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self.disconnects = Counter("pay402_socket_disconnects_total", "Sockets that ended", registry=registry)
+        self.followed = Gauge("pay402_followed_accounts", "Accounts on the watch list", registry=registry)
+        self.watching = Gauge("pay402_subscribed_accounts", "Accounts subscribed right now", registry=registry)
+        self.slot = Gauge("pay402_newest_slot", "Newest slot that a socket has shown", registry=registry)
+        self.heals = Counter("pay402_heals_total", "Walks over an account's history", ["outcome"], registry=registry)
+        self.healed = Counter(
+            "pay402_healed_transactions_total",
+            "Transactions that healing found and notifications had not brought",
+            registry=registry,
+        )
+        self.heal_queue = Gauge("pay402_heal_queue_length", "Accounts that wait to be healed", registry=registry)
+        self.finalized = Counter(
+            "pay402_transfers_finalized_total", "Transfers that can never be undone", registry=registry
+        )
+        self.orphaned = Counter(
+            "pay402_transfers_orphaned_total", "Transfers whose fork was abandoned for good", registry=registry
+        )
+        self.claims_reversed = Counter(
+            "pay402_claims_reversed_total", "Honoured claims whose payment a fork has undone", registry=registry
+        )
+        self.claims_restored = Counter(
+            "pay402_claims_restored_total", "Reversed claims whose payment has landed again", registry=registry
+        )
+        self.audits = Counter("pay402_audits_total", "Audits of all accounts", ["outcome"], registry=registry)
+        self.audit_findings = Counter(
+            "pay402_audit_findings_total", "Accounts found to disagree with the chain", registry=registry
+        )
+        self.drifting = Gauge(
+            "pay402_drifting_accounts", "Accounts whose balance is not the chain's", registry=registry
+        )
+        self.gaps = Gauge("pay402_ledger_gaps", "Breaks in the chains of balance changes", registry=registry)
+        self.database_retries = Counter(
+            "pay402_database_retries_total", "Writes repeated because the database failed", registry=registry
+        )
+        self.unrecordable = Counter(
+            "pay402_unrecordable_total", "Transactions that the database refused", registry=registry
+        )
+
+    def done_without(self, what: str, error: RpcError) -> None:
+        """Count a question that nodes refuse and that we can do without; the log hears of each once."""
+        self.refusals.labels(what).inc()
+        if what not in self._told_refusals:
+            self._told_refusals.add(what)
+            _log.warning("node_refuses", without=what, error=str(error))
+
+    def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:
+        """Count one answer of a node."""
+        self.rpc_calls.labels(endpoint, method, outcome).inc()
+        self.rpc_seconds.labels(method).observe(seconds)

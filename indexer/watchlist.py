@@ -1,0 +1,129 @@
+"""Which wallets and accounts are followed, and what of a transaction concerns them. No input or output."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM
+from ledger.observation import BalanceChange, Kind, Movement, Observation
+
+
+class FollowedAccount(Struct, frozen=True, gc=False):
+    """An account to follow: a token account, or the wallet itself for its lamports."""
+
+    address: str
+    wallet: str
+    mint: str
+    program: str
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """What the ledger keeps of one transaction.
+
+    Attributes:
+        changes: Balance changes of followed accounts, each with the part that no movement explains.
+        opened: Token accounts of followed wallets that were not followed yet.
+        notified_at: When a node told of it by itself, in seconds of the monotonic clock.
+    """
+
+    observation: Observation
+    movements: tuple[Movement, ...]
+    changes: tuple[tuple[BalanceChange, int], ...]
+    opened: tuple[FollowedAccount, ...]
+    notified_at: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """True when the transaction does not concern the ledger at all."""
+        return not (self.movements or self.changes)
+
+
+@dataclass(slots=True)
+class Watchlist:
+    """The followed wallets (with the first slot that counts) and their accounts."""
+
+    wallets: dict[str, int] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)
+
+    def add_wallet(self, wallet: str, followed_from_slot: int) -> None:
+        """Follow `wallet` from a slot on; its lamports count as an account of their own."""
+        self.wallets[wallet] = followed_from_slot
+        self.accounts[wallet] = wallet
+
+    def add_accounts(self, accounts: Iterable[FollowedAccount]) -> list[FollowedAccount]:
+        """Add accounts of followed wallets; returns those that are new."""
+        new = [a for a in accounts if a.wallet in self.wallets and a.address not in self.accounts]
+        self.accounts.update((account.address, account.wallet) for account in new)
+        return new
+
+    def remove_wallet(self, wallet: str) -> list[str]:
+        """Stop following `wallet`; returns the accounts that go with it."""
+        self.wallets.pop(wallet, None)
+        gone = [account for account, owner in self.accounts.items() if owner == wallet]
+        for account in gone:
+            del self.accounts[account]
+        return gone
+
+    def first_slot(self, account: str) -> int:
+        """The first slot whose transactions count for `account`."""
+        return self.wallets.get(self.accounts.get(account, ""), 0)
+
+    def is_wallet(self, account: str) -> bool:
+        """True for a wallet followed for its lamports, false for a token account."""
+        return account in self.wallets
+
+    def entry(self, observation: Observation, notified_at: float | None = None) -> Entry:
+        """The part of `observation` that the ledger keeps."""
+        changes = self._changes(observation)
+        return Entry(observation, self._movements(observation), changes, self._opened(changes), notified_at)
+
+    def _movements(self, observation: Observation) -> tuple[Movement, ...]:
+        accounts, wallets = self.accounts, self.wallets
+        return tuple(
+            [
+                movement
+                for movement in observation.movements
+                if movement.mint is not None
+                and (
+                    movement.source_owner in wallets
+                    or movement.destination_owner in wallets
+                    # Lamports sent to a token account of a wallet are not sent to the wallet.
+                    or (
+                        movement.kind is not Kind.NATIVE_TRANSFER
+                        and (movement.source in accounts or movement.destination in accounts)
+                    )
+                )
+            ]
+        )
+
+    def _changes(self, observation: Observation) -> tuple[tuple[BalanceChange, int], ...]:
+        accounts, wallets = self.accounts, self.wallets
+        changes: list[tuple[BalanceChange, int]] = []
+        if not observation.failed:
+            unexplained = {finding.account: finding.difference for finding in observation.unexplained}
+            changes = [
+                (change, unexplained.get(change.account, 0))
+                for change in observation.balances
+                if change.account in accounts or change.owner in wallets
+            ]
+        # A failed transaction moves no tokens, but its fee left somebody's lamports.
+        changes += [
+            (BalanceChange(account, account, NATIVE_SOL, SYSTEM_PROGRAM, SOL_DECIMALS, *lamports), 0)
+            for account, lamports in observation.lamports.items()
+            if account in wallets
+        ]
+        return tuple(changes)
+
+    def _opened(self, changes: Iterable[tuple[BalanceChange, int]]) -> tuple[FollowedAccount, ...]:
+        accounts, wallets = self.accounts, self.wallets
+        return tuple(
+            [
+                FollowedAccount(change.account, change.owner, change.mint, change.program)
+                for change, _ in changes
+                if change.account not in accounts
+                and change.owner in wallets
+                and change.program is not None
+                and change.mint != NATIVE_SOL
+            ]
+        )

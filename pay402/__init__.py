@@ -1,1 +1,0 @@
-"""402pay's payment ledger for Solana."""

@@ -1,0 +1,1 @@
+"""A real Postgres and a real Valkey in a directory, from wheels."""

@@ -1,0 +1,76 @@
+"""Structured logs on standard error: JSON lines, or coloured text for a developer's terminal. Secrets are scrubbed."""
+
+import logging
+import re
+import sys
+from typing import Any, Final, TextIO
+
+import structlog
+
+from runtime.settings import Settings
+
+_SECRETS: Final = (
+    re.compile(r"(://[^/@\s:]*:)[^/\s]+(@)"),  # the password of an address
+    re.compile(r"([?&](?:api[-_]?key|access[-_]?token|token|key|secret|password|auth)=)[^&\s\"'\\]+()", re.IGNORECASE),
+    re.compile(r"\b(sk_(?:live|test)_)\w+()"),  # our own API keys
+)
+
+
+def scrub(text: str) -> str:
+    """`text` without the passwords and API keys that addresses carry."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***\2", text)
+    return text
+
+
+class _Scrubbed:
+    """A renderer whose whole line is scrubbed: values, nested values and tracebacks alike."""
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+
+    def __call__(self, logger: Any, name: str, event: Any) -> str:
+        return scrub(str(self._renderer(logger, name, event)))
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send the process's logs, those of libraries and warnings included, to standard error.
+
+    JSON lines, except in development on a terminal.
+    """
+    stream = stream or sys.stderr
+    readable = settings.app_env == "development" and stream.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if readable:
+        # Without local variables: among those are signing keys and whatever callers send.
+        plain = structlog.dev.plain_traceback
+        last.append(_Scrubbed(structlog.dev.ConsoleRenderer(exception_formatter=plain)))
+    else:
+        last += [
+            structlog.processors.format_exc_info,
+            _Scrubbed(structlog.processors.JSONRenderer(default=str)),
+        ]
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    # Libraries tell their every step at info; an operator reads ours.
+    # What the pool says of a database that is away, with a traceback each time, our own line says in one.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+    for name in ("asyncio", "aiohttp", "alembic", "sqlalchemy", "stamina"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))

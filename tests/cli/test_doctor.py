@@ -1,0 +1,365 @@
+"""`pay402 doctor`: each kind of thing that can be wrong, made wrong for real."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+import redis.asyncio
+from aiohttp import web
+from solders.keypair import Keypair
+
+from cli.diagnosis import cache, configuration, database, nodes
+from localnet import Localnet
+from migrations import downgrade
+from runtime.database import open_connection
+from tests.cli.test_recipients import serving
+from tests.support.command_line import pay402
+
+RECIPIENT = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
+STRONG = "f1c5b2a98d7e604312ab90cdf4e5768139b0c2d7a8e6f5041723964508bdface"
+BEATS = "INSERT INTO heartbeats (role, instance, seen_slot, recorded_slot) VALUES ($1, 'one', 1000, $2)"
+
+
+async def doctor(home, *arguments, **variables):
+    done = await pay402("doctor", "--json", *arguments, home=home, **variables)
+    assert done.err == "", done.err
+    report = json.loads(done.out)
+    findings = {(one["part"], one["check"]): one for one in report["findings"]}
+    assert report["ok"] == (done.code == 0)
+    assert report["ok"] == all(one["verdict"] != "failure" for one in findings.values())
+    # Whatever is wrong comes with what to do.
+    assert all(one["remedy"] for one in findings.values() if one["verdict"] != "ok")
+    return report["ok"], findings
+
+
+@pytest.fixture
+async def alive(pool):
+    """A followed wallet whose books agree, an indexer and a worker that have just shown themselves."""
+    await pool.execute(
+        "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'shop', 0)", RECIPIENT
+    )
+    await pool.execute(
+        """
+        INSERT INTO token_accounts (address, recipient, mint, program, audited_at, audited_slot, audited_balance)
+        VALUES ($1, $1, $1, $1, now(), 5, 0)
+        """,
+        RECIPIENT,
+    )
+    await pool.execute(BEATS, "indexer", 998)
+    await pool.execute(BEATS, "worker", None)
+
+
+@pytest.fixture
+def variables(database_url, redis_url, net):
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SOLANA_WS_URL": net.ws_url,
+        "SOLANA_NETWORK": "localnet",
+    }
+
+
+def failures(findings):
+    return {key for key, one in findings.items() if one["verdict"] == "failure"}
+
+
+async def test_a_sound_system_passes_as_a_table_and_as_json(home, alive, variables):
+    ok, findings = await doctor(home, **variables)
+    assert ok, findings
+    assert {key for key, one in findings.items() if one["verdict"] != "ok"} == set()
+    table = await pay402("doctor", home=home, **variables)
+    assert table.code == 0
+    for word in ("Postgres", "indexes", "noeviction", "genesis", "agree with the chain"):
+        assert word in table.out
+
+
+async def test_the_table_has_everything_that_a_deployment_stands_on(home, alive, variables):
+    _, findings = await doctor(home, **variables, JWT_SECRET=STRONG, ALLOWED_ORIGINS="https://dashboard.example.com")
+    assert set(findings) >= {
+        ("settings", "complete"), ("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"),
+        ("database", "version"), ("database", "schema"), ("database", "indexes"), ("database", "clock"),
+        ("redis", "ping"), ("redis", "eviction"),
+        ("node 127.0.0.1", "answers"), ("node 127.0.0.1", "cluster"), ("node 127.0.0.1", "clock"),
+        ("socket 127.0.0.1", "slots"),
+        ("ledger", "audit"), ("ledger", "money"), ("indexer", "alive"), ("indexer", "lag"), ("worker", "alive"),
+    }  # fmt: skip
+
+
+async def test_the_settlement_key_is_read_as_the_worker_would_and_not_told(home, alive, variables, tmp_path):
+    keypair = Keypair()
+    path = tmp_path / "key.json"
+    path.write_text(keypair.to_json())
+    path.chmod(0o600)
+    given = {**variables, "SETTLEMENT_KEYPAIR_FILE": str(path)}
+    ok, findings = await doctor(home, **given, SETTLEMENT_WALLET=str(keypair.pubkey()))
+    assert ok, findings
+    assert findings["secrets", "SETTLEMENT_KEYPAIR"]["detail"] == f"signs as {keypair.pubkey()}"
+    _, findings = await doctor(home, **given, SETTLEMENT_WALLET=RECIPIENT)
+    assert failures(findings) == {("secrets", "SETTLEMENT_KEYPAIR")}
+    path.chmod(0o644)
+    _, findings = await doctor(home, **given)
+    assert failures(findings) == {("secrets", "SETTLEMENT_KEYPAIR")}
+    assert "chmod 600" in findings["secrets", "SETTLEMENT_KEYPAIR"]["remedy"]
+    assert keypair.to_json()[1:30] not in str(findings)
+
+
+async def test_every_part_is_examined_even_when_all_of_them_are_beyond_reach(home, closed_port):
+    there = f"127.0.0.1:{closed_port}"
+    ok, findings = await doctor(
+        home,
+        DATABASE_URL=f"postgresql://user:hunter2@{there}/ledger",
+        REDIS_URL=f"redis://:hunter3@{there}/0",
+        SOLANA_RPC_URL=f"http://{there}/?api-key=hunter4",
+    )
+    assert not ok
+    assert failures(findings) >= {("database", "connection"), ("redis", "ping"), ("node 127.0.0.1", "answers")}
+    assert ("socket 127.0.0.1", "slots") in failures(findings)
+    assert "hunter" not in str(findings)
+
+
+async def test_production_with_nothing_set_names_what_is_missing(home):
+    ok, findings = await doctor(home, APP_ENV="production")
+    assert not ok
+    assert failures(findings) >= {("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"), ("database", "connection")}
+    assert "openssl rand -hex 32" in findings["secrets", "JWT_SECRET"]["remedy"]
+
+
+@contextlib.asynccontextmanager
+async def password(redis_url):
+    """The server asks for a password meanwhile; yields the address with it."""
+    client = redis.asyncio.from_url(redis_url)
+    await client.config_set("requirepass", "hunter5")
+    try:
+        yield redis_url.replace("://", "://:hunter5@")
+    finally:
+        guarded = redis.asyncio.from_url(redis_url.replace("://", "://:hunter5@"))
+        await guarded.config_set("requirepass", "")
+        await guarded.aclose()
+        await client.aclose()
+
+
+async def test_production_with_everything_as_it_should_be_passes(home, alive, variables):
+    async with password(variables["REDIS_URL"]) as guarded:
+        ok, findings = await doctor(
+            home,
+            **variables
+            | {
+                "APP_ENV": "production",
+                "REDIS_URL": guarded,
+                "JWT_SECRET": STRONG,
+                "ALLOWED_ORIGINS": "https://dashboard.example.com",
+            },
+        )
+    assert ok, findings
+    assert findings["settings", "complete"]["detail"] == "for production"
+    assert {key for key, one in findings.items() if one["verdict"] != "ok"} == set()
+    assert STRONG not in str(findings)
+    assert "hunter" not in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("short", "least"),
+        ("a" * 64, "not random"),
+        ("abcdefgh12345678" * 4, "not random"),
+        ("please-change-me-before-going-live-thank-you", "placeholder"),
+        ("<generate with: openssl rand -hex 32>", "placeholder"),
+        (STRONG, None),
+        (STRONG[:32], None),
+    ],
+)
+def test_a_weak_secret_is_told_from_a_strong_one(value, reason):
+    found = configuration.weakness(value)
+    assert (found is None) if reason is None else (reason in found)
+    assert value not in str(list(configuration.secret("JWT_SECRET", value, needed=True)))
+
+
+@pytest.mark.parametrize(
+    ("origins", "reason"),
+    [
+        ("https://dashboard.example.com", None),
+        ("https://a.example,https://b.example:8443", None),
+        ("*", "wildcard"),
+        ("https://*.example.com", "wildcard"),
+        ("http://dashboard.example.com", "not encrypted"),
+        ("https://dashboard.example.com/", None),
+        ("https://dashboard.example.com/app", "no origin"),
+        ("dashboard.example.com", "no origin"),
+        ("", "not set"),
+    ],
+)
+def test_origins_are_exact_and_encrypted(origins, reason):
+    (found,) = configuration.origins(origins, production=True)
+    assert found.verdict == ("ok" if reason is None else "failure")
+    assert (reason or "") in found.detail
+
+
+def test_what_crosses_a_network_in_the_clear_is_told_in_production():
+    def told(url, **given):
+        return [one.verdict for one in configuration.encryption("REDIS_URL", url, production=True, **given)]
+
+    assert told("redis://cache.example:6379", encrypted=False) == ["warning"]
+    assert told("rediss://cache.example:6379", encrypted=True) == []
+    assert told("redis://127.0.0.1:6379", encrypted=False) == []
+
+
+async def test_an_older_schema_is_told(home, database_url):
+    await downgrade(database_url)
+    (schema,) = [
+        one for one in await database.examine(database_url, production=False, at_rest=False) if one.check == "schema"
+    ]
+    assert (schema.verdict, schema.remedy) == ("failure", "run pay402 migrate up")
+
+
+async def the(check, database_url, **changes):
+    given = {"production": False, "at_rest": False, **changes}
+    found = [one for one in await database.examine(database_url, **given) if one.check == check]
+    assert len(found) == 1, found
+    return found[0]
+
+
+async def test_an_index_that_is_missing_invalid_or_another_is_told(database_url, pool):
+    assert (await the("indexes", database_url)).verdict == "ok"
+    await pool.execute("DROP INDEX events_type_at")
+    await pool.execute("DROP INDEX transfers_source_owner_slot")
+    await pool.execute("CREATE INDEX transfers_source_owner_slot ON transfers (slot)")
+    await pool.execute("DROP INDEX token_accounts_recipient")
+    await pool.execute(
+        "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, 'shop', 0)", RECIPIENT
+    )
+    await pool.execute(
+        """
+        INSERT INTO token_accounts (address, recipient, mint, program)
+        VALUES ($1, $1, $1, $1), (replace($1, 'v', 'w'), $1, $1, $1)
+        """,
+        RECIPIENT,
+    )
+    async with open_connection(database_url) as connection:
+        # What a build that was interrupted leaves behind.
+        with pytest.raises(Exception, match="could not create unique index"):
+            await connection.execute(
+                "CREATE UNIQUE INDEX CONCURRENTLY token_accounts_recipient ON token_accounts (recipient)"
+            )
+    found = await the("indexes", database_url)
+    assert found.verdict == "failure"
+    assert "events_type_at is missing" in found.detail
+    assert "token_accounts_recipient is not valid" in found.detail
+    assert "transfers_source_owner_slot is not the one of our schema" in found.detail
+
+
+async def test_books_that_disagree_and_healing_that_does_not_come_are_told(database_url, pool, alive):
+    await pool.execute("UPDATE token_accounts SET drift = 5, gaps = 2, heal_wanted_at = now() - interval '1 hour'")
+    audit = await the("audit", database_url)
+    assert (audit.verdict, audit.detail) == ("failure", "1 of 1 accounts drift, 2 gaps")
+    assert (await the("healing", database_url)).verdict == "failure"
+
+
+async def test_a_process_that_is_silent_or_lags_is_told_unless_nothing_is_meant_to_run(database_url, pool, alive):
+    await pool.execute("UPDATE heartbeats SET recorded_slot = 100 WHERE role = 'indexer'")
+    assert (await the("lag", database_url)).verdict == "failure"
+    await pool.execute("UPDATE heartbeats SET at = now() - interval '10 minutes' WHERE role = 'indexer'")
+
+    async def verdicts(**changes):
+        found = await database.examine(database_url, production=False, **changes)
+        return {one.part: one.verdict for one in found if one.check == "alive"}
+
+    assert await verdicts(at_rest=False) == {"indexer": "failure", "worker": "ok"}
+    assert await verdicts(at_rest=True) == {"indexer": "warning", "worker": "ok"}
+
+
+async def test_a_database_that_refuses_our_questions_is_told(database_url, pool):
+    await pool.execute("ALTER TABLE heartbeats RENAME TO hidden")
+    try:
+        assert (await the("queries", database_url)).verdict == "failure"
+    finally:
+        await pool.execute("ALTER TABLE hidden RENAME TO heartbeats")
+
+
+async def test_redis_that_forgets_and_asks_for_no_password_is_told(redis_url):
+    client = redis.asyncio.from_url(redis_url)
+    try:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        found = {one.check: one.verdict for one in await cache.examine(redis_url, production=True)}
+        assert found == {"ping": "ok", "password": "failure", "eviction": "warning"}
+        await client.config_set("maxmemory-policy", "noeviction")
+        found = {one.check: one.verdict for one in await cache.examine(redis_url, production=False)}
+        assert found == {"ping": "ok", "eviction": "ok"}
+    finally:
+        await client.config_set("maxmemory-policy", "noeviction")
+        await client.aclose()
+
+
+async def of_nodes(*rpc_urls, network="localnet", ws_urls=()):
+    found = await nodes.examine(rpc_urls, ws_urls, network)
+    return [(one.check, one.verdict) for one in found], found
+
+
+@pytest.mark.parametrize("network", ["mainnet-beta", "devnet", "testnet"])
+async def test_a_node_of_another_cluster_is_told(net, network):
+    verdicts, found = await of_nodes(net.rpc_url, network=network)
+    assert ("cluster", "failure") in verdicts
+    assert f"SOLANA_NETWORK is {network}" in str(found)
+
+
+async def test_a_public_cluster_is_never_taken_for_the_localnet():
+    genesis = nodes.GENESIS["mainnet-beta"]
+
+    async def answer(request):
+        asked = await request.json()
+        results = {
+            "getGenesisHash": genesis,
+            "getVersion": {"solana-core": "3.0.0"},
+            "getSlot": 5,
+            "getHealth": "ok",
+            "getBlockTime": 1,
+        }
+        return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": results[asked["method"]]})
+
+    async with serving(answer) as url:
+        verdicts, _ = await of_nodes(url)
+        assert ("cluster", "failure") in verdicts
+        # Its clock is half a century off, which only a localnet may be.
+        verdicts, _ = await of_nodes(url, network="mainnet-beta")
+        assert ("cluster", "ok") in verdicts
+        assert ("clock", "failure") in verdicts
+
+
+async def test_a_node_that_is_behind_says_so_and_is_held_against_the_others(net):
+    async with Localnet.start(chain=net.chain) as other:
+        net.chain.tick(400)
+        other.set_faults({"nodeBehindSlots": 140})
+        verdicts, found = await of_nodes(net.rpc_url, other.rpc_url)
+    assert ("health", "failure") in verdicts
+    assert [verdict for check, verdict in verdicts if check == "abreast"] == ["ok", "warning"], found
+
+
+async def test_a_node_that_wants_fewer_requests_or_breaks_off_is_told(net):
+    net.set_faults({"tooManyRequests": 1})
+    verdicts, _ = await of_nodes(net.rpc_url)
+    assert verdicts == [("answers", "failure")]
+    net.set_faults({"tooManyRequests": 0, "malformedAnswers": 1})
+    verdicts, _ = await of_nodes(net.rpc_url)
+    assert verdicts == [("answers", "failure")]
+
+
+async def test_a_socket_that_shows_no_slot_is_told(net, monkeypatch):
+    monkeypatch.setattr(nodes, "_SOCKET_SECONDS", 1.0)
+    verdicts, _ = await of_nodes(ws_urls=[net.ws_url])
+    assert verdicts == [("slots", "ok")]
+    net.set_faults({"socketsDeaf": {"rate": 1, "methods": ["slotNotification"]}})
+    verdicts, _ = await of_nodes(ws_urls=[net.ws_url])
+    assert verdicts == [("slots", "failure")]
+
+
+async def test_what_takes_too_long_is_a_finding_too():
+    from cli.diagnosis.findings import bounded
+
+    async def for_ever():
+        await asyncio.sleep(60)
+        return []
+
+    (found,) = await bounded("database", "answers", 0.05, for_ever())
+    assert (found.verdict, found.check) == ("failure", "answers")

@@ -1,0 +1,90 @@
+"""Which login each command needs, as the runbook's table has it: an operator who has another is told, in a sentence."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.main import COMMANDS
+from tests.support.command_line import pay402
+from tests.support.databases import execute
+
+WALLET = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
+OTHER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
+RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+TABLE = RUNBOOK.partition("\n## Commands\n")[2].partition("\n## ")[0]
+# By the role of the login, the commands that the runbook says it may run.
+RUN_AS = {
+    role: re.findall(r"`([a-z]+)`", commands)
+    for role, commands in re.findall(r"^\| `pay402_([a-z]+)` \| (.*?) \|", TABLE, re.MULTILINE)
+}
+# With arguments that do something.
+CALLS = {
+    "doctor": [("doctor", "--at-rest")],
+    "keys": [("keys", "create"), ("keys", "list")],
+    "recipients": [("recipients", "add", OTHER), ("recipients", "list"), ("recipients", "remove", OTHER)],
+    "seed": [("seed",)],
+    "audit": [("audit", "--heal", "--whole")],
+    "backfill": [("backfill", "--from-slot", "0")],
+    "reconcile": [("reconcile",)],
+    "expire": [("expire",)],
+    "settle": [("settle",)],
+    "payouts": [("payouts", "list"), ("payouts", "export"), ("payouts", "retry")],
+}
+
+
+@pytest.fixture
+async def variables(postgres, database_url, redis_url, net):
+    """Everything but DATABASE_URL, which is given by role."""
+    await execute(
+        database_url,
+        f"INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ('{WALLET}', 'shop', 0);"
+        "INSERT INTO token_accounts (address, recipient, mint, program)"
+        f" VALUES ('{WALLET}', '{WALLET}', '11111111111111111111111111111111', '11111111111111111111111111111111')",
+    )
+    return {
+        "REDIS_URL": redis_url,
+        "SOLANA_RPC_URL": net.rpc_url,
+        "SOLANA_WS_URL": net.ws_url,
+        "SETTLEMENT_WALLET": WALLET,
+    }
+
+
+@pytest.fixture
+async def login(database_url):
+    """The address with a login of a role; logins belong to the server, so they are gone afterwards."""
+    made = []
+
+    async def of(role):
+        name = f"operator_{role}"
+        await execute(database_url, f"CREATE ROLE {name} LOGIN IN ROLE pay402_{role}")
+        made.append(name)
+        return database_url.replace("postgres@", f"{name}@")
+
+    yield of
+    for name in made:
+        await execute(database_url, f"DROP ROLE {name}")
+
+
+def test_the_runbook_has_every_command_once():
+    assert sorted(command for commands in RUN_AS.values() for command in commands) == sorted(CALLS)
+    of_the_owner = {"migrate", "backup", "restore", "export"}
+    of_no_login = {"up", "demo", "localnet", "api", "indexer", "worker", "decode"}
+    assert set(CALLS) | of_the_owner | of_no_login == set(COMMANDS)
+
+
+@pytest.mark.parametrize("role", RUN_AS)
+async def test_a_login_may_run_what_the_runbook_says(home, variables, login, role):
+    dsn = await login(role)
+    for command in RUN_AS[role]:
+        for call in CALLS[command]:
+            done = await pay402(*call, home=home, DATABASE_URL=dsn, **variables)
+            assert done.code == 0, (call, done.out, done.err)
+
+
+@pytest.mark.parametrize(
+    ("role", "call"), [("worker", ("keys", "list")), ("api", ("audit",)), ("worker", ("export", "claims"))]
+)
+async def test_whoever_lacks_a_right_is_told_which_and_that_it_is_no_defect(home, variables, login, role, call):
+    refused = await pay402(*call, home=home, DATABASE_URL=await login(role), **variables)
+    refused.assert_refused("permission denied for", "docs/runbook.md")

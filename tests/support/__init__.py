@@ -1,0 +1,1 @@
+"""What the tests of several rooms share, each file under the name of what it is."""

@@ -1,0 +1,1 @@
+"""Decides claims: pending ones, those whose transaction is missing, and payments that name a request."""

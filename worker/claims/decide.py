@@ -1,0 +1,165 @@
+"""Decides pending claims by what the ledger holds, a page of them at a time.
+
+What the ledger lacks is left to `missing.py`, payments that nobody claims to `references.py`.
+"""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from ledger.claims import ClaimContext, Proof, follow_transfers, honour_pending, read_contexts, settle_pending
+from ledger.judge import Claim, Outcome, Standing, judge
+from worker.claims.match_requests import match_arrivals
+from worker.claims.missing import Missing, settle_missing
+from worker.context import Workbench
+
+_log = structlog.get_logger(__name__)
+
+_BEGINNING: Final = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), UUID(int=0))
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What a pass made of the claims it looked at."""
+
+    looked_at: int = 0
+    honoured: int = 0
+    refused: int = 0
+    expired: int = 0
+    missed_payments: int = 0
+    still_pending: int = 0
+    matched_by_reference: int = 0
+    finalized: int = 0
+    reversed: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """The figures by their names in JSON."""
+        first, *rest = zip(*[(name, value) for name, value in asdict(self).items()], strict=True)
+        return dict(zip(map(_camel, first), rest[0], strict=True))
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] = lambda _: None) -> Reconciled:
+    """One pass over every pending claim and every payment that names a request.
+
+    Any number of workers may do so at once: each claim is decided by compare-and-set.
+
+    Raises:
+        RpcError: The nodes did not answer about what the ledger lacks; what it holds is decided.
+    """
+    done = Reconciled()
+    # First, so that what is decided below takes one step in one pass: the next one makes it final.
+    followed = await follow_transfers(bench.database, bench.queries)
+    done.finalized, done.reversed = followed.finalized, followed.reversed
+    done.matched_by_reference = await match_arrivals(bench)
+    missing: list[Missing] = []
+    async for page in _pages(bench):
+        missing += await _decide(bench, page, done)
+        progress(done)
+    overdue = [one for one in missing if one.is_overdue]
+    done.still_pending += len(missing) - len(overdue)
+    if overdue:
+        fate = await settle_missing(bench, overdue)
+        done.refused += fate.failed
+        done.expired += fate.expired
+        done.missed_payments += fate.missed_payments
+        done.still_pending += len(overdue) - fate.failed - fate.expired
+    progress(done)
+    return done
+
+
+async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
+    """Pending claims, page by page; what is decided meanwhile does not move the pages."""
+    after = _BEGINNING
+    while True:
+        rows = bench.queries.pending_claims(
+            bench.database,
+            after_timestamp=after[0],
+            after_id=after[1],
+            limit=bench.settings.page_size,
+            grace_seconds=bench.settings.grace_seconds,
+        )
+        page = [row async for row in rows]
+        if page:
+            yield page
+            after = page[-1]["timestamp"], page[-1]["id"]
+        if len(page) < bench.settings.page_size:
+            return
+
+
+async def _decide(bench: Workbench, page: Sequence[Any], done: Reconciled) -> list[Missing]:
+    """Decide a page; answers the claims whose transactions the ledger lacks."""
+    proofs = [Proof(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
+    contexts = await read_contexts(bench.database, bench.queries, proofs)
+    grants: list[tuple[UUID, str]] = []
+    refusals: list[tuple[UUID, str, str]] = []
+    missing: list[Missing] = []
+    # Within a page the database does not know yet what is about to be given away.
+    taken: set[tuple[str, str]] = set()
+    used: set[tuple[str, str]] = set()
+    for row, context in zip(page, contexts, strict=True):
+        verdict = judge(
+            _claim(row, context),
+            [replace(t, is_taken=t.is_taken or (row["signature"], t.path) in taken) for t in context.transfers],
+            standing=Standing(is_nonce_free=context.use is None),
+        )
+        if verdict.outcome is Outcome.PAYMENT_PENDING:
+            missing.append(Missing.of(row))
+        elif verdict.outcome is Outcome.NOT_FINALIZED or (row["user_id"], row["nonce"]) in used:
+            done.still_pending += 1
+        elif verdict.is_honoured:
+            assert verdict.transfer is not None
+            grants.append((row["id"], verdict.transfer.path))
+            taken.add((row["signature"], verdict.transfer.path))
+            used.add((row["user_id"], row["nonce"]))
+        elif any((row["signature"], t.path) in taken for t in context.transfers):
+            # Whoever is about to take it may yet lose it: the next pass knows.
+            done.still_pending += 1
+        else:
+            refusals.append((row["id"], "failed", verdict.outcome.value))
+    done.looked_at += len(page)
+    done.honoured += await _grant(bench, grants)
+    if refusals:
+        done.refused += await settle_pending(bench.database, bench.queries, refusals)
+    return missing
+
+
+def _claim(row: Any, context: ClaimContext) -> Claim:
+    named = row["recipient"]
+    return Claim(
+        payer=row["payer"],
+        recipients=context.wallets if named is None else context.wallets & {named},
+        mints=mints_meant(row["mint"]),
+        amount=row["amount"],
+        least_amount=row["least_amount"],
+        exact=row["exact"],
+        final_only=row["final_only"],
+    )
+
+
+def mints_meant(mint: str) -> frozenset[str]:
+    """The mints that count as the one that is filed: SOL comes native and wrapped."""
+    return frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint})
+
+
+async def _grant(bench: Workbench, grants: Sequence[tuple[UUID, str]]) -> int:
+    """Honour claims; those that another process was quicker with are left to the next pass."""
+    if not grants:
+        return 0
+    for attempt in (1, 2):
+        try:
+            return len(await honour_pending(bench.database, bench.queries, grants))
+        except asyncpg.UniqueViolationError:
+            # Somebody took one of these transfers between our look and our step; the whole statement was undone.
+            _log.info("claims_raced", claims=len(grants), attempt=attempt)
+    return 0

@@ -1,0 +1,99 @@
+"""Matches payments with the payment requests that they name, though no payer has claimed them.
+
+A payment names a request by its reference key (Solana Pay) or by its nonce as memo.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from itertools import groupby
+from typing import Any, Final
+
+from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from ledger.amounts import least_equal_amount
+from ledger.judge import Claim, Transfer, judge
+from worker.context import Workbench
+
+_PAYMENTS_PER_PASS: Final = 5_000
+
+
+async def match_arrivals(bench: Workbench) -> int:
+    """Look at the payments that are not final yet; returns how many requests are paid by them."""
+    rows = [row async for row in bench.queries.arrivals_for_requests(bench.database, limit=_PAYMENTS_PER_PASS)]
+    return await _honour(bench, sorted(rows, key=lambda row: row["nonce"]))
+
+
+async def sweep_requests(bench: Workbench) -> int:
+    """Search the whole ledger for every open request, a page at a time; returns how many are found paid."""
+    matched = 0
+    async for rows in _pages(bench):
+        matched += await _honour(bench, [row for row in rows if row["signature"] is not None])
+    return matched
+
+
+async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
+    after, limit = "", bench.settings.page_size
+    while True:
+        rows = bench.queries.payments_of_open_requests(
+            bench.database, after_nonce=after, late_seconds=bench.settings.late_seconds, limit=limit
+        )
+        page = [row async for row in rows]
+        if page:
+            yield page
+            after = page[-1]["nonce"]
+        if len({row["nonce"] for row in page}) < limit:
+            return
+
+
+async def _honour(bench: Workbench, rows: Iterable[Any]) -> int:
+    """Give each request the first of its payments that fits; `rows` come sorted by nonce."""
+    grants: list[tuple[str, str, str, str, int, str | None]] = []
+    taken: set[tuple[str, str]] = set()
+    for nonce, payments in groupby(rows, key=lambda row: row["nonce"]):
+        for row in payments:
+            place = row["signature"], row["path"]
+            payer = row["source_owner"] or row["authority"]
+            if payer is None or place in taken:
+                continue
+            claim = _claim(row, payer)
+            if judge(claim, [_transfer(row)]).is_honoured:
+                grants.append((nonce, *place, payer, claim.least_amount, row["client_agent_id"]))
+                taken.add(place)
+                break
+    if not grants:
+        return 0
+    nonces, signatures, paths, payers, least_amounts, agents = map(list, zip(*grants, strict=True))
+    honoured = bench.queries.honour_requests(
+        bench.database,
+        nonces=nonces,
+        signatures=signatures,
+        paths=paths,
+        payers=payers,
+        least_amounts=least_amounts,
+        agent_ids=agents,
+    )
+    return len([row async for row in honoured])
+
+
+def _claim(row: Any, payer: str) -> Claim:
+    mint, amount = row["request_mint"], row["amount"]
+    # Of a job's price not a single unit may be missing: the provider is to receive all of it.
+    least = amount if row["job_id"] is not None else least_equal_amount(amount, row["decimals"])
+    return Claim(
+        payer=payer,
+        recipients=frozenset({row["recipient"]}),
+        mints=frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint}),
+        amount=amount,
+        least_amount=least,
+        exact=row["scheme"] == "exact",
+    )
+
+
+def _transfer(row: Any) -> Transfer:
+    return Transfer(
+        path=row["path"],
+        mint=row["mint"],
+        source_owner=row["source_owner"],
+        destination_owner=row["destination_owner"],
+        authority=row["authority"],
+        credited=row["credited"],
+        is_final=row["is_final"],
+    )

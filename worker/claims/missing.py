@@ -1,0 +1,137 @@
+"""Finds out what became of claimed transactions that the ledger lacks.
+
+Nothing is decided by an answer that a node behind the others may have given, or by no answer at all: a claim fails
+only when its transaction is finalized as failed or as moving nobody's money whom we follow, and expires only when its
+blockhash is dead at the finalized height and a search of the whole history finds nothing. A transaction with a
+durable nonce has no such end: its claim expires all the same, and its payer proves it anew.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from uuid import UUID
+
+import structlog
+
+from chain.decode import MalformedAnswerError, decode
+from chain.node import STATUSES_PER_CALL, SignatureStatus
+from ledger.claims import settle_pending
+from ledger.index_requests import request_index
+from ledger.judge import Outcome
+from worker.context import Workbench
+
+_log = structlog.get_logger(__name__)
+
+_BLOCKHASH_LIFETIME_BLOCKS: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A pending claim whose transaction the ledger lacks."""
+
+    id: UUID
+    signature: str
+    claimed_at: dt.datetime
+    missing_at_height: int | None
+    is_overdue: bool
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a row of `pending_claims`."""
+        return cls(row["id"], row["signature"], row["timestamp"], row["missing_at_height"], row["is_overdue"])
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of them; the rest is still pending."""
+
+    failed: int = 0
+    expired: int = 0
+    missed_payments: int = 0
+
+
+async def settle_missing(bench: Workbench, claims: Sequence[Missing]) -> Fate:
+    """Ask the chain about `claims`, and settle those whose fate is sure.
+
+    Raises:
+        RpcError: The nodes did not answer; the rest is as it was.
+    """
+    fate = Fate()
+    for start in range(0, len(claims), STATUSES_PER_CALL):
+        await _settle_batch(bench, claims[start : start + STATUSES_PER_CALL], fate)
+    return fate
+
+
+async def _settle_batch(bench: Workbench, claims: Sequence[Missing], fate: Fate) -> None:
+    finalized_slot = await bench.node.slot("finalized")
+    signatures = list(dict.fromkeys(claim.signature for claim in claims))
+    seen_slot, answers = await bench.node.signature_statuses(signatures)
+    statuses = dict(zip(signatures, answers, strict=True))
+    settled: list[tuple[UUID, str, str]] = []
+    to_index: list[str] = []
+    for signature, status in statuses.items():
+        if status is None or status.confirmation_status == "processed":
+            continue
+        refusal = await _refusal(bench, signature, status)
+        if refusal is None:
+            to_index.append(signature)
+        elif status.confirmation_status == "finalized":
+            settled += [(claim.id, "failed", refusal.value) for claim in claims if claim.signature == signature]
+    await _note_found(bench, [claim for claim in claims if statuses[claim.signature] is not None])
+    if to_index:
+        asked = await request_index(bench.database, bench.queries, to_index, "a claim for it is pending")
+        fate.missed_payments += asked
+        bench.metrics.missed.inc(asked)
+        if asked:
+            _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
+    if settled:
+        fate.failed += await settle_pending(bench.database, bench.queries, settled)
+    unknown = [claim for claim in claims if statuses[claim.signature] is None]
+    if unknown and seen_slot >= finalized_slot:
+        fate.expired += await _expire(bench, unknown)
+
+
+async def _refusal(bench: Workbench, signature: str, status: SignatureStatus) -> Outcome | None:
+    """Why a transaction that is on the chain pays nobody whom we follow; `None` when it does, or may."""
+    if status.err is not None:
+        return Outcome.TRANSACTION_FAILED
+    result = await bench.node.transaction(signature)
+    if result is None:
+        return None
+    try:
+        observation = decode(result)
+    except MalformedAnswerError:
+        return None
+    if observation.signature != signature:
+        # A node that answers something else says nothing about this one.
+        return None
+    owners = {movement.destination_owner for movement in observation.transfers if movement.destination_owner}
+    rows = bench.queries.followed_among(bench.database, wallets=list(owners))
+    followed = [row["address"] async for row in rows]
+    return None if followed or observation.unexplained else Outcome.RECIPIENT_MISMATCH
+
+
+async def _note_found(bench: Workbench, claims: Sequence[Missing]) -> None:
+    ids = [claim.id for claim in claims if claim.missing_at_height is not None]
+    if ids:
+        await bench.queries.note_found(bench.database, ids=ids)
+
+
+async def _expire(bench: Workbench, claims: Sequence[Missing]) -> int:
+    """Expire those that no blockhash can bring to life any more; note when the others were first missed."""
+    # Noted at the newest height and held against the finalized one: never too early.
+    newest = await bench.node.block_height("processed")
+    height = await bench.node.block_height("finalized")
+    new = [claim.id for claim in claims if claim.missing_at_height is None]
+    if new:
+        await bench.queries.note_missing(bench.database, ids=new, height=newest)
+    latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=bench.settings.expire_seconds)
+    dead = [
+        (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)
+        for claim in claims
+        if claim.missing_at_height is not None
+        and claim.missing_at_height + _BLOCKHASH_LIFETIME_BLOCKS < height
+        and claim.claimed_at < latest
+    ]
+    return await settle_pending(bench.database, bench.queries, dead) if dead else 0

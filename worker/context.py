@@ -1,0 +1,74 @@
+"""What the worker and its commands work with: database, nodes, queries, and the settlement wallet's key, if any.
+
+A pass is a function of this; the schedule, the commands and the tests call the same ones.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from chain.node import Node
+from chain.rpc import RpcLimits, RpcPool
+from migrations.status import check_current
+from runtime.database import open_pool
+from runtime.metrics import new_registry
+from runtime.sql import load_queries
+from worker.metrics import WorkerMetrics
+from worker.payouts.signer import Signer, load_signer
+from worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """The parts, open and working. Without a `signer` payouts wait for an operator's signature."""
+
+    settings: WorkerSettings
+    database: asyncpg.Pool
+    queries: Any
+    node: Node
+    signer: Signer | None
+    registry: CollectorRegistry
+    metrics: WorkerMetrics
+
+
+@asynccontextmanager
+async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str]) -> AsyncIterator[Workbench]:
+    """Open everything.
+
+    Raises:
+        OperatorError: The database, its schema or the settlement key is not usable.
+    """
+    signer = load_signer(settings)
+    await check_current(dsn)
+    registry = new_registry()
+    metrics = WorkerMetrics(registry)
+    # A pass that comes again in seconds need not insist.
+    limits = RpcLimits(
+        answer_seconds=10.0, attempts=4, call_seconds=20.0, requests_per_second=settings.rpc_requests_per_second
+    )
+    queries = load_worker_queries()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_pool(dsn, application="worker"))
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
+        yield Workbench(settings, database, queries, Node(rpc), signer, registry, metrics)
+
+
+def load_worker_queries() -> Any:
+    """Every query that a pass runs."""
+    return load_queries(
+        "ledger",
+        "claims.sql",
+        "expiry.sql",
+        "heartbeats.sql",
+        "index_requests.sql",
+        "jobs.sql",
+        "payouts.sql",
+        "reconcile.sql",
+        "reports.sql",
+        "settlement.sql",
+        "vitals.sql",
+    )

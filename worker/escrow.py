@@ -1,0 +1,106 @@
+"""Moves jobs on by what time and the ledger say, and lets their money follow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from worker.context import Workbench
+from worker.payouts.crash_points import OnStep, around, nobody
+from worker.payouts.send import fresh_reference, send_payouts
+
+_PER_STATEMENT: Final = 1_000
+# Payments that name a job and cannot fund it are looked for among the newest; a sweep looks at all of them.
+_RECENT_SLOTS: Final = 5_000
+# A payment that was made in time gets so long to be recorded before its job expires unfunded.
+_FUNDING_GRACE_SECONDS: Final = 30.0
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a pass did, in jobs and payouts."""
+
+    funded: int = 0
+    to_return: int = 0
+    begun: int = 0
+    approved_by_silence: int = 0
+    expired: int = 0
+    payouts_made: int = 0
+    payouts_settled: int = 0
+    payouts_signed: int = 0
+    payouts_waiting: int = 0
+
+
+async def settle(
+    bench: Workbench,
+    *,
+    sweep: bool = False,
+    progress: Callable[[Settled], None] = lambda _: None,
+    on_step: OnStep = nobody,
+) -> Settled:
+    """One pass: fund, begin, approve, expire, make payouts, send them.
+
+    Any number of workers may do so at once. With `sweep` all payments to settlement wallets are looked at again.
+
+    Raises:
+        RpcError: The nodes did not answer about payouts; jobs have moved all the same.
+    """
+    done = Settled()
+    await move_jobs(bench, done, sweep=sweep)
+    progress(done)
+    async with around(on_step, "make"):
+        done.payouts_made = await make_payouts(bench)
+    progress(done)
+    sent = await send_payouts(bench, on_step=on_step)
+    done.payouts_settled, done.payouts_signed, done.payouts_waiting = sent.settled, sent.signed, sent.waiting
+    progress(done)
+    return done
+
+
+async def move_jobs(bench: Workbench, done: Settled, *, sweep: bool = False) -> None:
+    """What needs no chain: money that came in, work that begins, time that is over."""
+    database, queries, settings = bench.database, bench.queries, bench.settings
+    funded = await queries.fund_jobs(
+        database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT
+    )
+    done.funded, done.to_return = funded["funded"], funded["to_return"]
+    done.to_return += await _take_strays(bench, sweep=sweep)
+    begun = await queries.begin_funded_jobs(database, limit=_PER_STATEMENT)
+    done.begun = begun["jobs"]
+    silent = await queries.approve_silent_jobs(database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT)
+    done.approved_by_silence = silent["jobs"]
+    expired = await queries.expire_jobs(database, grace_seconds=_FUNDING_GRACE_SECONDS, limit=_PER_STATEMENT)
+    done.expired = expired["jobs"]
+
+
+async def _take_strays(bench: Workbench, *, sweep: bool) -> int:
+    wallets = {bench.settings.settlement_wallet, bench.signer.address if bench.signer else None} - {None}
+    if sweep:
+        wallets |= {row["settlement_wallet"] async for row in bench.queries.settlement_wallets(bench.database)}
+    if not wallets:
+        return 0
+    newest = await bench.queries.newest_slot(bench.database, wallets=list(wallets))
+    row = await bench.queries.take_strays(
+        bench.database,
+        wallets=list(wallets),
+        from_slot=0 if sweep else max(newest - _RECENT_SLOTS, 0),
+        native_sol=NATIVE_SOL,
+        wrapped_sol=WRAPPED_SOL_MINT,
+        limit=_PER_STATEMENT,
+    )
+    taken: int = row["taken"]
+    return taken
+
+
+async def make_payouts(bench: Workbench) -> int:
+    """A payout for whatever is to leave; returns how many were made."""
+    due = [row async for row in bench.queries.due_payouts(bench.database, limit=_PER_STATEMENT)]
+    if not due:
+        return 0
+    made = bench.queries.add_payouts(
+        bench.database,
+        claim_ids=[row["claim_id"] for row in due],
+        parts=[row["part"] for row in due],
+        references=[fresh_reference() for _ in due],
+    )
+    return len([row async for row in made])

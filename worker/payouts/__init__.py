@@ -1,0 +1,1 @@
+"""Sends payouts, exactly once."""

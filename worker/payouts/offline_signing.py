@@ -1,0 +1,102 @@
+"""Payouts that an operator signs elsewhere: unsigned transactions out, signed ones in.
+
+An export is an attempt like any other: while it can land there is no second one, so that an operator who signs twice
+pays once. What comes back must be the exported message to the last byte.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from solders.message import Message
+from solders.transaction import Transaction
+
+from chain.sending import finalized_tip, latest_blockhash
+from worker.context import Workbench
+from worker.payouts.checks import NotReadyError, ready_sending
+
+_PER_EXPORT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A transaction to sign, in base64, or why there is none. Amounts are base units."""
+
+    payout: str
+    wallet: str
+    recipient: str
+    mint: str
+    amount: int
+    transaction: str | None = None
+    last_valid_block_height: int | None = None
+    blocks_left: int | None = None
+    waits_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a transaction that was brought back."""
+
+    payout: str | None
+    signature: str | None
+    refusal: str | None = None
+
+
+async def export_payouts(bench: Workbench, ids: Sequence[UUID] = ()) -> list[Exported]:
+    """The unsigned transactions of payouts that wait for a signature; the same again while they can still land.
+
+    Raises:
+        RpcError: The nodes did not answer.
+    """
+    address = bench.signer.address if bench.signer else None
+    await bench.queries.leave_to_operator(bench.database, signer=address)
+    rows = bench.queries.payouts_to_sign(bench.database, ids=list(ids), limit=_PER_EXPORT)
+    return [await _export(bench, row) for row in [row async for row in rows]]
+
+
+async def _export(bench: Workbench, row: Any) -> Exported:
+    about = (str(row["id"]), row["wallet"], row["recipient"], row["mint"], row["amount"])
+    message, last = row["message"], row["last_valid_block_height"]
+    if message is None:
+        try:
+            sending = await ready_sending(bench.node, row, unit_price=bench.settings.payout_unit_price)
+        except NotReadyError as missing:
+            return Exported(*about, waits_for=missing.reason.value)
+        lifetime = await latest_blockhash(bench.node.pool)
+        message, last = bytes(sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
+        stored = await bench.queries.store_unsigned(
+            bench.database,
+            payout_id=row["id"],
+            source_account=sending.source,
+            message=message,
+            last_valid_block_height=last,
+        )
+        if stored is None:
+            return Exported(*about, waits_for="another export made at the same moment; export again")
+    tip = await finalized_tip(bench.node.pool)
+    if last < tip.block_height:
+        return Exported(*about, waits_for="proof that the last export never landed")
+    unsigned = bytes(Transaction.new_unsigned(Message.from_bytes(message)))
+    return Exported(*about, base64.b64encode(unsigned).decode(), last, last - tip.block_height)
+
+
+async def import_payout(bench: Workbench, text: str) -> Imported:
+    """Take a signed transaction in base64; the worker sends it from now on."""
+    try:
+        wire = base64.b64decode(text.strip(), validate=True)
+        transaction = Transaction.from_bytes(wire)
+        transaction.verify()
+    except (ValueError, binascii.Error):
+        return Imported(None, None, "it is no transaction in base64")
+    except Exception as error:  # noqa: BLE001 - solders raises a class of its own for a signature that is missing or wrong
+        return Imported(None, None, f"its signatures are not good ({error})")
+    signature = str(transaction.signatures[0])
+    row = await bench.queries.store_imported(
+        bench.database, message=bytes(transaction.message), signature=signature, wire=wire
+    )
+    if row is None:
+        return Imported(None, signature, "it is not what was exported last, or has expired; export again")
+    return Imported(str(row["id"]), signature)

@@ -1,0 +1,187 @@
+"""The reconciliation report: what came in, what was claimed, and everything that does not match.
+
+The stored report holds all totals and counts, and of each kind of finding the first thousand; the command streams
+every one of them.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from chain.rpc import RpcError
+from runtime.database import DATABASE_AWAY
+from worker.claims.decide import Reconciled, reconcile
+from worker.context import Workbench
+
+_log = structlog.get_logger(__name__)
+
+KINDS: Final = (
+    "unmatchedTransfer",
+    "unpaidClaim",
+    "latePayment",
+    "shortPayment",
+    "overPayment",
+    "duplicatePayment",
+)
+_KEPT_PER_KIND: Final = 1_000
+_DEAD_SECONDS: Final = 900.0
+_STATEMENT_SECONDS: Final = 300
+
+Finding = dict[str, Any]
+
+
+async def run_report(bench: Workbench, run: UUID | None = None) -> UUID | None:
+    """Take up a reconciliation that was asked for, the one given or the oldest: decide, then report.
+
+    Returns:
+        Its id; `None` when there is none to take up.
+    """
+    taken = await bench.queries.take_report(bench.database, id=run, dead_seconds=_DEAD_SECONDS)
+    if taken is None:
+        return None
+    chosen: UUID = taken["id"]
+    try:
+        note = None
+        try:
+            decided = await reconcile(bench)
+        except RpcError as error:
+            # What the ledger holds is decided and can be reported; what it lacks has to wait for the chain.
+            decided, note = Reconciled(), str(error)
+        await bench.queries.tell_report(bench.database, id=chosen, progress={"decided": decided.as_json()})
+        report = await make_report(bench)
+        report["decided"], report["chainUnreachable"] = decided.as_json(), note
+    except DATABASE_AWAY as error:
+        await bench.queries.finish_report(bench.database, id=chosen, report=None, error=str(error))
+        raise
+    await bench.queries.finish_report(bench.database, id=chosen, report=report, error=None)
+    _log.info("reconciled", run=str(chosen), **report["counts"])
+    return chosen
+
+
+async def make_report(bench: Workbench) -> dict[str, Any]:
+    """The report of one moment: everything in it is read in one snapshot."""
+    async with _snapshot(bench) as connection:
+        received = [_totals(row) async for row in bench.queries.received_totals(connection)]
+        claims = [_claims(row) async for row in bench.queries.claim_totals(connection)]
+        counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+        kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+        async with bench.queries.findings_cursor(connection) as rows:
+            async for row in rows:
+                counts[row["kind"]] += 1
+                if counts[row["kind"]] <= _KEPT_PER_KIND:
+                    kept[row["kind"]].append(finding_json(row))
+        doubtful = [_doubt(row) async for row in bench.queries.accounts_in_doubt(connection)]
+        audited = await bench.queries.audited(connection)
+        at = await connection.fetchval("SELECT clock_timestamp()")
+    return {
+        "at": int(at.timestamp() * 1000),
+        "byMint": _by_mint(received),
+        "byUser": received,
+        "claims": claims,
+        "counts": counts,
+        "findings": kept,
+        "findingsKeptPerKind": _KEPT_PER_KIND,
+        "audit": {
+            "accounts": audited["accounts"],
+            "audited": audited["audited"],
+            "leastAuditedSlot": audited["least_audited_slot"],
+            "drifting": audited["drifting"],
+            "gaps": audited["gaps"],
+            "inDoubt": doubtful,
+        },
+    }
+
+
+async def stream_findings(bench: Workbench) -> AsyncIterator[Finding]:
+    """Every finding, however many, in one snapshot."""
+    async with _snapshot(bench) as connection, bench.queries.findings_cursor(connection) as rows:
+        async for row in rows:
+            yield finding_json(row)
+
+
+@asynccontextmanager
+async def _snapshot(bench: Workbench) -> AsyncIterator[Any]:
+    pool = bench.database
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
+        yield connection
+
+
+def finding_json(row: Any) -> Finding:
+    """A finding as JSON and CSV have it; amounts are base units as text."""
+    return {
+        "kind": row["kind"],
+        "userId": row["user_id"],
+        "signature": row["signature"],
+        "path": row["path"],
+        "mint": row["mint"],
+        "amountBaseUnits": str(row["amount"]),
+        "expectedBaseUnits": None if row["expected"] is None else str(row["expected"]),
+        "payer": row["payer"],
+        "recipient": row["recipient"],
+        "nonce": row["nonce"],
+        "claimId": None if row["claim_id"] is None else str(row["claim_id"]),
+        "code": row["code"],
+        "at": int(row["at"].timestamp() * 1000),
+    }
+
+
+def _totals(row: Any) -> dict[str, Any]:
+    return {
+        "userId": row["user_id"],
+        "mint": row["mint"],
+        "symbol": row["symbol"],
+        "decimals": row["decimals"],
+        "transfers": row["transfers"],
+        "matchedTransfers": row["matched_transfers"],
+        "receivedBaseUnits": str(row["received"]),
+        "matchedBaseUnits": str(row["matched"]),
+        "unmatchedBaseUnits": str(row["unmatched"]),
+    }
+
+
+def _by_mint(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row["mint"]].append(row)
+    return [
+        {
+            "mint": mint,
+            "symbol": same[0]["symbol"],
+            "decimals": same[0]["decimals"],
+            **{name: sum(row[name] for row in same) for name in ("transfers", "matchedTransfers")},
+            **{
+                name: str(sum(int(row[name]) for row in same))
+                for name in ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
+            },
+        }
+        for mint, same in sorted(grouped.items())
+    ]
+
+
+def _claims(row: Any) -> dict[str, Any]:
+    return {
+        "userId": row["user_id"],
+        "mint": row["mint"],
+        "status": row["status"],
+        "claims": row["claims"],
+        "claimedBaseUnits": str(row["claimed"]),
+        "receivedBaseUnits": str(row["received"]),
+    }
+
+
+def _doubt(row: Any) -> dict[str, Any]:
+    return {
+        "userId": row["user_id"],
+        "account": row["address"],
+        "recipient": row["recipient"],
+        "mint": row["mint"],
+        "driftBaseUnits": str(row["drift"]),
+        "gaps": row["gaps"],
+        "reason": row["heal_reason"],
+        "auditedSlot": row["audited_slot"],
+    }

@@ -1,0 +1,56 @@
+"""Settings of a worker process. Durations are in seconds."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from runtime.marketplace_settings import MarketplaceSettings
+from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
+
+
+class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
+    """What a worker process needs. Every bound of it is here."""
+
+    enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
+    metrics_port: int = Field(9403, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
+    metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
+
+    # The secret key of the settlement wallet, or the path of a file that holds it; see worker/signer.py.
+    settlement_keypair: Annotated[SecretStr | None, PRIVATE] = Field(None, validation_alias="SETTLEMENT_KEYPAIR")
+
+    # How often pending claims and payments by reference are looked at.
+    reconcile_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_RECONCILE_SECONDS")
+    # How often every open payment request is searched for, besides the payments that have just arrived.
+    sweep_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_SWEEP_SECONDS")
+    # How often jobs and payouts are moved on.
+    settle_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_SETTLE_SECONDS")
+    # How often what has expired is marked, and old rows are removed.
+    housekeeping_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_HOUSEKEEPING_SECONDS")
+    # How often a reconciliation report is made without anybody asking.
+    report_seconds: float = Field(3600.0, gt=0, validation_alias="WORKER_REPORT_SECONDS")
+    # How often gauges are brought up to date.
+    gauge_seconds: float = Field(15.0, gt=0, validation_alias="WORKER_GAUGE_SECONDS")
+    # How often the invariants of money are checked, which reads the whole ledger.
+    inspect_seconds: float = Field(300.0, gt=0, validation_alias="WORKER_INSPECT_SECONDS")
+    heartbeat_seconds: float = Field(3.0, gt=0, validation_alias="WORKER_HEARTBEAT_SECONDS")
+
+    # Claims decided by one statement.
+    page_size: int = Field(2_000, ge=1, le=20_000, validation_alias="WORKER_PAGE_SIZE")
+    # The indexer gets so long before the chain is asked about a transaction that the ledger lacks.
+    grace_seconds: float = Field(5.0, ge=0, validation_alias="WORKER_GRACE_SECONDS")
+    # A claim whose transaction nobody knows stays pending for at least this long.
+    expire_seconds: float = Field(120.0, ge=0, validation_alias="WORKER_EXPIRE_SECONDS")
+    # How long a payment request is still searched for after it has expired: its payment may be recorded late.
+    late_seconds: float = Field(86_400.0, ge=0, validation_alias="WORKER_LATE_SECONDS")
+    # The first and the longest pause of a payout that has to wait.
+    payout_retry_seconds: float = Field(5.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_SECONDS")
+    payout_retry_most_seconds: float = Field(600.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_MOST_SECONDS")
+    # Offered on top of the fee for each of a payout's 200,000 compute units, in millionths of a lamport: 5,000 make
+    # 1,000 lamports. A busy cluster leaves those that offer nothing waiting, until they are signed anew.
+    payout_unit_price: int = Field(0, ge=0, le=10_000_000, validation_alias="WORKER_PAYOUT_PRICE_MICROLAMPORTS")
+    # Payouts moved on in one pass.
+    payouts_per_pass: int = Field(100, ge=1, le=1_000, validation_alias="WORKER_PAYOUTS_PER_PASS")
+    # How long unpaid expired payment requests and finished requests to the indexer are kept.
+    keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_KEEP_DAYS")
+    # What is under way at SIGTERM has so long to be finished.
+    drain_seconds: float = Field(20.0, ge=0, validation_alias="WORKER_DRAIN_SECONDS")
