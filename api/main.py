@@ -27,12 +27,12 @@ from api.verify.batches import Desk
 from api.verify.notifications import Arrivals
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_pool
 from runtime.errors import OperatorError
 from runtime.metrics import new_registry
 from runtime.process import working
-from runtime.sql import load_queries
 
 _log = structlog.get_logger(__name__)
 

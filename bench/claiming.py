@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.claims import Proof, Terms, honour, read_contexts
 from ledger.judge import Claim, judge
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 
 _queries = load_queries("ledger", "claims.sql")
 # More than one process may claim in one ledger.
@@ -20,7 +20,7 @@ async def claim(connection: Any, payment: Any) -> None:
     """
     nonce = next(_nonces)
     proof = Proof(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
-    (context,) = await read_contexts(connection, _queries, [proof])
+    (context,) = await read_contexts(connection, [proof])
     claimed = Claim(
         payment["source_owner"],
         context.wallets,
@@ -33,5 +33,5 @@ async def claim(connection: Any, payment: Any) -> None:
     assert verdict.transfer is not None
     assert context.merchant is not None
     terms = Terms(context.merchant, nonce, payment["signature"], claimed, payment["mint"], payment["symbol"])
-    honoured = await honour(connection, _queries, [(terms, verdict.transfer)])
+    honoured = await honour(connection, [(terms, verdict.transfer)])
     assert honoured, "somebody else has claimed it"

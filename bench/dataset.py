@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import asyncpg
 
+from ledger.sql import load_queries
 from migrations.migrate import upgrade
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 from worker.totals import fold_totals
 
 _queries = load_queries("bench", "dataset.sql")

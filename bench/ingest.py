@@ -30,6 +30,7 @@ from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
+from ledger.sql import load_queries
 from localnet import Localnet
 from localnet.market import open_market
 from migrations.migrate import upgrade
@@ -38,7 +39,6 @@ from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.metrics import new_registry
 from runtime.process import collect_less_often, working
 from runtime.settings import IndexerSettings
-from runtime.sql import load_queries
 
 _SIZES: Final = (1_000, 5_000, 20_000)
 _MOST: Final = 2.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.access.key_ring import make_key
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 
 
 async def new_key(database: Any, user: str, *permissions: str) -> str:

@@ -102,7 +102,7 @@ async def _one_size(bench: Workbench, wallets: list[str], size: int) -> Point:
     for _ in range(_RUNS):
         await _pending(pool, wallets, size)
         # What the runs before have left to be made final is not this pass's work.
-        await follow_transfers(pool, bench.queries)
+        await follow_transfers(pool)
         began_at = time.perf_counter()
         done = await reconcile(bench)
         seconds.append(time.perf_counter() - began_at)

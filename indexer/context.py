@@ -21,12 +21,12 @@ from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from runtime.process import working
 from runtime.settings import IndexerSettings
-from runtime.sql import load_queries
 
 
 @dataclass(slots=True)

@@ -133,7 +133,7 @@ class Finalizer:
             _log.warning("orphaned", transactions=len(dead), transfers=row["transfers"])
 
     async def _follow_claims(self, database: Any) -> None:
-        followed = await follow_transfers(database, self._queries)
+        followed = await follow_transfers(database)
         self._metrics.claims_reversed.inc(followed.reversed)
         self._metrics.claims_restored.inc(followed.restored)
         if followed.reversed:

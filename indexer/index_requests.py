@@ -14,8 +14,8 @@ from indexer.backfill import BackfillRefusedError, BackfillSummary, backfill_acc
 from indexer.context import Workbench
 from indexer.heal import IncompleteHistoryError
 from indexer.pipeline import FetchFailedError
+from ledger.sql import load_queries
 from runtime.database import DATABASE_AWAY
-from runtime.sql import load_queries
 
 _log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """What the ledger knows about proofs of payment, and the only place where a claim moves from one status to another.
 
-Every function takes the queries of `claims.sql` and a database connection or pool. Each write is one statement with
+Every function takes a database connection or pool. Each write is one statement with
 its event in it, and moves a status only from where it is believed to stand: whoever comes second changes nothing.
 """
 
@@ -11,6 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from ledger.judge import Claim, Transfer
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "claims.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,9 @@ class Honoured:
     claimed_at: dt.datetime
 
 
-async def read_contexts(database: Any, queries: Any, proofs: Sequence[Proof]) -> list[ClaimContext]:
+async def read_contexts(database: Any, proofs: Sequence[Proof]) -> list[ClaimContext]:
     """What is known about each of `proofs`, in their order, in one statement."""
-    rows = queries.claim_contexts(
+    rows = _queries.claim_contexts(
         database,
         user_ids=[proof.user_id for proof in proofs],
         nonces=[proof.nonce for proof in proofs],
@@ -183,16 +186,14 @@ def _transfer(row: Any) -> Transfer:
     )
 
 
-async def honour(
-    database: Any, queries: Any, grants: Sequence[tuple[Terms, Transfer]]
-) -> dict[tuple[str, str], Honoured]:
+async def honour(database: Any, grants: Sequence[tuple[Terms, Transfer]]) -> dict[tuple[str, str], Honoured]:
     """Give new claims their transfers, in one statement and one commit.
 
     Returns:
         Those that were honoured, by merchant and nonce. One that is missing lost its transfer or its nonce to
         another claim meanwhile, or the transfer was undone: read its context again.
     """
-    rows = queries.honour_claims(
+    rows = _queries.honour_claims(
         database,
         user_ids=[terms.merchant for terms, _ in grants],
         nonces=[terms.nonce for terms, _ in grants],
@@ -212,27 +213,25 @@ async def honour(
     return await _honoured(rows)
 
 
-async def honour_pending(
-    database: Any, queries: Any, grants: Sequence[tuple[UUID, str]]
-) -> dict[tuple[str, str], Honoured]:
+async def honour_pending(database: Any, grants: Sequence[tuple[UUID, str]]) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does.
 
     Whoever asks with the same proof later is told, once.
     """
     return await _honoured(
-        queries.honour_pending(database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants])
+        _queries.honour_pending(database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants])
     )
 
 
 async def honour_asked(
-    database: Any, queries: Any, grants: Sequence[tuple[UUID, Terms, Transfer]]
+    database: Any, grants: Sequence[tuple[UUID, Terms, Transfer]]
 ) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, their transfers while their payers ask. Returns as `honour` does.
 
     What is judged is what they claim now, which may be other than what they did when the claim was recorded.
     """
     return await _honoured(
-        queries.honour_asked(
+        _queries.honour_asked(
             database,
             ids=[claim for claim, _, _ in grants],
             paths=[transfer.path for _, _, transfer in grants],
@@ -252,20 +251,18 @@ async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
     return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
 
 
-async def tell(database: Any, queries: Any, claim: UUID, terms: Terms) -> Honoured | None:
+async def tell(database: Any, claim: UUID, terms: Terms) -> Honoured | None:
     """Answer the proof of a claim that was honoured while nobody asked; `None` when somebody else was answered."""
-    row = await queries.tell_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
+    row = await _queries.tell_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 
-async def record_pending(
-    database: Any, queries: Any, terms: Terms, *, most: int, most_of_nonce: int = 20
-) -> UUID | None:
+async def record_pending(database: Any, terms: Terms, *, most: int, most_of_nonce: int = 20) -> UUID | None:
     """Remember a claim whose transaction is still to come.
 
     `None` when the merchant has `most` of them already, or `most_of_nonce` with this nonce.
     """
-    row = await queries.record_pending(
+    row = await _queries.record_pending(
         database,
         user_id=terms.merchant,
         nonce=terms.nonce,
@@ -287,9 +284,9 @@ async def record_pending(
     return row["id"] if row else None
 
 
-async def settle_pending(database: Any, queries: Any, settled: Sequence[tuple[UUID, str, str]]) -> int:
+async def settle_pending(database: Any, settled: Sequence[tuple[UUID, str, str]]) -> int:
     """Move pending claims to `failed` or `expired`, each with its code; returns how many were still pending."""
-    row = await queries.settle_pending(
+    row = await _queries.settle_pending(
         database,
         ids=[claim for claim, _, _ in settled],
         statuses=[status for _, status, _ in settled],
@@ -309,10 +306,10 @@ class Followed:
     failed: int
 
 
-async def follow_transfers(database: Any, queries: Any, *, dead_seconds: float = 3600.0) -> Followed:
+async def follow_transfers(database: Any, *, dead_seconds: float = 3600.0) -> Followed:
     """Bring claims to where their transfers are.
 
     A claim whose transfer was undone stays reversed for `dead_seconds`, in case it lands again, and then fails.
     """
-    row = await queries.follow_transfers(database, dead_seconds=dead_seconds)
+    row = await _queries.follow_transfers(database, dead_seconds=dead_seconds)
     return Followed(row["finalized"], row["reversed"], row["restored"], row["failed"])

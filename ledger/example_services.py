@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "marketplace.sql")
+
+
 SEED_USER: Final = "marketplace-examples"
 
 
@@ -54,11 +59,11 @@ EXAMPLES: Final = (
 )  # fmt: skip
 
 
-async def seed(database: Any, queries: Any, *, mint: str, currency: str, payout_address: str) -> int:
-    """Offer the examples that are not there yet; returns how many. Takes the queries of `marketplace.sql`."""
+async def seed(database: Any, *, mint: str, currency: str, payout_address: str) -> int:
+    """Offer the examples that are not there yet; returns how many."""
     added = 0
     for example in EXAMPLES:
-        made = await queries.seed_service(
+        made = await _queries.seed_service(
             database,
             user_id=SEED_USER,
             agent_id=example.agent,

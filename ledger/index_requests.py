@@ -1,12 +1,16 @@
 """What other processes ask of the indexers, through the database: a transaction at once, a stretch of history.
 
-The functions take the queries of `indexing.sql` and a database connection or pool.
+The functions take a database connection or pool.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "index_requests.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +23,16 @@ class Stretch:
     to_slot: int | None = None
 
 
-async def request_index(database: Any, queries: Any, signatures: Sequence[str], reason: str) -> int:
+async def request_index(database: Any, signatures: Sequence[str], reason: str) -> int:
     """Have transactions recorded at once; returns how many had not been asked for before."""
-    row = await queries.request_index(database, signatures=list(signatures), reason=reason)
+    row = await _queries.request_index(database, signatures=list(signatures), reason=reason)
     count: int = row["asked"]
     return count
 
 
-async def request_backfill(database: Any, queries: Any, stretch: Stretch, *, requested_by: str) -> UUID:
+async def request_backfill(database: Any, stretch: Stretch, *, requested_by: str) -> UUID:
     """Have a stretch of history recorded; returns the id under which `backfill_state` tells how it stands."""
-    row = await queries.request_backfill(
+    row = await _queries.request_backfill(
         database,
         requested_by=requested_by,
         recipient=stretch.recipient,
@@ -40,6 +44,6 @@ async def request_backfill(database: Any, queries: Any, stretch: Stretch, *, req
     return asked
 
 
-async def backfill_state(database: Any, queries: Any, backfill: UUID) -> Any:
+async def backfill_state(database: Any, backfill: UUID) -> Any:
     """The row of a backfill: `status` (queued, running, done, failed), `progress`, `error` and its times, or `None`."""
-    return await queries.backfill(database, id=backfill)
+    return await _queries.backfill(database, id=backfill)

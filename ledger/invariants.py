@@ -6,6 +6,11 @@ Run by tests, by `pay402 doctor`, and by the worker, which shows them as metrics
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "invariants.sql")
+
+
 INVARIANTS: Final = (
     "claims_within_their_transfers",
     "one_claim_per_transfer",
@@ -33,21 +38,21 @@ class Violation:
     expected: int
 
 
-async def check_invariants(database: Any, queries: Any) -> list[Violation]:
-    """Everything that breaks an invariant, at most 100 rows of each. `queries` are those of `invariants.sql`."""
+async def check_invariants(database: Any) -> list[Violation]:
+    """Everything that breaks an invariant, at most 100 rows of each."""
     checks = {
-        "claims_within_their_transfers": queries.claims_within_their_transfers(database, limit=_MOST_PER_INVARIANT),
-        "one_claim_per_transfer": queries.one_claim_per_transfer(database, limit=_MOST_PER_INVARIANT),
-        "one_payment_per_nonce": queries.one_payment_per_nonce(database, limit=_MOST_PER_INVARIANT),
-        "final_claims_stand": queries.final_claims_stand(database, limit=_MOST_PER_INVARIANT),
-        "funding_is_whole": queries.funding_is_whole(database, limit=_MOST_PER_INVARIANT),
-        "escrow_is_the_price": queries.escrow_is_the_price(database, limit=_MOST_PER_INVARIANT),
-        "paid_out_and_held_are_funded": queries.paid_out_and_held_are_funded(database, limit=_MOST_PER_INVARIANT),
-        "one_transfer_per_payout": queries.one_transfer_per_payout(database, limit=_MOST_PER_INVARIANT),
-        "settled_payouts_are_paid": queries.settled_payouts_are_paid(database, limit=_MOST_PER_INVARIANT),
-        "settled_jobs_are_paid": queries.settled_jobs_are_paid(database, limit=_MOST_PER_INVARIANT),
-        "earnings_are_released": queries.earnings_are_released(database, limit=_MOST_PER_INVARIANT),
-        "totals_are_their_claims": queries.totals_are_their_claims(database, limit=_MOST_PER_INVARIANT),
+        "claims_within_their_transfers": _queries.claims_within_their_transfers(database, limit=_MOST_PER_INVARIANT),
+        "one_claim_per_transfer": _queries.one_claim_per_transfer(database, limit=_MOST_PER_INVARIANT),
+        "one_payment_per_nonce": _queries.one_payment_per_nonce(database, limit=_MOST_PER_INVARIANT),
+        "final_claims_stand": _queries.final_claims_stand(database, limit=_MOST_PER_INVARIANT),
+        "funding_is_whole": _queries.funding_is_whole(database, limit=_MOST_PER_INVARIANT),
+        "escrow_is_the_price": _queries.escrow_is_the_price(database, limit=_MOST_PER_INVARIANT),
+        "paid_out_and_held_are_funded": _queries.paid_out_and_held_are_funded(database, limit=_MOST_PER_INVARIANT),
+        "one_transfer_per_payout": _queries.one_transfer_per_payout(database, limit=_MOST_PER_INVARIANT),
+        "settled_payouts_are_paid": _queries.settled_payouts_are_paid(database, limit=_MOST_PER_INVARIANT),
+        "settled_jobs_are_paid": _queries.settled_jobs_are_paid(database, limit=_MOST_PER_INVARIANT),
+        "earnings_are_released": _queries.earnings_are_released(database, limit=_MOST_PER_INVARIANT),
+        "totals_are_their_claims": _queries.totals_are_their_claims(database, limit=_MOST_PER_INVARIANT),
     }
     assert tuple(checks) == INVARIANTS
     return [

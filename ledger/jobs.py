@@ -1,7 +1,7 @@
 """The steps of jobs: who may take which, from where, and with the money where. The only place that moves a job.
 
 What time moves (`expire_jobs`, `approve_silent_jobs`, `begin_funded_jobs`) and what money moves (`settlement.sql`) is
-the worker's; what a party does is here. Functions take the queries of `jobs.sql` and a connection or pool.
+the worker's; what a party does is here. Functions take a connection or pool.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from ledger.sql import load_queries
 from ledger.states import EscrowStatus, JobStatus
+
+_queries = load_queries("ledger", "jobs.sql")
 
 
 class Party(StrEnum):
@@ -116,7 +119,6 @@ def allowed_steps(parties: frozenset[Party], status: str, escrow: str) -> list[s
 
 async def take_step(
     database: Any,
-    queries: Any,
     job: UUID,
     name: str,
     parties: frozenset[Party],
@@ -131,7 +133,7 @@ async def take_step(
     """
     for step in STEPS[name]:
         if step.by & parties:
-            moved = await queries.step_job(
+            moved = await _queries.step_job(
                 database,
                 id=job,
                 to=step.to.value,

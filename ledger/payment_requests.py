@@ -7,7 +7,11 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from ledger.amounts import figure_text
+from ledger.sql import load_queries
 from ledger.states import ClaimStatus
+
+_queries = load_queries("ledger", "payments.sql")
+
 
 _NONCE_BYTES: Final = 24
 _REFERENCE_BYTES: Final = 32
@@ -16,7 +20,6 @@ _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 async def create_request(
     database: Any,
-    queries: Any,
     *,
     user_id: str,
     recipient: str,
@@ -29,12 +32,12 @@ async def create_request(
     environment: str = "live",
     metadata: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Register a fresh nonce for these terms; `amount` is in base units. Takes the queries of `payments.sql`.
+    """Register a fresh nonce for these terms; `amount` is in base units.
 
     The reference is 32 random bytes. No secret key of it exists, and nobody can guess it: a transfer that carries it
     was made for this request.
     """
-    return await queries.add_request(
+    return await _queries.add_request(
         database,
         nonce=secrets.token_urlsafe(_NONCE_BYTES),
         user_id=user_id,

@@ -7,17 +7,22 @@ totals are what their claims add up to is one of the ledger's invariants.
 
 from typing import Any, Final
 
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "totals.sql")
+
+
 _MOST_PER_PASS: Final = 20_000
 
 
-async def fold_claim_changes(database: Any, queries: Any) -> int:
+async def fold_claim_changes(database: Any) -> int:
     """Fold what is noted by now into the totals; returns how many notes that were. Any number may do so at once."""
     folded: int = 0
     while True:
-        row = await queries.fold_claim_changes(database, most=_MOST_PER_PASS)
+        row = await _queries.fold_claim_changes(database, most=_MOST_PER_PASS)
         count: int = row["folded"]
         folded += count
         if count < _MOST_PER_PASS:
             break
-    await queries.forget_agent_days(database)
+    await _queries.forget_agent_days(database)
     return folded

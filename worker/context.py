@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_pool
 from runtime.metrics import new_registry
-from runtime.sql import load_queries
 from worker.metrics import WorkerMetrics
 from worker.payouts.signer import Signer, load_signer
 from worker.settings import WorkerSettings

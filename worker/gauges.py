@@ -7,7 +7,6 @@ import structlog
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.states import ClaimStatus, PayoutStatus
 from runtime.process import instance_name
-from runtime.sql import load_queries
 from worker.context import Workbench
 from worker.payouts.checks import Waiting
 
@@ -42,7 +41,7 @@ async def measure(bench: Workbench) -> None:
 async def inspect(bench: Workbench) -> int:
     """Check every invariant of money; returns how many rows break one. Reads the whole ledger, so it is rare."""
     bench.metrics.unmatched.set(await bench.queries.unmatched_count(bench.database))
-    violations = await check_invariants(bench.database, load_queries("ledger", "invariants.sql"))
+    violations = await check_invariants(bench.database)
     for name in INVARIANTS:
         bench.metrics.violations.labels(name).set(sum(one.invariant == name for one in violations))
     for violation in violations:

@@ -3,11 +3,8 @@
 from typing import Any
 
 from ledger.totals import fold_claim_changes
-from runtime.sql import load_queries
-
-_queries = load_queries("ledger", "totals.sql")
 
 
 async def fold_totals(database: Any) -> int:
     """One pass; returns how many notes were folded. Without it analytics stay exact and grow slow."""
-    return await fold_claim_changes(database, _queries)
+    return await fold_claim_changes(database)

@@ -22,8 +22,8 @@ from api.http.errors import errors, invalid, not_found
 from api.http.json import answer, epoch_ms, figure
 from api.resources import resources
 from api.routing.route import ShortText, new_router
+from ledger.sql import load_queries
 from ledger.states import ClaimStatus
-from runtime.sql import load_queries
 
 router = new_router("/analytics", ["Analytics"])
 

@@ -113,7 +113,6 @@ async def post_job(
     async with parts.database.acquire() as connection, connection.transaction():
         asked = await create_request(
             connection,
-            parts.queries,
             user_id=wallet["user_id"],
             recipient=wallet["address"],
             mint=service["price_mint"],
@@ -231,7 +230,7 @@ async def _step(request: Request, job_id: str, caller: Caller, name: str, **deta
     elif not parties & (owners := owners_of(name)):
         whose = " or ".join(sorted(owners))
         raise forbidden(f"To {name} is the step of the job's {whose}, and this key is not theirs; use the right one.")
-    if not await take_step(parts.database, parts.queries, row["id"], name, parties, by=caller.user_id, **details):
+    if not await take_step(parts.database, row["id"], name, parties, by=caller.user_id, **details):
         row = await _find(parts, job_id)
         standing = _standing(row, caller)
         steps = ", ".join(standing["allowedSteps"]) or "none"

@@ -141,7 +141,6 @@ async def post_seed(
     token = await parts.tokens.find(_CURRENCY, None)
     added = await seed(
         parts.database,
-        parts.queries,
         mint=token.mint,
         currency=token.symbol,
         payout_address=wallet["address"],

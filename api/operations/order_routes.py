@@ -72,7 +72,7 @@ async def post_backfill(
         if row is None or not row["active"]:
             raise not_found("A followed wallet of this address")
     stretch = Stretch(recipient, order.signature, order.from_slot, order.to_slot)
-    job = await request_backfill(parts.database, parts.queries, stretch, requested_by=caller.key_prefix)
+    job = await request_backfill(parts.database, stretch, requested_by=caller.key_prefix)
     return answer({"jobId": f"backfill-{job}"}, 202)
 
 
@@ -82,7 +82,7 @@ async def post_reconcile(
 ) -> Response:
     """Have the workers decide every pending claim and report what does not match."""
     parts = resources(request)
-    job = await request_reconciliation(parts.database, parts.queries, requested_by=caller.key_prefix)
+    job = await request_reconciliation(parts.database, requested_by=caller.key_prefix)
     return answer({"jobId": f"reconcile-{job}"}, 202)
 
 
@@ -98,7 +98,7 @@ async def get_ops_job(
         raise not_found("The job")
     kind, job = found.group(1), UUID(found.group(2))
     state = backfill_state if kind == "backfill" else reconciliation_state
-    row = await state(parts.database, parts.queries, job)
+    row = await state(parts.database, job)
     if row is None:
         raise not_found("The job")
     return answer(

@@ -84,7 +84,6 @@ async def post_request(
     metadata = stored_json(order.metadata or {}, "metadata", _MAX_METADATA_BYTES)
     row = await create_request(
         parts.database,
-        parts.queries,
         user_id=caller.user_id,
         recipient=await _recipient(parts, caller, order.recipient),
         mint=token.mint,

@@ -12,7 +12,7 @@ from api.access.callers import client_address, identify, sent_credential
 from api.http.errors import ApiError, conflict, invalid
 from api.resources import resources
 from api.routing.masked_answers import Masked, mask, unmask
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 
 _queries = load_queries("api.routing", "idempotency.sql")
 

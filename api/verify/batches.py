@@ -132,7 +132,7 @@ class Desk:
                     waiting.done.set_exception(error)
 
     async def _decide(self, connection: Database, batch: Sequence[_Waiting]) -> None:
-        contexts = await claims.read_contexts(connection, self._queries, [waiting.case.proof for waiting in batch])
+        contexts = await claims.read_contexts(connection, [waiting.case.proof for waiting in batch])
         grants: list[_Grant] = []
         for waiting, context in zip(batch, contexts, strict=True):
             if waiting.case.may_be_told(context):
@@ -152,7 +152,7 @@ class Desk:
             return
         assert verdict.transfer is not None
         terms = waiting.case.terms(context, claim)
-        told = await claims.tell(connection, self._queries, context.use.id, terms)
+        told = await claims.tell(connection, context.use.id, terms)
         if told is None:
             _set(waiting, Answer(Outcome.REPLAY_ATTACK))
         else:
@@ -161,12 +161,12 @@ class Desk:
     async def _honour(self, connection: Database, grants: Sequence[_Grant]) -> None:
         if grants:
             pairs = [(grant.terms, grant.transfer) for grant in grants]
-            _answer(grants, await claims.honour(connection, self._queries, pairs))
+            _answer(grants, await claims.honour(connection, pairs))
 
     async def _honour_asked(self, connection: Database, grants: Sequence[_Grant]) -> None:
         if grants:
             known = [(grant.context.known.id, grant.terms, grant.transfer) for grant in grants if grant.context.known]
-            _answer(grants, await claims.honour_asked(connection, self._queries, known))
+            _answer(grants, await claims.honour_asked(connection, known))
 
     def _again(self, batch: Sequence[_Waiting]) -> None:
         for waiting in batch:

@@ -41,7 +41,7 @@ async def verify(parts: Resources, case: Case, is_gone: Callable[[], Awaitable[b
         found = await _wait(parts, case, deadline, is_gone)
     if found.outcome is Outcome.PAYMENT_PENDING and found.terms is not None:
         most = parts.settings.pending_claims
-        await claims.record_pending(parts.database, parts.queries, found.terms, most=most)
+        await claims.record_pending(parts.database, found.terms, most=most)
     return found
 
 

@@ -18,10 +18,10 @@ import asyncpg
 import msgspec
 
 from cli.backups import postgres_client
+from ledger.sql import load_queries
 from migrations.status import read_status
 from runtime.database import open_connection
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 
 _queries = load_queries("cli.backups", "backup.sql")
 # A large ledger takes long to read; the snapshot has to last for all of it.

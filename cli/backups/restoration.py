@@ -12,9 +12,9 @@ import structlog
 
 from cli.backups import postgres_client
 from cli.backups.archive import Archive, Note, contents
+from ledger.sql import load_queries
 from runtime.database import open_connection, place
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("cli.backups", "backup.sql")

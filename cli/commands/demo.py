@@ -19,13 +19,13 @@ from rich.table import Table
 from cli.commands.recipients import register
 from cli.demo.claims import Receipt, claim_some, verdicts
 from cli.system.processes import SystemSettings, running_system
+from ledger.sql import load_queries
 from localnet.market import Market, TransferKey, open_market
 from runtime.database import open_connection, open_pool
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.process import run_until_signal
 from runtime.settings import SolanaSettings, load
-from runtime.sql import load_queries
 
 _ROUNDS: Final = 5
 _CUTS: Final = 2

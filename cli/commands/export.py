@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from cli.exports.parquet import require_pyarrow, write_parquet
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded import servers as embedded
@@ -22,7 +23,6 @@ from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.process import run_until_signal
 from runtime.settings import DatabaseSettings, load
-from runtime.sql import load_queries
 
 _queries = load_queries("cli.exports", "export.sql")
 _STATEMENT_SECONDS: Final = 4 * 3600.0

@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from api.access.key_ring import PERMISSIONS, make_key
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.settings import DatabaseSettings, load
-from runtime.sql import load_queries
 
 app = typer.Typer(help="Keys of the API: create, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -18,13 +18,13 @@ from chain.rpc import RpcError, RpcLimits, RpcPool
 from chain.wallets import NotAWalletError, slot_of_wallet
 from cli.system.localnet_address import solana_endpoints
 from ledger.recipients import followed_from
+from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.settings import DatabaseSettings, SolanaSettings, load
-from runtime.sql import load_queries
 
 app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, rich_markup_mode=None)
 

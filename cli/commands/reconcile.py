@@ -45,7 +45,7 @@ def command(
         form = Format.JSON
 
     async def work(bench: Workbench) -> dict[str, Any]:
-        run = await request_reconciliation(bench.database, bench.queries, requested_by="command")
+        run = await request_reconciliation(bench.database, requested_by="command")
         report = await _finished(bench, run)
         if form is Format.CSV:
             await _write_csv(bench)
@@ -64,7 +64,7 @@ async def _finished(bench: Workbench, run: UUID) -> dict[str, Any]:
 
     while True:
         await run_report(bench, run)
-        row = await reconciliation_state(bench.database, bench.queries, run)
+        row = await reconciliation_state(bench.database, run)
         if row["status"] == "failed":
             raise OperatorError(f"The report was not made: {row['error']}; run it again.")
         if row["status"] == "done":

@@ -9,7 +9,6 @@ from chain.programs import TOKENS
 from cli.running import with_workbench
 from ledger.example_services import seed
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 from worker.context import Workbench
 
 _CURRENCY = "USDC"
@@ -37,8 +36,7 @@ def command(
         mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
         if mint is None:
             raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
-        queries = load_queries("ledger", "marketplace.sql")
-        return await seed(bench.database, queries, mint=mint, currency=_CURRENCY, payout_address=wallet)
+        return await seed(bench.database, mint=mint, currency=_CURRENCY, payout_address=wallet)
 
     added = with_workbench(work)
     typer.echo(msgspec.json.encode({"added": added}).decode() if as_json else f"{added} services were added.")

@@ -11,13 +11,12 @@ import asyncpg
 from cli.diagnosis import configuration
 from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
 from ledger.invariants import INVARIANTS, check_invariants
+from ledger.sql import load_queries
 from migrations.status import MigrationStatus, read_status
 from runtime.database import DATABASE_AWAY, open_connection, place
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 
 _queries = load_queries("cli.diagnosis", "diagnosis.sql")
-_invariants = load_queries("ledger", "invariants.sql")
 _heartbeats = load_queries("ledger", "heartbeats.sql")
 
 VERSIONS: Final = (16, 17, 18)
@@ -137,7 +136,7 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any
 
 
 async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
-    violations = await check_invariants(connection, _invariants)
+    violations = await check_invariants(connection)
     if not violations:
         return good("ledger", "money", f"all {len(INVARIANTS)} invariants hold")
     told = [f"{one.invariant}: {one.subject} has {one.found}, not {one.expected}" for one in violations[:_SHOWN]]

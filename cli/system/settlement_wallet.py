@@ -8,10 +8,10 @@ import msgspec
 from solders.keypair import Keypair
 
 from chain.rpc import RpcError, RpcPool
+from ledger.sql import load_queries
 from localnet.genesis import DEVNET_TOKENS
 from runtime.database import open_connection
 from runtime.errors import OperatorError
-from runtime.sql import load_queries
 
 USER: Final = "marketplace"
 _FILE: Final = "settlement.json"

@@ -4,7 +4,6 @@ from ledger import claims
 from tests.indexer.test_proof_of_completeness import value
 from tests.support.api_client import pay_usdc, proof_of
 from tests.support.ledger_checks import eventually, ledger_equals_chain
-from tests.support.ledger_rows import CLAIMS
 
 
 async def status_of(pool, proof):
@@ -41,8 +40,8 @@ async def test_a_claim_whose_payment_is_dropped_for_ever_is_reversed_and_fails(m
     assert value(indexer.metrics.claims_reversed) == 1
     # It may yet land again, until its time is up: until then it holds its nonce, and is not honoured again.
     assert (await merchant.verify(proof)).code == "REPLAY_ATTACK"
-    assert (await claims.follow_transfers(pool, CLAIMS)).failed == 0
-    assert (await claims.follow_transfers(pool, CLAIMS, dead_seconds=0)).failed == 1
+    assert (await claims.follow_transfers(pool)).failed == 0
+    assert (await claims.follow_transfers(pool, dead_seconds=0)).failed == 1
     assert await status_of(pool, proof) == "failed"
     assert (await merchant.verify(proof)).code == "TRANSACTION_FAILED"
     assert await told(pool) == ["claim.confirmed", "claim.reversed", "claim.failed"]

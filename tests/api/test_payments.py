@@ -8,7 +8,7 @@ from solders.keypair import Keypair
 
 from ledger.claims import honour_pending
 from tests.support.api_client import key_for
-from tests.support.ledger_rows import CLAIMS, Till, book, new_signature
+from tests.support.ledger_rows import Till, book, new_signature
 
 
 async def test_a_payment_request_says_all_that_a_wallet_needs(till):
@@ -79,7 +79,7 @@ async def test_a_payment_request_tells_what_became_of_it(till):
     assert (await shown(late))["status"] == "pending"
     await till.pool.execute("UPDATE nonces SET expires_at = created_at WHERE nonce = $1", late["nonce"])
     await till.paid(10_000, signature=waiting["transactionId"])
-    await honour_pending(till.pool, CLAIMS, [((await till.claim(late["nonce"]))["id"], "0")])
+    await honour_pending(till.pool, [((await till.claim(late["nonce"]))["id"], "0")])
     reply = await shown(late)
     assert (reply["status"], reply["late"]) == ("paid", True)
 

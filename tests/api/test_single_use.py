@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from ledger import claims
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 from tests.support.api_processes import api_processes, own_redis
 from tests.support.ledger_checks import eventually
-from tests.support.ledger_rows import CLAIMS, Till, book, new_signature
+from tests.support.ledger_rows import Till, book, new_signature
 
 FINALITY = load_queries("ledger", "finality.sql")
 REQUESTS = 1_000
@@ -96,7 +96,7 @@ async def test_a_pending_claim_that_arrives_is_honoured_for_one_of_those_who_ask
         asking = asyncio.gather(*(clients[n % 3].verify(proof) for n in range(12)))
         await book(pool, till.buyer.pubkey(), till.wallet, 10_000, signature=proof["transactionId"])
         with contextlib.suppress(asyncpg.UniqueViolationError):
-            await claims.honour_pending(pool, CLAIMS, [(row["id"], "0")])
+            await claims.honour_pending(pool, [(row["id"], "0")])
         codes = Counter(reply.code for reply in [*await asking, *await all_at_once(clients, [proof] * 6)])
         assert codes["VALID"] == 1, codes
         assert codes["VALID"] + codes["REPLAY_ATTACK"] + codes["PAYMENT_PENDING"] == 18, codes
@@ -172,7 +172,7 @@ async def test_no_claim_is_left_honoured_by_a_transfer_that_a_fork_undid(tills, 
 
         replies, _ = await asyncio.gather(all_at_once(clients, proofs), undo())
         outcomes.update(reply.code for reply in replies)
-        await claims.follow_transfers(pool, CLAIMS)
+        await claims.follow_transfers(pool)
         assert not await pool.fetch(
             "SELECT c.id, c.status FROM transactions AS c JOIN transfers AS t USING (signature, path)"
             " WHERE t.finality = 'orphaned' AND c.status IN ('confirmed', 'finalized')"

@@ -7,7 +7,7 @@ import pytest
 from ledger import claims
 from ledger.claims import honour_pending
 from tests.support.api_client import key_for, proof_of, running_api
-from tests.support.ledger_rows import CLAIMS, NO_NODE, Till, book, new_signature
+from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
 
 
 async def pending(till, amount="0.01", **fields):
@@ -24,7 +24,7 @@ async def arrives(till, proof, amount=10_000, **columns):
 
 
 async def worker_honours(till, row, path="0"):
-    return await honour_pending(till.pool, CLAIMS, [(row["id"], path)])
+    return await honour_pending(till.pool, [(row["id"], path)])
 
 
 async def test_asked_again_a_pending_claim_is_honoured_once_its_payment_is_there(till):
@@ -69,7 +69,7 @@ async def test_what_was_honoured_meanwhile_is_told_late_too(till):
 @pytest.mark.parametrize(("status", "code"), [("failed", "INSUFFICIENT_AMOUNT"), ("expired", "TRANSACTION_FAILED")])
 async def test_what_came_to_nothing_says_so_and_leaves_the_nonce_free(till, status, code):
     proof, row = await pending(till)
-    assert await claims.settle_pending(till.pool, CLAIMS, [(row["id"], status, code)]) == 1
+    assert await claims.settle_pending(till.pool, [(row["id"], status, code)]) == 1
     assert (await till.client.verify(proof)).code == code
     assert (await till.client.verify(proof)).code == code
     # Another payment with the same nonce is welcome.
@@ -184,9 +184,9 @@ async def test_a_claim_whose_payment_was_undone_before_it_was_told_is_not_told(t
     await worker_honours(till, row)
     await till.pool.execute("UPDATE transfers SET finality = 'orphaned'")
     assert (await till.client.verify(proof)).code == "PAYMENT_PENDING"
-    await claims.follow_transfers(till.pool, CLAIMS)
+    await claims.follow_transfers(till.pool)
     assert (await till.client.verify(proof)).code == "PAYMENT_PENDING"
     # It landed again.
     await till.pool.execute("UPDATE transfers SET finality = 'confirmed'")
-    await claims.follow_transfers(till.pool, CLAIMS)
+    await claims.follow_transfers(till.pool)
     assert (await till.client.verify(proof)).code == "VALID"

@@ -12,8 +12,8 @@ from indexer.metrics import IndexerMetrics
 from indexer.record import Recorder, UnrecordableError
 from indexer.watchlist import Entry, FollowedAccount
 from ledger.observation import BalanceChange, Kind, Movement, Observation, Unexplained
+from ledger.sql import load_queries
 from runtime.metrics import new_registry
-from runtime.sql import load_queries
 from tests.support.ledger_checks import follow
 
 MINT, WALLET, ACCOUNT, PAYER, FROM = (b58encode(secrets.token_bytes(32)) for _ in range(5))

@@ -5,9 +5,9 @@ import pytest
 from indexer.context import open_workbench
 from indexer.index_requests import RequestDesk
 from ledger.index_requests import Stretch, backfill_state, request_backfill, request_index
+from ledger.sql import load_queries
 from localnet import payments as pay
 from runtime.process import working
-from runtime.sql import load_queries
 from tests.support.ledger_checks import eventually, fast_settings
 
 QUERIES = load_queries("ledger", "index_requests.sql")
@@ -35,8 +35,8 @@ async def recorded(pool, signature):
 async def test_a_transaction_that_is_asked_for_is_recorded_at_once(market, pool, desk):
     signature = await missed_payment(market)
     assert await recorded(pool, signature) == 0
-    assert await request_index(pool, QUERIES, [signature, signature], "test") == 1
-    assert await request_index(pool, QUERIES, [signature], "test") == 0
+    assert await request_index(pool, [signature, signature], "test") == 1
+    assert await request_index(pool, [signature], "test") == 0
     # Woken, and not by its next look after a second.
     await eventually(lambda: recorded(pool, signature), seconds=0.9)
     await eventually(
@@ -46,7 +46,7 @@ async def test_a_transaction_that_is_asked_for_is_recorded_at_once(market, pool,
 
 async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market, pool, desk):
     nothing = str(market.payers[0].sign_message(b"never sent"))
-    await request_index(pool, QUERIES, [nothing], "test")
+    await request_index(pool, [nothing], "test")
     await eventually(lambda: pool.fetchval("SELECT error LIKE 'no node%' FROM index_requests"))
     assert await pool.fetchval("SELECT finished_at FROM index_requests") is None
     await pool.execute("UPDATE index_requests SET tries = 100, next_try_at = now()")
@@ -54,14 +54,14 @@ async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market
 
 
 async def backfilled(pool, backfill):
-    row = await backfill_state(pool, QUERIES, backfill)
+    row = await backfill_state(pool, backfill)
     return row if row["finished_at"] else None
 
 
 async def test_a_backfill_tells_how_it_went(market, pool, desk):
     signature = await missed_payment(market)
     wallet = str(market.recipients[0].pubkey())
-    backfill = await request_backfill(pool, QUERIES, Stretch(recipient=wallet), requested_by="test")
+    backfill = await request_backfill(pool, Stretch(recipient=wallet), requested_by="test")
     row = await eventually(lambda: backfilled(pool, backfill))
     assert (row["status"], row["error"], row["progress"]["failed"]) == ("done", None, 0)
     assert row["progress"]["new"] >= 1
@@ -71,7 +71,7 @@ async def test_a_backfill_tells_how_it_went(market, pool, desk):
 
 async def test_a_backfill_of_one_transaction(market, pool, desk):
     signature = await missed_payment(market)
-    backfill = await request_backfill(pool, QUERIES, Stretch(signature=signature), requested_by="test")
+    backfill = await request_backfill(pool, Stretch(signature=signature), requested_by="test")
     row = await eventually(lambda: backfilled(pool, backfill))
     assert (row["status"], row["progress"]["new"]) == ("done", 1)
     assert await recorded(pool, signature) == 1

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain.base58 import b58encode
+from ledger.sql import load_queries
 from runtime.database import prepare_connection
-from runtime.sql import load_queries
 
 WALLET, ACCOUNT, MINT = (b58encode(bytes([n]) * 32) for n in (7, 8, 9))
 PROOF = load_queries("ledger", "proof.sql")

@@ -5,16 +5,12 @@ import secrets
 
 from chain.base58 import b58decode
 from ledger import payment_requests as requests
-from runtime.sql import load_queries
 from tests.support.small_ledger import USDC, add_merchant
 
 
 async def made(pool, merchant):
-    queries = load_queries("ledger", "payments.sql")
     terms = {"recipient": merchant.wallet, "mint": USDC, "currency": "USDC", "amount": 5, "resource": None}
-    return await requests.create_request(
-        pool, queries, user_id=merchant.user, expires_at=dt.datetime.now(dt.UTC), **terms
-    )
+    return await requests.create_request(pool, user_id=merchant.user, expires_at=dt.datetime.now(dt.UTC), **terms)
 
 
 async def test_references_and_nonces_never_repeat(pool):

@@ -6,11 +6,10 @@ import random
 
 import pytest
 
+from ledger.sql import load_queries
 from ledger.totals import fold_claim_changes
-from runtime.sql import load_queries
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
 
-TOTALS = load_queries("ledger", "totals.sql")
 INVARIANTS = load_queries("ledger", "invariants.sql")
 
 
@@ -64,7 +63,7 @@ async def test_totals_follow_whatever_happens_to_claims(pool, merchants, seed):
                 environment=chance.choice(["live", "test"]),
             )
         elif what == "fold":
-            await fold_claim_changes(pool, TOTALS)
+            await fold_claim_changes(pool)
         else:
             row = await pool.fetchrow("SELECT id, status FROM transactions ORDER BY random() LIMIT 1")
             if row is None:
@@ -84,7 +83,7 @@ async def test_totals_follow_whatever_happens_to_claims(pool, merchants, seed):
                 )  # fmt: skip
         assert await wrong(pool) == []
         assert await in_revenue(pool) == await in_claims(pool)
-    await fold_claim_changes(pool, TOTALS)
+    await fold_claim_changes(pool)
     assert await pool.fetchval("SELECT count(*) FROM claim_changes") == 0
     assert await in_revenue(pool) == await in_claims(pool)
 
@@ -102,7 +101,7 @@ async def test_claims_of_one_merchant_do_not_wait_for_each_other(pool, merchants
         async with asyncio.timeout(5):
             await add_claim(other, merchants[0], 2)
             # Nor does folding wait for them, or count what is not committed yet.
-            assert await fold_claim_changes(other, TOTALS) == 1
+            assert await fold_claim_changes(other) == 1
             assert await in_revenue(other, "user-0") == (1, 2)
     assert await in_revenue(pool, "user-0") == (2, 3)
     assert await wrong(pool) == []
@@ -111,7 +110,7 @@ async def test_claims_of_one_merchant_do_not_wait_for_each_other(pool, merchants
 async def test_any_number_may_fold_at_once(pool, merchants):
     for n in range(60):
         await add_claim(pool, merchants[n % 2], n + 1, agent=f"agent-{n % 5}")
-    folded = await asyncio.gather(*(fold_claim_changes(pool, TOTALS) for _ in range(4)))
+    folded = await asyncio.gather(*(fold_claim_changes(pool) for _ in range(4)))
     assert sum(folded) == 60
     assert await wrong(pool) == []
     assert await in_revenue(pool) == await in_claims(pool) == (60, 60 * 61 // 2)
@@ -122,14 +121,14 @@ async def test_any_number_may_fold_at_once(pool, merchants):
 
 async def test_days_of_agents_are_forgotten_after_two_months_and_their_months_kept(pool, merchants):
     await add_claim(pool, merchants[0], 9, agent="old", at=dt.datetime.now(dt.UTC) - dt.timedelta(days=100))
-    await fold_claim_changes(pool, TOTALS)
+    await fold_claim_changes(pool)
     assert await pool.fetchval("SELECT count(*) FROM agent_days") == 0
     assert await pool.fetchval("SELECT count(*) FROM agent_months WHERE agent_id = 'old'") == 2
 
 
 async def test_a_total_that_was_written_by_hand_is_found(pool, merchants):
     await add_claim(pool, merchants[0], 9)
-    await fold_claim_changes(pool, TOTALS)
+    await fold_claim_changes(pool)
     await pool.execute("UPDATE revenue_days SET received = received + 1 WHERE user_id <> ''")
     (row,) = await wrong(pool)
     assert row["subject"].startswith("user-0/")

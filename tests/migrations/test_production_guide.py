@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from solders.keypair import Keypair
 
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 
 ADDRESS = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 

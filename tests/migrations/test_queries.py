@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from ledger.sql import load_queries
 from runtime.database import open_connection
-from runtime.sql import load_queries
 from tests.support.source_tree import ROOT, files_of_packages
 
 FILES = [path for path in files_of_packages("*.sql") if "migrations" not in path.parts]

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from ledger.sql import load_queries
 from migrations import downgrade, upgrade
 from migrations.migrate import give_rights
 from migrations.roles import create_statements, grants
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
-from runtime.sql import load_queries
 from tests.support.command_line import pay402 as run_command
 from tests.support.databases import execute, short_lived_home
 from tests.support.source_tree import ROOT
@@ -34,14 +34,20 @@ def functions_of_ledger(module):
     }
 
 
+def files_loaded_by_ledger(module):
+    """Each call with which a module of `ledger` loads its statements."""
+    source = (ROOT / "ledger" / f"{module}.py").read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^_queries = load_queries\(.*\)$", source, re.MULTILINE))
+
+
 def code_of(process):
-    """All that a process runs of ours: its own package, and the functions of the ledger that it imports."""
+    """All that a process runs of ours: its own package, what it imports of the ledger, and the files loaded there."""
     text = ""
     for path in (ROOT / process).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         text += source
         for node in ast.walk(ast.parse(source)):
-            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ledger")):
+            if not (isinstance(node, ast.ImportFrom) and re.match(r"ledger(?!\.sql$)", node.module or "")):
                 continue
             for alias in node.names:
                 module = node.module.removeprefix("ledger").removeprefix(".")
@@ -49,6 +55,7 @@ def code_of(process):
                     text += functions_of_ledger(module).get(alias.name, "")
                 else:
                     text += "".join(functions_of_ledger(alias.name).values())
+                text += files_loaded_by_ledger(module or alias.name)
     return text
 
 

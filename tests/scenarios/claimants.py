@@ -17,12 +17,10 @@ import asyncpg
 from ledger.invariants import check_invariants
 from ledger.states import CLAIM_STEPS, NEW
 from localnet.payments import USDC
-from runtime.sql import load_queries
 from tests.support.api_client import Client, key_for, proof_of
 from tests.support.api_processes import UNLIMITED, ApiProcess
 from tests.support.job_shop import FAST
 
-INVARIANTS = load_queries("ledger", "invariants.sql")
 HONOURED = ("confirmed", "finalized")
 # Nothing more will come of these answers.
 FINAL = {"VALID", "REPLAY_ATTACK", "TRANSACTION_FAILED", "RECIPIENT_MISMATCH", "CURRENCY_MISMATCH", "PAYER_MISMATCH"}
@@ -106,7 +104,7 @@ class Claimants:
         await self._as_many_as_were_paid(landed)
         twice = {nonce: codes for nonce, codes in self.told.items() if codes["VALID"] > 1}
         assert not twice, f"honoured twice: {twice}"
-        assert await check_invariants(self.pool, INVARIANTS) == []
+        assert await check_invariants(self.pool) == []
         await self._no_event_is_doubled()
         counted = {
             "claims": "SELECT count(*) FROM transactions",

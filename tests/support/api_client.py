@@ -12,8 +12,8 @@ from solders.keypair import Keypair
 from api.access.key_ring import make_key
 from api.main import serve_until
 from api.settings import ApiSettings
+from ledger.sql import load_queries
 from localnet import payments as pay
-from runtime.sql import load_queries
 
 FAST = {"VERIFY_WAIT_MS": 1500, "PUBLIC_RATE_LIMIT": 0, "AUTH_RATE_LIMIT": 0, "VERIFY_RATE_LIMIT": 0}
 

@@ -17,9 +17,9 @@ from chain.programs import NATIVE_SOL
 from chain.rpc import RpcPool
 from ledger.invariants import check_invariants
 from ledger.jobs import Party, take_step
+from ledger.sql import load_queries
 from localnet import payments as pay
 from localnet.payments import USDC
-from runtime.sql import load_queries
 from worker.settings import WorkerSettings
 
 FAST = {
@@ -36,7 +36,6 @@ FAST = {
     "WORKER_PAYOUT_RETRY_SECONDS": 0.2,
 }
 JOBS = load_queries("ledger", "jobs.sql")
-INVARIANTS = load_queries("ledger", "invariants.sql")
 PRICE = 5_000_000
 
 
@@ -123,7 +122,7 @@ class Shop:
         )
 
     async def violations(self):
-        return await check_invariants(self.pool, INVARIANTS)
+        return await check_invariants(self.pool)
 
 
 @dataclass
@@ -150,7 +149,7 @@ class Order:
             "accept": Party.PROVIDER, "submit": Party.PROVIDER, "approve": Party.CLIENT, "dispute": Party.CLIENT,
             "cancel": Party.CLIENT, "release": Party.ADMIN, "refund": Party.ADMIN,
         }  # fmt: skip
-        return await take_step(self.shop.pool, JOBS, self.id, name, frozenset({parties[name]}), by="test", **details)
+        return await take_step(self.shop.pool, self.id, name, frozenset({parties[name]}), by="test", **details)
 
     async def until(self, escrow: str, status: str | None = None, seconds: float = 20.0):
         from tests.support.ledger_checks import eventually

@@ -7,8 +7,8 @@ from collections import Counter
 from solders.pubkey import Pubkey
 
 from chain.programs import NATIVE_SOL
+from ledger.sql import load_queries
 from runtime.settings import IndexerSettings
-from runtime.sql import load_queries
 
 FAST = {
     "METRICS_PORT": 0,

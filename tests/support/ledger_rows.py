@@ -14,8 +14,8 @@ from aiohttp import web
 from solders.keypair import Keypair
 from solders.signature import Signature
 
+from ledger.sql import load_queries
 from localnet.payments import USDC
-from runtime.sql import load_queries
 from tests.support.api_client import Client, key_for, proof_of
 
 CLAIMS = load_queries("ledger", "claims.sql")

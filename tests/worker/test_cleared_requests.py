@@ -2,9 +2,9 @@
 
 from solders.keypair import Keypair
 
+from ledger.sql import load_queries
 from localnet import payments as pay
 from localnet.payments import USDT
-from runtime.sql import load_queries
 from tests.support.job_shop import PRICE
 from tests.support.ledger_checks import eventually
 from tests.worker.test_reconcile import claim

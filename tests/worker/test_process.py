@@ -71,10 +71,10 @@ async def ran(worker, job):
 
 
 async def test_with_redis_every_pass_runs_and_a_report_that_is_asked_for_is_made(shop, worker, pool):
-    run = await request_reconciliation(pool, worker.bench.queries, requested_by="test")
+    run = await request_reconciliation(pool, requested_by="test")
 
     async def done():
-        row = await reconciliation_state(pool, worker.bench.queries, run)
+        row = await reconciliation_state(pool, run)
         return row if row["status"] == "done" else None
 
     row = await eventually(done)

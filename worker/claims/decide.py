@@ -59,7 +59,7 @@ async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] 
     """
     done = Reconciled()
     # First, so that what is decided below takes one step in one pass: the next one makes it final.
-    followed = await follow_transfers(bench.database, bench.queries)
+    followed = await follow_transfers(bench.database)
     done.finalized, done.reversed = followed.finalized, followed.reversed
     done.matched_by_reference = await match_arrivals(bench)
     missing: list[Missing] = []
@@ -100,7 +100,7 @@ async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
 async def _decide(bench: Workbench, page: Sequence[Any], done: Reconciled) -> list[Missing]:
     """Decide a page; answers the claims whose transactions the ledger lacks."""
     proofs = [Proof(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
-    contexts = await read_contexts(bench.database, bench.queries, proofs)
+    contexts = await read_contexts(bench.database, proofs)
     grants: list[tuple[UUID, str]] = []
     refusals: list[tuple[UUID, str, str]] = []
     missing: list[Missing] = []
@@ -130,7 +130,7 @@ async def _decide(bench: Workbench, page: Sequence[Any], done: Reconciled) -> li
     done.looked_at += len(page)
     done.honoured += await _grant(bench, grants)
     if refusals:
-        done.refused += await settle_pending(bench.database, bench.queries, refusals)
+        done.refused += await settle_pending(bench.database, refusals)
     return missing
 
 
@@ -158,7 +158,7 @@ async def _grant(bench: Workbench, grants: Sequence[tuple[UUID, str]]) -> int:
         return 0
     for attempt in (1, 2):
         try:
-            return len(await honour_pending(bench.database, bench.queries, grants))
+            return len(await honour_pending(bench.database, grants))
         except asyncpg.UniqueViolationError:
             # Somebody took one of these transfers between our look and our step; the whole statement was undone.
             _log.info("claims_raced", claims=len(grants), attempt=attempt)

@@ -80,13 +80,13 @@ async def _settle_batch(bench: Workbench, claims: Sequence[Missing], fate: Fate)
             settled += [(claim.id, "failed", refusal.value) for claim in claims if claim.signature == signature]
     await _note_found(bench, [claim for claim in claims if statuses[claim.signature] is not None])
     if to_index:
-        asked = await request_index(bench.database, bench.queries, to_index, "a claim for it is pending")
+        asked = await request_index(bench.database, to_index, "a claim for it is pending")
         fate.missed_payments += asked
         bench.metrics.missed.inc(asked)
         if asked:
             _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
     if settled:
-        fate.failed += await settle_pending(bench.database, bench.queries, settled)
+        fate.failed += await settle_pending(bench.database, settled)
     unknown = [claim for claim in claims if statuses[claim.signature] is None]
     if unknown and seen_slot >= finalized_slot:
         fate.expired += await _expire(bench, unknown)
@@ -134,4 +134,4 @@ async def _expire(bench: Workbench, claims: Sequence[Missing]) -> int:
         and claim.missing_at_height + _BLOCKHASH_LIFETIME_BLOCKS < height
         and claim.claimed_at < latest
     ]
-    return await settle_pending(bench.database, bench.queries, dead) if dead else 0
+    return await settle_pending(bench.database, dead) if dead else 0

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from runtime.sql import load_queries
+from ledger.sql import load_queries
 
 QUERIES = """
 -- name: largest^
