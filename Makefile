@@ -9,7 +9,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check check-deploy format lock bench chaos soak clean
+.PHONY: demo test install check check-deploy format lock bench compare chaos soak clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -37,6 +37,9 @@ format: .venv/installed-dev ## put the code into its standard form
 
 bench: .venv/installed-dev ## measurements; ARGS=name for one of them
 	$(BIN)/python -m bench $(ARGS)
+
+compare: .venv/installed-dev ## a revision and this tree, measured in turns; ARGS="--before REV verify ingest lag"
+	$(BIN)/python -m bench.compare $(ARGS)
 
 lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

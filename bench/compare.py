@@ -1,0 +1,118 @@
+"""Two states of the code, measured in turns in one run: `python -m bench.compare --before REV verify ingest lag`.
+
+What else runs on a machine changes from minute to minute, so a figure of yesterday says little about a change of today.
+Here the code of REV and the code of this tree take turns, and what is printed is the ratio of the two.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """Which number of a measurement's result is compared, row by row of that result.
+
+    Attributes:
+        row: The key that names a row.
+        value: The key of the number.
+        unit: What the number counts.
+        is_rate: True where more is better.
+    """
+
+    row: str
+    value: str
+    unit: str
+    is_rate: bool
+
+
+_FIGURES: Final[Mapping[str, _Figure]] = {
+    "verify": _Figure("connections", "verify", "a second", is_rate=True),
+    "ingest": _Figure("size", "seconds", "seconds a transaction", is_rate=False),
+    "lag": _Figure("rate", "median", "seconds", is_rate=False),
+}
+
+
+def main() -> int:
+    """Measure both states in turns and print the ratios; exit code 1 when a measurement did not run."""
+    parser = argparse.ArgumentParser(description="Measure the code of a revision and the code of this tree in turns.")
+    parser.add_argument("--before", required=True, help="the revision to compare with")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each of the two is measured")
+    parser.add_argument("names", nargs="+", choices=sorted(_FIGURES))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pay402-compare-") as directory:
+        before = Path(directory) / "before"
+        _git("clone", "--quiet", "--no-checkout", str(ROOT), str(before))
+        _git("-C", str(before), "checkout", "--quiet", asked.before)
+        measured: dict[str, tuple[list[Any], list[Any]]] = {name: ([], []) for name in asked.names}
+        for turn in range(asked.rounds):
+            for name in asked.names:
+                # Whoever comes second finds a warmer machine: that is each of them in turn.
+                order = (0, 1) if turn % 2 == 0 else (1, 0)
+                for side in order:
+                    result = _measure((before, ROOT)[side], name)
+                    if result is None:
+                        return 1
+                    measured[name][side].append(result)
+    for name, (old, new) in measured.items():
+        _report(name, asked.before, old, new)
+    return 0
+
+
+def _git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True)  # noqa: S603, S607 - git of the caller, with arguments of ours
+
+
+def _measure(tree: Path, name: str) -> Any:
+    """The rows that one run of a measurement in `tree` gives, by the packages of that tree; `None` when it failed."""
+    print(f"measuring {name} in {'this tree' if tree == ROOT else 'the tree before'}", file=sys.stderr)
+    # Missing a bound is an exit code of 1 too, and a figure all the same.
+    file = tree / "bench" / "results" / f"{name}.json"
+    file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "bench", name]
+    done = subprocess.run(command, cwd=tree, check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - a program of ours
+    if not file.is_file():
+        print(f"error: {name} ended with {done.returncode} and no figures; run it alone to see why.", file=sys.stderr)
+        return None
+    result = json.loads(file.read_text(encoding="utf-8"))["result"]
+    return result if isinstance(result, list) else result["points"]
+
+
+def _report(name: str, revision: str, old: Sequence[Any], new: Sequence[Any]) -> None:
+    figure = _FIGURES[name]
+    table = Table(title=f"{name}: this tree against {revision}, {len(new)} rounds in turns")
+    for column in (figure.row, f"before, {figure.unit}", f"now, {figure.unit}", "now / before, median", "best / best"):
+        table.add_column(column, justify="right")
+    best = max if figure.is_rate else min
+    for index, row in enumerate(new[0]):
+        before = [result[index][figure.value] for result in old]
+        now = [result[index][figure.value] for result in new]
+        # Above 1 is better, whichever way the figure goes.
+        pairs = zip(now, before, strict=True) if figure.is_rate else zip(before, now, strict=True)
+        ratios = [one / other for one, other in pairs]
+        bests = (best(now), best(before)) if figure.is_rate else (best(before), best(now))
+        table.add_row(
+            str(row[figure.row]),
+            f"{best(before):.4g}",
+            f"{best(now):.4g}",
+            f"{statistics.median(ratios):.2f}",
+            f"{bests[0] / bests[1]:.2f}",
+        )
+    Console(width=110).print(table)
+    print("More than 1 is better than before.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
