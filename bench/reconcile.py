@@ -25,7 +25,7 @@ from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
 from worker.claims.decide import Reconciled, reconcile
-from worker.context import Workbench, load_worker_queries
+from worker.context import WorkerContext, load_worker_queries
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 
@@ -87,24 +87,24 @@ async def _measure() -> bool:
             await upgrade(dsn)
             async with open_pool(dsn, application="bench", max_size=4) as pool, RpcPool(["http://127.0.0.1:9"]) as rpc:
                 registry = CollectorRegistry()
-                bench = Workbench(
+                context = WorkerContext(
                     WorkerSettings(), pool, load_worker_queries(), Node(rpc), None, registry, WorkerMetrics(registry)
                 )
                 wallets = await _prepare(pool)
-                points = [await _one_size(bench, wallets, size) for size in _SIZES]
+                points = [await _one_size(context, wallets, size) for size in _SIZES]
     title = f"Pending claims decided in one pass, median of {_RUNS}"
     return conclude("reconcile", title, points, size_name="claims")
 
 
-async def _one_size(bench: Workbench, wallets: list[str], size: int) -> Point:
-    pool = bench.database
+async def _one_size(context: WorkerContext, wallets: list[str], size: int) -> Point:
+    pool = context.database
     seconds, ceilings = [], []
     for _ in range(_RUNS):
         await _pending(pool, wallets, size)
         # What the runs before have left to be made final is not this pass's work.
         await follow_transfers(pool)
         began_at = time.perf_counter()
-        done = await reconcile(bench)
+        done = await reconcile(context)
         seconds.append(time.perf_counter() - began_at)
         assert _is_right(done, size), done
         ceilings.append(await _ceiling(pool, wallets, size))

@@ -1,4 +1,4 @@
-"""What the commands that run one pass of the worker share: they open its workbench, run the pass, print its figures."""
+"""What the commands that run one pass of the worker share: they open its context, run the pass, print its figures."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -14,26 +14,26 @@ from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.process import run_until_signal
 from runtime.settings import load
-from worker.context import Workbench, open_workbench
+from worker.context import WorkerContext, open_worker_context
 from worker.settings import WorkerSettings
 
 T = TypeVar("T")
 
 
-def with_workbench(work: Callable[[Workbench], Awaitable[T]]) -> T:
-    """The result of `work` on an open workbench.
+def with_worker_context(work: Callable[[WorkerContext], Awaitable[T]]) -> T:
+    """The result of `work` on an open context.
 
     Raises:
-        OperatorError: The chain cannot be asked, or what the workbench needs is not usable.
+        OperatorError: The chain cannot be asked, or what it needs is not usable.
     """
     settings = load(WorkerSettings)
     configure_logging(settings.model_copy(update={"log_level": "error"}))
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(_: Any) -> T:
-        async with embedded.database(settings) as dsn, open_workbench(settings, dsn, rpc_urls) as bench:
+        async with embedded.database(settings) as dsn, open_worker_context(settings, dsn, rpc_urls) as context:
             try:
-                return await work(bench)
+                return await work(context)
             except RpcError as error:
                 raise OperatorError(
                     f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again."

@@ -23,7 +23,7 @@ from worker.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class WorkerContext:
     """The parts, open and working. Without a `signer` payouts wait for an operator's signature."""
 
     settings: WorkerSettings
@@ -36,7 +36,9 @@ class Workbench:
 
 
 @asynccontextmanager
-async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str]) -> AsyncIterator[Workbench]:
+async def open_worker_context(
+    settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str]
+) -> AsyncIterator[WorkerContext]:
     """Open everything.
 
     Raises:
@@ -54,7 +56,7 @@ async def open_workbench(settings: WorkerSettings, dsn: str, rpc_urls: Sequence[
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
-        yield Workbench(settings, database, queries, Node(rpc), signer, registry, metrics)
+        yield WorkerContext(settings, database, queries, Node(rpc), signer, registry, metrics)
 
 
 def load_worker_queries() -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.payouts.crash_points import OnStep, around, nobody
 from worker.payouts.send import fresh_reference, send_payouts
 
@@ -32,7 +32,7 @@ class Settled:
 
 
 async def settle(
-    bench: Workbench,
+    context: WorkerContext,
     *,
     sweep: bool = False,
     progress: Callable[[Settled], None] = lambda _: None,
@@ -46,25 +46,25 @@ async def settle(
         RpcError: The nodes did not answer about payouts; jobs have moved all the same.
     """
     done = Settled()
-    await move_jobs(bench, done, sweep=sweep)
+    await move_jobs(context, done, sweep=sweep)
     progress(done)
     async with around(on_step, "make"):
-        done.payouts_made = await make_payouts(bench)
+        done.payouts_made = await make_payouts(context)
     progress(done)
-    sent = await send_payouts(bench, on_step=on_step)
+    sent = await send_payouts(context, on_step=on_step)
     done.payouts_settled, done.payouts_signed, done.payouts_waiting = sent.settled, sent.signed, sent.waiting
     progress(done)
     return done
 
 
-async def move_jobs(bench: Workbench, done: Settled, *, sweep: bool = False) -> None:
+async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = False) -> None:
     """What needs no chain: money that came in, work that begins, time that is over."""
-    database, queries, settings = bench.database, bench.queries, bench.settings
+    database, queries, settings = context.database, context.queries, context.settings
     funded = await queries.fund_jobs(
         database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT
     )
     done.funded, done.to_return = funded["funded"], funded["to_return"]
-    done.to_return += await _take_strays(bench, sweep=sweep)
+    done.to_return += await _take_strays(context, sweep=sweep)
     begun = await queries.begin_funded_jobs(database, limit=_PER_STATEMENT)
     done.begun = begun["jobs"]
     silent = await queries.approve_silent_jobs(database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT)
@@ -73,15 +73,15 @@ async def move_jobs(bench: Workbench, done: Settled, *, sweep: bool = False) -> 
     done.expired = expired["jobs"]
 
 
-async def _take_strays(bench: Workbench, *, sweep: bool) -> int:
-    wallets = {bench.settings.settlement_wallet, bench.signer.address if bench.signer else None} - {None}
+async def _take_strays(context: WorkerContext, *, sweep: bool) -> int:
+    wallets = {context.settings.settlement_wallet, context.signer.address if context.signer else None} - {None}
     if sweep:
-        wallets |= {row["settlement_wallet"] async for row in bench.queries.settlement_wallets(bench.database)}
+        wallets |= {row["settlement_wallet"] async for row in context.queries.settlement_wallets(context.database)}
     if not wallets:
         return 0
-    newest = await bench.queries.newest_slot(bench.database, wallets=list(wallets))
-    row = await bench.queries.take_strays(
-        bench.database,
+    newest = await context.queries.newest_slot(context.database, wallets=list(wallets))
+    row = await context.queries.take_strays(
+        context.database,
         wallets=list(wallets),
         from_slot=0 if sweep else max(newest - _RECENT_SLOTS, 0),
         native_sol=NATIVE_SOL,
@@ -92,13 +92,13 @@ async def _take_strays(bench: Workbench, *, sweep: bool) -> int:
     return taken
 
 
-async def make_payouts(bench: Workbench) -> int:
+async def make_payouts(context: WorkerContext) -> int:
     """A payout for whatever is to leave; returns how many were made."""
-    due = [row async for row in bench.queries.due_payouts(bench.database, limit=_PER_STATEMENT)]
+    due = [row async for row in context.queries.due_payouts(context.database, limit=_PER_STATEMENT)]
     if not due:
         return 0
-    made = bench.queries.add_payouts(
-        bench.database,
+    made = context.queries.add_payouts(
+        context.database,
         claim_ids=[row["claim_id"] for row in due],
         parts=[row["part"] for row in due],
         references=[fresh_reference() for _ in due],

@@ -7,7 +7,7 @@ import structlog
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.states import ClaimStatus, PayoutStatus
 from runtime.process import instance_name
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.payouts.checks import Waiting
 
 _log = structlog.get_logger(__name__)
@@ -15,19 +15,21 @@ _log = structlog.get_logger(__name__)
 ROLE: Final = "worker"
 
 
-async def beat(bench: Workbench) -> None:
+async def beat(context: WorkerContext) -> None:
     """Say that this worker lives."""
-    await bench.queries.beat(bench.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None)
+    await context.queries.beat(
+        context.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None
+    )
 
 
-async def measure(bench: Workbench) -> None:
+async def measure(context: WorkerContext) -> None:
     """Bring the gauges of claims and payouts up to date."""
-    metrics, database = bench.metrics, bench.database
-    claims = {row["status"]: row["claims"] async for row in bench.queries.claim_counts(database)}
+    metrics, database = context.metrics, context.database
+    claims = {row["status"]: row["claims"] async for row in context.queries.claim_counts(database)}
     for claim_status in ClaimStatus:
         metrics.claims.labels(claim_status.value).set(claims.get(claim_status.value, 0))
-    metrics.oldest_pending.set(await bench.queries.oldest_pending_seconds(database))
-    rows = [row async for row in bench.queries.payout_counts(database)]
+    metrics.oldest_pending.set(await context.queries.oldest_pending_seconds(database))
+    rows = [row async for row in context.queries.payout_counts(database)]
     for status in PayoutStatus:
         metrics.payouts.labels(status.value).set(sum(r["payouts"] for r in rows if r["status"] == status))
     for reason in Waiting:
@@ -38,12 +40,12 @@ async def measure(bench: Workbench) -> None:
     metrics.oldest_payout.set(max(open_ones, default=0.0))
 
 
-async def inspect(bench: Workbench) -> int:
+async def inspect(context: WorkerContext) -> int:
     """Check every invariant of money; returns how many rows break one. Reads the whole ledger, so it is rare."""
-    bench.metrics.unmatched.set(await bench.queries.unmatched_count(bench.database))
-    violations = await check_invariants(bench.database)
+    context.metrics.unmatched.set(await context.queries.unmatched_count(context.database))
+    violations = await check_invariants(context.database)
     for name in INVARIANTS:
-        bench.metrics.violations.labels(name).set(sum(one.invariant == name for one in violations))
+        context.metrics.violations.labels(name).set(sum(one.invariant == name for one in violations))
     for violation in violations:
         _log.error(
             "invariant_violated",

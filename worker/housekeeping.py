@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _PER_STATEMENT: Final = 5_000
 _DAY_SECONDS: Final = 86_400.0
@@ -21,31 +21,31 @@ class Expired:
     other_rows_removed: int = 0
 
 
-async def expire(bench: Workbench, *, progress: Callable[[Expired], None] = lambda _: None) -> Expired:
+async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] = lambda _: None) -> Expired:
     """Mark payment requests that have expired unpaid, end the keys whose grace is over, and prune."""
     done = Expired()
     done.requests_expired = await _in_bites(
-        lambda limit: bench.queries.expire_requests(bench.database, limit=limit), "requests"
+        lambda limit: context.queries.expire_requests(context.database, limit=limit), "requests"
     )
     progress(done)
-    await prune(bench, done)
+    await prune(context, done)
     progress(done)
     return done
 
 
-async def prune(bench: Workbench, done: Expired) -> None:
+async def prune(context: WorkerContext, done: Expired) -> None:
     """Remove answers after a day, and after `keep_days` unpaid requests, worked-off requests and old reports."""
-    keep_seconds = bench.settings.keep_days * _DAY_SECONDS
-    row = await bench.queries.revoke_due_keys(bench.database)
+    keep_seconds = context.settings.keep_days * _DAY_SECONDS
+    row = await context.queries.revoke_due_keys(context.database)
     done.keys_revoked = row["keys"]
     done.answers_removed = await _in_bites(
-        lambda limit: bench.queries.prune_answers(bench.database, limit=limit), "gone"
+        lambda limit: context.queries.prune_answers(context.database, limit=limit), "gone"
     )
     done.requests_removed = await _in_bites(
-        lambda limit: bench.queries.prune_requests(bench.database, limit=limit, keep_seconds=keep_seconds), "gone"
+        lambda limit: context.queries.prune_requests(context.database, limit=limit, keep_seconds=keep_seconds), "gone"
     )
-    silent = await bench.queries.prune_signs_of_life(bench.database)
-    finished = await bench.queries.prune_finished_work(bench.database, keep_seconds=keep_seconds)
+    silent = await context.queries.prune_signs_of_life(context.database)
+    finished = await context.queries.prune_finished_work(context.database, keep_seconds=keep_seconds)
     done.other_rows_removed = silent["gone"] + finished["gone"]
 
 

@@ -12,7 +12,7 @@ from runtime.database import DATABASE_AWAY
 from runtime.errors import OperatorError
 from runtime.metrics import serve_metrics
 from runtime.process import instance_name, working
-from worker.context import Workbench, open_workbench
+from worker.context import WorkerContext, open_worker_context
 from worker.gauges import ROLE, beat
 from worker.schedule import Schedule
 from worker.settings import WorkerSettings
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 class RunningWorker:
     """A running worker, for the process below and for tests."""
 
-    bench: Workbench
+    context: WorkerContext
     schedule: Schedule
     metrics_port: int | None
 
@@ -39,13 +39,13 @@ async def running_worker(
         OperatorError: The database, its schema or the settlement key is not usable.
     """
     async with AsyncExitStack() as stack:
-        bench = await stack.enter_async_context(open_workbench(settings, dsn, rpc_urls))
-        port = await stack.enter_async_context(_metrics(bench)) if settings.enable_metrics else None
-        await stack.enter_async_context(_alive(bench))
-        schedule = Schedule(bench, redis_url)
+        context = await stack.enter_async_context(open_worker_context(settings, dsn, rpc_urls))
+        port = await stack.enter_async_context(_metrics(context)) if settings.enable_metrics else None
+        await stack.enter_async_context(_alive(context))
+        schedule = Schedule(context, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))
-        _log.info("working", instance=instance_name(), signs_as=bench.signer.address if bench.signer else None)
-        yield RunningWorker(bench, schedule, port)
+        _log.info("working", instance=instance_name(), signs_as=context.signer.address if context.signer else None)
+        yield RunningWorker(context, schedule, port)
 
 
 async def work_until(
@@ -90,32 +90,32 @@ async def _scheduled(schedule: Schedule, drain_seconds: float) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _alive(bench: Workbench) -> AsyncIterator[None]:
+async def _alive(context: WorkerContext) -> AsyncIterator[None]:
     """Give signs of life meanwhile, and none afterwards."""
 
     async def for_ever() -> None:
         while True:
             with contextlib.suppress(*DATABASE_AWAY):
-                await beat(bench)
-            await asyncio.sleep(bench.settings.heartbeat_seconds)
+                await beat(context)
+            await asyncio.sleep(context.settings.heartbeat_seconds)
 
     async with working(for_ever()):
         yield
     with contextlib.suppress(*DATABASE_AWAY):
-        await bench.queries.stop_beating(bench.database, role=ROLE, instance=instance_name())
+        await context.queries.stop_beating(context.database, role=ROLE, instance=instance_name())
 
 
 @asynccontextmanager
-async def _metrics(bench: Workbench) -> AsyncIterator[int]:
+async def _metrics(context: WorkerContext) -> AsyncIterator[int]:
     """Serve the metrics; where only the usual port is taken, by another worker say, on any free one."""
-    settings = bench.settings
+    settings = context.settings
     async with AsyncExitStack() as stack:
         try:
-            serving = serve_metrics(bench.registry, settings.metrics_port, host=settings.metrics_host)
+            serving = serve_metrics(context.registry, settings.metrics_port, host=settings.metrics_host)
             port = await stack.enter_async_context(serving)
         except OperatorError:
             if "metrics_port" in settings.model_fields_set:
                 raise
-            port = await stack.enter_async_context(serve_metrics(bench.registry, 0, host=settings.metrics_host))
+            port = await stack.enter_async_context(serve_metrics(context.registry, 0, host=settings.metrics_host))
             _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
         yield port

@@ -15,7 +15,7 @@ import structlog
 from chain.rpc import RpcError
 from runtime.database import DATABASE_AWAY
 from worker.claims.decide import Reconciled, reconcile
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
 
@@ -34,48 +34,48 @@ _STATEMENT_SECONDS: Final = 300
 Finding = dict[str, Any]
 
 
-async def run_report(bench: Workbench, run: UUID | None = None) -> UUID | None:
+async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | None:
     """Take up a reconciliation that was asked for, the one given or the oldest: decide, then report.
 
     Returns:
         Its id; `None` when there is none to take up.
     """
-    taken = await bench.queries.take_report(bench.database, id=run, dead_seconds=_DEAD_SECONDS)
+    taken = await context.queries.take_report(context.database, id=run, dead_seconds=_DEAD_SECONDS)
     if taken is None:
         return None
     chosen: UUID = taken["id"]
     try:
         note = None
         try:
-            decided = await reconcile(bench)
+            decided = await reconcile(context)
         except RpcError as error:
             # What the ledger holds is decided and can be reported; what it lacks has to wait for the chain.
             decided, note = Reconciled(), str(error)
-        await bench.queries.tell_report(bench.database, id=chosen, progress={"decided": decided.as_json()})
-        report = await make_report(bench)
+        await context.queries.tell_report(context.database, id=chosen, progress={"decided": decided.as_json()})
+        report = await make_report(context)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
     except DATABASE_AWAY as error:
-        await bench.queries.finish_report(bench.database, id=chosen, report=None, error=str(error))
+        await context.queries.finish_report(context.database, id=chosen, report=None, error=str(error))
         raise
-    await bench.queries.finish_report(bench.database, id=chosen, report=report, error=None)
+    await context.queries.finish_report(context.database, id=chosen, report=report, error=None)
     _log.info("reconciled", run=str(chosen), **report["counts"])
     return chosen
 
 
-async def make_report(bench: Workbench) -> dict[str, Any]:
+async def make_report(context: WorkerContext) -> dict[str, Any]:
     """The report of one moment: everything in it is read in one snapshot."""
-    async with _snapshot(bench) as connection:
-        received = [_totals(row) async for row in bench.queries.received_totals(connection)]
-        claims = [_claims(row) async for row in bench.queries.claim_totals(connection)]
+    async with _snapshot(context) as connection:
+        received = [_totals(row) async for row in context.queries.received_totals(connection)]
+        claims = [_claims(row) async for row in context.queries.claim_totals(connection)]
         counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-        async with bench.queries.findings_cursor(connection) as rows:
+        async with context.queries.findings_cursor(connection) as rows:
             async for row in rows:
                 counts[row["kind"]] += 1
                 if counts[row["kind"]] <= _KEPT_PER_KIND:
                     kept[row["kind"]].append(finding_json(row))
-        doubtful = [_doubt(row) async for row in bench.queries.accounts_in_doubt(connection)]
-        audited = await bench.queries.audited(connection)
+        doubtful = [_doubt(row) async for row in context.queries.accounts_in_doubt(connection)]
+        audited = await context.queries.audited(connection)
         at = await connection.fetchval("SELECT clock_timestamp()")
     return {
         "at": int(at.timestamp() * 1000),
@@ -96,16 +96,16 @@ async def make_report(bench: Workbench) -> dict[str, Any]:
     }
 
 
-async def stream_findings(bench: Workbench) -> AsyncIterator[Finding]:
+async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
     """Every finding, however many, in one snapshot."""
-    async with _snapshot(bench) as connection, bench.queries.findings_cursor(connection) as rows:
+    async with _snapshot(context) as connection, context.queries.findings_cursor(connection) as rows:
         async for row in rows:
             yield finding_json(row)
 
 
 @asynccontextmanager
-async def _snapshot(bench: Workbench) -> AsyncIterator[Any]:
-    pool = bench.database
+async def _snapshot(context: WorkerContext) -> AsyncIterator[Any]:
+    pool = context.database
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
         yield connection

@@ -22,7 +22,7 @@ from chain.rpc import RpcError
 from runtime.database import DATABASE_AWAY
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.escrow import settle
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
@@ -44,12 +44,12 @@ class Pass:
 
     name: str
     every_seconds: float
-    run: Callable[[Workbench], Awaitable[Any]]
+    run: Callable[[WorkerContext], Awaitable[Any]]
 
 
-def passes(bench: Workbench) -> tuple[Pass, ...]:
+def passes(context: WorkerContext) -> tuple[Pass, ...]:
     """Every pass, and how often it runs."""
-    settings = bench.settings
+    settings = context.settings
     return (
         Pass("reconcile_claims", settings.reconcile_seconds, reconcile),
         Pass("settle_jobs", settings.settle_seconds, settle),
@@ -62,31 +62,31 @@ def passes(bench: Workbench) -> tuple[Pass, ...]:
     )
 
 
-async def _sweep(bench: Workbench) -> None:
+async def _sweep(context: WorkerContext) -> None:
     """Find what the quick passes, which look at the newest only, have not seen."""
-    await sweep_requests(bench)
-    await settle(bench, sweep=True)
+    await sweep_requests(context)
+    await settle(context, sweep=True)
 
 
-async def _fold_totals(bench: Workbench) -> None:
-    await fold_totals(bench.database)
+async def _fold_totals(context: WorkerContext) -> None:
+    await fold_totals(context.database)
 
 
-async def _reports(bench: Workbench) -> None:
+async def _reports(context: WorkerContext) -> None:
     """Make the reports that were asked for, and one when the newest is old."""
-    age_seconds = await bench.queries.seconds_since_report(bench.database)
-    if age_seconds is None or age_seconds > bench.settings.report_seconds:
-        await bench.queries.ask_for_report(bench.database, requested_by="schedule")
-    while await run_report(bench) is not None:
+    age_seconds = await context.queries.seconds_since_report(context.database)
+    if age_seconds is None or age_seconds > context.settings.report_seconds:
+        await context.queries.ask_for_report(context.database, requested_by="schedule")
+    while await run_report(context) is not None:
         pass
 
 
-async def run_pass(bench: Workbench, one: Pass) -> bool:
+async def run_pass(context: WorkerContext, one: Pass) -> bool:
     """Run a pass and count how it ended; false when it failed for a reason that passes by itself."""
     began_at = time.monotonic()
     outcome = "defect"
     try:
-        await one.run(bench)
+        await one.run(context)
         outcome = "ok"
     except RpcError as error:
         outcome = "chain_away"
@@ -98,18 +98,18 @@ async def run_pass(bench: Workbench, one: Pass) -> bool:
         outcome = "cancelled"
         raise
     finally:
-        bench.metrics.runs.labels(one.name, outcome).inc()
-        bench.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)
+        context.metrics.runs.labels(one.name, outcome).inc()
+        context.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)
     return outcome == "ok"
 
 
 class Schedule:
     """Runs the passes until told to stop; what is under way then is finished."""
 
-    def __init__(self, bench: Workbench, redis_url: str) -> None:
-        self._bench = bench
+    def __init__(self, context: WorkerContext, redis_url: str) -> None:
+        self._bench = context
         self._redis_url = redis_url
-        self._passes = passes(bench)
+        self._passes = passes(context)
         self._due = {one.name: 0.0 for one in self._passes}
         self._busy: dict[str, asyncio.Lock] = {one.name: asyncio.Lock() for one in self._passes}
         self.by_redis = False

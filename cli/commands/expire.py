@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.running import print_figures, with_workbench
+from cli.running import print_figures, with_worker_context
 from worker.housekeeping import expire
 
 
@@ -13,4 +13,4 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For scripts")]
 
     Example: pay402 expire
     """
-    print_figures(with_workbench(expire), as_json=as_json)
+    print_figures(with_worker_context(expire), as_json=as_json)

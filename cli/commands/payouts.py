@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.running import with_workbench
+from cli.running import with_worker_context
 from ledger.amounts import figure_text
 from runtime.errors import OperatorError
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.payouts.offline_signing import Exported, Imported, export_payouts, import_payout
 
 app = typer.Typer(
@@ -37,10 +37,10 @@ def list_(
     Example: pay402 payouts list --status waiting
     """
 
-    async def work(bench: Workbench) -> list[Any]:
-        return [row async for row in bench.queries.payouts(bench.database, status=status, limit=_SHOWN)]
+    async def work(context: WorkerContext) -> list[Any]:
+        return [row async for row in context.queries.payouts(context.database, status=status, limit=_SHOWN)]
 
-    rows = with_workbench(work)
+    rows = with_worker_context(work)
     if as_json:
         typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
         return
@@ -60,10 +60,10 @@ def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
     Example: pay402 payouts export > to-sign.jsonl
     """
 
-    async def work(bench: Workbench) -> list[Exported]:
-        return await export_payouts(bench, ids or ())
+    async def work(context: WorkerContext) -> list[Exported]:
+        return await export_payouts(context, ids or ())
 
-    for exported in with_workbench(work):
+    for exported in with_worker_context(work):
         typer.echo(msgspec.json.encode({k: v for k, v in asdict(exported).items() if v is not None}).decode())
 
 
@@ -80,10 +80,10 @@ def import_(
     """
     lines = transactions or [line for line in sys.stdin.read().split() if line]
 
-    async def work(bench: Workbench) -> list[Imported]:
-        return [await import_payout(bench, line) for line in lines]
+    async def work(context: WorkerContext) -> list[Imported]:
+        return [await import_payout(context, line) for line in lines]
 
-    results = with_workbench(work)
+    results = with_worker_context(work)
     for result in results:
         typer.echo(msgspec.json.encode(result).decode())
     if refused := [result for result in results if result.refusal]:
@@ -99,10 +99,10 @@ def retry(ids: Ids = None, as_json: AsJson = False) -> None:
     Example: pay402 payouts retry
     """
 
-    async def work(bench: Workbench) -> int:
-        row = await bench.queries.retry_payouts(bench.database, ids=ids or [])
+    async def work(context: WorkerContext) -> int:
+        row = await context.queries.retry_payouts(context.database, ids=ids or [])
         count: int = row["payouts"]
         return count
 
-    retried = with_workbench(work)
+    retried = with_worker_context(work)
     typer.echo(msgspec.json.encode({"retried": retried}).decode() if as_json else f"{retried} payouts are tried again.")

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.running import with_workbench
+from cli.running import with_worker_context
 from ledger.amounts import figure_text
 from ledger.reports import reconciliation_state, request_reconciliation
 from runtime.errors import OperatorError
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.report import run_report, stream_findings
 
 _SHOWN_PER_KIND = 20
@@ -44,27 +44,27 @@ def command(
             raise OperatorError("--json and --format csv cannot both be printed; leave one of them out.")
         form = Format.JSON
 
-    async def work(bench: Workbench) -> dict[str, Any]:
-        run = await request_reconciliation(bench.database, requested_by="command")
-        report = await _finished(bench, run)
+    async def work(context: WorkerContext) -> dict[str, Any]:
+        run = await request_reconciliation(context.database, requested_by="command")
+        report = await _finished(context, run)
         if form is Format.CSV:
-            await _write_csv(bench)
+            await _write_csv(context)
         return report
 
-    report = with_workbench(work)
+    report = with_worker_context(work)
     if form is Format.JSON:
         typer.echo(msgspec.json.encode(report).decode())
     elif form is Format.TABLE:
         _print(report)
 
 
-async def _finished(bench: Workbench, run: UUID) -> dict[str, Any]:
+async def _finished(context: WorkerContext, run: UUID) -> dict[str, Any]:
     """Make the report, unless a worker was quicker to take it up; then wait for it."""
     import asyncio
 
     while True:
-        await run_report(bench, run)
-        row = await reconciliation_state(bench.database, run)
+        await run_report(context, run)
+        row = await reconciliation_state(context.database, run)
         if row["status"] == "failed":
             raise OperatorError(f"The report was not made: {row['error']}; run it again.")
         if row["status"] == "done":
@@ -73,9 +73,9 @@ async def _finished(bench: Workbench, run: UUID) -> dict[str, Any]:
         await asyncio.sleep(0.2)
 
 
-async def _write_csv(bench: Workbench) -> None:
+async def _write_csv(context: WorkerContext) -> None:
     writer: Any = None
-    async for finding in stream_findings(bench):
+    async for finding in stream_findings(context):
         if writer is None:
             writer = csv.DictWriter(sys.stdout, finding.keys())
             writer.writeheader()

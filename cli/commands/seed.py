@@ -6,10 +6,10 @@ import msgspec
 import typer
 
 from chain.programs import TOKENS
-from cli.running import with_workbench
+from cli.running import with_worker_context
 from ledger.example_services import seed
 from runtime.errors import OperatorError
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _CURRENCY = "USDC"
 
@@ -25,18 +25,18 @@ def command(
     Example: pay402 seed
     """
 
-    async def work(bench: Workbench) -> int:
-        settings = bench.settings
+    async def work(context: WorkerContext) -> int:
+        settings = context.settings
         if settings.is_production and not confirm:
             raise OperatorError("Examples do not belong into production; repeat it with --confirm if they do.")
-        wallet = settings.settlement_wallet or (bench.signer.address if bench.signer else None)
+        wallet = settings.settlement_wallet or (context.signer.address if context.signer else None)
         if wallet is None:
             raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
         network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
         mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
         if mint is None:
             raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
-        return await seed(bench.database, mint=mint, currency=_CURRENCY, payout_address=wallet)
+        return await seed(context.database, mint=mint, currency=_CURRENCY, payout_address=wallet)
 
-    added = with_workbench(work)
+    added = with_worker_context(work)
     typer.echo(msgspec.json.encode({"added": added}).decode() if as_json else f"{added} services were added.")

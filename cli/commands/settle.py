@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.running import print_figures, with_workbench
-from worker.context import Workbench
+from cli.running import print_figures, with_worker_context
+from worker.context import WorkerContext
 from worker.escrow import Settled, settle
 
 
@@ -15,7 +15,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For scripts")]
     Example: pay402 settle
     """
 
-    async def work(bench: Workbench) -> Settled:
-        return await settle(bench, sweep=True)
+    async def work(context: WorkerContext) -> Settled:
+        return await settle(context, sweep=True)
 
-    print_figures(with_workbench(work), as_json=as_json)
+    print_figures(with_worker_context(work), as_json=as_json)

@@ -8,7 +8,7 @@ from indexer.main import running_indexer
 from tests.support.job_shop import Shop, fast_settings, secret
 from tests.support.ledger_checks import eventually, follow
 from tests.support.ledger_checks import fast_settings as fast_indexer
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.main import running_worker
 
 
@@ -30,10 +30,10 @@ async def indexer(shop, net, database_url):
 
 
 @pytest.fixture
-async def bench(shop, net, database_url):
+async def context(shop, net, database_url):
     """The parts of a worker with the settlement key, whose passes a test runs itself."""
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
-    async with open_workbench(settings, database_url, [net.rpc_url]) as opened:
+    async with open_worker_context(settings, database_url, [net.rpc_url]) as opened:
         yield opened
 
 

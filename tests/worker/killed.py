@@ -9,7 +9,7 @@ import signal
 import sys
 
 from worker.claims.decide import reconcile
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.settings import WorkerSettings
 
@@ -21,9 +21,9 @@ async def main(point: str) -> None:
 
     settings = WorkerSettings()
     dsn = settings.database_url.get_secret_value()
-    async with open_workbench(settings, dsn, settings.rpc_urls) as bench:
-        await reconcile(bench)
-        await settle(bench, on_step=on_step)
+    async with open_worker_context(settings, dsn, settings.rpc_urls) as context:
+        await reconcile(context)
+        await settle(context, on_step=on_step)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -25,27 +25,27 @@ async def finalized(shop, signature):
     await eventually(lambda: shop.pool.fetchval(query, signature))
 
 
-async def refunded(shop, bench, reason, amount=PRICE):
+async def refunded(shop, context, reason, amount=PRICE):
     async def done():
-        await settle(bench)
+        await settle(context)
         return await shop.pool.fetchrow("SELECT reason, amount FROM payouts WHERE status = 'settled'")
 
     assert tuple(await eventually(done)) == (reason, amount)
 
 
-async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer, bench):
+async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer, context):
     order = await shop.order(funding_seconds=3)
     await order.pay()
 
     async def claimed():
-        await reconcile(bench)
+        await reconcile(context)
         return await shop.pool.fetchval("SELECT count(*) FROM transactions")
 
     await eventually(claimed)
     await clear(shop)
 
     async def escrowed():
-        await settle(bench)
+        await settle(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
@@ -54,24 +54,24 @@ async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer,
     assert await shop.violations() == []
 
 
-async def test_what_comes_late_goes_back_and_the_job_expires(shop, indexer, bench):
+async def test_what_comes_late_goes_back_and_the_job_expires(shop, indexer, context):
     order = await shop.order(funding_seconds=-60)
     await clear(shop)
     await order.pay()
-    await refunded(shop, bench, "late")
+    await refunded(shop, context, "late")
     assert (await order.row())["status"] == "expired"
     assert await shop.violations() == []
 
 
-async def test_what_came_in_time_but_was_matched_with_nothing_before_goes_back(shop, indexer, bench):
+async def test_what_came_in_time_but_was_matched_with_nothing_before_goes_back(shop, indexer, context):
     order = await shop.order(funding_seconds=3)
     await finalized(shop, await order.pay())
     await clear(shop)
-    await refunded(shop, bench, "closed")
+    await refunded(shop, context, "closed")
     assert await shop.violations() == []
 
 
-async def test_a_claim_on_a_nonce_without_its_request_funds_no_job_with_other_terms(shop, indexer, bench):
+async def test_a_claim_on_a_nonce_without_its_request_funds_no_job_with_other_terms(shop, indexer, context):
     for wallet, amount in ((shop.client, PRICE), (shop.wallet, 0)):
         await shop.call("localnet_fundToken", str(wallet.pubkey()), str(USDT), amount)
     await eventually(lambda: shop.balance(shop.client.pubkey(), USDT))
@@ -82,7 +82,7 @@ async def test_a_claim_on_a_nonce_without_its_request_funds_no_job_with_other_te
     await finalized(shop, signature)
     await clear(shop)
     await claim(shop, signature, amount=PRICE, nonce=order.nonce, mint=str(USDT), currency="USDT")
-    await reconcile(bench)
-    await refunded(shop, bench, "wrong_token")
+    await reconcile(context)
+    await refunded(shop, context, "wrong_token")
     assert (await order.row())["escrow_status"] == "pending"
     assert await shop.violations() == []

@@ -16,7 +16,7 @@ from tests.support.job_shop import FAST, PRICE, fast_settings
 from tests.support.ledger_checks import eventually
 from tests.worker.test_exactly_once import approved_order
 from worker.claims.decide import reconcile
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.payouts.offline_signing import export_payouts, import_payout
 
@@ -39,7 +39,7 @@ async def pay402(net, database_url, *arguments, code=0, stdin=None, **environmen
 @pytest.fixture
 async def keyless(shop, net, database_url):
     """A worker without the settlement key."""
-    async with open_workbench(fast_settings(), database_url, [net.rpc_url]) as opened:
+    async with open_worker_context(fast_settings(), database_url, [net.rpc_url]) as opened:
         yield opened
 
 
@@ -143,13 +143,13 @@ async def test_a_new_export_only_when_the_last_can_never_land(shop, indexer, key
     assert (await order.row())["escrow_status"] == "escrowed"
 
 
-async def test_the_report_names_what_does_not_match(shop, indexer, bench, net, database_url):
+async def test_the_report_names_what_does_not_match(shop, indexer, context, net, database_url):
     order = await shop.order()
     await order.pay(PRICE - 1)
     await order.pay(PRICE)
     await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(pay_usdc()), 0)
     await eventually(lambda: shop.pool.fetchval("SELECT count(*) = 2 FROM transfers WHERE finality = 'finalized'"))
-    await reconcile(bench)
+    await reconcile(context)
     report = json.loads(await pay402(net, database_url, "reconcile", "--format", "json"))
     assert json.loads(await pay402(net, database_url, "reconcile", "--json"))["counts"] == report["counts"]
     assert "--format csv" in await pay402(net, database_url, "reconcile", "--json", "--format", "csv", code=1)

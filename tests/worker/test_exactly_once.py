@@ -14,7 +14,7 @@ from chain.rpc import RpcError
 from tests.support.job_shop import FAST, PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.payouts.crash_points import STEPS
 
@@ -34,16 +34,16 @@ def dying_at(point):
     return on_step
 
 
-async def approved_order(shop, bench):
+async def approved_order(shop, context):
     """A job whose money is due to its provider, without any payout yet."""
     order = await shop.order()
     await order.pay()
 
     async def escrowed():
         with contextlib.suppress(RpcError):
-            await reconcile(bench)
-            await bench.queries.fund_jobs(
-                bench.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100
+            await reconcile(context)
+            await context.queries.fund_jobs(
+                context.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100
             )
         return (await order.row())["escrow_status"] == "escrowed"
 
@@ -53,12 +53,12 @@ async def approved_order(shop, bench):
     return order
 
 
-async def work_on(bench, order, net, *, seconds=60.0):
+async def work_on(context, order, net, *, seconds=60.0):
     """What the worker does from then on, at a pace; the chain is hurried where a blockhash has to die."""
     deadline = time.monotonic() + seconds
     while (await order.row())["escrow_status"] != "released":
         with contextlib.suppress(RpcError):
-            await settle(bench)
+            await settle(context)
         await asyncio.sleep(0.1)
         assert time.monotonic() < deadline, [dict(row) for row in await attempts(order)]
 
@@ -78,42 +78,42 @@ async def paid_once(shop, times=1):
 
 
 @pytest.mark.parametrize("point", WITHOUT_END)
-async def test_a_worker_that_dies_at_any_step(shop, indexer, bench, net, point):
-    order = await approved_order(shop, bench)
+async def test_a_worker_that_dies_at_any_step(shop, indexer, context, net, point):
+    order = await approved_order(shop, context)
     died = False
     for _ in range(3):
         try:
-            await settle(bench, on_step=dying_at(point))
+            await settle(context, on_step=dying_at(point))
         except KilledError:
             died = True
         await asyncio.sleep(0.05)
     assert died
-    await work_on(bench, order, net)
+    await work_on(context, order, net)
     await paid_once(shop)
     assert len(await attempts(order)) == 1
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, indexer, bench, net, point):
+async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, indexer, context, net, point):
     """Nodes take the transaction and lose it; its blockhash dies; the worker dies at every step of trying again."""
-    order = await approved_order(shop, bench)
+    order = await approved_order(shop, context)
     net.set_faults({"transactionsLost": 1})
     with contextlib.suppress(KilledError):
-        await settle(bench, on_step=dying_at(point))
-    await settle(bench)
+        await settle(context, on_step=dying_at(point))
+    await settle(context)
     assert len(await attempts(order)) == 1
     net.chain.tick(160)
 
     async def second():
         with contextlib.suppress(KilledError):
-            await settle(bench, on_step=dying_at(point))
+            await settle(context, on_step=dying_at(point))
         # What has died once comes back to life and gets on.
-        await settle(bench)
+        await settle(context)
         return len(await attempts(order)) == 2
 
     await eventually(second, seconds=30)
     net.set_faults(None)
-    await work_on(bench, order, net)
+    await work_on(context, order, net)
     await paid_once(shop)
     outcomes = [row["outcome"] for row in await attempts(order)]
     assert outcomes[0] == "expired"
@@ -123,18 +123,18 @@ async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, index
 
 @pytest.mark.parametrize("fate", ["dropped", "landed again"])
 @pytest.mark.parametrize("point", ["after broadcast", "before settle", "after settle"])
-async def test_a_fork_takes_the_payout_back(shop, indexer, bench, net, point, fate):
-    order = await approved_order(shop, bench)
+async def test_a_fork_takes_the_payout_back(shop, indexer, context, net, point, fate):
+    order = await approved_order(shop, context)
     with contextlib.suppress(KilledError):
-        await settle(bench, on_step=dying_at("after broadcast"))
+        await settle(context, on_step=dying_at("after broadcast"))
     (signature,) = await shop.pool.fetchrow("SELECT signature FROM payout_attempts")
     await eventually(lambda: net.chain.find(signature) is not None)
     net.chain.tick(2)
     net.chain.fork(3, drop=[signature] if fate == "dropped" else [], reland=[] if fate == "dropped" else [signature])
     with contextlib.suppress(KilledError):
-        await settle(bench, on_step=dying_at(point))
+        await settle(context, on_step=dying_at(point))
     # The same bytes are sent again: where the fork dropped them they land once more, otherwise they are known already.
-    await work_on(bench, order, net)
+    await work_on(context, order, net)
     await paid_once(shop)
     assert len(await attempts(order)) == 1
 
@@ -156,23 +156,23 @@ async def test_nodes_that_lie(shop, indexer, net, database_url, lie):
 
     async with Localnet.start(chain=net.chain, seed=7) as liar:
         settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
-        async with open_workbench(settings, database_url, [liar.rpc_url]) as bench:
-            orders = [await approved_order(shop, bench) for _ in range(2)]
+        async with open_worker_context(settings, database_url, [liar.rpc_url]) as context:
+            orders = [await approved_order(shop, context) for _ in range(2)]
             liar.set_faults(LIES[lie])
             for point in WITHOUT_END:
                 # Cut short after two seconds: one more way to die, at any moment.
                 with contextlib.suppress(KilledError, RpcError, TimeoutError):
                     async with asyncio.timeout(2.0):
-                        await settle(bench, on_step=dying_at(point))
+                        await settle(context, on_step=dying_at(point))
                 net.chain.tick(25)
             assert liar.hazard.struck or "nodeBehindSlots" in LIES[lie]
             liar.set_faults(None)
             for order in orders:
-                await work_on(bench, order, net)
+                await work_on(context, order, net)
     await paid_once(shop, times=2)
 
 
-async def test_a_worker_killed_for_good_at_every_step(shop, indexer, bench, net, database_url):
+async def test_a_worker_killed_for_good_at_every_step(shop, indexer, context, net, database_url):
     """SIGKILL, in a process of its own, before and after every step of one payout after the other."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -183,11 +183,11 @@ async def test_a_worker_killed_for_good_at_every_step(shop, indexer, bench, net,
         **{name: str(value) for name, value in FAST.items()},
     }
     for number, point in enumerate(WITHOUT_END, start=1):
-        order = await approved_order(shop, bench)
+        order = await approved_order(shop, context)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.worker.killed", point, env=environment, stderr=asyncio.subprocess.DEVNULL
         )
         assert await process.wait() == -signal.SIGKILL, point
-        await work_on(bench, order, net)
+        await work_on(context, order, net)
         await paid_once(shop, times=number)
         assert len(await attempts(order)) == 1, point

@@ -124,7 +124,7 @@ async def test_a_dispute_is_decided_either_way(shop, worker):
     assert await shop.violations() == []
 
 
-async def test_silence_is_consent(shop, indexer, bench):
+async def test_silence_is_consent(shop, indexer, context):
     from worker.claims.decide import reconcile
     from worker.escrow import settle
 
@@ -132,16 +132,16 @@ async def test_silence_is_consent(shop, indexer, bench):
     await order.pay()
 
     async def escrowed():
-        await reconcile(bench)
-        await settle(bench)
+        await reconcile(context)
+        await settle(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
     assert await order.step("accept")
     assert await order.step("submit")
-    assert (await settle(bench)).approved_by_silence == 0
+    assert (await settle(context)).approved_by_silence == 0
     await shop.pool.execute("UPDATE job_requests SET completed_at = completed_at - interval '30 days'")
-    assert (await settle(bench)).approved_by_silence == 1
+    assert (await settle(context)).approved_by_silence == 1
 
 
 async def test_a_job_can_be_paid_in_native_sol(shop, worker):
@@ -170,13 +170,13 @@ async def test_what_goes_back_can_pay_for_nothing_else(shop, worker):
 
 async def test_two_workers_pay_once(shop, worker, net, database_url):
     from tests.support.job_shop import fast_settings, secret
-    from worker.context import open_workbench
+    from worker.context import open_worker_context
     from worker.escrow import settle
 
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
     async with (
-        open_workbench(settings, database_url, [net.rpc_url]) as one,
-        open_workbench(settings, database_url, [net.rpc_url]) as two,
+        open_worker_context(settings, database_url, [net.rpc_url]) as one,
+        open_worker_context(settings, database_url, [net.rpc_url]) as two,
     ):
         orders = [await shop.order() for _ in range(5)]
         for order in orders:

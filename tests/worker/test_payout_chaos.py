@@ -17,7 +17,7 @@ from tests.support.job_shop import fast_settings, secret
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_checks import fast_settings as fast_indexer
 from tests.worker.test_exactly_once import POINTS, KilledError, approved_order, attempts, dying_at, paid_once, work_on
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.escrow import settle
 
 FIRST, _, LAST = os.environ.get("PAYOUT_SEEDS", "1-2").partition("-")
@@ -48,12 +48,12 @@ async def test_everything_at_random(shop, net, database_url, seed):
             [indexers_node.rpc_url],
             [indexers_node.ws_url],
         ) as indexer,
-        open_workbench(
+        open_worker_context(
             fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet)), database_url, [workers_node.rpc_url]
-        ) as bench,
+        ) as context,
     ):
         await eventually(lambda: indexer.feed.watching >= 2)
-        orders = [await approved_order(shop, bench) for _ in range(3)]
+        orders = [await approved_order(shop, context) for _ in range(3)]
         for _ in range(ROUNDS):
             workers_node.set_faults(None)
             workers_node.set_faults(dice.choice(LIES))
@@ -62,7 +62,7 @@ async def test_everything_at_random(shop, net, database_url, seed):
                 indexers_node.set_faults(dice.choice(LIES))
             with contextlib.suppress(KilledError, RpcError, TimeoutError):
                 async with asyncio.timeout(dice.uniform(0.05, 1.0)):
-                    await settle(bench, on_step=dying_at(dice.choice([*POINTS, "never"])))
+                    await settle(context, on_step=dying_at(dice.choice([*POINTS, "never"])))
             if dice.random() < 0.3:
                 depth = dice.randrange(0, 6)
                 with contextlib.suppress(ValueError):
@@ -73,7 +73,7 @@ async def test_everything_at_random(shop, net, database_url, seed):
         workers_node.set_faults(None)
         indexers_node.set_faults(None)
         for order in orders:
-            await work_on(bench, order, net, seconds=90)
+            await work_on(context, order, net, seconds=90)
         await eventually(lambda: _quiet(shop))
     await paid_once(shop, times=len(orders))
     for order in orders:

@@ -65,7 +65,7 @@ async def test_redis_may_come_and_go(shop, net, database_url, pool):
 
 async def ran(worker, job):
     """Wait for two more passes of `job`."""
-    counter = worker.bench.metrics.runs.labels(job, "ok")
+    counter = worker.context.metrics.runs.labels(job, "ok")
     before = counter._value.get()
     await eventually(lambda: counter._value.get() >= before + 2, seconds=20)
 
@@ -81,7 +81,7 @@ async def test_with_redis_every_pass_runs_and_a_report_that_is_asked_for_is_made
     assert row["report"]["counts"]["unpaidClaim"] == 0
     assert worker.schedule.by_redis
     for job in ("reconcile_claims", "settle_jobs", "measure", "fold_totals", "inspect"):
-        await eventually(lambda job=job: worker.bench.metrics.runs.labels(job, "ok")._value.get() > 0)
+        await eventually(lambda job=job: worker.context.metrics.runs.labels(job, "ok")._value.get() > 0)
     seen = await metrics_of(worker.metrics_port)
     assert seen['pay402_claims{status="pending"}'] == "0.0"
     assert seen['pay402_payouts_waiting{reason="insufficient_funds"}'] == "0.0"
@@ -162,7 +162,7 @@ def test_the_key_from_a_mounted_secret(form, tmp_path, monkeypatch):
     assert load_signer(load(WorkerSettings)) is None
 
 
-async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench, pool):
+async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, context, pool):
     async def request(days):
         await pool.execute(
             "INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at, expired_at)"
@@ -187,11 +187,11 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench
         "a" * 64,
         "b" * 64,
     )
-    done = await expire(bench)
+    done = await expire(context)
     assert (done.requests_expired, done.requests_removed, done.answers_removed, done.keys_revoked) == (1, 1, 1, 1)
     # A job's request stays, however old.
     assert await pool.fetchval("SELECT count(*) FROM nonces") == 3
-    assert (await expire(bench)).requests_expired == 0
+    assert (await expire(context)).requests_expired == 0
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, bench
         ),
     ],
 )  # fmt: skip
-async def test_harm_is_noticed_by_its_invariant(shop, indexer, bench, name, harm):
+async def test_harm_is_noticed_by_its_invariant(shop, indexer, context, name, harm):
     from worker.claims.decide import reconcile
     from worker.escrow import settle
 
@@ -219,8 +219,8 @@ async def test_harm_is_noticed_by_its_invariant(shop, indexer, bench, name, harm
     await order.pay()
 
     async def moved():
-        await reconcile(bench)
-        await settle(bench)
+        await reconcile(context)
+        await settle(context)
         row = await order.row()
         if row["escrow_status"] == "escrowed" and row["status"] == "in_progress":
             assert await order.step("submit")
@@ -229,10 +229,10 @@ async def test_harm_is_noticed_by_its_invariant(shop, indexer, bench, name, harm
 
     assert await order.step("accept")
     await eventually(moved)
-    assert await inspect(bench) == 0
+    assert await inspect(context) == 0
     await shop.pool.execute(harm)
     assert name in {violation.invariant for violation in await shop.violations()}
-    assert await inspect(bench) > 0
-    assert bench.metrics.violations.labels(name)._value.get() > 0
-    await measure(bench)
-    assert bench.metrics.payouts.labels("settled")._value.get() == 1
+    assert await inspect(context) > 0
+    assert context.metrics.violations.labels(name)._value.get() > 0
+    await measure(context)
+    assert context.metrics.payouts.labels("settled")._value.get() == 1

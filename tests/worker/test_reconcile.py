@@ -47,7 +47,7 @@ async def transfer(shop, amount=AMOUNT, to=None):
     return await shop.send(payment.instructions, shop.client)
 
 
-async def test_claims_are_decided_by_what_the_ledger_holds(shop, indexer, bench):
+async def test_claims_are_decided_by_what_the_ledger_holds(shop, indexer, context):
     signature = await transfer(shop)
     await recorded(shop, signature)
     stranger = str(Keypair().pubkey())
@@ -58,8 +58,8 @@ async def test_claims_are_decided_by_what_the_ledger_holds(shop, indexer, bench)
         "RECIPIENT_MISMATCH": await claim(shop, signature, user="somebody else"),
     }
     replay = await claim(shop, signature, age_seconds=30)
-    await reconcile(bench)
-    await reconcile(bench)
+    await reconcile(context)
+    await reconcile(context)
     assert await fate(shop, right) in (("confirmed", None), ("finalized", None))
     for code, refused in wrong.items():
         assert await fate(shop, refused) == ("failed", code)
@@ -67,7 +67,7 @@ async def test_claims_are_decided_by_what_the_ledger_holds(shop, indexer, bench)
     assert await shop.violations() == []
 
 
-async def test_two_claims_in_one_transaction_get_a_transfer_each(shop, indexer, bench):
+async def test_two_claims_in_one_transaction_get_a_transfer_each(shop, indexer, context):
     to = shop.wallet.pubkey()
     both = [*pay.plain(shop.client.pubkey(), to, AMOUNT).instructions] * 2
     signature = await shop.send(both, shop.client)
@@ -76,45 +76,47 @@ async def test_two_claims_in_one_transaction_get_a_transfer_each(shop, indexer, 
     nonce = uuid.uuid4().hex
     same = [await claim(shop, signature, nonce=nonce, payer=p) for p in (None, str(Keypair().pubkey()))]
     for _ in range(3):
-        await reconcile(bench)
+        await reconcile(context)
     fates = [(await fate(shop, one))[0] for one in claims]
     assert sorted(status for status in fates if status != "failed") in (["confirmed"] * 2, ["finalized"] * 2)
     assert {(await fate(shop, one))[0] for one in same} == {"failed"}
     assert await shop.violations() == []
 
 
-async def test_a_payment_that_only_the_chain_knows_is_asked_for_once_and_then_honoured(shop, bench, net, database_url):
+async def test_a_payment_that_only_the_chain_knows_is_asked_for_once_and_then_honoured(
+    shop, context, net, database_url
+):
     signature = await transfer(shop)
     pending = await claim(shop, signature)
     # Nobody indexes, and the chain has it: a missed payment.
-    done = await eventually(lambda: _missed(bench), pause=0.1)
+    done = await eventually(lambda: _missed(context), pause=0.1)
     assert done.missed_payments == 1
-    assert bench.metrics.missed._value.get() == 1
+    assert context.metrics.missed._value.get() == 1
     assert await shop.pool.fetchval("SELECT signature FROM index_requests") == signature
-    assert (await reconcile(bench)).missed_payments == 0
+    assert (await reconcile(context)).missed_payments == 0
     assert await fate(shop, pending) == ("pending", None)
     async with running_indexer(fast_indexer(), database_url, [net.rpc_url], [net.ws_url]):
 
         async def honoured():
-            await reconcile(bench)
+            await reconcile(context)
             return (await fate(shop, pending))[0] in {"confirmed", "finalized"}
 
         await eventually(honoured)
         await eventually(lambda: shop.pool.fetchval("SELECT finished_at IS NOT NULL FROM index_requests"))
 
 
-async def _missed(bench):
-    done = await reconcile(bench)
+async def _missed(context):
+    done = await reconcile(context)
     return done if done.missed_payments else None
 
 
-async def test_a_transaction_that_failed_fails_its_claim_once_that_is_final(shop, indexer, bench):
+async def test_a_transaction_that_failed_fails_its_claim_once_that_is_final(shop, indexer, context):
     signature = await _failing(shop)
     pending = await claim(shop, signature)
-    await reconcile(bench)
+    await reconcile(context)
 
     async def failed():
-        await reconcile(bench)
+        await reconcile(context)
         return (await fate(shop, pending))[0] != "pending"
 
     await eventually(failed)
@@ -137,13 +139,13 @@ async def _failing(shop):
     return await shop.call("sendTransaction", raw, {"encoding": "base64", "skipPreflight": True})
 
 
-async def test_money_for_somebody_whom_nobody_follows_is_a_mismatch(shop, indexer, bench):
+async def test_money_for_somebody_whom_nobody_follows_is_a_mismatch(shop, indexer, context):
     other = Keypair().pubkey()
     await shop.call("localnet_fundToken", str(other), str(USDC), 0)
     pending = await claim(shop, await transfer(shop, to=other))
 
     async def settled():
-        await reconcile(bench)
+        await reconcile(context)
         return (await fate(shop, pending))[0] != "pending"
 
     await eventually(settled)
@@ -151,41 +153,41 @@ async def test_money_for_somebody_whom_nobody_follows_is_a_mismatch(shop, indexe
     assert await shop.pool.fetchval("SELECT count(*) FROM index_requests") == 0
 
 
-async def test_what_never_was_expires_only_after_its_blockhash(shop, indexer, bench, net):
+async def test_what_never_was_expires_only_after_its_blockhash(shop, indexer, context, net):
     pending = await claim(shop, str(shop.client.sign_message(b"never sent")))
     for _ in range(3):
-        done = await reconcile(bench)
+        done = await reconcile(context)
         assert (done.expired, done.still_pending) == (0, 1)
     net.set_faults({"nodeBehindSlots": 140})
     net.chain.tick(155)
     # A node that is behind cannot say that anything is over.
-    assert (await reconcile(bench)).expired == 0
+    assert (await reconcile(context)).expired == 0
     net.set_faults(None)
     net.chain.tick(20)
-    assert (await reconcile(bench)).expired == 1
+    assert (await reconcile(context)).expired == 1
     assert await fate(shop, pending) == ("expired", "TRANSACTION_FAILED")
 
 
-async def test_a_young_claim_is_left_alone_and_so_is_every_claim_while_the_nodes_are_away(shop, bench, net):
+async def test_a_young_claim_is_left_alone_and_so_is_every_claim_while_the_nodes_are_away(shop, context, net):
     young = await claim(shop, str(shop.client.sign_message(b"young")), age_seconds=0)
     before = net.hazard.struck
     net.set_faults({"serverErrors": 1})
-    assert (await reconcile(bench)).still_pending == 1
+    assert (await reconcile(context)).still_pending == 1
     assert net.hazard.struck == before
     old = await claim(shop, str(shop.client.sign_message(b"old")), age_seconds=3600)
     with pytest.raises(RpcError):
-        await reconcile(_impatient(bench))
+        await reconcile(_impatient(context))
     assert await fate(shop, young) == await fate(shop, old) == ("pending", None)
 
 
-def _impatient(bench):
+def _impatient(context):
     import dataclasses
 
     from chain.node import Node
     from chain.rpc import RpcLimits
 
-    bench.node.pool.limits = RpcLimits(attempts=1, call_seconds=0.5)
-    return dataclasses.replace(bench, node=Node(bench.node.pool))
+    context.node.pool.limits = RpcLimits(attempts=1, call_seconds=0.5)
+    return dataclasses.replace(context, node=Node(context.node.pool))
 
 
 async def request(shop, *, amount=AMOUNT, seconds=600.0, scheme="minimum"):
@@ -215,7 +217,7 @@ async def honoured(shop, nonce):
 
 @pytest.mark.parametrize("how", ["reference", "memo"])
 @pytest.mark.parametrize("search", ["arrivals", "sweep"])
-async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, bench, how, search):
+async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, context, how, search):
     nonce, reference = await request(shop)
     by_reference = how == "reference"
     signature = await pay_request(
@@ -223,33 +225,33 @@ async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, be
     )
     if search == "sweep":
         await eventually(lambda: shop.pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
-        assert await match_arrivals(bench) == 0
-        assert await sweep_requests(bench) == 1
+        assert await match_arrivals(context) == 0
+        assert await sweep_requests(context) == 1
     else:
-        assert await match_arrivals(bench) == 1
+        assert await match_arrivals(context) == 1
     (row,) = await honoured(shop, nonce)
     assert (row["signature"], row["payer"], row["received"]) == (signature, str(shop.client.pubkey()), AMOUNT)
     assert row["told_at"] is None
-    assert await match_arrivals(bench) == await sweep_requests(bench) == 0
+    assert await match_arrivals(context) == await sweep_requests(context) == 0
 
 
-async def test_what_does_not_fit_its_request_matches_nothing(shop, indexer, bench):
+async def test_what_does_not_fit_its_request_matches_nothing(shop, indexer, context):
     short, late, exact = await request(shop), await request(shop, seconds=-60), await request(shop, scheme="exact")
     for (nonce, reference), amount in ((short, AMOUNT - 1), (late, AMOUNT), (exact, AMOUNT + 1)):
         await pay_request(shop, reference, amount)
-        assert await match_arrivals(bench) == 0
-        assert await sweep_requests(bench) == 0
+        assert await match_arrivals(context) == 0
+        assert await sweep_requests(context) == 0
         assert await honoured(shop, nonce) == []
     # Paid twice, the request takes one of the two.
     nonce, reference = await request(shop)
     await pay_request(shop, reference)
     await pay_request(shop, reference, AMOUNT + 1)
-    assert await match_arrivals(bench) == 1
+    assert await match_arrivals(context) == 1
     assert len(await honoured(shop, nonce)) == 1
     assert await shop.violations() == []
 
 
-async def test_ten_workers_at_once_decide_each_claim_once(shop, indexer, bench):
+async def test_ten_workers_at_once_decide_each_claim_once(shop, indexer, context):
     import asyncio
 
     signature = await transfer(shop)
@@ -258,7 +260,7 @@ async def test_ten_workers_at_once_decide_each_claim_once(shop, indexer, bench):
         await claim(shop, signature)
     for _ in range(3):
         with contextlib.suppress(RpcError):
-            await asyncio.gather(*(reconcile(bench) for _ in range(10)))
+            await asyncio.gather(*(reconcile(context) for _ in range(10)))
     counts = await shop.pool.fetch("SELECT status::text, count(*) FROM transactions GROUP BY 1 ORDER BY 2")
     assert [row["count"] for row in counts] == [1, 49]
     assert await shop.pool.fetchval("SELECT count(*) FROM events WHERE type = 'claim.confirmed'") == 1

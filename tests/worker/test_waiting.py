@@ -9,7 +9,7 @@ from localnet.payments import USDC, token_account, withheld_fee
 from tests.support.job_shop import PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from tests.worker.test_exactly_once import approved_order, paid_once, work_on
-from worker.context import open_workbench
+from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.gauges import measure
 from worker.payouts.checks import NotReadyError, Waiting, ready_sending
@@ -28,22 +28,22 @@ async def drained(shop, amount):
     await shop.send(payment.instructions, shop.wallet)
 
 
-async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, bench, net):
-    order = await approved_order(shop, bench)
+async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, context, net):
+    order = await approved_order(shop, context)
     await drained(shop, 1)
     await eventually(lambda: shop.balance(shop.wallet.pubkey()))
     await eventually(lambda: _is(shop, PRICE - 1))
     for _ in range(20):
-        await settle(bench)
+        await settle(context)
     row = await waiting(shop)
     assert (row["status"], row["waiting_reason"]) == ("waiting", "insufficient_funds")
     assert row["tries"] <= 3
-    await measure(bench)
-    assert bench.metrics.payouts_waiting.labels("insufficient_funds")._value.get() == 1
+    await measure(context)
+    assert context.metrics.payouts_waiting.labels("insufficient_funds")._value.get() == 1
     assert await shop.pool.fetchval("SELECT count(*) FROM payout_attempts") == 0
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 1)
-    await bench.queries.retry_payouts(shop.pool, ids=[])
-    await work_on(bench, order, net)
+    await context.queries.retry_payouts(shop.pool, ids=[])
+    await work_on(context, order, net)
     await paid_once(shop)
 
 
@@ -51,10 +51,10 @@ async def _is(shop, amount):
     return await shop.balance(shop.wallet.pubkey()) == amount
 
 
-async def test_a_wallet_without_sol_waits_for_it(shop, indexer, bench, net):
+async def test_a_wallet_without_sol_waits_for_it(shop, indexer, context, net):
     from solders.system_program import TransferParams, transfer
 
-    order = await approved_order(shop, bench)
+    order = await approved_order(shop, context)
     have = (await shop.call("getBalance", str(shop.wallet.pubkey()), {"commitment": "confirmed"}))["value"]
     leaves = transfer(
         TransferParams(from_pubkey=shop.wallet.pubkey(), to_pubkey=FAUCET.pubkey(), lamports=have - 1_000_000)
@@ -62,22 +62,22 @@ async def test_a_wallet_without_sol_waits_for_it(shop, indexer, bench, net):
     await shop.send([leaves], shop.wallet)
 
     async def told():
-        await settle(bench)
+        await settle(context)
         row = await waiting(shop)
         return row["waiting_reason"] == "insufficient_lamports"
 
     # It may have been signed before the lamports had left; then it does not land and waits afterwards.
     await eventually(told, seconds=30)
     await shop.call("requestAirdrop", str(shop.wallet.pubkey()), 1_000_000_000)
-    await work_on(bench, order, net)
+    await work_on(context, order, net)
     await paid_once(shop)
 
 
 async def test_a_price_for_compute_units_is_offered_and_its_fee_kept_ready(shop, indexer, net, database_url):
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet), WORKER_PAYOUT_PRICE_MICROLAMPORTS=5_000)
-    async with open_workbench(settings, database_url, [net.rpc_url]) as bench:
-        order = await approved_order(shop, bench)
-        await work_on(bench, order, net)
+    async with open_worker_context(settings, database_url, [net.rpc_url]) as context:
+        order = await approved_order(shop, context)
+        await work_on(context, order, net)
         await paid_once(shop)
     landed = net.chain.find(await shop.pool.fetchval("SELECT settled_signature FROM payouts"))
     # 5,000 lamports for the signature, and 200,000 units at 5,000 millionths of a lamport.
@@ -85,21 +85,21 @@ async def test_a_price_for_compute_units_is_offered_and_its_fee_kept_ready(shop,
 
 
 @pytest.mark.parametrize("whose", ["source", "destination"])
-async def test_a_frozen_account_waits(shop, indexer, bench, net, whose):
+async def test_a_frozen_account_waits(shop, indexer, context, net, whose):
     """The localnet's mints have no freeze authority, so its accounts are frozen by hand."""
-    order = await approved_order(shop, bench)
+    order = await approved_order(shop, context)
     await shop.call("localnet_fundToken", str(shop.provider.pubkey()), str(USDC), 0)
     owner = shop.wallet if whose == "source" else shop.provider
     account = token_account(owner.pubkey(), USDC)
     _set_state(net, account, 2)
-    await eventually(lambda: _waits(bench, shop, f"{whose}_frozen"))
+    await eventually(lambda: _waits(context, shop, f"{whose}_frozen"))
     _set_state(net, account, 1)
-    await work_on(bench, order, net)
+    await work_on(context, order, net)
     await paid_once(shop)
 
 
-async def _waits(bench, shop, reason):
-    await settle(bench)
+async def _waits(context, shop, reason):
+    await settle(context)
     row = await waiting(shop)
     return row["waiting_reason"] == reason
 

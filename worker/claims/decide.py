@@ -17,7 +17,7 @@ from ledger.claims import ClaimContext, Proof, follow_transfers, honour_pending,
 from ledger.judge import Claim, Outcome, Standing, judge
 from worker.claims.match_requests import match_arrivals
 from worker.claims.missing import Missing, settle_missing
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def _camel(name: str) -> str:
     return head + "".join(word.capitalize() for word in tail)
 
 
-async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] = lambda _: None) -> Reconciled:
+async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], None] = lambda _: None) -> Reconciled:
     """One pass over every pending claim and every payment that names a request.
 
     Any number of workers may do so at once: each claim is decided by compare-and-set.
@@ -59,17 +59,17 @@ async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] 
     """
     done = Reconciled()
     # First, so that what is decided below takes one step in one pass: the next one makes it final.
-    followed = await follow_transfers(bench.database)
+    followed = await follow_transfers(context.database)
     done.finalized, done.reversed = followed.finalized, followed.reversed
-    done.matched_by_reference = await match_arrivals(bench)
+    done.matched_by_reference = await match_arrivals(context)
     missing: list[Missing] = []
-    async for page in _pages(bench):
-        missing += await _decide(bench, page, done)
+    async for page in _pages(context):
+        missing += await _decide(context, page, done)
         progress(done)
     overdue = [one for one in missing if one.is_overdue]
     done.still_pending += len(missing) - len(overdue)
     if overdue:
-        fate = await settle_missing(bench, overdue)
+        fate = await settle_missing(context, overdue)
         done.refused += fate.failed
         done.expired += fate.expired
         done.missed_payments += fate.missed_payments
@@ -78,40 +78,40 @@ async def reconcile(bench: Workbench, *, progress: Callable[[Reconciled], None] 
     return done
 
 
-async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
+async def _pages(context: WorkerContext) -> AsyncIterator[list[Any]]:
     """Pending claims, page by page; what is decided meanwhile does not move the pages."""
     after = _BEGINNING
     while True:
-        rows = bench.queries.pending_claims(
-            bench.database,
+        rows = context.queries.pending_claims(
+            context.database,
             after_timestamp=after[0],
             after_id=after[1],
-            limit=bench.settings.page_size,
-            grace_seconds=bench.settings.grace_seconds,
+            limit=context.settings.page_size,
+            grace_seconds=context.settings.grace_seconds,
         )
         page = [row async for row in rows]
         if page:
             yield page
             after = page[-1]["timestamp"], page[-1]["id"]
-        if len(page) < bench.settings.page_size:
+        if len(page) < context.settings.page_size:
             return
 
 
-async def _decide(bench: Workbench, page: Sequence[Any], done: Reconciled) -> list[Missing]:
+async def _decide(context: WorkerContext, page: Sequence[Any], done: Reconciled) -> list[Missing]:
     """Decide a page; answers the claims whose transactions the ledger lacks."""
     proofs = [Proof(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
-    contexts = await read_contexts(bench.database, proofs)
+    known = await read_contexts(context.database, proofs)
     grants: list[tuple[UUID, str]] = []
     refusals: list[tuple[UUID, str, str]] = []
     missing: list[Missing] = []
     # Within a page the database does not know yet what is about to be given away.
     taken: set[tuple[str, str]] = set()
     used: set[tuple[str, str]] = set()
-    for row, context in zip(page, contexts, strict=True):
+    for row, facts in zip(page, known, strict=True):
         verdict = judge(
-            _claim(row, context),
-            [replace(t, is_taken=t.is_taken or (row["signature"], t.path) in taken) for t in context.transfers],
-            standing=Standing(is_nonce_free=context.use is None),
+            _claim(row, facts),
+            [replace(t, is_taken=t.is_taken or (row["signature"], t.path) in taken) for t in facts.transfers],
+            standing=Standing(is_nonce_free=facts.use is None),
         )
         if verdict.outcome is Outcome.PAYMENT_PENDING:
             missing.append(Missing.of(row))
@@ -122,23 +122,23 @@ async def _decide(bench: Workbench, page: Sequence[Any], done: Reconciled) -> li
             grants.append((row["id"], verdict.transfer.path))
             taken.add((row["signature"], verdict.transfer.path))
             used.add((row["user_id"], row["nonce"]))
-        elif any((row["signature"], t.path) in taken for t in context.transfers):
+        elif any((row["signature"], t.path) in taken for t in facts.transfers):
             # Whoever is about to take it may yet lose it: the next pass knows.
             done.still_pending += 1
         else:
             refusals.append((row["id"], "failed", verdict.outcome.value))
     done.looked_at += len(page)
-    done.honoured += await _grant(bench, grants)
+    done.honoured += await _grant(context, grants)
     if refusals:
-        done.refused += await settle_pending(bench.database, refusals)
+        done.refused += await settle_pending(context.database, refusals)
     return missing
 
 
-def _claim(row: Any, context: ClaimContext) -> Claim:
+def _claim(row: Any, known: ClaimContext) -> Claim:
     named = row["recipient"]
     return Claim(
         payer=row["payer"],
-        recipients=context.wallets if named is None else context.wallets & {named},
+        recipients=known.wallets if named is None else known.wallets & {named},
         mints=mints_meant(row["mint"]),
         amount=row["amount"],
         least_amount=row["least_amount"],
@@ -152,13 +152,13 @@ def mints_meant(mint: str) -> frozenset[str]:
     return frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint})
 
 
-async def _grant(bench: Workbench, grants: Sequence[tuple[UUID, str]]) -> int:
+async def _grant(context: WorkerContext, grants: Sequence[tuple[UUID, str]]) -> int:
     """Honour claims; those that another process was quicker with are left to the next pass."""
     if not grants:
         return 0
     for attempt in (1, 2):
         try:
-            return len(await honour_pending(bench.database, grants))
+            return len(await honour_pending(context.database, grants))
         except asyncpg.UniqueViolationError:
             # Somebody took one of these transfers between our look and our step; the whole statement was undone.
             _log.info("claims_raced", claims=len(grants), attempt=attempt)

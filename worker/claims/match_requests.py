@@ -10,30 +10,30 @@ from typing import Any, Final
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from ledger.amounts import least_equal_amount
 from ledger.judge import Claim, Transfer, judge
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _PAYMENTS_PER_PASS: Final = 5_000
 
 
-async def match_arrivals(bench: Workbench) -> int:
+async def match_arrivals(context: WorkerContext) -> int:
     """Look at the payments that are not final yet; returns how many requests are paid by them."""
-    rows = [row async for row in bench.queries.arrivals_for_requests(bench.database, limit=_PAYMENTS_PER_PASS)]
-    return await _honour(bench, sorted(rows, key=lambda row: row["nonce"]))
+    rows = [row async for row in context.queries.arrivals_for_requests(context.database, limit=_PAYMENTS_PER_PASS)]
+    return await _honour(context, sorted(rows, key=lambda row: row["nonce"]))
 
 
-async def sweep_requests(bench: Workbench) -> int:
+async def sweep_requests(context: WorkerContext) -> int:
     """Search the whole ledger for every open request, a page at a time; returns how many are found paid."""
     matched = 0
-    async for rows in _pages(bench):
-        matched += await _honour(bench, [row for row in rows if row["signature"] is not None])
+    async for rows in _pages(context):
+        matched += await _honour(context, [row for row in rows if row["signature"] is not None])
     return matched
 
 
-async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
-    after, limit = "", bench.settings.page_size
+async def _pages(context: WorkerContext) -> AsyncIterator[list[Any]]:
+    after, limit = "", context.settings.page_size
     while True:
-        rows = bench.queries.payments_of_open_requests(
-            bench.database, after_nonce=after, late_seconds=bench.settings.late_seconds, limit=limit
+        rows = context.queries.payments_of_open_requests(
+            context.database, after_nonce=after, late_seconds=context.settings.late_seconds, limit=limit
         )
         page = [row async for row in rows]
         if page:
@@ -43,7 +43,7 @@ async def _pages(bench: Workbench) -> AsyncIterator[list[Any]]:
             return
 
 
-async def _honour(bench: Workbench, rows: Iterable[Any]) -> int:
+async def _honour(context: WorkerContext, rows: Iterable[Any]) -> int:
     """Give each request the first of its payments that fits; `rows` come sorted by nonce."""
     grants: list[tuple[str, str, str, str, int, str | None]] = []
     taken: set[tuple[str, str]] = set()
@@ -61,8 +61,8 @@ async def _honour(bench: Workbench, rows: Iterable[Any]) -> int:
     if not grants:
         return 0
     nonces, signatures, paths, payers, least_amounts, agents = map(list, zip(*grants, strict=True))
-    honoured = bench.queries.honour_requests(
-        bench.database,
+    honoured = context.queries.honour_requests(
+        context.database,
         nonces=nonces,
         signatures=signatures,
         paths=paths,

@@ -19,7 +19,7 @@ from chain.node import STATUSES_PER_CALL, SignatureStatus
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome
-from worker.context import Workbench
+from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Fate:
     missed_payments: int = 0
 
 
-async def settle_missing(bench: Workbench, claims: Sequence[Missing]) -> Fate:
+async def settle_missing(context: WorkerContext, claims: Sequence[Missing]) -> Fate:
     """Ask the chain about `claims`, and settle those whose fate is sure.
 
     Raises:
@@ -59,44 +59,44 @@ async def settle_missing(bench: Workbench, claims: Sequence[Missing]) -> Fate:
     """
     fate = Fate()
     for start in range(0, len(claims), STATUSES_PER_CALL):
-        await _settle_batch(bench, claims[start : start + STATUSES_PER_CALL], fate)
+        await _settle_batch(context, claims[start : start + STATUSES_PER_CALL], fate)
     return fate
 
 
-async def _settle_batch(bench: Workbench, claims: Sequence[Missing], fate: Fate) -> None:
-    finalized_slot = await bench.node.slot("finalized")
+async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], fate: Fate) -> None:
+    finalized_slot = await context.node.slot("finalized")
     signatures = list(dict.fromkeys(claim.signature for claim in claims))
-    seen_slot, answers = await bench.node.signature_statuses(signatures)
+    seen_slot, answers = await context.node.signature_statuses(signatures)
     statuses = dict(zip(signatures, answers, strict=True))
     settled: list[tuple[UUID, str, str]] = []
     to_index: list[str] = []
     for signature, status in statuses.items():
         if status is None or status.confirmation_status == "processed":
             continue
-        refusal = await _refusal(bench, signature, status)
+        refusal = await _refusal(context, signature, status)
         if refusal is None:
             to_index.append(signature)
         elif status.confirmation_status == "finalized":
             settled += [(claim.id, "failed", refusal.value) for claim in claims if claim.signature == signature]
-    await _note_found(bench, [claim for claim in claims if statuses[claim.signature] is not None])
+    await _note_found(context, [claim for claim in claims if statuses[claim.signature] is not None])
     if to_index:
-        asked = await request_index(bench.database, to_index, "a claim for it is pending")
+        asked = await request_index(context.database, to_index, "a claim for it is pending")
         fate.missed_payments += asked
-        bench.metrics.missed.inc(asked)
+        context.metrics.missed.inc(asked)
         if asked:
             _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
     if settled:
-        fate.failed += await settle_pending(bench.database, settled)
+        fate.failed += await settle_pending(context.database, settled)
     unknown = [claim for claim in claims if statuses[claim.signature] is None]
     if unknown and seen_slot >= finalized_slot:
-        fate.expired += await _expire(bench, unknown)
+        fate.expired += await _expire(context, unknown)
 
 
-async def _refusal(bench: Workbench, signature: str, status: SignatureStatus) -> Outcome | None:
+async def _refusal(context: WorkerContext, signature: str, status: SignatureStatus) -> Outcome | None:
     """Why a transaction that is on the chain pays nobody whom we follow; `None` when it does, or may."""
     if status.err is not None:
         return Outcome.TRANSACTION_FAILED
-    result = await bench.node.transaction(signature)
+    result = await context.node.transaction(signature)
     if result is None:
         return None
     try:
@@ -107,26 +107,26 @@ async def _refusal(bench: Workbench, signature: str, status: SignatureStatus) ->
         # A node that answers something else says nothing about this one.
         return None
     owners = {movement.destination_owner for movement in observation.transfers if movement.destination_owner}
-    rows = bench.queries.followed_among(bench.database, wallets=list(owners))
+    rows = context.queries.followed_among(context.database, wallets=list(owners))
     followed = [row["address"] async for row in rows]
     return None if followed or observation.unexplained else Outcome.RECIPIENT_MISMATCH
 
 
-async def _note_found(bench: Workbench, claims: Sequence[Missing]) -> None:
+async def _note_found(context: WorkerContext, claims: Sequence[Missing]) -> None:
     ids = [claim.id for claim in claims if claim.missing_at_height is not None]
     if ids:
-        await bench.queries.note_found(bench.database, ids=ids)
+        await context.queries.note_found(context.database, ids=ids)
 
 
-async def _expire(bench: Workbench, claims: Sequence[Missing]) -> int:
+async def _expire(context: WorkerContext, claims: Sequence[Missing]) -> int:
     """Expire those that no blockhash can bring to life any more; note when the others were first missed."""
     # Noted at the newest height and held against the finalized one: never too early.
-    newest = await bench.node.block_height("processed")
-    height = await bench.node.block_height("finalized")
+    newest = await context.node.block_height("processed")
+    height = await context.node.block_height("finalized")
     new = [claim.id for claim in claims if claim.missing_at_height is None]
     if new:
-        await bench.queries.note_missing(bench.database, ids=new, height=newest)
-    latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=bench.settings.expire_seconds)
+        await context.queries.note_missing(context.database, ids=new, height=newest)
+    latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=context.settings.expire_seconds)
     dead = [
         (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)
         for claim in claims
@@ -134,4 +134,4 @@ async def _expire(bench: Workbench, claims: Sequence[Missing]) -> int:
         and claim.missing_at_height + _BLOCKHASH_LIFETIME_BLOCKS < height
         and claim.claimed_at < latest
     ]
-    return await settle_pending(bench.database, dead) if dead else 0
+    return await settle_pending(context.database, dead) if dead else 0

@@ -15,7 +15,7 @@ from solders.message import Message
 from solders.transaction import Transaction
 
 from chain.sending import finalized_tip, latest_blockhash
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.payouts.checks import NotReadyError, ready_sending
 
 _PER_EXPORT: Final = 1_000
@@ -45,30 +45,30 @@ class Imported:
     refusal: str | None = None
 
 
-async def export_payouts(bench: Workbench, ids: Sequence[UUID] = ()) -> list[Exported]:
+async def export_payouts(context: WorkerContext, ids: Sequence[UUID] = ()) -> list[Exported]:
     """The unsigned transactions of payouts that wait for a signature; the same again while they can still land.
 
     Raises:
         RpcError: The nodes did not answer.
     """
-    address = bench.signer.address if bench.signer else None
-    await bench.queries.leave_to_operator(bench.database, signer=address)
-    rows = bench.queries.payouts_to_sign(bench.database, ids=list(ids), limit=_PER_EXPORT)
-    return [await _export(bench, row) for row in [row async for row in rows]]
+    address = context.signer.address if context.signer else None
+    await context.queries.leave_to_operator(context.database, signer=address)
+    rows = context.queries.payouts_to_sign(context.database, ids=list(ids), limit=_PER_EXPORT)
+    return [await _export(context, row) for row in [row async for row in rows]]
 
 
-async def _export(bench: Workbench, row: Any) -> Exported:
+async def _export(context: WorkerContext, row: Any) -> Exported:
     about = (str(row["id"]), row["wallet"], row["recipient"], row["mint"], row["amount"])
     message, last = row["message"], row["last_valid_block_height"]
     if message is None:
         try:
-            sending = await ready_sending(bench.node, row, unit_price=bench.settings.payout_unit_price)
+            sending = await ready_sending(context.node, row, unit_price=context.settings.payout_unit_price)
         except NotReadyError as missing:
             return Exported(*about, waits_for=missing.reason.value)
-        lifetime = await latest_blockhash(bench.node.pool)
+        lifetime = await latest_blockhash(context.node.pool)
         message, last = bytes(sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
-        stored = await bench.queries.store_unsigned(
-            bench.database,
+        stored = await context.queries.store_unsigned(
+            context.database,
             payout_id=row["id"],
             source_account=sending.source,
             message=message,
@@ -76,14 +76,14 @@ async def _export(bench: Workbench, row: Any) -> Exported:
         )
         if stored is None:
             return Exported(*about, waits_for="another export made at the same moment; export again")
-    tip = await finalized_tip(bench.node.pool)
+    tip = await finalized_tip(context.node.pool)
     if last < tip.block_height:
         return Exported(*about, waits_for="proof that the last export never landed")
     unsigned = bytes(Transaction.new_unsigned(Message.from_bytes(message)))
     return Exported(*about, base64.b64encode(unsigned).decode(), last, last - tip.block_height)
 
 
-async def import_payout(bench: Workbench, text: str) -> Imported:
+async def import_payout(context: WorkerContext, text: str) -> Imported:
     """Take a signed transaction in base64; the worker sends it from now on."""
     try:
         wire = base64.b64decode(text.strip(), validate=True)
@@ -94,8 +94,8 @@ async def import_payout(bench: Workbench, text: str) -> Imported:
     except Exception as error:  # noqa: BLE001 - solders raises a class of its own for a signature that is missing or wrong
         return Imported(None, None, f"its signatures are not good ({error})")
     signature = str(transaction.signatures[0])
-    row = await bench.queries.store_imported(
-        bench.database, message=bytes(transaction.message), signature=signature, wire=wire
+    row = await context.queries.store_imported(
+        context.database, message=bytes(transaction.message), signature=signature, wire=wire
     )
     if row is None:
         return Imported(None, signature, "it is not what was exported last, or has expired; export again")

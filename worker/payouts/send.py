@@ -20,7 +20,7 @@ import structlog
 from chain.base58 import b58encode
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import broadcast, finalized_tip, latest_blockhash
-from worker.context import Workbench
+from worker.context import WorkerContext
 from worker.payouts.checks import NotReadyError, Waiting, ready_sending
 from worker.payouts.crash_points import OnStep, around, nobody
 from worker.payouts.signer import Signer
@@ -67,7 +67,7 @@ class Failures:
             raise self._errors[0]
 
 
-async def send_payouts(bench: Workbench, *, on_step: OnStep = nobody) -> Sent:
+async def send_payouts(context: WorkerContext, *, on_step: OnStep = nobody) -> Sent:
     """One pass over all open payouts; any number of workers may do so at once.
 
     Raises:
@@ -75,57 +75,57 @@ async def send_payouts(bench: Workbench, *, on_step: OnStep = nobody) -> Sent:
     """
     done, failures = Sent(), Failures()
     async with around(on_step, "settle"):
-        done.settled = len([row async for row in bench.queries.settle_payouts(bench.database)])
-        await bench.queries.count_late_ratings(bench.database)
-    rows = bench.queries.living_attempts(bench.database, limit=_ATTEMPTS_PER_PASS)
+        done.settled = len([row async for row in context.queries.settle_payouts(context.database)])
+        await context.queries.count_late_ratings(context.database)
+    rows = context.queries.living_attempts(context.database, limit=_ATTEMPTS_PER_PASS)
     living = [row async for row in rows]
     async with failures.noted():
-        await _end_the_dead(bench, living, done, on_step)
+        await _end_the_dead(context, living, done, on_step)
     for attempt in living:
         if attempt["wire"] is not None and attempt["dead_from_slot"] is None:
             async with failures.noted():
-                await _broadcast(bench, attempt, done, on_step)
-    await _sign_new(bench, done, failures, on_step)
+                await _broadcast(context, attempt, done, on_step)
+    await _sign_new(context, done, failures, on_step)
     failures.tell()
     return done
 
 
-async def _sign_new(bench: Workbench, done: Sent, failures: Failures, on_step: OnStep) -> None:
-    signer = bench.signer
-    await bench.queries.requeue_waiting(bench.database)
-    await bench.queries.leave_to_operator(bench.database, signer=signer.address if signer else None)
+async def _sign_new(context: WorkerContext, done: Sent, failures: Failures, on_step: OnStep) -> None:
+    signer = context.signer
+    await context.queries.requeue_waiting(context.database)
+    await context.queries.leave_to_operator(context.database, signer=signer.address if signer else None)
     if signer is None:
         return
-    await bench.queries.take_from_operator(bench.database, signer=signer.address)
-    rows = bench.queries.queued_payouts(bench.database, limit=bench.settings.payouts_per_pass)
+    await context.queries.take_from_operator(context.database, signer=signer.address)
+    rows = context.queries.queued_payouts(context.database, limit=context.settings.payouts_per_pass)
     for payout in [row async for row in rows]:
         async with failures.noted():
             try:
-                await _sign(bench, signer, payout, done, on_step)
+                await _sign(context, signer, payout, done, on_step)
             except NotReadyError as missing:
                 done.waiting += 1
-                await _wait(bench, payout, missing.reason)
+                await _wait(context, payout, missing.reason)
 
 
-async def _wait(bench: Workbench, payout: Any, reason: Waiting) -> None:
+async def _wait(context: WorkerContext, payout: Any, reason: Waiting) -> None:
     """Leave a payout alone for a while, longer each time."""
-    settings = bench.settings
+    settings = context.settings
     doubled: float = settings.payout_retry_seconds * 2 ** min(payout["tries"], 20)
     pause = min(doubled, settings.payout_retry_most_seconds)
     _log.warning("payout_waits", payout=str(payout["id"]), reason=reason.value, seconds=pause)
-    await bench.queries.wait_payout(bench.database, id=payout["id"], reason=reason.value, pause_seconds=pause)
+    await context.queries.wait_payout(context.database, id=payout["id"], reason=reason.value, pause_seconds=pause)
 
 
-async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
+async def _sign(context: WorkerContext, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
     async with around(on_step, "check"):
-        sending = await ready_sending(bench.node, payout, unit_price=bench.settings.payout_unit_price)
+        sending = await ready_sending(context.node, payout, unit_price=context.settings.payout_unit_price)
     async with around(on_step, "sign"):
-        lifetime = await latest_blockhash(bench.node.pool)
+        lifetime = await latest_blockhash(context.node.pool)
         message = sending.message(lifetime.blockhash)
         transaction = signer.sign(message)
     async with around(on_step, "store"):
-        stored = await bench.queries.store_signed(
-            bench.database,
+        stored = await context.queries.store_signed(
+            context.database,
             payout_id=payout["id"],
             source_account=sending.source,
             message=bytes(message),
@@ -137,63 +137,63 @@ async def _sign(bench: Workbench, signer: Signer, payout: Any, done: Sent, on_st
         return  # another worker was quicker: these bytes are forgotten unseen
     done.signed += 1
     fresh = {"id": stored["id"], "wire": bytes(transaction), "status": "signed", "error": None}
-    await _broadcast(bench, fresh, done, on_step)
+    await _broadcast(context, fresh, done, on_step)
 
 
-async def _broadcast(bench: Workbench, attempt: Any, done: Sent, on_step: OnStep) -> None:
+async def _broadcast(context: WorkerContext, attempt: Any, done: Sent, on_step: OnStep) -> None:
     """Hand an attempt to a node. The first to take it is asked to try it beforehand, for it tells what is wrong."""
     is_first = attempt["status"] == "signed"
     try:
         async with around(on_step, "broadcast"):
-            await broadcast(bench.node.pool, attempt["wire"], preflight=is_first)
+            await broadcast(context.node.pool, attempt["wire"], preflight=is_first)
     except PermanentRpcError as error:
         if _ALREADY_PROCESSED not in str(error):
             if attempt["error"] != str(error):
                 _log.warning("payout_refused", attempt=str(attempt["id"]), error=str(error))
-                await bench.queries.note_attempt_error(bench.database, id=attempt["id"], error=str(error))
+                await context.queries.note_attempt_error(context.database, id=attempt["id"], error=str(error))
             return
     done.broadcast += 1
     if is_first:
         async with around(on_step, "note"):
-            await bench.queries.note_sent(bench.database, id=attempt["id"])
+            await context.queries.note_sent(context.database, id=attempt["id"])
 
 
-async def _end_the_dead(bench: Workbench, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:
+async def _end_the_dead(context: WorkerContext, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:
     """End attempts that can never land any more, so that their payouts are signed anew."""
     if not living:
         return
-    tip = await finalized_tip(bench.node.pool)
+    tip = await finalized_tip(context.node.pool)
     beyond = [a for a in living if a["last_valid_block_height"] < tip.block_height]
     if not beyond:
         return
-    await bench.queries.note_beyond(
-        bench.database, ids=[a["id"] for a in beyond], slot=tip.absolute_slot, height=tip.block_height
+    await context.queries.note_beyond(
+        context.database, ids=[a["id"] for a in beyond], slot=tip.absolute_slot, height=tip.block_height
     )
-    rows = bench.queries.proven_absent(bench.database, ids=[a["id"] for a in beyond])
+    rows = context.queries.proven_absent(context.database, ids=[a["id"] for a in beyond])
     absent = {row["id"] async for row in rows}
     for attempt in beyond:
         if attempt["id"] in absent and attempt["dead_from_slot"] is not None:
-            await _end_one(bench, attempt, done, on_step)
+            await _end_one(context, attempt, done, on_step)
 
 
-async def _end_one(bench: Workbench, attempt: Any, done: Sent, on_step: OnStep) -> None:
+async def _end_one(context: WorkerContext, attempt: Any, done: Sent, on_step: OnStep) -> None:
     """Two more witnesses, for what it costs: the history by signature, and by the payout's reference."""
     outcome, error = "expired", None
     if attempt["signature"] is not None:
-        seen_slot, (status,) = await bench.node.signature_statuses([attempt["signature"]])
+        seen_slot, (status,) = await context.node.signature_statuses([attempt["signature"]])
         if seen_slot < attempt["dead_from_slot"] or (status is not None and status.err is None):
             return
         if status is not None:
             outcome, error = "failed", f"it failed on chain: {status.err}"
-    if any(info.err is None for info in await bench.node.signatures(attempt["reference"])):
+    if any(info.err is None for info in await context.node.signatures(attempt["reference"])):
         return
     async with around(on_step, "end"):
-        ended = await bench.queries.end_attempt(
-            bench.database,
+        ended = await context.queries.end_attempt(
+            context.database,
             id=attempt["id"],
             outcome=outcome,
             error=error,
-            pause_seconds=bench.settings.payout_retry_seconds if outcome == "failed" else 0.0,
+            pause_seconds=context.settings.payout_retry_seconds if outcome == "failed" else 0.0,
         )
     done.ended += ended is not None
     _log.warning("payout_attempt_ended", payout=str(attempt["payout_id"]), outcome=outcome, error=error)
