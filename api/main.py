@@ -65,8 +65,6 @@ async def open_resources(
         "index_requests.sql",
         "jobs.sql",
         "marketplace.sql",
-        "payments.sql",
-        "recipients.sql",
         "reports.sql",
     )
     async with AsyncExitStack() as stack:

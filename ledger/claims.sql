@@ -314,13 +314,3 @@ SELECT
   count(*) FILTER (WHERE status = 'confirmed')::int AS restored,
   count(*) FILTER (WHERE status = 'failed')::int AS failed
 FROM moved;
-
--- name: any_followed$
--- Whether any of these wallets or token accounts is followed.
-SELECT
-  EXISTS (SELECT FROM recipients WHERE address = ANY(:wallets::text[]) AND active)
-  OR EXISTS (
-    SELECT FROM token_accounts AS a
-    JOIN recipients AS r ON r.address = a.recipient
-    WHERE a.address = ANY(:accounts::text[]) AND r.active
-  );

@@ -1,12 +1,57 @@
-"""From when on a wallet is followed, and what its owner signs to register it."""
+"""The wallets that are followed: whose they are, from when on, and what their owners sign to register them."""
 
-from typing import Final
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "recipients.sql")
 
 # A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
 _GRACE_SLOTS: Final = 32
 
 REGISTRATION_START: Final = "402pay recipient "
 """How every text begins that registers a wallet. No nonce may, or one signature would be good for two things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A wallet that is paid. The ledger holds everything of it from `followed_from_slot` on."""
+
+    address: str
+    user_id: str
+    label: str | None
+    followed_from_slot: int
+    is_active: bool
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedRecipient:
+    """A wallet that is followed, with the number of its token accounts that the ledger knows."""
+
+    recipient: Recipient
+    token_accounts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRecipient:
+    """A wallet, followed or not, with what the ledger holds of it; `heal_reason` says why it is healed."""
+
+    recipient: Recipient
+    token_accounts: int
+    transfers: int
+    heal_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A wallet as it stands after it was registered; `is_new` when it never was before."""
+
+    recipient: Recipient
+    is_new: bool
 
 
 def followed_from(newest_slot: int) -> int:
@@ -17,3 +62,61 @@ def followed_from(newest_slot: int) -> int:
 def registration_text(address: str, user_id: str) -> str:
     """What the wallet `address` signs, with ed25519 over its UTF-8 bytes, to be followed for `user_id`."""
     return f"{REGISTRATION_START}{address} for {user_id}"
+
+
+async def register_wallet(
+    database: Any, *, address: str, user_id: str, label: str | None, followed_from_slot: int
+) -> Registration | None:
+    """Follow a wallet from a slot on; running indexers take it up at once.
+
+    Returns:
+        `None` when the wallet belongs to another user.
+    """
+    row = await _queries.add_recipient(
+        database, address=address, user_id=user_id, label=label, followed_from_slot=followed_from_slot
+    )
+    return None if row is None else Registration(_recipient(row), row["is_new"])
+
+
+async def stop_following(database: Any, address: str) -> bool:
+    """Stop following a wallet; what the ledger holds of it stays. False when it was not followed."""
+    return await _queries.remove_recipient(database, address=address) is not None
+
+
+async def find_recipient(database: Any, address: str) -> Recipient | None:
+    """The wallet, whoever's it is; `None` when nobody ever registered it."""
+    row = await _queries.find_recipient(database, address=address)
+    return None if row is None else _recipient(row)
+
+
+async def recipients_of(database: Any, user_id: str | None) -> list[FollowedRecipient]:
+    """The wallets that are followed for a user, or for everybody, the one registered first coming first."""
+    rows = _queries.recipients_of(database, user_id=user_id)
+    return [FollowedRecipient(_recipient(row), row["accounts"]) async for row in rows]
+
+
+async def all_recipients(database: Any) -> list[RecordedRecipient]:
+    """Every wallet that was ever registered, with what the ledger holds of it."""
+    return [
+        RecordedRecipient(_recipient(row), row["accounts"], row["transfers"], row["heal_reason"])
+        async for row in _queries.recipients(database)
+    ]
+
+
+async def is_any_followed(
+    database: Any, *, wallets: Collection[str | None], token_accounts: Collection[str | None]
+) -> bool:
+    """True when one of these wallets, or the wallet of one of these token accounts, is followed."""
+    found: bool = await _queries.any_followed(database, wallets=list(wallets), accounts=list(token_accounts))
+    return found
+
+
+def _recipient(row: Mapping[str, Any]) -> Recipient:
+    return Recipient(
+        address=row["address"],
+        user_id=row["user_id"],
+        label=row["label"],
+        followed_from_slot=row["followed_from_slot"],
+        is_active=row["active"],
+        created_at=row["created_at"],
+    )

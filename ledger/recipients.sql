@@ -10,7 +10,7 @@ WITH added AS (
     label = coalesce(EXCLUDED.label, r.label),
     followed_from_slot = least(r.followed_from_slot, EXCLUDED.followed_from_slot)
   WHERE r.user_id = EXCLUDED.user_id
-  RETURNING address, user_id, label, followed_from_slot, created_at, (xmax = 0) AS is_new
+  RETURNING address, user_id, label, followed_from_slot, active, created_at, (xmax = 0) AS is_new
 ),
 -- Whose history is to begin earlier than it did has it walked again.
 reopened AS (
@@ -21,7 +21,7 @@ reopened AS (
   WHERE before.address = :address AND before.user_id = :user_id AND before.followed_from_slot > :followed_from_slot
     AND a.recipient = before.address
 )
-SELECT address, user_id, label, followed_from_slot, created_at, is_new, pg_notify('recipients', address) FROM added;
+SELECT address, user_id, label, followed_from_slot, active, created_at, is_new, pg_notify('recipients', address) FROM added;
 
 -- name: recipients
 -- Every recipient with its number of accounts and of transfers received.
@@ -42,7 +42,7 @@ WITH removed AS (
 )
 SELECT address, pg_notify('recipients', address) FROM removed;
 
--- name: recipient^
+-- name: find_recipient^
 -- One wallet, whoever's it is.
 SELECT address, user_id, label, followed_from_slot, active, created_at FROM recipients WHERE address = :address;
 
@@ -54,3 +54,13 @@ SELECT
 FROM recipients AS r
 WHERE r.active AND (:user_id::text IS NULL OR r.user_id = :user_id)
 ORDER BY r.created_at, r.address;
+
+-- name: any_followed$
+-- Whether any of these wallets or token accounts is followed.
+SELECT
+  EXISTS (SELECT FROM recipients WHERE address = ANY(:wallets::text[]) AND active)
+  OR EXISTS (
+    SELECT FROM token_accounts AS a
+    JOIN recipients AS r ON r.address = a.recipient
+    WHERE a.address = ANY(:accounts::text[]) AND r.active
+  );

@@ -19,6 +19,7 @@ from api.resources import Resources, resources
 from api.routing.route import LongText, ShortText, new_router
 from ledger.jobs import Party, allowed_steps, owners_of, take_step
 from ledger.payment_requests import create_request
+from ledger.recipients import Recipient, find_recipient
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
 
@@ -113,8 +114,8 @@ async def post_job(
     async with parts.database.acquire() as connection, connection.transaction():
         asked = await create_request(
             connection,
-            user_id=wallet["user_id"],
-            recipient=wallet["address"],
+            user_id=wallet.user_id,
+            recipient=wallet.address,
             mint=service["price_mint"],
             currency=service["price_currency"],
             amount=service["price_amount"],
@@ -128,7 +129,7 @@ async def post_job(
             service_id=service["id"],
             client_user_id=caller.user_id,
             client_agent_id=order.client_agent_id or agent_id or caller.user_id,
-            nonce=asked["nonce"],
+            nonce=asked.nonce,
             input=stored,
             deadline=deadline,
             price_amount=service["price_amount"],
@@ -139,16 +140,16 @@ async def post_job(
     return answer(await _detail(parts, added["id"]), 201)
 
 
-async def settlement_wallet(parts: Resources) -> Any:
+async def settlement_wallet(parts: Resources) -> Recipient:
     """The wallet that jobs are paid to. Raises ApiError 409 where none is followed: to repeat it would not help."""
     address = parts.settings.settlement_wallet
-    row = await parts.queries.recipient(parts.database, address=address) if address else None
-    if row is None or not row["active"]:
+    wallet = await find_recipient(parts.database, address) if address else None
+    if wallet is None or not wallet.is_active:
         raise conflict(
             "The marketplace has no settlement wallet that is followed, so nothing can be paid for; "
             "its operator sets SETTLEMENT_WALLET and adds it with `pay402 recipients add`."
         )
-    return row
+    return wallet
 
 
 def _deadline(parts: Resources, milliseconds: int | None) -> dt.datetime:

@@ -143,6 +143,6 @@ async def post_seed(
         parts.database,
         mint=token.mint,
         currency=token.symbol,
-        payout_address=wallet["address"],
+        payout_address=wallet.address,
     )
     return answer({"message": f"{added} services were added.", "added": added, "stats": await _stats(parts)})

@@ -17,6 +17,7 @@ from api.tokens import Token
 from api.verify.routes import Address, AmountSent
 from chain.addresses import parse_address
 from ledger.amounts import from_base_units
+from ledger.recipients import recipients_of
 
 router = new_router(prefix="/marketplace/services", tags=["Marketplace"])
 
@@ -199,8 +200,7 @@ async def _payout_address(parts: Resources, caller: Caller, named: str | None, a
         return _wallet(named)
     if (address := parse_address(agent)) is not None:
         return address
-    rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=caller.user_id)]
-    own = [str(row["address"]) for row in rows if row["active"]]
+    own = [one.recipient.address for one in await recipients_of(parts.database, caller.user_id)]
     if not own:
         raise conflict(
             "There is no wallet that the service could be paid to; send payoutAddress, "

@@ -17,7 +17,15 @@ from api.routing.route import ShortText, new_router
 from chain.addresses import parse_address
 from chain.rpc import RpcError
 from chain.wallets import NotAWalletError, slot_of_wallet
-from ledger.recipients import followed_from, registration_text
+from ledger.recipients import (
+    Recipient,
+    find_recipient,
+    followed_from,
+    recipients_of,
+    register_wallet,
+    registration_text,
+    stop_following,
+)
 
 router = new_router(prefix="/recipients", tags=["Recipients"])
 
@@ -81,16 +89,16 @@ async def post_recipient(
         raise invalid(str(error), {"field": "address"}) from None
     except RpcError as error:
         raise unavailable("Solana node that checks the wallet") from error
-    row = await parts.queries.add_recipient(
+    registration = await register_wallet(
         parts.database,
         address=address,
         user_id=user_id,
         label=order.label,
         followed_from_slot=followed_from(slot),
     )
-    if row is None:
+    if registration is None:
         raise conflict("The wallet belongs to another user; a wallet has one.")
-    return answer({**_recipient(row), "active": True}, 201)
+    return answer(_recipient(registration.recipient), 201)
 
 
 def _check_signature(address: str, user_id: str, signature: str | None) -> None:
@@ -105,13 +113,14 @@ def _check_signature(address: str, user_id: str, signature: str | None) -> None:
         raise forbidden(f"The signature is not the wallet's over {text!r}; sign exactly that text.")
 
 
-def _recipient(row: Any) -> dict[str, Any]:
+def _recipient(recipient: Recipient) -> dict[str, Any]:
     return {
-        "address": row["address"],
-        "userId": row["user_id"],
-        "label": row["label"],
-        "followedFromSlot": row["followed_from_slot"],
-        "createdAt": epoch_ms(row["created_at"]),
+        "address": recipient.address,
+        "userId": recipient.user_id,
+        "label": recipient.label,
+        "followedFromSlot": recipient.followed_from_slot,
+        "active": recipient.is_active,
+        "createdAt": epoch_ms(recipient.created_at),
     }
 
 
@@ -120,8 +129,8 @@ async def get_recipients(request: Request, caller: Annotated[Caller, Depends(req
     """List the caller's wallets; an admin sees everybody's."""
     parts = resources(request)
     whose = None if caller.is_admin else caller.user_id
-    rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=whose)]
-    listed = [{**_recipient(row), "active": row["active"], "tokenAccounts": row["accounts"]} for row in rows]
+    found = await recipients_of(parts.database, whose)
+    listed = [{**_recipient(one.recipient), "tokenAccounts": one.token_accounts} for one in found]
     return answer({"recipients": listed, "total": len(listed)})
 
 
@@ -133,8 +142,8 @@ async def delete_recipient(
 ) -> Response:
     """Stop following a wallet; what the ledger holds of it stays."""
     parts = resources(request)
-    row = await parts.queries.recipient(parts.database, address=address) if parse_address(address) == address else None
-    if row is None or not row["active"] or not caller.sees(row["user_id"]):
+    recipient = await find_recipient(parts.database, address) if parse_address(address) == address else None
+    if recipient is None or not recipient.is_active or not caller.sees(recipient.user_id):
         raise not_found("The wallet")
-    await parts.queries.remove_recipient(parts.database, address=address)
+    await stop_following(parts.database, address)
     return answer({"message": "The wallet is no longer followed; the ledger keeps what it has.", "address": address})

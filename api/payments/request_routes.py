@@ -21,7 +21,17 @@ from api.verify.routes import Address, AmountSent
 from chain.addresses import parse_address
 from chain.programs import NATIVE_SOL
 from ledger.amounts import least_equal_amount
-from ledger.payment_requests import create_request, request_status, solana_pay_url
+from ledger.payment_requests import (
+    ClaimOfRequest,
+    PaymentRequest,
+    TransferOfRequest,
+    create_request,
+    find_request,
+    request_status,
+    solana_pay_url,
+    transfers_of_request,
+)
+from ledger.recipients import find_recipient, recipients_of
 
 router = new_router(prefix="/payments/requests", tags=["Payments"])
 
@@ -82,7 +92,7 @@ async def post_request(
     parts = resources(request)
     token = await parts.tokens.find(order.currency, order.mint)
     metadata = stored_json(order.metadata or {}, "metadata", _MAX_METADATA_BYTES)
-    row = await create_request(
+    made = await create_request(
         parts.database,
         user_id=caller.user_id,
         recipient=await _recipient(parts, caller, order.recipient),
@@ -95,26 +105,25 @@ async def post_request(
         environment=caller.environment,
         metadata=metadata,
     )
-    return answer(_described(row, token, "open"), 201)
+    return answer(_described(made, token, "open"), 201)
 
 
 async def _recipient(parts: Resources, caller: Caller, named: str | None) -> str:
     """The wallet to be paid: the one that is named, or the one that the caller registered first."""
-    rows = [row async for row in parts.queries.recipients_of(parts.database, user_id=caller.user_id)]
-    own = [row["address"] for row in rows]
+    own = [one.recipient.address for one in await recipients_of(parts.database, caller.user_id)]
     if named is not None:
         address = parse_address(named)
         if address in own:
             return str(address)
-        row = await parts.queries.recipient(parts.database, address=address) if address and caller.is_admin else None
-        if row is None or not row["active"]:
+        recipient = await find_recipient(parts.database, address) if address and caller.is_admin else None
+        if recipient is None or not recipient.is_active:
             raise invalid(
                 "recipient is not a wallet of yours; register it with POST /recipients.", {"field": "recipient"}
             )
         return str(address)
     if not own:
         raise conflict("There is no wallet to be paid; register one with POST /recipients.")
-    return str(own[0])
+    return own[0]
 
 
 @router.get("/{nonce}", response_model=RequestStatus, responses=errors(401, 403, 404))
@@ -123,62 +132,58 @@ async def get_request(
 ) -> Response:
     """Show a payment request, whether it was paid, and every transfer that was made for it."""
     parts = resources(request)
-    row = await parts.queries.request(parts.database, nonce=nonce) if "\0" not in nonce else None
-    if row is None or not caller.sees(row["user_id"]):
+    found = await find_request(parts.database, nonce) if "\0" not in nonce else None
+    if found is None or not caller.sees(found[0].user_id):
         raise not_found("The payment request")
-    token = await parts.tokens.describe(row["mint"])
-    rows = [
-        one
-        async for one in parts.queries.transfers_of_request(
-            parts.database, recipient=row["recipient"], reference=row["reference"], nonce=nonce
-        )
-    ]
-    paid = sum(one["credited"] for one in rows if one["mint"] == row["mint"])
-    received = row["received"] if row["received"] is not None else paid
-    status = request_status(row["claim_status"], row["expires_at"])
+    asked, claim = found
+    token = await parts.tokens.describe(asked.mint)
+    named = await transfers_of_request(parts.database, asked)
+    paid = sum(one.transfer.credited for one in named if one.transfer.mint == asked.mint)
+    received = paid if claim is None or claim.received is None else claim.received
+    status = request_status(claim.status if claim else None, asked.expires_at)
     return answer(
         {
-            **_described(row, token, status),
-            "late": _is_late(row, rows),
-            "short": 0 < received < least_equal_amount(row["amount"], token.decimals),
-            "over": received > row["amount"],
-            "payer": row["payer"],
-            "transactionId": row["signature"],
-            "transfers": [await payment(parts, one) for one in rows],
+            **_described(asked, token, status),
+            "late": _is_late(asked, claim, named),
+            "short": 0 < received < least_equal_amount(asked.amount, token.decimals),
+            "over": received > asked.amount,
+            "payer": claim.payer if claim else None,
+            "transactionId": claim.signature if claim else None,
+            "transfers": [await payment(parts, one.transfer) for one in named],
         }
     )
 
 
-def _is_late(row: Any, transfers: Sequence[Any]) -> bool:
-    """True when money for it came too late; what names an expired request honours nothing, and is told all the same."""
-    came = [one["paid_at"] for one in transfers]
-    if row["honoured_at"] is not None:
-        came.append(row["paid_at"] or row["honoured_at"])
-    return any(at > row["expires_at"] for at in came)
+def _is_late(asked: PaymentRequest, claim: ClaimOfRequest | None, transfers: Sequence[TransferOfRequest]) -> bool:
+    """True when money for it came after it had expired, whether that honours anything or not."""
+    came = [one.paid_at for one in transfers]
+    if claim is not None and claim.honoured_at is not None:
+        came.append(claim.paid_at or claim.honoured_at)
+    return any(at > asked.expires_at for at in came)
 
 
-def _described(row: Any, token: Token, status: str) -> dict[str, Any]:
+def _described(asked: PaymentRequest, token: Token, status: str) -> dict[str, Any]:
     url = solana_pay_url(
-        recipient=row["recipient"],
-        amount=row["amount"],
+        recipient=asked.recipient,
+        amount=asked.amount,
         decimals=token.decimals,
-        mint=None if row["mint"] == NATIVE_SOL else row["mint"],
-        reference=row["reference"],
-        nonce=row["nonce"],
-        label=row["resource"],
+        mint=None if asked.mint == NATIVE_SOL else asked.mint,
+        reference=asked.reference,
+        nonce=asked.nonce,
+        label=asked.resource,
     )
     return {
-        "nonce": row["nonce"],
-        "amount": figure(row["amount"], token.decimals),
-        "amountBaseUnits": str(row["amount"]),
-        "currency": row["currency"],
-        "mint": row["mint"],
-        "recipient": row["recipient"],
-        "resource": row["resource"],
-        "expiresAt": epoch_ms(row["expires_at"]),
-        "scheme": row["scheme"],
-        "reference": row["reference"],
+        "nonce": asked.nonce,
+        "amount": figure(asked.amount, token.decimals),
+        "amountBaseUnits": str(asked.amount),
+        "currency": asked.currency,
+        "mint": asked.mint,
+        "recipient": asked.recipient,
+        "resource": asked.resource,
+        "expiresAt": epoch_ms(asked.expires_at),
+        "scheme": asked.scheme,
+        "reference": asked.reference,
         "solanaPayUrl": url,
         "status": status,
-        "metadata": row["metadata"],
+        "metadata": asked.metadata,
     }

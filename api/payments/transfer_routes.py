@@ -15,6 +15,13 @@ from api.http.errors import errors, invalid, not_found
 from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
 from api.resources import Resources, resources
 from api.routing.route import new_router
+from ledger.transfers import (
+    PlaceInList,
+    RecordedTransfer,
+    TransferFilter,
+    page_of_transfers,
+    transfers_of_transaction,
+)
 
 router = new_router(prefix="/payments", tags=["Payments"])
 
@@ -67,27 +74,27 @@ class PaymentPage(Shape):
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one")
 
 
-async def payment(parts: Resources, row: Any) -> dict[str, Any]:
+async def payment(parts: Resources, transfer: RecordedTransfer) -> dict[str, Any]:
     """A transfer as JSON."""
-    token = await parts.tokens.describe(row["mint"])
+    token = await parts.tokens.describe(transfer.mint)
     claim = None
-    if row["claim_id"] is not None:
-        claim = {"id": str(row["claim_id"]), "nonce": row["claim_nonce"], "status": row["claim_status"]}
+    if transfer.claim is not None:
+        claim = {"id": str(transfer.claim.id), "nonce": transfer.claim.nonce, "status": transfer.claim.status}
     return {
-        "signature": row["signature"],
-        "path": row["path"],
-        "slot": row["slot"],
-        "blockTime": epoch_ms(row["block_time"]),
-        "kind": row["kind"],
-        "payer": row["source_owner"],
-        "recipient": row["destination_owner"],
-        "mint": row["mint"],
+        "signature": transfer.signature,
+        "path": transfer.path,
+        "slot": transfer.slot,
+        "blockTime": epoch_ms(transfer.block_time),
+        "kind": transfer.kind,
+        "payer": transfer.payer,
+        "recipient": transfer.recipient,
+        "mint": transfer.mint,
         "currency": token.symbol,
-        "amount": figure(row["credited"], token.decimals),
-        "amountBaseUnits": str(row["credited"]),
-        "feeBaseUnits": str(row["fee"]),
-        "status": row["finality"],
-        "memos": row["memos"],
+        "amount": figure(transfer.credited, token.decimals),
+        "amountBaseUnits": str(transfer.credited),
+        "feeBaseUnits": str(transfer.fee),
+        "status": transfer.finality,
+        "memos": transfer.memos,
         "claim": claim,
     }
 
@@ -107,29 +114,21 @@ async def get_payments(
 ) -> Response:
     """List transfers to the caller's wallets, newest first; an admin sees all that are followed."""
     parts = resources(request)
-    slot, signature, path = _place(cursor) if cursor else (None, None, None)
-    rows = [
-        row
-        async for row in parts.queries.payments(
-            parts.database,
-            user_id=None if caller.is_admin else caller.user_id,
-            recipient=recipient,
-            payer=payer,
-            mint=mint,
-            finality=status,
-            since=_time(since),
-            until=_time(until),
-            slot=slot,
-            signature=signature,
-            path=path,
-            limit=limit + 1,
-        )
-    ]
-    page = rows[:limit]
-    is_more = len(rows) > limit
+    wanted = TransferFilter(
+        user_id=None if caller.is_admin else caller.user_id,
+        recipient=recipient,
+        payer=payer,
+        mint=mint,
+        finality=status,
+        since=_time(since),
+        until=_time(until),
+    )
+    found = await page_of_transfers(parts.database, wanted, after=_place(cursor) if cursor else None, limit=limit + 1)
+    page = found[:limit]
+    is_more = len(found) > limit
     return answer(
         {
-            "payments": [await payment(parts, row) for row in page],
+            "payments": [await payment(parts, transfer) for transfer in page],
             "nextCursor": _cursor(page[-1]) if is_more else None,
         }
     )
@@ -143,22 +142,19 @@ async def get_transaction(
 ) -> Response:
     """Show every indexed transfer of one transaction to the caller's wallets."""
     parts = resources(request)
-    rows = [
-        row
-        async for row in parts.queries.payments_of_transaction(
-            parts.database, signature=signature, user_id=None if caller.is_admin else caller.user_id
-        )
-    ]
-    if not rows:
+    found = await transfers_of_transaction(
+        parts.database, signature, user_id=None if caller.is_admin else caller.user_id
+    )
+    if not found:
         raise not_found("A payment with this signature")
-    return answer({"signature": signature, "payments": [await payment(parts, row) for row in rows]})
+    return answer({"signature": signature, "payments": [await payment(parts, one) for one in found]})
 
 
-def _cursor(row: Any) -> str:
-    return base64.urlsafe_b64encode(f"{row['slot']}/{row['signature']}/{row['path']}".encode()).decode().rstrip("=")
+def _cursor(last: RecordedTransfer) -> str:
+    return base64.urlsafe_b64encode(f"{last.slot}/{last.signature}/{last.path}".encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[int, str, str]:
+def _place(cursor: str) -> PlaceInList:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
@@ -167,7 +163,7 @@ def _place(cursor: str) -> tuple[int, str, str]:
     if found is None:
         raise invalid("cursor is not one that this list gave; start without it.", {"field": "cursor"})
     slot, signature, path = found.groups()
-    return int(slot), signature, path
+    return PlaceInList(int(slot), signature, path)
 
 
 def _time(milliseconds: int | None) -> dt.datetime | None:

@@ -12,6 +12,7 @@ from chain.decode import MalformedAnswerError, decode
 from chain.rpc import RpcError
 from ledger import claims
 from ledger.judge import Outcome
+from ledger.recipients import is_any_followed
 
 _log = structlog.get_logger(__name__)
 
@@ -95,9 +96,9 @@ async def _look_on_chain(parts: Resources, transaction: str, deadline: float) ->
     if observation.failed:
         return Outcome.TRANSACTION_FAILED
     paid = list(observation.transfers)
-    is_ours = await parts.queries.any_followed(
+    is_ours = await is_any_followed(
         parts.database,
         wallets=[movement.destination_owner for movement in paid],
-        accounts=[movement.destination for movement in paid],
+        token_accounts=[movement.destination for movement in paid],
     )
     return None if is_ours else Outcome.RECIPIENT_MISMATCH

@@ -17,8 +17,15 @@ from chain.node import Node
 from chain.rpc import RpcError, RpcLimits, RpcPool
 from chain.wallets import NotAWalletError, slot_of_wallet
 from cli.system.localnet_address import solana_endpoints
-from ledger.recipients import followed_from
-from ledger.sql import load_queries
+from ledger.recipients import (
+    RecordedRecipient,
+    Registration,
+    all_recipients,
+    find_recipient,
+    followed_from,
+    register_wallet,
+    stop_following,
+)
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded import servers as embedded
@@ -29,7 +36,6 @@ from runtime.settings import DatabaseSettings, SolanaSettings, load
 app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, rich_markup_mode=None)
 
 T = TypeVar("T")
-_queries = load_queries("ledger", "recipients.sql")
 _OPERATOR = "operator"
 _ADDRESS_CHARACTERS = 44
 _WIDTH_IN_FILES = 160
@@ -57,16 +63,17 @@ def add(
     settings = load(_CommandSettings)
     wallet = _wallet(address)  # before anything is opened for it
 
-    async def work(connection: asyncpg.Connection) -> Any:
+    async def work(connection: asyncpg.Connection) -> Registration:
         return await register(connection, settings, wallet, user=user, label=label, from_genesis=from_genesis)
 
-    row = _with_connection(settings, work)
+    registration = _with_connection(settings, work)
+    recipient = registration.recipient
     if as_json:
-        fields = ("address", "user_id", "followed_from_slot", "is_new")
-        typer.echo(msgspec.json.encode({name: row[name] for name in fields}).decode())
+        fields = {name: getattr(recipient, name) for name in ("address", "user_id", "followed_from_slot")}
+        typer.echo(msgspec.json.encode({**fields, "is_new": registration.is_new}).decode())
     else:
-        typer.echo(f"{'Following' if row['is_new'] else 'Already known, following'} {row['address']}")
-        typer.echo(f"from slot {row['followed_from_slot']} on, for user {row['user_id']}.")
+        typer.echo(f"{'Following' if registration.is_new else 'Already known, following'} {recipient.address}")
+        typer.echo(f"from slot {recipient.followed_from_slot} on, for user {recipient.user_id}.")
 
 
 @app.command("list")
@@ -75,27 +82,40 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: pay402 recipients list --json | jq '.[].address'
     """
-
-    async def work(connection: asyncpg.Connection) -> list[Any]:
-        return [row async for row in _queries.recipients(connection)]
-
-    rows = _with_connection(load(DatabaseSettings), work)
+    found = _with_connection(load(DatabaseSettings), all_recipients)
     if as_json:
-        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        typer.echo(msgspec.json.encode([_listed(one) for one in found]).decode())
         return
-    if not rows:
+    if not found:
         typer.echo("No wallets yet; add one with `pay402 recipients add ADDRESS`.")
         return
     # An address that is cut short is of no use.
     wallet = Column("wallet", no_wrap=True, min_width=_ADDRESS_CHARACTERS)
     table = Table(wallet, "user", "label", "followed", "accounts", "transfers", "note")
-    for row in rows:
-        since = f"from slot {row['followed_from_slot']}" if row["active"] else "no longer"
-        counts = (str(row["accounts"]), str(row["transfers"]))
+    for one in found:
+        recipient = one.recipient
+        since = f"from slot {recipient.followed_from_slot}" if recipient.is_active else "no longer"
+        counts = (str(one.token_accounts), str(one.transfers))
         # What people and nodes wrote is text, whatever brackets are in it.
-        user, label, note = (Text(row[name] or "") for name in ("user_id", "label", "heal_reason"))
-        table.add_row(row["address"], user, label, since, *counts, note)
+        user, label, note = (Text(text or "") for text in (recipient.user_id, recipient.label, one.heal_reason))
+        table.add_row(recipient.address, user, label, since, *counts, note)
     Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
+
+
+def _listed(one: RecordedRecipient) -> dict[str, Any]:
+    """The wallet for scripts."""
+    recipient = one.recipient
+    return {
+        "address": recipient.address,
+        "user_id": recipient.user_id,
+        "label": recipient.label,
+        "followed_from_slot": recipient.followed_from_slot,
+        "active": recipient.is_active,
+        "created_at": recipient.created_at,
+        "accounts": one.token_accounts,
+        "transfers": one.transfers,
+        "heal_reason": one.heal_reason,
+    }
 
 
 @app.command()
@@ -107,10 +127,10 @@ def remove(
     Example: pay402 recipients remove 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
     """
 
-    async def work(connection: asyncpg.Connection) -> Any:
-        return await _queries.remove_recipient(connection, address=address)
+    async def work(connection: asyncpg.Connection) -> bool:
+        return await stop_following(connection, address)
 
-    if _with_connection(load(DatabaseSettings), work) is None:
+    if not _with_connection(load(DatabaseSettings), work):
         raise OperatorError(f"{address} is not followed; see `pay402 recipients list`.")
     typer.echo(msgspec.json.encode({"removed": address}).decode() if as_json else f"No longer following {address}.")
 
@@ -123,7 +143,7 @@ async def register(
     user: str | None,
     label: str | None = None,
     from_genesis: bool = False,
-) -> Any:
+) -> Registration:
     """Follow the wallet `address` from the chain's newest slot on, or from its first transaction.
 
     Without a `user` it stays whose it was, or becomes the operator's.
@@ -133,18 +153,18 @@ async def register(
     """
     wallet = _wallet(address)
     newest_slot = await _slot_of_wallet(settings, wallet)
-    before = await _queries.recipient(database, address=wallet)
-    row = await _queries.add_recipient(
+    before = await find_recipient(database, wallet)
+    registration = await register_wallet(
         database,
         address=wallet,
-        user_id=user or (before["user_id"] if before else _OPERATOR),
+        user_id=user or (before.user_id if before else _OPERATOR),
         label=label,
         followed_from_slot=0 if from_genesis else followed_from(newest_slot),
     )
-    if row is None:
-        owner = before["user_id"] if before else "somebody else"
+    if registration is None:
+        owner = before.user_id if before else "somebody else"
         raise OperatorError(f"{wallet} belongs to the user {owner}; give --user {owner}, or another wallet.")
-    return row
+    return registration
 
 
 def _wallet(address: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from chain.rpc import RpcError, RpcPool
-from ledger.sql import load_queries
+from ledger.recipients import register_wallet, stop_following
 from localnet.genesis import DEVNET_TOKENS
 from runtime.database import open_connection
 from runtime.errors import OperatorError
@@ -40,10 +40,9 @@ async def local_settlement(home: Path, dsn: str, rpc_url: str) -> tuple[str, str
     except RpcError as error:
         raise OperatorError(f"The settlement wallet cannot be prepared ({error}); start `pay402 up` again.") from error
     async with open_connection(dsn) as connection:
-        queries = load_queries("ledger", "recipients.sql")
         if before is not None:
-            await queries.remove_recipient(connection, address=before)
-        await queries.add_recipient(
+            await stop_following(connection, before)
+        await register_wallet(
             connection, address=address, user_id=USER, label="settlement of jobs", followed_from_slot=0
         )
     return address, str(file.resolve())

@@ -16,8 +16,8 @@ async def made(pool, merchant):
 async def test_references_and_nonces_never_repeat(pool):
     merchant = await add_merchant(pool, "shop", 1)
     rows = [await made(pool, merchant) for _ in range(50)]
-    assert len({row["reference"] for row in rows}) == len({row["nonce"] for row in rows}) == len(rows)
-    assert {len(b58decode(row["reference"])) for row in rows} == {32}
+    assert len({row.reference for row in rows}) == len({row.nonce for row in rows}) == len(rows)
+    assert {len(b58decode(row.reference)) for row in rows} == {32}
 
 
 async def test_they_are_of_the_operating_systems_randomness(pool, monkeypatch):
@@ -31,4 +31,4 @@ async def test_they_are_of_the_operating_systems_randomness(pool, monkeypatch):
     random_bytes = secrets.token_bytes
     monkeypatch.setattr(secrets, "token_bytes", watched)
     row = await made(pool, await add_merchant(pool, "shop", 1))
-    assert b58decode(row["reference"]) in given
+    assert b58decode(row.reference) in given

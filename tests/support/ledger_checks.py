@@ -7,6 +7,7 @@ from collections import Counter
 from solders.pubkey import Pubkey
 
 from chain.programs import NATIVE_SOL
+from ledger.recipients import register_wallet
 from ledger.sql import load_queries
 from runtime.settings import IndexerSettings
 
@@ -79,6 +80,4 @@ async def balances_agree(pool, net):
 
 async def follow(pool, wallet, from_slot: int = 0) -> None:
     """Register a wallet, as `pay402 recipients add` does after its checks."""
-    await load_queries("ledger", "recipients.sql").add_recipient(
-        pool, address=str(wallet), user_id="merchant", label=None, followed_from_slot=from_slot
-    )
+    await register_wallet(pool, address=str(wallet), user_id="merchant", label=None, followed_from_slot=from_slot)

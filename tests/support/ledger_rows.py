@@ -14,13 +14,13 @@ from aiohttp import web
 from solders.keypair import Keypair
 from solders.signature import Signature
 
+from ledger.recipients import register_wallet
 from ledger.sql import load_queries
 from localnet.payments import USDC
 from tests.support.api_client import Client, key_for, proof_of
 
 CLAIMS = load_queries("ledger", "claims.sql")
-RECIPIENTS = load_queries("ledger", "recipients.sql")
-PAYMENTS = load_queries("ledger", "payments.sql")
+REQUESTS = load_queries("ledger", "payment_requests.sql")
 NO_NODE = "http://127.0.0.1:9"
 TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 
@@ -56,9 +56,7 @@ class Till:
     client: Client = field(init=False)
 
     async def open(self, **key: Any) -> "Till":
-        await RECIPIENTS.add_recipient(
-            self.pool, address=self.wallet, user_id=self.user, label=None, followed_from_slot=0
-        )
+        await register_wallet(self.pool, address=self.wallet, user_id=self.user, label=None, followed_from_slot=0)
         self.client = self.api.holding(await key_for(self.pool, self.user, **key))
         return self
 
@@ -71,7 +69,7 @@ class Till:
     async def requested(self, amount=10_000, *, seconds=900.0, scheme="minimum", resource=None) -> Any:
         """A payment request of the merchant, in base units of USDC."""
         nonce = os.urandom(8).hex()
-        return await PAYMENTS.add_request(
+        return await REQUESTS.add_request(
             self.pool, nonce=nonce, user_id=self.user, recipient=self.wallet, mint=str(USDC), currency="USDC",
             amount=amount, resource=resource, scheme=scheme, metadata={}, reference=str(Keypair().pubkey()),
             environment="live", expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds),

@@ -1,0 +1,118 @@
+"""The ledger as its merchants see it: the transfers to their wallets, each with the claim that took it."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "transfers.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class TakingClaim:
+    """The claim that took a transfer."""
+
+    id: UUID
+    nonce: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTransfer:
+    """A transfer in the ledger; amounts are in base units.
+
+    Attributes:
+        payer: The owner of the account that it came from, where that is known.
+        recipient: The owner of the account that it went to.
+        credited: What arrived: the amount without the fee that the token program withheld.
+        claim: The claim that took it, if one has.
+    """
+
+    signature: str
+    path: str
+    slot: int
+    block_time: dt.datetime | None
+    kind: str
+    mint: str
+    payer: str | None
+    recipient: str | None
+    credited: int
+    fee: int
+    finality: str
+    memos: tuple[str, ...]
+    claim: TakingClaim | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceInList:
+    """Where a page of the ledger ended: the key of its last transfer."""
+
+    slot: int
+    signature: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFilter:
+    """Which transfers are wanted; `None` everywhere means all that are to wallets that are registered.
+
+    `since` and `until` compare with the time at which the ledger recorded the transfer, `until` exclusive.
+    """
+
+    user_id: str | None = None
+    recipient: str | None = None
+    payer: str | None = None
+    mint: str | None = None
+    finality: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+def recorded_transfer(row: Mapping[str, Any]) -> RecordedTransfer:
+    """A row that has the columns of the statements here."""
+    taken = row["claim_id"] is not None
+    return RecordedTransfer(
+        signature=row["signature"],
+        path=row["path"],
+        slot=row["slot"],
+        block_time=row["block_time"],
+        kind=row["kind"],
+        mint=row["mint"],
+        payer=row["source_owner"],
+        recipient=row["destination_owner"],
+        credited=row["credited"],
+        fee=row["fee"],
+        finality=row["finality"],
+        memos=tuple(row["memos"]),
+        claim=TakingClaim(row["claim_id"], row["claim_nonce"], row["claim_status"]) if taken else None,
+    )
+
+
+async def page_of_transfers(
+    database: Any, wanted: TransferFilter, *, after: PlaceInList | None, limit: int
+) -> list[RecordedTransfer]:
+    """At most `limit` of the wanted transfers, newest first, beginning behind `after`."""
+    rows = _queries.payments(
+        database,
+        user_id=wanted.user_id,
+        recipient=wanted.recipient,
+        payer=wanted.payer,
+        mint=wanted.mint,
+        finality=wanted.finality,
+        since=wanted.since,
+        until=wanted.until,
+        slot=after.slot if after else None,
+        signature=after.signature if after else None,
+        path=after.path if after else None,
+        limit=limit,
+    )
+    return [recorded_transfer(row) async for row in rows]
+
+
+async def transfers_of_transaction(database: Any, signature: str, *, user_id: str | None) -> list[RecordedTransfer]:
+    """The transfers of one transaction to the wallets of a user, or of everybody for `None`."""
+    rows = _queries.payments_of_transaction(database, signature=signature, user_id=user_id)
+    return [recorded_transfer(row) async for row in rows]
