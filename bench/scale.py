@@ -5,6 +5,7 @@ as many sockets, by a program that does nothing else. The indexer also starts, a
 """
 
 import asyncio
+import json
 import re
 import tempfile
 import time
@@ -15,6 +16,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 from solders.pubkey import Pubkey
+from websockets.asyncio.client import connect
 
 from bench.plot import draw
 from bench.points import Point
@@ -90,25 +92,22 @@ async def _ask_and_subscribe(rpc_url: str, ws_url: str, wallets: list[str], acco
                 found += [account["pubkey"] for account in answer["value"]]
         return found
 
-    async def one_socket(session: aiohttp.ClientSession, addresses: list[str]) -> None:
-        async with session.ws_connect(ws_url, max_msg_size=0) as socket:
+    async def one_socket(addresses: list[str]) -> None:
+        async with connect(ws_url, max_size=None, compression=None) as socket:
             for number, address in enumerate(addresses):
                 params = [{"mentions": [address]}, {"commitment": "confirmed"}]
                 request = {"jsonrpc": "2.0", "id": number, "method": "logsSubscribe", "params": params}
-                await socket.send_json(request)
+                await socket.send(json.dumps(request))
             for _ in addresses:
-                assert "result" in await socket.receive_json()
+                assert "result" in json.loads(await socket.recv())
 
     started = time.monotonic()
     async with RpcPool([rpc_url]) as rpc:
         found = await asyncio.gather(*(ask(rpc) for _ in range(_ASKED_AT_ONCE)))
     addresses = [*wallets, *(account for some in found for account in some)]
     assert len(addresses) == accounts, len(addresses)
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(
-            *(one_socket(session, addresses[n : n + per_socket]) for n in range(0, accounts, per_socket))
-        )
-        return time.monotonic() - started
+    await asyncio.gather(*(one_socket(addresses[n : n + per_socket]) for n in range(0, accounts, per_socket)))
+    return time.monotonic() - started
 
 
 async def _register(dsn: str, rpc_url: str, count: int) -> list[str]:

@@ -6,7 +6,6 @@ listens is told of each account whose subscription (again) began: what happened 
 """
 
 import asyncio
-import contextlib
 import itertools
 import random
 import time
@@ -15,16 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
-import aiohttp
 import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-from chain.rpc import host_of, reason_of
+from chain import rpc
+from chain.rpc import host_of
+from chain.subscription_messages import MESSAGE, Message, Params
 
-_UNANSWERED_REQUESTS: Final = 100
+_UNANSWERED_REQUESTS_MAX: Final = 100
 _STEADY_SECONDS: Final = 5.0
-_MAX_PAUSE_SECONDS: Final = 10.0
+_PAUSE_MAX_SECONDS: Final = 10.0
 # For sockets that do serve, but not for long: what they miss has to be healed, so it may not be much.
-_MAX_PAUSE_AFTER_SERVICE_SECONDS: Final = 1.0
+_PAUSE_AFTER_SERVICE_MAX_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 1.0
+_MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+# Read ahead of what has been taken; beyond them the node is made to wait.
+_MESSAGES_AHEAD_MAX: Final = 1_024
 
 
 class Listener(Protocol):
@@ -43,44 +49,6 @@ class Listener(Protocol):
         """A socket ended; its accounts will be subscribed again."""
 
 
-class _LogsValue(msgspec.Struct):
-    signature: str
-    err: Any = None
-
-
-class _Context(msgspec.Struct):
-    slot: int
-
-
-class _Result(msgspec.Struct):
-    context: _Context | None = None
-    value: _LogsValue | None = None
-    slot: int | None = None
-
-
-class _Params(msgspec.Struct):
-    result: _Result
-    subscription: int
-
-
-class _Error(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
-class _Message(msgspec.Struct):
-    """A notification has `method` and `params`; an answer has `id` and `result` or `error`."""
-
-    method: str | None = None
-    params: _Params | None = None
-    id: int | None = None
-    result: Any = None
-    error: _Error | None = None
-
-
-_MESSAGE: Final = msgspec.json.Decoder(_Message)
-
-
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
     """Bounds: accounts on one socket, and seconds of silence before a socket counts as dead."""
@@ -88,6 +56,13 @@ class FeedLimits:
     accounts_per_socket: int = 500
     silence_seconds: float = 15.0
     connect_seconds: float = 10.0
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a socket ended, without the address that some of the library's errors print: it may carry a key."""
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    return "its URL is not valid" if isinstance(error, InvalidURI) else rpc.reason_of(error)
 
 
 class SocketFaultError(Exception):
@@ -108,7 +83,9 @@ class _Shard:
         refused: Accounts that the node would not watch on this socket, and why.
         untold: Watched accounts whose listener waits for the first slot.
         slots_id: The id of the request for slots; `beats` until the node refuses it.
+        beats: Whether slots are to be expected.
         room: How many accounts the socket takes.
+        heard_at: When the socket last said anything.
     """
 
     accounts: set[str] = field(default_factory=set)
@@ -124,6 +101,7 @@ class _Shard:
     slots_id: int = 0
     beats: bool = True
     room: int = 0
+    heard_at: float = 0.0
 
     def reset(self, slots_id: int) -> None:
         """Forget the socket; every account has to be asked for again."""
@@ -152,19 +130,15 @@ class LogsFeed:
         self._limits = limits or FeedLimits()
         self._shards: list[_Shard] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._session: aiohttp.ClientSession | None = None
         self._ids = itertools.count(1)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
 
     @property
     def sockets(self) -> int:
@@ -210,7 +184,10 @@ class LogsFeed:
                 shard.changed.set()
 
     async def _keep_open(self, shard: _Shard) -> None:
-        """Replace the shard's socket for as long as the feed is open."""
+        """Replace the shard's socket for as long as the feed is open.
+
+        Not by the library's own loop, which goes on with one address: here the next endpoint takes its turn.
+        """
         failures = 0
         while True:
             url = next(self._urls)
@@ -225,40 +202,44 @@ class LogsFeed:
             served = bool(shard.watching) or not shard.accounts
             steady = served and time.monotonic() - opened_at > _STEADY_SECONDS
             failures = 0 if steady else min(failures + 1, 10)
-            limit = _MAX_PAUSE_AFTER_SERVICE_SECONDS if served else _MAX_PAUSE_SECONDS
+            limit = _PAUSE_AFTER_SERVICE_MAX_SECONDS if served else _PAUSE_MAX_SECONDS
             pause = min(0.05 * 2**failures, limit)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
-    @contextlib.asynccontextmanager
-    async def _connect(self, url: str) -> Any:
-        assert self._session is not None, "open the LogsFeed with `async with` before following"
-        async with asyncio.timeout(self._limits.connect_seconds):
-            socket = await self._session.ws_connect(
-                url, max_msg_size=64 * 1024 * 1024, heartbeat=self._limits.silence_seconds
-            )
-        try:
-            yield socket
-        finally:
+    def _connect(self, url: str) -> connect:
+        """A socket whose node answers pings; opened and closed by `async with`, within bounds."""
+        limits = self._limits
+        return connect(
+            url,
+            proxy=None,
+            compression=None,
+            open_timeout=limits.connect_seconds,
+            ping_interval=limits.silence_seconds,
+            ping_timeout=limits.silence_seconds,
             # A half-open socket never answers the closing handshake: do not wait for it.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await socket.close()
+            close_timeout=_CLOSE_SECONDS,
+            max_size=_MESSAGE_BYTES_MAX,
+            max_queue=_MESSAGES_AHEAD_MAX,
+        )
 
-    async def _serve(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _serve(self, shard: _Shard, socket: ClientConnection) -> None:
         """Subscribe and read until the socket fails. Raises what ended it."""
         await self._request(socket, shard.slots_id, "slotSubscribe", [])
-        writer = asyncio.create_task(self._write(shard, socket))
-        reader = asyncio.create_task(self._read(shard, socket))
+        work = {
+            asyncio.create_task(self._write(shard, socket)),
+            asyncio.create_task(self._read(shard, socket)),
+            asyncio.create_task(self._watch(shard)),
+        }
         try:
-            done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (writer, reader):
+            for task in work:
                 task.cancel()
-            await asyncio.gather(writer, reader, return_exceptions=True)
+            await asyncio.gather(*work, return_exceptions=True)
 
-    async def _write(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _write(self, shard: _Shard, socket: ClientConnection) -> None:
         """Send what is wanted, a bounded number of requests ahead of the answers."""
         while True:
             # Cleared first: what changes while a request is being sent must not go unnoticed.
@@ -270,7 +251,7 @@ class LogsFeed:
                     subscription = shard.subscriptions.pop(account)
                     del shard.watching[subscription]
                     await self._request(socket, next(self._ids), "logsUnsubscribe", [subscription])
-            while shard.wanted and len(shard.asked) < _UNANSWERED_REQUESTS:
+            while shard.wanted and len(shard.asked) < _UNANSWERED_REQUESTS_MAX:
                 account = shard.wanted.popleft()
                 if shard.needs_request(account):
                     request_id = next(self._ids)
@@ -284,45 +265,47 @@ class LogsFeed:
             await shard.changed.wait()
 
     @staticmethod
-    async def _request(
-        socket: aiohttp.ClientWebSocketResponse, request_id: int, method: str, params: list[Any]
-    ) -> None:
+    async def _request(socket: ClientConnection, request_id: int, method: str, params: list[Any]) -> None:
         body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
         try:
-            await socket.send_str(msgspec.json.encode(body).decode())
-        except (ConnectionError, RuntimeError) as error:
+            await socket.send(msgspec.json.encode(body), text=True)
+        except ConnectionClosed as error:
             raise SocketFaultError(f"it closed while asking for {method}") from error
 
-    async def _read(self, shard: _Shard, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, shard: _Shard, socket: ClientConnection) -> None:
+        try:
+            while True:
+                message = MESSAGE.decode(await socket.recv(decode=False))
+                shard.heard_at = time.monotonic()
+                if message.params is not None:
+                    self._notify(shard, message.params)
+                elif message.id == shard.slots_id:
+                    shard.beats = message.error is None
+                    self._saw_slot(shard, 0)
+                elif message.id is not None:
+                    self._answered(shard, message)
+        except ConnectionClosed as error:
+            raise SocketFaultError("the node closed it") from error
+
+    async def _watch(self, shard: _Shard) -> None:
+        """Look now and then whether the node still speaks and answers: a timer for every message would cost more."""
         silence = self._limits.silence_seconds
+        shard.heard_at = time.monotonic()
         while True:
-            try:
-                frame = await socket.receive(timeout=silence)
-            except TimeoutError:
+            now = time.monotonic()
+            _, asked_at = next(iter(shard.asked.values()), ("", now))
+            if now - asked_at >= silence:
+                raise SocketFaultError(f"it has not answered a subscription for {silence:g} s")
+            if now - shard.heard_at >= silence:
                 # The chain may stand still: what happened before must be healed all the same.
                 self._tell_all(shard)
                 # A node without slot notifications may be quiet for good reason; pings watch over it.
                 if shard.beats:
-                    raise SocketFaultError(f"it has been silent for {silence:g} s") from None
-            else:
-                self._take(shard, frame)
-            _, asked_at = next(iter(shard.asked.values()), ("", time.monotonic()))
-            if time.monotonic() - asked_at > silence:
-                raise SocketFaultError(f"it has not answered a subscription for {silence:g} s")
+                    raise SocketFaultError(f"it has been silent for {silence:g} s")
+                shard.heard_at = now
+            await asyncio.sleep(min(asked_at, shard.heard_at) + silence - now)
 
-    def _take(self, shard: _Shard, frame: aiohttp.WSMessage) -> None:
-        if frame.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-            raise SocketFaultError("the node closed it")
-        message = _MESSAGE.decode(frame.data)
-        if message.params is not None:
-            self._notify(shard, message.params)
-        elif message.id == shard.slots_id:
-            shard.beats = message.error is None
-            self._saw_slot(shard, 0)
-        elif message.id is not None:
-            self._answered(shard, message)
-
-    def _notify(self, shard: _Shard, params: _Params) -> None:
+    def _notify(self, shard: _Shard, params: Params) -> None:
         result = params.result
         if result.slot is not None:
             self._saw_slot(shard, result.slot)
@@ -338,7 +321,7 @@ class LogsFeed:
                 account, result.value.signature, result.context.slot, failed=result.value.err is not None
             )
 
-    def _answered(self, shard: _Shard, message: _Message) -> None:
+    def _answered(self, shard: _Shard, message: Message) -> None:
         account, _ = shard.asked.pop(message.id or 0, (None, 0.0))
         if account is None:
             return

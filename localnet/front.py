@@ -1,10 +1,11 @@
 """The two faces of the node on the wire: JSON-RPC over HTTP, and PubSub over WebSocket."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, ClassVar, Final, cast
 
 import msgspec
-from aiohttp import WSCloseCode, web
+from aiohttp import web
+from websockets.asyncio.server import ServerConnection
 
 from localnet.control_methods import PREFIX
 from localnet.errors import INVALID_REQUEST, RpcError
@@ -16,7 +17,7 @@ from localnet.sockets import Socket
 MAX_BODY_BYTES: Final = 50 * 1024
 MAX_BATCH: Final = 1_000
 _JSON: Final = "application/json"
-_CLOSE_SECONDS: Final = 0.5
+_MAX_HEAD_BYTES: Final = 16 * 1024
 _DEFAULT_SERVER_ERROR: Final = 503
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1
 
@@ -89,50 +90,93 @@ class SocketFront:
         self._pubsub = pubsub
         self._hazard = hazard
         self._max_waiting = max_waiting
-        self._open: set[web.WebSocketResponse] = set()
 
-    async def stop(self) -> None:
-        """Close every connection, going away."""
-        await asyncio.gather(*(one.close(code=WSCloseCode.GOING_AWAY) for one in self._open))
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, connection: ServerConnection) -> None:
         """Serve one connection until either side has gone."""
-        response = web.WebSocketResponse(
-            timeout=_CLOSE_SECONDS, autoping=False, compress=False, max_msg_size=MAX_BODY_BYTES
-        )
-        if not response.can_prepare(request).ok:
-            return web.Response(status=405, text="Used HTTP Method is not allowed. POST is required")
-        try:
-            await response.prepare(request)
-        except ConnectionError:
-            # Whoever asked has gone already.
-            return response
-        self._open.add(response)
-        socket = Socket(request, response, self._hazard, self._max_waiting)
+        assert isinstance(connection, FrontConnection), "the server makes no other"
+        connection.socket = socket = Socket(connection, self._hazard, self._max_waiting)
         self._pubsub.opened(socket)
         writing = asyncio.create_task(socket.write())
         try:
-            while (text := await socket.read()) is not None:
-                self._answer(socket, text)
+            while (message := await socket.read()) is not None:
+                self._answer(socket, message)
         finally:
-            self._open.discard(response)
             self._pubsub.gone(socket)
             socket.release()
             await writing
-        return response
 
-    def _answer(self, socket: Socket, text: str | bytes) -> None:
+    def _answer(self, socket: Socket, message: bytes) -> None:
         raw: Any = None
         try:
-            raw = parse(text)
+            raw = parse(message)
             request = read_request(raw)
             result, subscription = self._pubsub.call(socket, request)
         except RpcError as error:
-            socket.send(msgspec.json.encode(failure(id_of(raw), error)).decode())
+            socket.send(msgspec.json.encode(failure(id_of(raw), error)))
             return
-        socket.send(msgspec.json.encode(success(request.id, result)).decode())
+        socket.send(msgspec.json.encode(success(request.id, result)))
         if subscription is not None:
             self._pubsub.catch_up(subscription)
+
+
+class FrontConnection(ServerConnection):
+    """A connection to a port that serves both: it becomes a WebSocket, or is handed over to the HTTP server.
+
+    The request line and headers decide. A WebSocket is always asked for on a connection of its own.
+    """
+
+    http: ClassVar[web.Server]
+    socket: Socket | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._undecided: asyncio.Transport | None = None
+        self._head = b""
+
+    @classmethod
+    def beside(cls, http: web.Server) -> type["FrontConnection"]:
+        """Connections that hand over to `http` what asks for no WebSocket."""
+        return type(cls.__name__, (cls,), {"http": http})
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the request before deciding what this is."""
+        self._undecided = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Decide by the request's head; a silent socket looks at nothing any more."""
+        if self._undecided is None:
+            if self.socket is None or not self.socket.silent:
+                super().data_received(data)
+            return
+        self._head += data
+        if b"\r\n\r\n" not in self._head and self._head.startswith(b"GET ") and len(self._head) < _MAX_HEAD_BYTES:
+            return
+        transport, self._undecided, head = self._undecided, None, self._head
+        if _asks_for_a_socket(head):
+            super().connection_made(transport)
+            super().data_received(head)
+        else:
+            protocol = self.http()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            protocol.data_received(head)
+
+    def eof_received(self) -> None:
+        """Nobody has asked for anything yet, or the WebSocket ends."""
+        if self._undecided is None:
+            super().eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody has asked for anything yet, or the WebSocket has ended."""
+        if self._undecided is None:
+            super().connection_lost(error)
+
+
+def _asks_for_a_socket(head: bytes) -> bool:
+    request, *headers = head.lower().split(b"\r\n")
+    return request.startswith((b"get / ", b"get /?")) and any(
+        header.startswith(b"upgrade:") and b"websocket" in header for header in headers
+    )
 
 
 def _methods(raw: Any) -> list[str]:

@@ -158,15 +158,17 @@ class PubSub:
 
     @staticmethod
     def _notify(subscriptions: Iterable[Subscription], result: Any) -> None:
-        body: str | None = None
+        body: bytes | None = None
         for subscription in subscriptions:
             if body is None:  # encoded once for all who hear of it
-                body = msgspec.json.encode(result).decode()
+                body = msgspec.json.encode(result)
             kind = f"{subscription.kind}Notification"
-            text = (
-                f'{{"jsonrpc":"2.0","method":"{kind}","params":{{"result":{body},"subscription":{subscription.id}}}}}'
+            message = b'{"jsonrpc":"2.0","method":"%s","params":{"result":%s,"subscription":%d}}' % (
+                kind.encode(),
+                body,
+                subscription.id,
             )
-            subscription.socket.notify(text, kind)
+            subscription.socket.notify(message, kind)
 
     # --- subscribing
 

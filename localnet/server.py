@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from websockets.asyncio.server import Server
+from websockets.asyncio.server import serve as serve_sockets
 
 from localnet.chain import Chain
 from localnet.faults import Faults, Hazard
-from localnet.front import MAX_BODY_BYTES, HttpFront, SocketFront
+from localnet.front import MAX_BODY_BYTES, FrontConnection, HttpFront, SocketFront
 from localnet.pubsub import PubSub
 from localnet.rpc import Rpc
 from localnet.sockets import MAX_WAITING_MESSAGES
@@ -19,6 +21,7 @@ from localnet.sockets import MAX_WAITING_MESSAGES
 HOST: Final = "127.0.0.1"
 _PORT_ATTEMPTS: Final = 100
 _SHUTDOWN_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 
 
 class Localnet:
@@ -94,14 +97,10 @@ class Localnet:
         sockets = SocketFront(pubsub, hazard, max_waiting_messages)
         listening = _listen(port)
         runner = web.AppRunner(
-            _application(http, sockets),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+            _application(http), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
-        for one in listening:
-            await web.SockSite(runner, one).start()
+        servers = [await _serve_both(runner, sockets, one) for one in listening]
         pace = None if slot_seconds is None else asyncio.create_task(_tick_for_ever(chain, slot_seconds))
         try:
             yield cls(chain, hazard, pubsub, listening[0].getsockname()[1])
@@ -112,8 +111,10 @@ class Localnet:
                     await pace
             http.stop()
             chain.listeners.remove(pubsub)
-            await sockets.stop()
+            for server in servers:
+                server.close()
             await runner.cleanup()
+            await asyncio.gather(*(server.wait_closed() for server in servers))
 
 
 async def serve(ready: Callable[[Localnet], None], **settings: Any) -> None:
@@ -123,12 +124,25 @@ async def serve(ready: Callable[[Localnet], None], **settings: Any) -> None:
         await asyncio.Event().wait()
 
 
-def _application(http: HttpFront, sockets: SocketFront) -> web.Application:
+def _application(http: HttpFront) -> web.Application:
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.router.add_post("/", http.post)
-    application.router.add_get("/", sockets.serve)
     application.router.add_get("/health", _health)
     return application
+
+
+async def _serve_both(runner: web.AppRunner, sockets: SocketFront, listening: socket.socket) -> Server:
+    """PubSub on `listening`; requests that ask for no WebSocket are the runner's."""
+    assert runner.server is not None, "the runner is set up"
+    return await serve_sockets(
+        sockets.serve,
+        sock=listening,
+        create_connection=FrontConnection.beside(runner.server),
+        compression=None,
+        ping_interval=None,
+        close_timeout=_CLOSE_SECONDS,
+        max_size=MAX_BODY_BYTES,
+    )
 
 
 async def _health(_: web.Request) -> web.Response:

@@ -72,5 +72,5 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     # Libraries tell their every step at info; an operator reads ours.
     # What the pool says of a database that is away, with a traceback each time, our own line says in one.
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
-    for name in ("asyncio", "aiohttp", "alembic", "sqlalchemy", "stamina"):
+    for name in ("asyncio", "aiohttp", "alembic", "sqlalchemy", "stamina", "websockets"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

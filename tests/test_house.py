@@ -46,6 +46,13 @@ def test_every_name_of_a_file_says_what_is_in_it():
     assert relative(file for file in files if file.stem.lower() in NAMES_THAT_SAY_NOTHING) == []
 
 
+def test_websockets_is_the_one_websocket_library():
+    others = re.compile(r"\bws_connect\b|\bWebSocketResponse\b|\bWSMsgType\b|^\s*(?:import|from) wsproto", re.MULTILINE)
+    here = ROOT / "tests" / "test_house.py"
+    python = [path for path in tracked_files() if path.suffix == ".py" and path != here]
+    assert relative(path for path in python if others.search(path.read_text(encoding="utf-8"))) == []
+
+
 def test_every_file_can_be_read_in_one_sitting():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*SOURCES, *SQL]}
     assert relative(path for path, count in lines.items() if count > MAX_LINES) == []

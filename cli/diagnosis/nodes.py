@@ -5,12 +5,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from chain.rpc import RpcError, RpcLimits, RpcPool, host_of, reason_of
+from chain.pubsub import reason_of
+from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
 from cli.diagnosis.findings import Finding, bad, doubtful, good
 
 # The hash of each cluster's first block: the only name of a cluster that a node cannot be mistaken about.
@@ -26,6 +28,8 @@ _FAR_BEHIND_SLOTS: Final = 150
 _CLOCK_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 8.0
 _SOCKET_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 1.0
+_SLOT_SUBSCRIBE: Final = '{"jsonrpc":"2.0","id":1,"method":"slotSubscribe"}'
 _LIMITS: Final = RpcLimits(answer_seconds=_ANSWER_SECONDS, attempts=2, call_seconds=2 * _ANSWER_SECONDS)
 
 
@@ -116,24 +120,22 @@ async def _socket(url: str) -> Finding:
     part = f"socket {host_of(url)}"
     remedy = "correct SOLANA_WS_URL, or ask the provider for slotSubscribe and logsSubscribe"
     try:
-        async with (
-            asyncio.timeout(_SOCKET_SECONDS),
-            aiohttp.ClientSession() as session,
-            session.ws_connect(url) as socket,
-        ):
-            await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
+        async with asyncio.timeout(_SOCKET_SECONDS), connect(url, proxy=None, close_timeout=_CLOSE_SECONDS) as socket:
+            await socket.send(_SLOT_SUBSCRIBE)
             return await _first_slot(part, socket, remedy)
     except TimeoutError:
         return bad(part, "slots", f"no slot within {_SOCKET_SECONDS:g} s", remedy)
-    except (aiohttp.ClientError, OSError) as error:
+    except ConnectionClosed:
+        return bad(part, "slots", "it closes without a slot", remedy)
+    except (WebSocketException, OSError, ValueError) as error:
         return bad(part, "slots", f"it cannot be opened ({reason_of(error)})", remedy)
 
 
-async def _first_slot(part: str, socket: aiohttp.ClientWebSocketResponse, remedy: str) -> Finding:
-    async for message in socket:
-        answer: Any = None
-        with suppress(msgspec.DecodeError, TypeError):
-            answer = msgspec.json.decode(message.data)
+async def _first_slot(part: str, socket: ClientConnection, remedy: str) -> Finding:
+    while True:
+        message, answer = await socket.recv(decode=False), None
+        with suppress(msgspec.DecodeError):
+            answer = msgspec.json.decode(message)
         match answer:
             case {"method": "slotNotification", "params": {"result": {"slot": int(slot)}}}:
                 return good(part, "slots", f"it shows slot {slot}")
@@ -141,4 +143,3 @@ async def _first_slot(part: str, socket: aiohttp.ClientWebSocketResponse, remedy
                 return bad(part, "slots", f"it refuses slotSubscribe ({reason})", remedy)
             case _:
                 continue
-    return bad(part, "slots", "it closes without a slot", remedy)

@@ -176,7 +176,6 @@ async def test_nothing_is_left_when_it_closes(net):
     async with feeding(net.ws_url, names(12), FeedLimits(accounts_per_socket=3)) as (feed, ear):
         await until(lambda: len(ear.begun) == 12)
         feed.follow(names(1)[0])  # a socket that has hardly begun
-    assert feed._session.closed
     await until(lambda: not net.pubsub._of_socket)
     await until(lambda: asyncio.all_tasks() <= before)
 
@@ -185,19 +184,19 @@ async def test_nothing_is_left_when_it_closes(net):
 
 
 async def test_endpoints_take_turns_until_one_serves(monkeypatch):
-    monkeypatch.setattr(pubsub, "_MAX_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never says a word
         async with gossiping(PubSubNode(status=404)) as refusing, gossiping(PubSubNode()) as node:
             urls = ["ws://127.0.0.1:1", f"ws://127.0.0.1:{deaf.getsockname()[1]}", refusing.url, node.url]
             async with feeding(urls, names(1), QUICK) as (feed, ear):
                 await until(lambda: ear.begun)
                 assert feed.watching == 1
-                assert [reason for _, reason in ear.ended][1:] == ["TimeoutError", "HTTP 404"]
+                assert [reason for _, reason in ear.ended][1:] == ["timed out during opening handshake", "HTTP 404"]
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
 async def test_nothing_that_is_told_of_an_endpoint_carries_its_key(monkeypatch, status):
-    monkeypatch.setattr(pubsub, "_MAX_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.01)
     async with gossiping(PubSubNode(status=status)) as node:
         keyed = node.url.replace("//", "//user:SECRET@") + "/SECRET?api-key=SECRET"
         urls = [keyed, "ws://127.0.0.1:1/SECRET", "ws:///SECRET", "ws://[SECRET", "SECRET"]
@@ -223,7 +222,7 @@ async def test_an_endpoint_that_never_serves_is_not_hammered():
 
 
 async def test_a_feed_outlives_thousands_of_failures(monkeypatch):
-    monkeypatch.setattr(pubsub, "_MAX_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.0)
     async with feeding("ws://127.0.0.1:1", names(1)) as (_, ear):
         await until(lambda: len(ear.ended) > 1_100, seconds=30)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 from solders.keypair import Keypair
+from websockets.asyncio.client import connect
 
 from localnet.payments import USDC
 from migrations.status import status
@@ -55,12 +56,11 @@ async def test_everything_works_as_soon_as_the_line_is_printed_and_ends_with_sig
         writer.write(b"PING\r\n")
         assert await reader.readline() == b"+PONG\r\n"
         writer.close()
-        async with aiohttp.ClientSession() as session:
-            async with session.ws_connect(ready["ws"]) as socket:
-                await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
-                assert "result" in await socket.receive_json(timeout=5)
-            async with session.get(ready["indexerMetrics"]) as metrics:
-                assert "pay402_" in await metrics.text()
+        async with connect(ready["ws"]) as socket:
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"}))
+            assert "result" in json.loads(await asyncio.wait_for(socket.recv(), 5))
+        async with aiohttp.ClientSession() as session, session.get(ready["indexerMetrics"]) as metrics:
+            assert "pay402_" in await metrics.text()
 
         # A wallet added by another command of this home is followed at once, with no address said.
         added = await pay402("recipients", "add", WALLET, home=home)

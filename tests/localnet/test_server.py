@@ -5,6 +5,8 @@ import socket
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import connect as open_socket
+from websockets.frames import CloseCode
 
 from localnet import Localnet, serve
 from localnet.server import HOST
@@ -78,14 +80,10 @@ async def test_stopping_ends_hanging_answers_and_open_sockets():
 
 
 async def test_a_socket_is_told_that_the_node_goes_away():
-    async with aiohttp.ClientSession() as session:
-        async with Localnet.start(slot_seconds=None) as net:
-            listener = await session.ws_connect(net.ws_url)
-            stopping = asyncio.create_task(listener.receive())
-            await asyncio.sleep(0)
-        message = await asyncio.wait_for(stopping, 5)
-        assert message.type is aiohttp.WSMsgType.CLOSE
-        assert message.data == aiohttp.WSCloseCode.GOING_AWAY
+    async with Localnet.start(slot_seconds=None) as net:
+        listener = await open_socket(net.ws_url)
+    await asyncio.wait_for(listener.wait_closed(), 5)
+    assert listener.close_code == CloseCode.GOING_AWAY
 
 
 async def test_serve_says_when_it_is_ready_and_runs_until_cancelled():

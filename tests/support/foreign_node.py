@@ -13,6 +13,11 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.scripted_nodes import url_of
 
 NOT_FOUND = {"code": -32601, "message": "Method not found"}
 IN_ITS_OWN_WORDS = {"code": -32042, "message": "this plan does not include it"}
@@ -40,18 +45,20 @@ class ForeignNode:
 
     @contextlib.asynccontextmanager
     async def before(self, net):
-        """Serve on a port of its own, HTTP and PubSub on the same, with `net` behind."""
+        """Serve HTTP and PubSub, each on a port of its own, with `net` behind."""
         application = web.Application()
         application.router.add_post("/", self._post)
-        application.router.add_get("/", self._socket)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port = runner.addresses[0][1]
-        self.url, self.ws_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
-        async with aiohttp.ClientSession() as self._session:
-            self._net = net
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._net = net
+        async with (
+            aiohttp.ClientSession() as self._session,
+            serve(self._socket, "127.0.0.1", 0, close_timeout=0.1) as server,
+        ):
+            self.ws_url = url_of(server)
             yield self
             await runner.cleanup()
 
@@ -64,27 +71,24 @@ class ForeignNode:
                 answer = await response.json()
         return web.json_response(self._hurried(answer))
 
-    async def _socket(self, request):
-        ours = web.WebSocketResponse(autoping=True)
-        await ours.prepare(request)
-        async with self._session.ws_connect(self._net.ws_url) as theirs:
+    async def _socket(self, ours):
+        async with connect(self._net.ws_url, close_timeout=0.1) as theirs:
 
             async def down():
-                async for message in theirs:
-                    told = json.loads(message.data)
-                    if self.slots_told or told.get("method") != "slotNotification":
-                        await ours.send_json(told)
+                with contextlib.suppress(ConnectionClosed):
+                    async for message in theirs:
+                        if self.slots_told or json.loads(message).get("method") != "slotNotification":
+                            await ours.send(message)
                 await ours.close()
 
             downwards = asyncio.create_task(down())
-            async for message in ours:
-                question = json.loads(message.data)
-                if (answer := self._refusal(question)) is not None:
-                    await ours.send_json(answer)
-                else:
-                    await theirs.send_json(question)
+            with contextlib.suppress(ConnectionClosed):
+                async for message in ours:
+                    if (answer := self._refusal(json.loads(message))) is not None:
+                        await ours.send(json.dumps(answer))
+                    else:
+                        await theirs.send(message)
             downwards.cancel()
-        return ours
 
     def _refusal(self, question):
         self.asked.append(question["method"])

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from chain.rpc import RetryableRpcError, RpcLimits, RpcPool
 
@@ -92,7 +95,7 @@ async def scripted(*scripts: list[Reply]):
 class Connection:
     """One socket of a `PubSubNode`: what it was asked, and what it is subscribed to, accounts by subscription."""
 
-    socket: web.WebSocketResponse
+    socket: ServerConnection
     asked: list[dict] = field(default_factory=list)
     watched: dict[int, str] = field(default_factory=dict)
     slots: bool = False
@@ -127,11 +130,10 @@ class PubSubNode:
         """Accounts watched by sockets that are still open, once for each subscription."""
         return sorted(a for one in self.connections if one.is_open for a in one.watched.values())
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        if self.status is not None:
-            return web.Response(status=self.status)
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
+    def refuse(self, socket: ServerConnection, _: Request) -> Response | None:
+        return None if self.status is None else socket.respond(self.status, "")
+
+    async def serve(self, socket: ServerConnection) -> None:
         connection = Connection(socket)
         self.connections.append(connection)
         ticking = asyncio.create_task(self._tick(connection))
@@ -139,7 +141,7 @@ class PubSubNode:
             if self.greeting is not None:
                 await self.greeting(connection)
             async for message in socket:
-                question = json.loads(message.data)
+                question = json.loads(message)
                 connection.asked.append(question)
                 # One after the other, as a node works, but each after a while.
                 await asyncio.sleep(self.delay())
@@ -147,7 +149,6 @@ class PubSubNode:
         finally:
             connection.is_open = False
             ticking.cancel()
-        return socket
 
     async def notify(self, connection: Connection, subscription: int, signature: str, slot: int) -> None:
         result = {"context": {"slot": slot}, "value": {"signature": signature, "err": None, "logs": []}}
@@ -156,7 +157,7 @@ class PubSubNode:
     @staticmethod
     async def tell(connection: Connection, method: str, subscription: int, result: Any) -> None:
         params = {"result": result, "subscription": subscription}
-        await connection.socket.send_json({"jsonrpc": "2.0", "method": method, "params": params})
+        await connection.socket.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
 
     async def _answer(self, connection: Connection, question: dict) -> None:
         said: dict[str, Any] = {"result": True}
@@ -175,11 +176,11 @@ class PubSubNode:
                     connection.watched[said["result"]] = account
             case "logsUnsubscribe", [subscription]:
                 connection.watched.pop(subscription, None)
-        with suppress(ConnectionError):
-            await connection.socket.send_json({"jsonrpc": "2.0", "id": question["id"], **said})
+        with suppress(ConnectionClosed):
+            await connection.socket.send(json.dumps({"jsonrpc": "2.0", "id": question["id"], **said}))
 
     async def _tick(self, connection: Connection) -> None:
-        with suppress(ConnectionError):
+        with suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(self.slot_seconds)
                 self.slot += 1
@@ -191,9 +192,13 @@ class PubSubNode:
 @asynccontextmanager
 async def gossiping(node: PubSubNode):
     """The node, listening at its `url`."""
-    async with serving(node.serve, method="GET") as url:
-        node.url = url.replace("http", "ws")
+    async with serve(node.serve, "127.0.0.1", 0, process_request=node.refuse, close_timeout=0.1) as server:
+        node.url = url_of(server)
         yield node
+
+
+def url_of(server: Server) -> str:
+    return f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
