@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape
+from api.http.fields import BaseUnitsText, EpochMs, Figure
+from api.http.json import Shape
 
 
 class RoutesShape(Shape):

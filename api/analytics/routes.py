@@ -19,9 +19,10 @@ from api.analytics.report import shown_report
 from api.analytics.revenue import Takings, read_takings, read_top_agents
 from api.analytics.windows import Period, window
 from api.http.errors import errors, invalid, not_found
+from api.http.fields import ShortText
 from api.http.json import answer, epoch_ms, figure
 from api.resources import resources
-from api.routing.route import ShortText, new_router
+from api.routing.route import new_router
 from ledger.sql import load_queries
 from ledger.states import ClaimStatus
 

@@ -3,18 +3,18 @@
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any, overload
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
-from ledger.amounts import figure_text
+from ledger.amounts import from_base_units
 
 
 class Shape(BaseModel):
-    """Base of what is read and documented as JSON: camelCase outside, snake_case inside."""
+    """Base of what callers send: camelCase outside, snake_case inside; fields that are unknown are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
@@ -25,32 +25,42 @@ class StrictShape(Shape):
     model_config = ConfigDict(extra="forbid")
 
 
+class AnswerShape(Shape):
+    """Base of what is answered. An answer is built as the model that documents it, and has no other field.
+
+    Build it by the names of its attributes and give it to `answer`. Amounts are `Figure` with `figure(...)`, times are
+    `EpochMs` with `epoch_ms(...)`, ids are `uuid.UUID`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class NoFields(StrictShape):
     """Nothing: the route takes no field."""
 
 
-Figure = Annotated[
-    Decimal,
-    PlainSerializer(str),
-    WithJsonSchema({"type": "number", "description": "Exact decimal figure in units of the token"}),
-]
-"""An amount as people read it, in models that describe answers."""
-
-BaseUnitsText = Annotated[str, Field(pattern=r"^[0-9]+$", description="Base units as a decimal string")]
-EpochMs = Annotated[int, Field(description="Milliseconds since 1970")]
+def figure(amount_base_units: int, decimals: int) -> Decimal:
+    """Base units as an exact figure: `0.01`, never `0.010000000000000002`."""
+    return from_base_units(amount_base_units, decimals)
 
 
-def figure(amount_base_units: int, decimals: int) -> orjson.Fragment:
-    """Base units as an exact JSON number: `0.01`, never `0.010000000000000002`."""
-    return orjson.Fragment(figure_text(amount_base_units, decimals).encode())
-
-
+@overload
+def epoch_ms(at: dt.datetime) -> int: ...
+@overload
+def epoch_ms(at: dt.datetime | None) -> int | None: ...
 def epoch_ms(at: dt.datetime | None) -> int | None:
-    """A time as JSON has it."""
+    """A time in milliseconds since 1970, or `None` for none."""
     # Whole microseconds first: a product of doubles could be off by one.
     return None if at is None else round(at.timestamp() * 1_000_000) // 1000
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as JSON."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
+    """`content`, an answer's model or what orjson can write, as JSON; a `Decimal` is an exact number."""
+    plain = content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content
+    return Response(orjson.dumps(plain, default=_exact_number), status, headers, "application/json")
+
+
+def _exact_number(value: object) -> orjson.Fragment:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    return orjson.Fragment(format(value, "f").encode())

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from api.access.callers import SECURITY, count_request, identify, permitted, require, sent_credential, unauthorized
 from api.access.key_ring import PERMISSIONS, Caller, allowed_permissions, make_key
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
-from api.http.json import EpochMs, Shape, answer, epoch_ms
+from api.http.fields import EpochMs, ShortText
+from api.http.json import Shape, answer, epoch_ms
 from api.resources import Resources, resources
 from api.routing.idempotency import SECRET_HEADERS
-from api.routing.route import ShortText, new_router
+from api.routing.route import new_router
 
 router = new_router(prefix="/api-keys", tags=["Keys"])
 

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from api.access.callers import TOKEN_SECONDS, any_caller, make_token
 from api.access.key_ring import Caller
 from api.http.errors import errors, forbidden
-from api.http.json import EpochMs, Shape, answer
+from api.http.fields import EpochMs
+from api.http.json import Shape, answer
 from api.resources import resources
 from api.routing.idempotency import SECRET_HEADERS
 from api.routing.route import new_router

@@ -3,7 +3,8 @@
 import uuid
 from typing import Any, Literal
 
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, epoch_ms, figure
+from api.http.fields import BaseUnitsText, EpochMs, Figure
+from api.http.json import Shape, epoch_ms, figure
 from chain.programs import NATIVE_SOL
 from ledger.payment_requests import request_status, solana_pay_url
 

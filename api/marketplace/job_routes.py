@@ -11,12 +11,13 @@ from starlette.responses import Response
 from api.access.callers import optional_caller, require
 from api.access.key_ring import Caller
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
+from api.http.fields import LongText, ShortText, parse_id
 from api.http.json import Shape, StrictShape, answer
 from api.http.stored_json import stored_json
 from api.marketplace.job_body import JobDetail, JobList, Status, job_json, job_resource, movement_json
-from api.marketplace.service_routes import find_service, parse_id
+from api.marketplace.service_routes import find_service
 from api.resources import Resources, resources
-from api.routing.route import LongText, ShortText, new_router
+from api.routing.route import new_router
 from ledger.jobs import Party, allowed_steps, owners_of, take_step
 from ledger.payment_requests import create_request
 from ledger.recipients import Recipient, find_recipient

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from api.access.callers import optional_caller, require
 from api.access.key_ring import Caller
 from api.http.errors import errors, forbidden
-from api.http.json import BaseUnitsText, Figure, NoFields, Shape, answer, figure
+from api.http.fields import BaseUnitsText, Figure
+from api.http.json import NoFields, Shape, answer, figure
 from api.marketplace.job_routes import settlement_wallet
 from api.marketplace.service_routes import rating, success_rate
 from api.resources import Resources, resources

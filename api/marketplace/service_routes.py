@@ -10,11 +10,11 @@ from starlette.responses import Response
 from api.access.callers import optional_caller, require
 from api.access.key_ring import Caller
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, LongText, ShortText, parse_id
+from api.http.json import Shape, answer, epoch_ms, figure
 from api.resources import Resources, resources
-from api.routing.route import LongText, ShortText, new_router
+from api.routing.route import new_router
 from api.tokens import Token
-from api.verify.routes import Address, AmountSent
 from chain.addresses import parse_address
 from ledger.amounts import from_base_units
 from ledger.recipients import recipients_of
@@ -284,14 +284,6 @@ async def find_service(parts: Resources, service_id: str) -> Any:
     if row is None:
         raise not_found("The service")
     return row
-
-
-def parse_id(text: str, what: str) -> uuid.UUID:
-    """An id of ours. Raises ApiError 404: what is none names nothing."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise not_found(what) from None
 
 
 def service_json(row: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
 from api.http.errors import errors, not_found
-from api.http.json import EpochMs, Shape, answer
+from api.http.fields import EpochMs
+from api.http.json import Shape, answer
 from api.resources import resources
 
 # Plain routes: none of them is limited, wants a key or can be told to come again. Probes may ask for the head alone.

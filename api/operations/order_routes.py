@@ -11,17 +11,16 @@ from starlette.responses import Response
 from api.access.callers import require
 from api.access.key_ring import Caller
 from api.http.errors import errors, invalid, not_found
-from api.http.json import EpochMs, NoFields, Shape, StrictShape, answer, epoch_ms
+from api.http.fields import Address, Base58Signature, EpochMs, SlotSent
+from api.http.json import NoFields, Shape, StrictShape, answer, epoch_ms
 from api.resources import resources
 from api.routing.route import new_router
-from api.verify.routes import Address, Base58Signature
 from chain.addresses import parse_address
 from ledger.index_requests import Stretch, backfill_state, request_backfill
 from ledger.reports import reconciliation_state, request_reconciliation
 
 router = new_router(prefix="/ops", tags=["Operations"])
 
-Slot = Annotated[int, Field(ge=0, lt=2**53)]
 # The id says which of the two it is: nobody has to search for it in two tables.
 _JOB_ID: Final = re.compile(r"(backfill|reconcile)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -31,8 +30,8 @@ class BackfillOrder(StrictShape):
 
     recipient: Address | None = Field(None, description="One followed wallet; all of them, if it is left out")
     signature: Base58Signature | None = Field(None, description="One transaction, and nothing else")
-    from_slot: Slot | None = Field(None, description="From when on; from the beginning, if it is left out")
-    to_slot: Slot | None = Field(None, description="Until when; until now, if it is left out")
+    from_slot: SlotSent | None = Field(None, description="From when on; from the beginning, if it is left out")
+    to_slot: SlotSent | None = Field(None, description="Until when; until now, if it is left out")
 
 
 class JobOrdered(Shape):

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from api.access.callers import require
 from api.access.key_ring import Caller
 from api.http.errors import conflict, errors, forbidden, invalid, not_found, unavailable
-from api.http.json import EpochMs, Shape, answer, epoch_ms
+from api.http.fields import EpochMs, ShortText
+from api.http.json import Shape, answer, epoch_ms
 from api.resources import resources
-from api.routing.route import ShortText, new_router
+from api.routing.route import new_router
 from chain.addresses import parse_address
 from chain.rpc import RpcError
 from chain.wallets import NotAWalletError, slot_of_wallet

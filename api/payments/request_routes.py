@@ -11,13 +11,13 @@ from starlette.responses import Response
 from api.access.callers import require
 from api.access.key_ring import Caller
 from api.http.errors import conflict, errors, invalid, not_found
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, ShortText
+from api.http.json import Shape, answer, epoch_ms, figure
 from api.http.stored_json import stored_json
 from api.payments.transfer_routes import PaymentBody, payment
 from api.resources import Resources, resources
-from api.routing.route import ShortText, new_router
+from api.routing.route import new_router
 from api.tokens import Token
-from api.verify.routes import Address, AmountSent
 from chain.addresses import parse_address
 from chain.programs import NATIVE_SOL
 from ledger.amounts import least_equal_amount

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from api.access.callers import require
 from api.access.key_ring import Caller
 from api.http.errors import errors, invalid, not_found
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
+from api.http.fields import Address, Base58Signature, BaseUnitsText, EpochMs, Figure
+from api.http.json import Shape, answer, epoch_ms, figure
 from api.resources import Resources, resources
 from api.routing.route import new_router
 from ledger.transfers import (
@@ -26,8 +27,6 @@ from ledger.transfers import (
 router = new_router(prefix="/payments", tags=["Payments"])
 
 _MAX_LIMIT: Final = 500
-_SIGNATURE: Final = r"^[1-9A-HJ-NP-Za-km-z]{64,88}$"
-_ADDRESS: Final = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
 # A block's time is the node's estimate, in whole seconds, and missing at times.
 _WHEN: Final = "when the ledger recorded the transfer, not its block's time; milliseconds since 1970"
 
@@ -103,9 +102,9 @@ async def payment(parts: Resources, transfer: RecordedTransfer) -> dict[str, Any
 async def get_payments(
     request: Request,
     caller: Annotated[Caller, Depends(require("read"))],
-    recipient: Annotated[str | None, Query(pattern=_ADDRESS)] = None,
-    payer: Annotated[str | None, Query(pattern=_ADDRESS)] = None,
-    mint: Annotated[str | None, Query(pattern=_ADDRESS)] = None,
+    recipient: Annotated[Address | None, Query()] = None,
+    payer: Annotated[Address | None, Query()] = None,
+    mint: Annotated[Address | None, Query()] = None,
     status: Literal["confirmed", "finalized", "orphaned"] | None = None,
     since: Annotated[int | None, Query(ge=0, lt=2**45, description=f"From then on: {_WHEN}")] = None,
     until: Annotated[int | None, Query(ge=0, lt=2**45, description=f"Before then: {_WHEN}")] = None,
@@ -138,7 +137,7 @@ async def get_payments(
 async def get_transaction(
     request: Request,
     caller: Annotated[Caller, Depends(require("read"))],
-    signature: Annotated[str, Path(pattern=_SIGNATURE)],
+    signature: Annotated[Base58Signature, Path()],
 ) -> Response:
     """Show every indexed transfer of one transaction to the caller's wallets."""
     parts = resources(request)

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from pydantic import StringConstraints
 from starlette.responses import Response
 
 from api.http.errors import errors_of
@@ -27,11 +26,6 @@ def _exactly(text: str) -> Decimal:
 
 
 _decode = msgspec.json.Decoder(float_hook=_exactly).decode
-
-# Postgres holds every character but NUL, and a log line or a terminal wants none of the other controls.
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_PRINTABLE)]
-LongText = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class ExactRequest(Request):

@@ -1,23 +1,22 @@
 """POST /verify: is this payment real, this merchant's, and not used before?"""
 
-import re
 import time
-from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 import structlog
 from fastapi import Request
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
 from api.access.callers import SECURITY, identify, limited_address, permitted
 from api.http.errors import ErrorBody, errors, invalid
-from api.http.json import BaseUnitsText, EpochMs, Figure, Shape, answer, epoch_ms, figure
+from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
+from api.http.json import Shape, answer, epoch_ms, figure
 from api.resources import Resources, resources
-from api.routing.route import ShortText, new_router
+from api.routing.route import new_router
 from api.verify.proof import Answer, Case, Question
 from api.verify.verifier import verify
 from ledger.judge import Outcome
@@ -29,24 +28,6 @@ router = new_router(tags=["Verify"])
 
 _RETRY_SECONDS: Final = 2
 _SIGNATURE_BYTES: Final = 64
-
-Base58Signature = Annotated[str, StringConstraints(min_length=64, max_length=88, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$")]
-Address = Annotated[str, StringConstraints(min_length=32, max_length=44, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$")]
-
-
-def _plain_figure(value: Any) -> Any:
-    """A number, or the text of one as JSON writes it: not `true`, `1_000` or digits of other scripts."""
-    if isinstance(value, bool) or (isinstance(value, str) and _FIGURE.fullmatch(value) is None):
-        raise ValueError("must be a decimal number")
-    return value
-
-
-_FIGURE: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
-AmountSent = Annotated[
-    Decimal,
-    BeforeValidator(_plain_figure),
-    Field(description="In units of the token: a JSON number or a string, taken exactly"),
-]
 
 
 class ProofBody(Shape):
