@@ -1,4 +1,4 @@
--- name: find_key^
+-- name: find_good_key^
 -- A key by its hash or its prefix, if it is good now; how long it stays good.
 SELECT key_prefix, key, user_id, permissions, environment, final_only, least(expires_at, revoked_at) AS valid_until
 FROM api_keys
@@ -15,36 +15,41 @@ WHERE CASE :only_first::text
   WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
   ELSE NOT EXISTS (SELECT FROM api_keys)
 END
-RETURNING key_prefix, user_id, name, environment, permissions, created_at, expires_at;
+RETURNING key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
+  false AS is_revoked, revoked_at, replaced_by, true AS is_good;
 
 -- name: lock_first_key^
--- Make whoever else makes a first key wait until this transaction ends. A statement of its own: what the next one
--- sees is what is there once the lock is held.
+-- Make whoever else makes a first key wait until this transaction ends.
 SELECT pg_advisory_xact_lock(402001);
 
--- name: any_key$
+-- name: any_key_exists$
 -- Whether any key was ever made.
 SELECT EXISTS (SELECT FROM api_keys);
 
--- name: keys
--- The keys of a user, or of everybody, newest first.
-SELECT
-  key_prefix, user_id, name, environment, permissions, last_used, created_at, expires_at,
-  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS revoked, revoked_at, replaced_by
+-- name: list_keys
+-- The keys of a user, or of everybody, newest first; revoked and expired ones where they are asked for.
+SELECT key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
+  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
+  NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
 FROM api_keys
-WHERE :user_id::text IS NULL OR user_id = :user_id
+WHERE (:user_id::text IS NULL OR user_id = :user_id)
+  AND (
+    :include_revoked::boolean
+    OR (NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true))
+  )
 ORDER BY created_at DESC, key_prefix;
 
--- name: key_of_prefix^
+-- name: hold_key^
 -- One key, whoever's it is; nobody else changes it before this transaction ends.
-SELECT key_prefix, user_id, name, environment, permissions, final_only, expires_at,
-  revoked OR revoked_at IS NOT NULL AS is_ending
+SELECT key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
+  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
+  NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
 FROM api_keys
 WHERE key_prefix = :key_prefix
 FOR UPDATE;
 
 -- name: revoke_key^
--- Revoke a key now or at a time to come, and tell every replica. One that is revoked stays revoked.
+-- Revoke a key now or at a time to come, with its event, and notify every replica. One that is revoked stays revoked.
 WITH revoked AS (
   UPDATE api_keys
   SET
@@ -54,7 +59,7 @@ WITH revoked AS (
   WHERE key_prefix = :key_prefix
   RETURNING key_prefix, revoked_at
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'key.revoked', key_prefix, jsonb_build_object('at', revoked_at) FROM revoked
 )

@@ -1,28 +1,54 @@
-"""Reconciliations as others see them: ask for one, ask how it stands, read the newest report.
+"""Reconciliations as others see them: ask for one, ask how it stands, read the newest report. The worker makes them.
 
-Functions take a database connection or pool. The worker makes the reports.
+The functions take a database connection or pool.
 """
 
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from ledger.index_requests import OrderState, order_state
 from ledger.sql import load_queries
 
 _queries = load_queries("ledger", "reports.sql")
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedReport:
+    """A report that is done, as the worker wrote it down."""
+
+    id: UUID
+    report: Mapping[str, Any]
+    created_at: dt.datetime
+    finished_at: dt.datetime
+
+
 async def request_reconciliation(database: Any, *, requested_by: str) -> UUID:
-    """Ask for a reconciliation; returns the id under which `reconciliation_state` tells how it stands."""
+    """Ask for a reconciliation; returns the id under which `reconciliation_state` says how it stands."""
     row = await _queries.ask_for_report(database, requested_by=requested_by)
     asked: UUID = row["id"]
     return asked
 
 
-async def reconciliation_state(database: Any, run: UUID) -> Any:
-    """The row: `status` (queued, running, done, failed), `progress`, `report`, `error` and its times, or `None`."""
-    return await _queries.report_state(database, id=run)
+async def reconciliation_state(database: Any, run: UUID) -> OrderState | None:
+    """How a reconciliation stands, or `None` when there is none of this id."""
+    row = await _queries.report_state(database, id=run)
+    return None if row is None else order_state(row)
 
 
-async def newest_reconciliation(database: Any) -> Any:
-    """The newest report that is done, with `report`, `created_at` and `finished_at`, or `None`."""
-    return await _queries.newest_report(database)
+async def finished_report(database: Any, run: UUID) -> FinishedReport | None:
+    """The report of this id once it is done, or `None`."""
+    row = await _queries.finished_report(database, id=run)
+    return None if row is None else _finished(row)
+
+
+async def newest_report(database: Any) -> FinishedReport | None:
+    """The report that was done last, or `None` when there is none yet."""
+    row = await _queries.newest_report(database)
+    return None if row is None else _finished(row)
+
+
+def _finished(row: Any) -> FinishedReport:
+    return FinishedReport(row["id"], row["report"], row["created_at"], row["finished_at"])

@@ -157,12 +157,15 @@ WHERE id = :id AND finished_at IS NULL;
 
 -- name: report_state^
 -- How a reconciliation stands.
-SELECT id, status, requested_by, progress, report, error, created_at, started_at, finished_at
-FROM reconciliation_runs WHERE id = :id;
+SELECT id, status, progress, error, created_at, started_at, finished_at FROM reconciliation_runs WHERE id = :id;
+
+-- name: finished_report^
+-- One report, when it is done.
+SELECT id, report, created_at, finished_at FROM reconciliation_runs WHERE id = :id AND status = 'done';
 
 -- name: newest_report^
--- The newest report that is done.
-SELECT id, requested_by, report, created_at, finished_at
+-- The report that was done last.
+SELECT id, report, created_at, finished_at
 FROM reconciliation_runs WHERE status = 'done'
 ORDER BY finished_at DESC
 LIMIT 1;

@@ -1,27 +1,21 @@
 """Who calls, and what they may do. Every limit on requests is counted here too, for it is per caller."""
 
 import dataclasses
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-import jwt
 import structlog
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from api.access.key_ring import DEMO_KEYS, DEMO_USER, Caller
+from api.access.caller import Caller
+from api.access.context import AccessContext, access_context
+from api.access.key_ring import DEMO_KEYS, DEMO_USER
 from api.http.errors import ApiError, forbidden
-from api.resources import Resources, resources
-from api.settings import SECRET_CHARACTERS
 
 _log = structlog.get_logger(__name__)
 
-TOKEN_SECONDS: Final = 15 * 60
-_ALGORITHM: Final = "HS256"
-_AUDIENCE: Final = "402pay"
 _KEY_START: Final = "sk_"
 _IPV6_PREFIX: Final = 64
 
@@ -54,28 +48,27 @@ async def identify(request: Request) -> Caller | None:
     """
     if (credential := sent_credential(request)) is None:
         return None
-    parts = resources(request)
-    caller = await _holder(parts, credential)
+    caller = await _holder(access_context(request), credential)
     if caller is None:
         # Guessing keys is limited like every request of somebody without one.
         await count_request(request, None)
         if credential in DEMO_KEYS:
-            _log.warning("demo_key_refused", environment=parts.settings.app_env)
+            _log.warning("demo_key_refused", environment=access_context(request).environment)
             raise unauthorized("The demo key works in development only; create a key with `pay402 keys create`.")
         raise unauthorized("The API key is not known, has expired or was revoked; send a good one as x-api-key.")
     return caller
 
 
-async def _holder(parts: Resources, credential: str) -> Caller | None:
+async def _holder(context: AccessContext, credential: str) -> Caller | None:
     if credential in DEMO_KEYS:
-        return _demo_caller(parts)
+        return _demo_caller(context)
     if credential.startswith(_KEY_START):
-        return await parts.keys.by_key(credential)
-    return await _bearer_of(parts, credential)
+        return await context.keys.by_key(credential)
+    return await _bearer_of(context, credential)
 
 
-def _demo_caller(parts: Resources) -> Caller | None:
-    if parts.settings.app_env != "development":
+def _demo_caller(context: AccessContext) -> Caller | None:
+    if context.environment != "development":
         return None
     return Caller(DEMO_USER, frozenset({"read", "write"}), "test", "demo-key")
 
@@ -89,11 +82,18 @@ async def optional_caller(request: Request, _key: Any = SECURITY[0], _token: Any
 
 async def count_request(request: Request, caller: Caller | None) -> None:
     """Count a request against the limit of its key or its address. Raises ApiError 429."""
-    parts = resources(request)
+    context = access_context(request)
     if caller is None:
-        await parts.rates.hit("public", limited_address(request), parts.settings.public_rate_limit)
+        await context.rates.hit("public", limited_address(request), context.public_limit)
     else:
-        await parts.rates.hit("auth", caller.key_prefix, parts.settings.auth_rate_limit)
+        await context.rates.hit("auth", caller.key_prefix, context.key_limit)
+
+
+async def count_verification(request: Request, caller: Caller | None) -> None:
+    """Count a verification against the limit of its key or its address. Raises ApiError 429."""
+    context = access_context(request)
+    subject = caller.key_prefix if caller else limited_address(request)
+    await context.rates.hit("verify", subject, context.verify_limit)
 
 
 def client_address(request: Request) -> str:
@@ -129,60 +129,44 @@ async def any_caller(request: Request, _key: Any = SECURITY[0], _token: Any = SE
 
 
 def known(caller: Caller | None) -> Caller:
-    """`caller`, who must be somebody."""
+    """`caller`, who must be somebody. Raises ApiError 401."""
     if caller is None:
         raise unauthorized("This needs an API key; send one as x-api-key.")
     return caller
 
 
 def permitted(caller: Caller | None, permission: Permission) -> Caller:
-    """`caller`, who must be somebody and have `permission`."""
+    """`caller`, who must be somebody and have `permission`. Raises ApiError 401 or 403."""
     caller = known(caller)
     if not caller.is_admin and permission not in caller.permissions:
         raise forbidden(f"This needs a key with the permission {permission}; use another key.")
     return caller
 
 
-def signing_key(secret: str | None) -> str:
-    """What signs tokens: `secret`, or where none is set one of this process alone.
+Reader = Annotated[Caller, Depends(require("read"))]
+"""What a handler asks for that is for callers who may read."""
 
-    A secret that is short, which production refuses, is filled up with zeros as HMAC does itself: it signs the same,
-    and the library need not warn of each token.
-    """
-    return secrets.token_hex(32) if secret is None else secret.ljust(SECRET_CHARACTERS, "\0")
+Writer = Annotated[Caller, Depends(require("write"))]
+"""What a handler asks for that is for callers who may write."""
 
+Admin = Annotated[Caller, Depends(require("admin"))]
+"""What a handler asks for that is for admins."""
 
-def make_token(secret: str, caller: Caller, permissions: frozenset[str], seconds: int) -> tuple[str, int]:
-    """An access token and when it expires, in seconds since 1970."""
-    now = int(time.time())
-    claims = {
-        "sub": caller.user_id,
-        "aud": _AUDIENCE,
-        "iat": now,
-        "exp": now + seconds,
-        "key": caller.key_prefix,
-        "permissions": sorted(permissions),
-    }
-    return jwt.encode(claims, secret, algorithm=_ALGORITHM), now + seconds
+AnyCaller = Annotated[Caller, Depends(any_caller)]
+"""What a handler asks for that is for everybody with a good key or token."""
+
+OptionalCaller = Annotated[Caller | None, Depends(optional_caller)]
+"""What a handler asks for that is for everybody; a key that is sent must be good all the same."""
 
 
-async def _bearer_of(parts: Resources, token: str) -> Caller | None:
+async def _bearer_of(context: AccessContext, token: str) -> Caller | None:
     """The holder of an access token: no more than the key it was made with may do now."""
-    try:
-        claims = jwt.decode(
-            token,
-            parts.signing_key,
-            algorithms=[_ALGORITHM],
-            audience=_AUDIENCE,
-            options={"require": ["exp", "sub", "aud", "iat"]},
-        )
-    except (jwt.PyJWTError, ValueError):
+    claims = context.tokens.read(token)
+    if claims is None:
         return None
-    prefix = str(claims.get("key"))
-    holder = _demo_caller(parts) if prefix in DEMO_KEYS else await parts.keys.by_prefix(prefix)
-    if holder is None or holder.user_id != claims["sub"]:
+    is_demo = claims.key_prefix in DEMO_KEYS
+    holder = _demo_caller(context) if is_demo else await context.keys.by_prefix(claims.key_prefix)
+    if holder is None or holder.user_id != claims.user_id:
         return None
-    permissions = frozenset(claims.get("permissions", ()))
-    if not holder.is_admin:
-        permissions &= holder.permissions
+    permissions = claims.permissions if holder.is_admin else claims.permissions & holder.permissions
     return dataclasses.replace(holder, permissions=permissions, by_token=True)

@@ -7,21 +7,22 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import asyncpg
 import structlog
 
+from api.access.caller import Caller
 from api.metrics import ApiMetrics
+from ledger import api_keys
+from ledger.api_keys import GoodKey
 from runtime.database import DATABASE_AWAY
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-PERMISSIONS: Final = ("read", "write", "admin")
 DEMO_KEYS: Final = frozenset({"demo-key", "demo_key"})
 DEMO_USER: Final = "operator"
 """Whose wallets the demo key sees: those that `pay402 recipients add` registers unless told otherwise."""
@@ -30,39 +31,10 @@ _PREFIX_BYTES: Final = 5
 _SECRET_BYTES: Final = 32
 # Revocation has to be felt within 5 seconds, also where no notification of it arrives.
 _REMEMBERED_SECONDS: Final = 3.0
-_REMEMBERED_KEYS: Final = 10_000
+_REMEMBERED_KEYS_MAX: Final = 10_000
 # Kept apart from the good ones, so that whoever guesses keys pushes none of those out.
-_REMEMBERED_STRANGERS: Final = 1_000
+_REMEMBERED_STRANGERS_MAX: Final = 1_000
 _FLUSH_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls.
-
-    Attributes:
-        key_prefix: The name of the key.
-        final_only: Finality is demanded of every payment.
-        valid_until: When the key ends, if that is known; no key made with it may live longer.
-        by_token: The key itself was not sent, only an access token that was made with it.
-    """
-
-    user_id: str
-    permissions: frozenset[str]
-    environment: str
-    key_prefix: str
-    final_only: bool = False
-    valid_until: dt.datetime | None = None
-    by_token: bool = False
-
-    @property
-    def is_admin(self) -> bool:
-        """True for a caller who may see and do everything."""
-        return "admin" in self.permissions
-
-    def sees(self, user_id: str) -> bool:
-        """True for what is the caller's own."""
-        return self.is_admin or user_id == self.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +69,10 @@ def hash_key(key: str) -> str:
 
 
 class KeyRing:
-    """Looks keys up by their hashes; remembers the answers for three seconds, or until told that keys changed."""
+    """Looks keys up by their hashes; remembers what it found for three seconds, or until `forget` is called."""
 
-    def __init__(self, database: asyncpg.Pool, queries: Any, metrics: ApiMetrics) -> None:
+    def __init__(self, database: asyncpg.Pool, metrics: ApiMetrics) -> None:
         self._database = database
-        self._queries = queries
         self._metrics = metrics
         self._remembered: OrderedDict[str, tuple[float, _StoredKey]] = OrderedDict()
         self._strangers: OrderedDict[str, float] = OrderedDict()
@@ -145,13 +116,13 @@ class KeyRing:
             self._metrics.key_cache.labels("hit").inc()
             return None
         self._metrics.key_cache.labels("miss").inc()
-        row = await self._queries.find_key(self._database, name=name)
-        if row is None:
+        found = await api_keys.find_good_key(self._database, name)
+        if found is None:
             self._remembered.pop(name, None)
-            _remember(self._strangers, name, now + _REMEMBERED_SECONDS, _REMEMBERED_STRANGERS)
+            _remember(self._strangers, name, now + _REMEMBERED_SECONDS, _REMEMBERED_STRANGERS_MAX)
             return None
-        stored = _stored(row)
-        _remember(self._remembered, name, (now + _REMEMBERED_SECONDS, stored), _REMEMBERED_KEYS)
+        stored = _stored(found)
+        _remember(self._remembered, name, (now + _REMEMBERED_SECONDS, stored), _REMEMBERED_KEYS_MAX)
         return stored
 
     async def _flush(self) -> None:
@@ -159,32 +130,27 @@ class KeyRing:
         if not used:
             return
         try:
-            await self._queries.note_key_use(self._database, prefixes=list(used), times=list(used.values()))
+            await api_keys.note_key_use(self._database, used)
         except DATABASE_AWAY:
             self._used = used | self._used
             _log.warning("key_use_not_noted", hint="it is written with the next ones")
 
 
-def _remember(memory: OrderedDict[str, T], name: str, value: T, most: int) -> None:
-    """Put `value` last; what was put first goes when there are more than `most`."""
+def _remember(memory: OrderedDict[str, T], name: str, value: T, count_max: int) -> None:
+    """Put `value` last; what was put first goes when there are more than `count_max`."""
     memory[name] = value
     memory.move_to_end(name)
-    if len(memory) > most:
+    if len(memory) > count_max:
         memory.popitem(last=False)
 
 
-def _stored(row: Any) -> _StoredKey:
+def _stored(found: GoodKey) -> _StoredKey:
     caller = Caller(
-        user_id=row["user_id"],
-        permissions=frozenset(row["permissions"]),
-        environment=row["environment"],
-        key_prefix=row["key_prefix"],
-        final_only=row["final_only"],
-        valid_until=row["valid_until"],
+        user_id=found.user_id,
+        permissions=found.permissions,
+        environment=found.environment,
+        key_prefix=found.key_prefix,
+        final_only=found.final_only,
+        valid_until=found.valid_until,
     )
-    return _StoredKey(caller, row["key"])
-
-
-def allowed_permissions(wanted: Sequence[str], caller: Caller | None) -> bool:
-    """True when `caller` may hand out these permissions; everybody has at most their own."""
-    return caller is None or caller.is_admin or frozenset(wanted) <= caller.permissions
+    return _StoredKey(caller, found.key_hash)

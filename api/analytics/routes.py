@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Depends, Query, Request
+from fastapi import Query
 from starlette.responses import Response
 
-from api.access.callers import require
-from api.access.key_ring import Caller
+from api.access.callers import Reader
+from api.access.caller import Caller
 from api.analytics.bodies import AgentsShape, ClaimsShape, EventsShape, ReportShape, RevenueShape, RoutesShape
 from api.analytics.report import shown_report
 from api.analytics.revenue import Takings, read_takings, read_top_agents
@@ -21,8 +21,9 @@ from api.analytics.windows import Period, window
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import ShortText
 from api.http.json import answer, epoch_ms, figure
-from api.resources import resources
+from api.analytics.context import Analytics, AnalyticsContext
 from api.routing.route import new_router
+from ledger.reports import newest_report
 from ledger.sql import load_queries
 from ledger.states import ClaimStatus
 
@@ -33,7 +34,6 @@ _MOST_COUNTED: Final = 1_000_000
 _MOST_SKIPPED: Final = 10_000
 _MOST_SHOWN: Final = 1_000
 
-Reader = Annotated[Caller, Depends(require("read"))]
 Moment = Annotated[str | None, Query(description="Epoch milliseconds, or ISO 8601", max_length=64)]
 Name = Annotated[ShortText | None, Query()]
 Limit = Annotated[int, Query(ge=1, le=_MOST_SHOWN)]
@@ -51,7 +51,7 @@ async def index(_: Reader) -> Response:
 
 @router.get("/transactions", response_model=ClaimsShape, responses=errors(401, 403))
 async def transactions(
-    request: Request,
+    context: Analytics,
     caller: Reader,
     start_date: Annotated[Moment, Query(alias="startDate")] = None,
     end_date: Annotated[Moment, Query(alias="endDate")] = None,
@@ -73,7 +73,7 @@ async def transactions(
         "since": _moment("startDate", start_date),
         "until": _moment("endDate", end_date),
     }
-    async with _snapshot(request) as connection:
+    async with _snapshot(context) as connection:
         counted = await _queries.count_claims(connection, most=_MOST_COUNTED, **wanted)
         page = [row async for row in _queries.claims_page(connection, limit=limit, offset=offset, **wanted)]
     return answer({"transactions": [_claim(row) for row in page], **_total(counted), "limit": limit, "offset": offset})
@@ -81,7 +81,7 @@ async def transactions(
 
 @router.get("/revenue", response_model=RevenueShape, responses=errors(401, 403))
 async def revenue(
-    request: Request,
+    context: Analytics,
     caller: Reader,
     period: Period = "day",
     currency: Name = None,
@@ -93,7 +93,7 @@ async def revenue(
     The token is `currency`, or the one that was paid most often. Claims that a fork has undone do not count.
     """
     span = window(period, dt.datetime.now(dt.UTC))
-    async with _snapshot(request) as connection:
+    async with _snapshot(context) as connection:
         takings = await read_takings(connection, _queries, span, _whose(caller, user) or "", environment)
     chosen = currency or takings.main_currency
     total, decimals = takings.total(chosen)
@@ -126,7 +126,7 @@ async def revenue(
 
 @router.get("/top-agents", response_model=AgentsShape, responses=errors(401, 403))
 async def top_agents(
-    request: Request,
+    context: Analytics,
     caller: Reader,
     period: Period = "month",
     currency: Name = None,
@@ -137,7 +137,7 @@ async def top_agents(
     """Who spent most of a token: `currency`, or the one that was paid most often."""
     span = window(period, dt.datetime.now(dt.UTC))
     whose = _whose(caller, user) or ""
-    async with _snapshot(request) as connection:
+    async with _snapshot(context) as connection:
         takings = await read_takings(connection, _queries, span, whose, environment)
         chosen = currency or takings.main_currency
         _, decimals = takings.total(chosen)
@@ -167,7 +167,7 @@ async def top_agents(
 
 @router.get("/events", response_model=EventsShape, responses=errors(401, 403))
 async def events(
-    request: Request,
+    context: Analytics,
     caller: Reader,
     event_type: Annotated[Name, Query(alias="type")] = None,
     agent_id: Annotated[Name, Query(alias="agentId")] = None,
@@ -185,7 +185,7 @@ async def events(
         "since": _moment("startDate", start_date),
         "until": _moment("endDate", end_date),
     }
-    async with _snapshot(request) as connection:
+    async with _snapshot(context) as connection:
         counted = await _queries.count_events(connection, most=_MOST_COUNTED, **wanted)
         page = [row async for row in _queries.events_page(connection, limit=limit, offset=offset, **wanted)]
     shown = [
@@ -203,23 +203,23 @@ async def events(
 
 
 @router.get("/reconciliation", response_model=ReportShape, responses=errors(401, 403, 404))
-async def reconciliation(request: Request, caller: Reader) -> Response:
+async def reconciliation(context: Analytics, caller: Reader) -> Response:
     """The last report that held claims against transfers; a caller who is no admin sees its own part of it."""
-    row = await _queries.last_report(resources(request).database)
-    if row is None:
+    newest = await newest_report(context.database)
+    if newest is None:
         raise not_found("A finished reconciliation")
-    report = shown_report(row["report"], None if caller.is_admin else caller.user_id)
-    return answer({"id": str(row["id"]), "finishedAt": epoch_ms(row["finished_at"]), **report})
+    report = shown_report(newest.report, None if caller.is_admin else caller.user_id)
+    return answer({"id": str(newest.id), "finishedAt": epoch_ms(newest.finished_at), **report})
 
 
 _NAMES: Final = ("transactions", "revenue", "top-agents", "events", "reconciliation")
 
 
 @asynccontextmanager
-async def _snapshot(request: Request) -> AsyncIterator[Any]:
+async def _snapshot(context: AnalyticsContext) -> AsyncIterator[Any]:
     """A connection on which every query sees the same ledger, planned for the parameters that it is given."""
     async with (
-        resources(request).database.acquire() as connection,
+        context.database.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         # One plan for every combination of filters would walk all claims where a few are asked about.

@@ -152,11 +152,3 @@ FROM (
 ) AS page
 JOIN events AS e ON e.id = page.id
 ORDER BY e.at DESC, e.id DESC;
-
--- name: last_report^
--- The newest finished reconciliation.
-SELECT id, report, created_at, finished_at
-FROM reconciliation_runs
-WHERE status = 'done'
-ORDER BY created_at DESC
-LIMIT 1;

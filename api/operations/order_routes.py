@@ -4,19 +4,19 @@ import re
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import Depends, Path, Request
+from fastapi import Path
 from pydantic import Field
 from starlette.responses import Response
 
-from api.access.callers import require
-from api.access.key_ring import Caller
+from api.access.callers import Admin
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature, EpochMs, SlotSent
-from api.http.json import NoFields, Shape, StrictShape, answer, epoch_ms
-from api.resources import resources
+from api.http.json import AnswerShape, NoFields, StrictShape, answer, epoch_ms
+from api.operations.context import Operations
 from api.routing.route import new_router
 from chain.addresses import parse_address
 from ledger.index_requests import Stretch, backfill_state, request_backfill
+from ledger.recipients import find_recipient
 from ledger.reports import reconciliation_state, request_reconciliation
 
 router = new_router(prefix="/ops", tags=["Operations"])
@@ -34,13 +34,13 @@ class BackfillOrder(StrictShape):
     to_slot: SlotSent | None = Field(None, description="Until when; until now, if it is left out")
 
 
-class JobOrdered(Shape):
+class JobOrdered(AnswerShape):
     """Where to ask how the job stands."""
 
     job_id: str
 
 
-class JobState(Shape):
+class JobState(AnswerShape):
     """How a job stands."""
 
     job_id: str
@@ -54,11 +54,8 @@ class JobState(Shape):
 
 
 @router.post("/backfill", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 404, 409, 413, 415))
-async def post_backfill(
-    request: Request, caller: Annotated[Caller, Depends(require("admin"))], order: BackfillOrder | None = None
-) -> Response:
+async def post_backfill(context: Operations, caller: Admin, order: BackfillOrder | None = None) -> Response:
     """Have the indexers record a stretch of history. Repeating it changes nothing."""
-    parts = resources(request)
     order = order or BackfillOrder.model_validate({})
     if order.signature is not None and order.model_fields_set - {"signature"}:
         raise invalid("signature means one transaction; leave recipient, fromSlot and toSlot out.")
@@ -67,48 +64,40 @@ async def post_backfill(
     recipient = None
     if order.recipient is not None:
         recipient = parse_address(order.recipient)
-        row = await parts.queries.recipient(parts.database, address=recipient) if recipient else None
-        if row is None or not row["active"]:
+        known = await find_recipient(context.database, recipient) if recipient else None
+        if known is None or not known.is_active:
             raise not_found("A followed wallet of this address")
     stretch = Stretch(recipient, order.signature, order.from_slot, order.to_slot)
-    job = await request_backfill(parts.database, stretch, requested_by=caller.key_prefix)
-    return answer({"jobId": f"backfill-{job}"}, 202)
+    job = await request_backfill(context.database, stretch, requested_by=caller.key_prefix)
+    return answer(JobOrdered(job_id=f"backfill-{job}"), 202)
 
 
 @router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
-async def post_reconcile(
-    request: Request, caller: Annotated[Caller, Depends(require("admin"))], _order: NoFields | None = None
-) -> Response:
+async def post_reconcile(context: Operations, caller: Admin, _order: NoFields | None = None) -> Response:
     """Have the workers decide every pending claim and report what does not match."""
-    parts = resources(request)
-    job = await request_reconciliation(parts.database, requested_by=caller.key_prefix)
-    return answer({"jobId": f"reconcile-{job}"}, 202)
+    job = await request_reconciliation(context.database, requested_by=caller.key_prefix)
+    return answer(JobOrdered(job_id=f"reconcile-{job}"), 202)
 
 
 @router.get("/jobs/{id}", response_model=JobState, responses=errors(401, 403, 404))
 async def get_ops_job(
-    request: Request,
-    _caller: Annotated[Caller, Depends(require("admin"))],
-    job_id: Annotated[str, Path(alias="id", max_length=64)],
+    context: Operations, _caller: Admin, job_id: Annotated[str, Path(alias="id", max_length=64)]
 ) -> Response:
     """Show how a job stands, and how far it has come."""
-    parts = resources(request)
     if (found := _JOB_ID.fullmatch(job_id)) is None:
         raise not_found("The job")
     kind, job = found.group(1), UUID(found.group(2))
-    state = backfill_state if kind == "backfill" else reconciliation_state
-    row = await state(parts.database, job)
-    if row is None:
+    state_of = backfill_state if kind == "backfill" else reconciliation_state
+    if (state := await state_of(context.database, job)) is None:
         raise not_found("The job")
-    return answer(
-        {
-            "jobId": job_id,
-            "kind": kind,
-            "state": row["status"],
-            "progress": row["progress"],
-            "error": row["error"],
-            "createdAt": epoch_ms(row["created_at"]),
-            "startedAt": epoch_ms(row["started_at"]),
-            "finishedAt": epoch_ms(row["finished_at"]),
-        }
+    body = JobState(
+        job_id=job_id,
+        kind=kind,
+        state=state.status,
+        progress=state.progress,
+        error=state.error,
+        created_at=epoch_ms(state.created_at),
+        started_at=epoch_ms(state.started_at),
+        finished_at=epoch_ms(state.finished_at),
     )
+    return answer(body)

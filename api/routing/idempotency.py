@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from api.access.callers import client_address, identify, sent_credential
 from api.http.errors import ApiError, conflict, invalid
-from api.resources import resources
+from api.routing.context import routing_context
 from api.routing.masked_answers import Masked, mask, unmask
 from ledger.sql import load_queries
 
 _queries = load_queries("api.routing", "idempotency.sql")
 
-_MAX_CHARACTERS: Final = 255
+_CHARACTERS_MAX: Final = 255
 # Nobody works on one request for so long: who began it has died.
 _ABANDONED_SECONDS: Final = 60
 _SERVER_ERROR: Final = 500
@@ -34,9 +34,9 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     Raises:
         ApiError: 400 for an unusable key, 409 for another request with the same key or while the first is answered.
     """
-    if not 1 <= len(key) <= _MAX_CHARACTERS or not key.isprintable() or not key.isascii():
-        raise invalid(f"Idempotency-Key must be 1 to {_MAX_CHARACTERS} printable ASCII characters; send another.")
-    parts = resources(request)
+    if not 1 <= len(key) <= _CHARACTERS_MAX or not key.isprintable() or not key.isascii():
+        raise invalid(f"Idempotency-Key must be 1 to {_CHARACTERS_MAX} printable ASCII characters; send another.")
+    database = routing_context(request).database
     try:
         caller = await _caller(request)
     except ApiError:
@@ -47,7 +47,7 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     digest.update(await request.body())
     request_hash = digest.hexdigest()
     begun = await _queries.begin_answer(
-        parts.database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS
+        database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS
     )
     if begun is None:
         return await _kept(request, caller, key, request_hash)
@@ -56,10 +56,10 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     except ApiError as error:
         response = error.response()
     except BaseException:
-        await _queries.drop_answer(parts.database, caller=caller, key=key)
+        await _queries.drop_answer(database, caller=caller, key=key)
         raise
     if response.status_code >= _SERVER_ERROR or "retry-after" in response.headers:
-        await _queries.drop_answer(parts.database, caller=caller, key=key)
+        await _queries.drop_answer(database, caller=caller, key=key)
     else:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         body = bytes(response.body)
@@ -67,7 +67,7 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
             masked = mask(body, sent_credential(request) or secrets.token_hex())
             body, headers = masked.body, {**headers, **SECRET_HEADERS, _SALT: masked.salt, _TAG: masked.tag}
         await _queries.keep_answer(
-            parts.database, caller=caller, key=key, status=response.status_code, headers=headers, body=body
+            database, caller=caller, key=key, status=response.status_code, headers=headers, body=body
         )
     return response
 
@@ -87,7 +87,7 @@ async def _caller(request: Request) -> str:
 
 
 async def _kept(request: Request, caller: str, key: str, request_hash: str) -> Response:
-    row = await _queries.kept_answer(resources(request).database, caller=caller, key=key)
+    row = await _queries.kept_answer(routing_context(request).database, caller=caller, key=key)
     if row is not None and row["request_hash"] != request_hash:
         raise conflict("This Idempotency-Key was used for another request; send another key.")
     if row is None or row["status"] is None:

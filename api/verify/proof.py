@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from api.access.key_ring import Caller
+from api.access.caller import Caller
 from api.tokens import Token
 from ledger.amounts import from_base_units, least_equal_amount
 from ledger.claims import ClaimContext, Honoured, Proof, Terms

@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
-from api.access.callers import SECURITY, identify, limited_address, permitted
+from api.access.callers import SECURITY, count_verification, identify, permitted
 from api.http.errors import ErrorBody, errors, invalid
 from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
 from api.http.json import Shape, answer, epoch_ms, figure
@@ -127,8 +127,7 @@ async def post_verify(request: Request, body: ProofBody) -> Response:
     parts = resources(request)
     question = await _question(parts, body)
     caller = await identify(request)
-    subject = caller.key_prefix if caller else limited_address(request)
-    await parts.rates.hit("verify", subject, parts.settings.verify_rate_limit)
+    await count_verification(request, caller)
     if caller is not None:
         permitted(caller, "write")
     asked_with = getattr(request.state, "asked_with", None)

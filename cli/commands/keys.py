@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.access.key_ring import PERMISSIONS, make_key
-from ledger.sql import load_queries
+from api.access.key_ring import make_key
+from ledger.api_keys import PERMISSIONS, ApiKey, NewApiKey, add_key, list_keys, revoke_key
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded import servers as embedded
@@ -25,7 +25,6 @@ from runtime.settings import DatabaseSettings, load
 app = typer.Typer(help="Keys of the API: create, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
 
 T = TypeVar("T")
-_queries = load_queries("ledger", "api_keys.sql")
 _WIDTH_IN_FILES = 160
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
@@ -56,23 +55,15 @@ def create(
     permissions = list(PERMISSIONS) if admin else ["read"] if read_only else ["read", "write"]
     new = make_key(environment)
 
-    async def work(connection: asyncpg.Connection) -> Any:
-        return await _queries.add_key(
-            connection,
-            key_prefix=new.prefix,
-            key=new.hash,
-            user_id=user,
-            name=name,
-            environment=environment,
-            permissions=permissions,
-            final_only=final_only,
-            expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=days) if days else None,
-            only_first="no",
-        )
+    expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(days=days) if days else None
+    stored = NewApiKey(new.prefix, new.hash, user, name, environment, permissions, final_only, expires_at)
 
-    row = _with_connection(work)
+    async def work(connection: asyncpg.Connection) -> ApiKey | None:
+        return await add_key(connection, stored)
+
+    _with_connection(work)
     if as_json:
-        made = {"apiKey": new.key, "keyPrefix": new.prefix, "userId": user, "permissions": row["permissions"]}
+        made = {"apiKey": new.key, "keyPrefix": new.prefix, "userId": user, "permissions": permissions}
         typer.echo(msgspec.json.encode(made).decode())
     else:
         typer.echo(new.key)
@@ -88,24 +79,23 @@ def list_(
     Example: pay402 keys list --user operator
     """
 
-    async def work(connection: asyncpg.Connection) -> list[Any]:
-        return [row async for row in _queries.keys(connection, user_id=user)]
+    async def work(connection: asyncpg.Connection) -> list[ApiKey]:
+        return await list_keys(connection, user)
 
-    rows = _with_connection(work)
+    keys = _with_connection(work)
     if as_json:
-        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        typer.echo(msgspec.json.encode(keys).decode())
         return
     table = Table("key", "name", "user", "environment", "may", "last used", "expires", "revoked")
-    for row in rows:
-        times = (f"{row[name]:%Y-%m-%d %H:%M}" if row[name] else "" for name in ("last_used", "expires_at"))
+    for key in keys:
         table.add_row(
-            row["key_prefix"],
-            Text(row["name"]),
-            Text(row["user_id"]),
-            row["environment"],
-            ", ".join(row["permissions"]),
-            *times,
-            "yes" if row["revoked"] else "",
+            key.key_prefix,
+            Text(key.name),
+            Text(key.user_id),
+            key.environment,
+            ", ".join(key.permissions),
+            *(f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.last_used, key.expires_at)),
+            "yes" if key.revoked else "",
         )
     Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
 
@@ -119,11 +109,10 @@ def revoke(
     Example: pay402 keys revoke sk_live_0123456789
     """
 
-    async def work(connection: asyncpg.Connection) -> Any:
-        now = dt.datetime.now(dt.UTC)
-        return await _queries.revoke_key(connection, key_prefix=key_prefix, at=now, replaced_by=None)
+    async def work(connection: asyncpg.Connection) -> bool:
+        return await revoke_key(connection, key_prefix, dt.datetime.now(dt.UTC))
 
-    if _with_connection(work) is None:
+    if not _with_connection(work):
         raise OperatorError(f"There is no key {key_prefix!r}; see `pay402 keys list`.")
     typer.echo(msgspec.json.encode({"revoked": key_prefix}).decode() if as_json else f"Revoked {key_prefix}.")
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli.running import with_worker_context
 from ledger.amounts import figure_text
-from ledger.reports import reconciliation_state, request_reconciliation
+from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
 from worker.report import run_report, stream_findings
@@ -64,12 +64,11 @@ async def _finished(context: WorkerContext, run: UUID) -> dict[str, Any]:
 
     while True:
         await run_report(context, run)
-        row = await reconciliation_state(context.database, run)
-        if row["status"] == "failed":
-            raise OperatorError(f"The report was not made: {row['error']}; run it again.")
-        if row["status"] == "done":
-            report: dict[str, Any] = row["report"]
-            return report
+        state = await reconciliation_state(context.database, run)
+        if state is not None and state.status == "failed":
+            raise OperatorError(f"The report was not made: {state.error}; run it again.")
+        if (done := await finished_report(context.database, run)) is not None:
+            return dict(done.report)
         await asyncio.sleep(0.2)
 
 

@@ -54,8 +54,8 @@ async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market
 
 
 async def backfilled(pool, backfill):
-    row = await backfill_state(pool, backfill)
-    return row if row["finished_at"] else None
+    state = await backfill_state(pool, backfill)
+    return state if state.finished_at else None
 
 
 async def test_a_backfill_tells_how_it_went(market, pool, desk):
@@ -63,9 +63,9 @@ async def test_a_backfill_tells_how_it_went(market, pool, desk):
     wallet = str(market.recipients[0].pubkey())
     backfill = await request_backfill(pool, Stretch(recipient=wallet), requested_by="test")
     row = await eventually(lambda: backfilled(pool, backfill))
-    assert (row["status"], row["error"], row["progress"]["failed"]) == ("done", None, 0)
-    assert row["progress"]["new"] >= 1
-    assert row["progress"]["accountsDone"] == row["progress"]["accounts"] >= 2
+    assert (row.status, row.error, row.progress["failed"]) == ("done", None, 0)
+    assert row.progress["new"] >= 1
+    assert row.progress["accountsDone"] == row.progress["accounts"] >= 2
     assert await recorded(pool, signature) == 1
 
 
@@ -73,7 +73,7 @@ async def test_a_backfill_of_one_transaction(market, pool, desk):
     signature = await missed_payment(market)
     backfill = await request_backfill(pool, Stretch(signature=signature), requested_by="test")
     row = await eventually(lambda: backfilled(pool, backfill))
-    assert (row["status"], row["progress"]["new"]) == ("done", 1)
+    assert (row.status, row.progress["new"]) == ("done", 1)
     assert await recorded(pool, signature) == 1
 
 
@@ -84,5 +84,5 @@ async def test_a_backfill_left_behind_is_taken_up_again(market, pool, desk):
         " VALUES ('test', 'running', clock_timestamp() - interval '1 hour') RETURNING id"
     )
     row = await eventually(lambda: backfilled(pool, backfill))
-    assert row["status"] == "done"
+    assert row.status == "done"
     assert await recorded(pool, signature) == 1

@@ -112,10 +112,9 @@ async def test_what_was_found_is_compared_in_constant_time_and_decides(till, mon
 
 def _ring(till):
     from api.metrics import ApiMetrics
-    from ledger.sql import load_queries
     from runtime.metrics import new_registry
 
-    return KeyRing(till.pool, load_queries("ledger", "api_keys.sql"), ApiMetrics(new_registry()))
+    return KeyRing(till.pool, ApiMetrics(new_registry()))
 
 
 async def _given(value):

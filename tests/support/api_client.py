@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from api.access.key_ring import make_key
 from api.main import serve_until
 from api.settings import ApiSettings
-from ledger.sql import load_queries
+from ledger.api_keys import NewApiKey, add_key
 from localnet import payments as pay
 
 FAST = {"VERIFY_WAIT_MS": 1500, "PUBLIC_RATE_LIMIT": 0, "AUTH_RATE_LIMIT": 0, "VERIFY_RATE_LIMIT": 0}
@@ -94,11 +94,7 @@ async def running_api(database_url, redis_url, rpc_urls, *, more=(), **settings)
 async def key_for(pool, user="merchant", permissions=("read", "write"), environment="live", **columns) -> str:
     """A key of a user, as `pay402 keys create` makes it."""
     new = make_key(environment)
-    values = {"final_only": False, "expires_at": None, "only_first": "no", **columns}
-    await load_queries("ledger", "api_keys.sql").add_key(
-        pool, key_prefix=new.prefix, key=new.hash, user_id=user, name="test", environment=environment,
-        permissions=list(permissions), **values,
-    )  # fmt: skip
+    await add_key(pool, NewApiKey(new.prefix, new.hash, user, "test", environment, permissions, **columns))
     return new.key
 
 

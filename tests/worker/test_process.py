@@ -15,7 +15,7 @@ import pytest
 from solders.keypair import Keypair
 
 from chain.base58 import b58encode
-from ledger.reports import reconciliation_state, request_reconciliation
+from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from localnet.payments import USDC
 from runtime.embedded.valkey import EmbeddedValkey
 from runtime.errors import OperatorError
@@ -73,12 +73,9 @@ async def ran(worker, job):
 async def test_with_redis_every_pass_runs_and_a_report_that_is_asked_for_is_made(shop, worker, pool):
     run = await request_reconciliation(pool, requested_by="test")
 
-    async def done():
-        row = await reconciliation_state(pool, run)
-        return row if row["status"] == "done" else None
-
-    row = await eventually(done)
-    assert row["report"]["counts"]["unpaidClaim"] == 0
+    done = await eventually(lambda: finished_report(pool, run))
+    assert done.report["counts"]["unpaidClaim"] == 0
+    assert (await reconciliation_state(pool, run)).status == "done"
     assert worker.schedule.by_redis
     for job in ("reconcile_claims", "settle_jobs", "measure", "fold_totals", "inspect"):
         await eventually(lambda job=job: worker.context.metrics.runs.labels(job, "ok")._value.get() > 0)

@@ -1,0 +1,160 @@
+"""API keys as they are stored: only the SHA-256 of a key is, never the key. This module owns the table `api_keys`.
+
+The functions take a database connection or pool.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "api_keys.sql")
+
+PERMISSIONS: Final = ("read", "write", "admin")
+
+OnlyFirst = Literal["no", "admin", "any"]
+"""Whether a key is made only where none was made before: no key of an admin, or no key at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key without its secret.
+
+    Attributes:
+        final_only: Its claims are honoured by finalized payments only.
+        revoked: True when it is revoked by now.
+        revoked_at: When it was revoked, or the end of its grace period where it was replaced.
+        replaced_by: The prefix of the key that replaces it.
+        is_good: True while it opens anything: neither revoked nor expired.
+    """
+
+    key_prefix: str
+    user_id: str
+    name: str
+    environment: str
+    permissions: tuple[str, ...]
+    final_only: bool
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    last_used: dt.datetime | None
+    revoked: bool
+    revoked_at: dt.datetime | None
+    replaced_by: str | None
+    is_good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GoodKey:
+    """A key that is good now, with the hash that its holder's key must have; `valid_until` is when it ends."""
+
+    key_prefix: str
+    key_hash: str
+    user_id: str
+    permissions: frozenset[str]
+    environment: str
+    final_only: bool
+    valid_until: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key to be stored; `key_hash` is its SHA-256 in hexadecimal."""
+
+    key_prefix: str
+    key_hash: str
+    user_id: str
+    name: str
+    environment: str
+    permissions: Sequence[str]
+    final_only: bool = False
+    expires_at: dt.datetime | None = None
+
+
+async def find_good_key(database: Any, hash_or_prefix: str) -> GoodKey | None:
+    """The key of this hash or prefix, or `None` when there is none, or it is revoked or expired."""
+    row = await _queries.find_good_key(database, name=hash_or_prefix)
+    if row is None:
+        return None
+    return GoodKey(
+        key_prefix=row["key_prefix"],
+        key_hash=row["key"],
+        user_id=row["user_id"],
+        permissions=frozenset(row["permissions"]),
+        environment=row["environment"],
+        final_only=row["final_only"],
+        valid_until=row["valid_until"],
+    )
+
+
+async def add_key(connection: Any, new: NewApiKey, *, only_first: OnlyFirst = "no") -> ApiKey | None:
+    """Store a key; `None` when it was to be the first and is not.
+
+    With `only_first` the connection must be in a transaction: whoever else makes a first key waits for its end.
+    """
+    if only_first != "no":
+        # A statement of its own: what the next one sees is what is there once the lock is held.
+        await _queries.lock_first_key(connection)
+    row = await _queries.add_key(
+        connection,
+        key_prefix=new.key_prefix,
+        key=new.key_hash,
+        user_id=new.user_id,
+        name=new.name,
+        environment=new.environment,
+        permissions=list(new.permissions),
+        final_only=new.final_only,
+        expires_at=new.expires_at,
+        only_first=only_first,
+    )
+    return None if row is None else _api_key(row)
+
+
+async def any_key_exists(database: Any) -> bool:
+    """True when any key was ever made."""
+    return bool(await _queries.any_key_exists(database))
+
+
+async def list_keys(database: Any, user_id: str | None, *, include_revoked: bool = True) -> list[ApiKey]:
+    """The keys of a user, or of everybody for `None`, newest first; those that are not good any more if asked for."""
+    rows = _queries.list_keys(database, user_id=user_id, include_revoked=include_revoked)
+    return [_api_key(row) async for row in rows]
+
+
+async def hold_key(connection: Any, key_prefix: str) -> ApiKey | None:
+    """A key of anybody's, which nobody else changes before this transaction ends; `None` when there is none."""
+    row = await _queries.hold_key(connection, key_prefix=key_prefix)
+    return None if row is None else _api_key(row)
+
+
+async def revoke_key(database: Any, key_prefix: str, at: dt.datetime, *, replaced_by: str | None = None) -> bool:
+    """Revoke a key now or at a time to come, log the event and notify every replica; False when there is no such key.
+
+    A key that is revoked stays revoked, and one that ends earlier already keeps its end.
+    """
+    row = await _queries.revoke_key(database, key_prefix=key_prefix, at=at, replaced_by=replaced_by)
+    return row is not None
+
+
+async def note_key_use(database: Any, used: Mapping[str, dt.datetime]) -> None:
+    """Write down when keys, by their prefixes, were last used; a later time that is known already stays."""
+    await _queries.note_key_use(database, prefixes=list(used), times=list(used.values()))
+
+
+def _api_key(row: Any) -> ApiKey:
+    return ApiKey(
+        key_prefix=row["key_prefix"],
+        user_id=row["user_id"],
+        name=row["name"],
+        environment=row["environment"],
+        permissions=tuple(row["permissions"]),
+        final_only=row["final_only"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used=row["last_used"],
+        revoked=row["is_revoked"],
+        revoked_at=row["revoked_at"],
+        replaced_by=row["replaced_by"],
+        is_good=row["is_good"],
+    )

@@ -1,0 +1,35 @@
+"""Signs of life of the processes: who was heard of when, and how far its ledger is behind.
+
+The functions take a database connection or pool.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "heartbeats.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """The liveliest process of a role: when it was last heard of, and its lag where it follows the chain."""
+
+    role: str
+    age_seconds: float
+    lag_slots: int | None
+
+
+async def signs_of_life(database: Any) -> dict[str, SignOfLife]:
+    """The liveliest process of each role that was ever heard of, by role."""
+    return {
+        row["role"]: SignOfLife(row["role"], row["age_seconds"], row["lag_slots"])
+        async for row in _queries.signs_of_life(database)
+    }
+
+
+async def beat(
+    database: Any, role: str, instance: str, *, seen_slot: int | None = None, recorded_slot: int | None = None
+) -> None:
+    """Note that a process is alive, with the newest slot it saw and the newest it recorded where it follows a chain."""
+    await _queries.beat(database, role=role, instance=instance, seen_slot=seen_slot, recorded_slot=recorded_slot)
