@@ -1,6 +1,7 @@
 """The application: its layers, its routes, and how failures are told."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
@@ -12,40 +13,40 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.analytics import routes as analytics
+from api.access.context import AccessContext
+from api.analytics import routes as analytics_routes
+from api.analytics.context import AnalyticsContext
 from api.http.errors import ApiError, invalid, unavailable
-from api.http.middleware import Bounds, Cors, Edge
+from api.http.middleware import AccessLog, Cors, RequestBounds
 from api.http.openapi import SUMMARY, TITLE, describe
-from api.keys import key_routes
-from api.keys import token_routes as auth_routes
-from api.marketplace import job_routes as jobs
-from api.marketplace import overview_routes as marketplace
-from api.marketplace import service_routes as services
-from api.operations import health_routes as health
-from api.operations import order_routes as ops
-from api.payments import recipient_routes as recipients
-from api.payments import request_routes as requests
-from api.payments import transfer_routes as payments
+from api.keys import key_routes, token_routes
+from api.keys.context import KeysContext
+from api.marketplace import job_routes, overview_routes, service_routes
+from api.metrics import ApiMetrics
+from api.operations import health_routes, order_routes
+from api.operations.context import OperationsContext
+from api.payments import recipient_routes, request_routes, transfer_routes
 from api.resources import Resources
-from api.settings import split
-from api.verify import routes as verify
+from api.routing.context import RoutingContext
+from api.settings import ApiSettings, split
+from api.verify import routes as verify_routes
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
 
 _ROUTERS: Final[Sequence[APIRouter]] = (
-    verify.router,
-    requests.router,
-    payments.router,
-    recipients.router,
-    services.router,
-    jobs.router,
-    marketplace.router,
-    analytics.router,
+    verify_routes.router,
+    request_routes.router,
+    transfer_routes.router,
+    recipient_routes.router,
+    service_routes.router,
+    job_routes.router,
+    overview_routes.router,
+    analytics_routes.router,
     key_routes.router,
-    auth_routes.router,
-    ops.router,
-    health.router,
+    token_routes.router,
+    order_routes.router,
+    health_routes.router,
 )
 
 _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
@@ -68,13 +69,25 @@ _AWAY: Final = (
 )
 
 
-def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
-    """The application over open resources; `more` routes are added for measurements."""
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What each room of the API works with. A room's handlers ask for theirs by its own dependency."""
+
+    access: AccessContext
+    routing: RoutingContext
+    keys: KeysContext
+    analytics: AnalyticsContext
+    operations: OperationsContext
+    resources: Resources
+
+
+def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application over open rooms; `more` routes are added for measurements."""
     app = FastAPIOffline(
         title=TITLE,
         # A redirect would name the host that the caller sent, and clients take their keys there.
         redirect_slashes=False,
-        version=health.VERSION,
+        version=health_routes.VERSION,
         description=SUMMARY,
         exception_handlers={
             ApiError: _api_error,
@@ -83,15 +96,15 @@ def create_app(parts: Resources, *, more: Sequence[APIRouter] = ()) -> FastAPI:
             **dict.fromkeys(_AWAY, _database_away),
         },
     )
-    app.state.resources = parts
+    for room in fields(rooms):
+        setattr(app.state, room.name, getattr(rooms, room.name))
     for router in (*_ROUTERS, *more):
         app.include_router(router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    settings = parts.settings
     # The last is the outermost.
-    app.add_middleware(Bounds, most=settings.most_requests, body_seconds=settings.body_seconds)
+    app.add_middleware(RequestBounds, requests_max=settings.requests_max, body_seconds=settings.body_seconds)
     app.add_middleware(Cors, origins=split(settings.allowed_origins))
-    app.add_middleware(Edge, metrics=parts.metrics)
+    app.add_middleware(AccessLog, metrics=metrics)
     return app
 
 

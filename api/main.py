@@ -10,17 +10,23 @@ from dataclasses import replace
 
 import structlog
 import uvicorn
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from api.access.callers import signing_key
+from api.access.access_tokens import AccessTokens
+from api.access.context import AccessContext
 from api.access.key_ring import KeyRing
 from api.access.rate_limits import RateLimits
-from api.app import create_app
+from api.analytics.context import AnalyticsContext
+from api.app import Rooms, create_app
 from api.http.connection import Patience, bounded
+from api.keys.context import KeysContext
 from api.metrics import ApiMetrics
+from api.operations.context import OperationsContext
 from api.operations.probes import Probes
 from api.resources import Resources
+from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split, thresholds
 from api.tokens import TokenBook
 from api.verify.batches import Desk
@@ -46,27 +52,16 @@ _RPC_LIMITS = RpcLimits(answer_seconds=1.5, attempts=2, call_seconds=2.0)
 
 
 @asynccontextmanager
-async def open_resources(
-    settings: ApiSettings, dsn: str, redis_url: str, rpc_urls: Sequence[str]
-) -> AsyncIterator[Resources]:
-    """Everything that requests use, with the background work that keeps it fresh.
+async def open_rooms(
+    settings: ApiSettings, metrics: ApiMetrics, dsn: str, redis_url: str, rpc_urls: Sequence[str]
+) -> AsyncIterator[Rooms]:
+    """What each room works with, with the background work that keeps it fresh.
 
     Raises:
         OperatorError: The database or its schema is not usable.
     """
     await check_current(dsn)
-    metrics = ApiMetrics(new_registry())
-    queries = load_queries(
-        "ledger",
-        "claims.sql",
-        "api_keys.sql",
-        "tokens.sql",
-        "heartbeats.sql",
-        "index_requests.sql",
-        "jobs.sql",
-        "marketplace.sql",
-        "reports.sql",
-    )
+    queries = load_queries("ledger", "claims.sql", "tokens.sql", "jobs.sql", "marketplace.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_pool(
@@ -91,35 +86,60 @@ async def open_resources(
         rpc = await stack.enter_async_context(
             RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
         )
-        keys = KeyRing(database, queries, metrics)
+        key_ring = KeyRing(database, metrics)
         rates = RateLimits(redis_url, metrics)
-        tokens = TokenBook(database, queries, settings.solana_network)
+        tokens = TokenBook(database, settings.solana_network)
         await tokens.load()
-        arrivals = Arrivals(dsn, keys.forget)
-        desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.most_undecided)
+        arrivals = Arrivals(dsn, key_ring.forget)
+        desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.undecided_max)
         for variable in settings.short_secrets:
             _log.warning(
                 "short_secret", variable=variable, hint="production refuses it; `openssl rand -hex 32` makes one"
             )
-        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
-        parts = Resources(
-            settings=settings,
-            database=database,
-            queries=queries,
-            redis=redis,
-            node=Node(rpc),
-            keys=keys,
+        access = AccessContext(
+            keys=key_ring,
+            tokens=AccessTokens(_secret(settings.jwt_secret)),
             rates=rates,
-            tokens=tokens,
-            arrivals=arrivals,
-            metrics=metrics,
-            desk=desk,
-            probes=Probes(database, queries, redis, metrics),
-            final_from=thresholds(settings.finalized_above),
-            signing_key=signing_key(secret),
+            environment=settings.app_env,
+            public_limit=settings.public_rate_limit,
+            key_limit=settings.auth_rate_limit,
+            verify_limit=settings.verify_rate_limit,
         )
-        await stack.enter_async_context(working(arrivals.listen(), keys.run(), rates.run(), desk.run()))
-        yield parts
+        rooms = Rooms(
+            access=access,
+            routing=RoutingContext(database),
+            keys=KeysContext(
+                database=database,
+                key_ring=key_ring,
+                tokens=access.tokens,
+                bootstrap_token=_secret(settings.bootstrap_token),
+                needs_no_first_key=settings.app_env == "development",
+            ),
+            analytics=AnalyticsContext(database, tokens),
+            operations=OperationsContext(
+                database=database,
+                probes=Probes(database, redis, metrics),
+                metrics=metrics if settings.enable_metrics else None,
+                environment=settings.app_env,
+            ),
+            resources=Resources(
+                settings=settings,
+                database=database,
+                queries=queries,
+                node=Node(rpc),
+                tokens=tokens,
+                arrivals=arrivals,
+                metrics=metrics,
+                desk=desk,
+                final_from=thresholds(settings.finalized_above),
+            ),
+        )
+        await stack.enter_async_context(working(arrivals.listen(), key_ring.run(), rates.run(), desk.run()))
+        yield rooms
+
+
+def _secret(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 @asynccontextmanager
@@ -148,10 +168,11 @@ async def serve_until(
     Raises:
         OperatorError: The port is taken, or the database is not usable.
     """
-    async with open_resources(settings, dsn, redis_url, rpc_urls) as parts:
+    metrics = ApiMetrics(new_registry())
+    async with open_rooms(settings, metrics, dsn, redis_url, rpc_urls) as rooms:
         listener = _listen(settings, reuse_port=reuse_port, any_if_taken=any_if_taken)
         with contextlib.closing(listener):
-            server = _Server(_config(parts, more))
+            server = _Server(_config(create_app(rooms, settings, metrics, more=more), settings))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             stopping = asyncio.create_task(stop.wait())
             while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
@@ -193,12 +214,11 @@ def _bind(listener: socket.socket, settings: ApiSettings, *, any_if_taken: bool)
         listener.bind((settings.host, 0))
 
 
-def _config(parts: Resources, more: Sequence[APIRouter]) -> uvicorn.Config:
-    settings = parts.settings
+def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
     proxies = split(settings.trusted_proxies)
     patience = Patience(settings.head_seconds, settings.body_seconds, settings.unread_seconds)
     return uvicorn.Config(
-        create_app(parts, more=more),
+        app,
         http=bounded(patience),
         ws="none",
         lifespan="off",

@@ -1,4 +1,4 @@
-"""What every request may use, opened once by the process."""
+"""What rooms without a context of their own still share; it goes when the last of them has one."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -6,12 +6,8 @@ from typing import Any
 
 import asyncpg
 from fastapi import Request
-from redis.asyncio import Redis
 
-from api.access.key_ring import KeyRing
-from api.access.rate_limits import RateLimits
 from api.metrics import ApiMetrics
-from api.operations.probes import Probes
 from api.settings import ApiSettings
 from api.tokens import TokenBook
 from api.verify.batches import Desk
@@ -25,23 +21,17 @@ class Resources:
 
     Attributes:
         final_from: From which figure on a token needs finality, by symbol.
-        signing_key: Signs access tokens.
     """
 
     settings: ApiSettings
     database: asyncpg.Pool
     queries: Any
-    redis: Redis
     node: Node
-    keys: KeyRing
-    rates: RateLimits
     tokens: TokenBook
     arrivals: Arrivals
     metrics: ApiMetrics
     desk: Desk
-    probes: Probes
     final_from: dict[str, Decimal]
-    signing_key: str
 
 
 def resources(request: Request) -> Resources:

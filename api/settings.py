@@ -40,11 +40,11 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     # Connections to Postgres.
     pool_size: int = Field(10, ge=2, le=200, validation_alias="API_POOL_SIZE")
     # Claims that a merchant may have pending.
-    pending_claims: int = Field(10_000, ge=1, validation_alias="API_PENDING_CLAIMS")
+    pending_claims_max: int = Field(10_000, ge=1, validation_alias="API_PENDING_CLAIMS")
     # Verifications that may wait for their payments at the same time.
-    waiting_requests: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
+    waiting_requests_max: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
     # Verifications that may wait to be decided, while the database is slow.
-    most_undecided: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
+    undecided_max: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
     # The head of a request has so long to arrive, on a new connection or an idle one that begins to speak.
     head_seconds: float = Field(10.0, gt=0, validation_alias="API_HEAD_SECONDS")
     # Whoever does not read an answer keeps it for so long.
@@ -52,7 +52,7 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     # A body has so long to arrive.
     body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
     # Requests under way at the same time; beyond, they are told to come again.
-    most_requests: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
+    requests_max: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
 

@@ -10,6 +10,9 @@ import asyncpg
 from api.http.errors import invalid
 from chain.programs import NATIVE_SOL
 from ledger.amounts import AmountError, parse_figure, to_base_units
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "tokens.sql")
 
 _REFRESH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.25
@@ -35,9 +38,8 @@ class Token:
 class TokenBook:
     """Every token of this network that the ledger knows; read again when it is old or something is not in it."""
 
-    def __init__(self, database: asyncpg.Pool, queries: Any, network: str) -> None:
+    def __init__(self, database: asyncpg.Pool, network: str) -> None:
         self._database = database
-        self._queries = queries
         # The localnet carries the mints of devnet.
         self._network = "devnet" if network == "localnet" else network
         self._by_symbol: dict[str, Token] = {}
@@ -46,7 +48,7 @@ class TokenBook:
 
     async def load(self) -> None:
         """Read the tokens."""
-        rows = [row async for row in self._queries.tokens(self._database, network=self._network)]
+        rows = [row async for row in _queries.tokens(self._database, network=self._network)]
         by_symbol: dict[str, list[Any]] = {}
         for row in rows:
             by_symbol.setdefault(row["symbol"] or row["mint"], []).append(row)

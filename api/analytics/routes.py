@@ -12,16 +12,16 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Query
 from starlette.responses import Response
 
-from api.access.callers import Reader
 from api.access.caller import Caller
+from api.access.callers import Reader
 from api.analytics.bodies import AgentsShape, ClaimsShape, EventsShape, ReportShape, RevenueShape, RoutesShape
+from api.analytics.context import Analytics, AnalyticsContext
 from api.analytics.report import shown_report
 from api.analytics.revenue import Takings, read_takings, read_top_agents
 from api.analytics.windows import Period, window
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import ShortText
 from api.http.json import answer, epoch_ms, figure
-from api.analytics.context import Analytics, AnalyticsContext
 from api.routing.route import new_router
 from ledger.reports import newest_report
 from ledger.sql import load_queries

@@ -12,10 +12,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.http.errors import ApiError, invalid
 
-MAX_HEAD_BYTES: Final = 32_768
-MAX_HEADERS: Final = 100
+HEAD_BYTES_MAX: Final = 32_768
+HEADERS_MAX: Final = 100
 # A body of 1 MB in chunks of a few bytes each is twice as long, and nobody's honest one.
-_MAX_MESSAGE_BYTES: Final = 2_000_000
+_MESSAGE_BYTES_MAX: Final = 2_000_000
 # The layers above answer a body that is late; after that the connection goes.
 _GRACE_SECONDS: Final = 2.0
 
@@ -75,9 +75,9 @@ class BoundedConnection(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             self._disarm()
-        elif self._phase is _Phase.HEAD and self._received > MAX_HEAD_BYTES:
+        elif self._phase is _Phase.HEAD and self._received > HEAD_BYTES_MAX:
             self._refuse(_head_too_large())
-        elif self._phase is _Phase.BODY and self._received > _MAX_MESSAGE_BYTES:
+        elif self._phase is _Phase.BODY and self._received > _MESSAGE_BYTES_MAX:
             self._refuse_body()
         elif self._phase is not _Phase.NOTHING:
             self._await(self._phase)
@@ -96,7 +96,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Take a header. What comes after the body, where nobody in front of us looks for it, is none."""
         if self._phase is not _Phase.HEAD:
             return
-        if len(self.headers) >= MAX_HEADERS:
+        if len(self.headers) >= HEADERS_MAX:
             self._refusal = _head_too_large()
             raise self._refusal
         super().on_header(name, value)
@@ -104,7 +104,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Serve the request, unless its head is too large."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:
+        if size > HEAD_BYTES_MAX:
             self._refusal = _head_too_large()
             raise self._refusal
         super().on_headers_complete()
@@ -200,5 +200,5 @@ def bounded(patience: Patience) -> type[HttpToolsProtocol]:
 
 def _head_too_large() -> ApiError:
     return ApiError(
-        431, "HEADERS_TOO_LARGE", f"The head is larger than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} lines; send less."
+        431, "HEADERS_TOO_LARGE", f"The head is larger than {HEAD_BYTES_MAX} bytes or {HEADERS_MAX} lines; send less."
     )

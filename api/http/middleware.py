@@ -18,7 +18,7 @@ from api.metrics import ApiMetrics
 
 _log = structlog.get_logger("api.access")
 
-MAX_BODY_BYTES: Final = 1_000_000
+BODY_BYTES_MAX: Final = 1_000_000
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Scraped and probed every few seconds: a line for each would drown the others.
@@ -26,7 +26,7 @@ _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Edge:
+class AccessLog:
     """The outermost layer: every request has an id, a line in the log and its place in the metrics."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
@@ -53,10 +53,10 @@ class Edge:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._tell(scope, status, time.perf_counter() - started)
+            self._log_request(scope, status, time.perf_counter() - started)
             structlog.contextvars.clear_contextvars()
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _log_request(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, never the path: a label must not grow with what callers send.
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -66,16 +66,17 @@ class Edge:
             _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
-class Bounds:
+class RequestBounds:
     """The layer before the routes: bodies are read here, whole, within their bounds of size and time.
 
-    No more than `most` requests are under way at once: what a slow database cannot answer in time must not pile up.
-    Defects of ours are told here too. It stands within `Cors`, so that browsers may read what it refuses.
+    No more than `requests_max` requests are under way at once: what a slow database cannot answer in time must not
+    pile up. Defects of ours are logged and answered here too. It stands within `Cors`, so that browsers may read what
+    it refuses.
     """
 
-    def __init__(self, app: ASGIApp, *, most: int, body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, requests_max: int, body_seconds: float) -> None:
         self._app = app
-        self._most = most
+        self._requests_max = requests_max
         self._body_seconds = body_seconds
         self._under_way = 0
 
@@ -93,8 +94,8 @@ class Bounds:
 
         self._under_way += 1
         try:
-            if self._under_way > self._most and scope["path"] not in _QUIET:
-                raise busy("requests")  # noqa: TRY301 - told like every refusal here
+            if self._under_way > self._requests_max and scope["path"] not in _QUIET:
+                raise busy("requests")  # noqa: TRY301 - answered like every refusal here
             bounded = await _read_body(scope, receive, self._body_seconds) if scope["method"] in _WITH_BODY else receive
             await self._app(scope, bounded, send_noting)
         except ApiError as error:
@@ -117,7 +118,7 @@ async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Receive:
     """The body, read; a `receive` that gives it again. Raises ApiError 408, 413 or 415."""
     headers = Headers(scope=scope)
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
         raise _too_large()
     try:
         async with asyncio.timeout(seconds):
@@ -146,7 +147,7 @@ async def _received(receive: Receive) -> tuple[bytes, bool]:
             return b"".join(chunks), True
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
+        if size > BODY_BYTES_MAX:
             raise _too_large()
         chunks.append(chunk)
         if not message.get("more_body", False):

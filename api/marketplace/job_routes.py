@@ -8,8 +8,8 @@ from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.access.callers import optional_caller, require
 from api.access.caller import Caller
+from api.access.callers import optional_caller, require
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import LongText, ShortText, parse_id
 from api.http.json import Shape, StrictShape, answer

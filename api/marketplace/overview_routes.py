@@ -7,8 +7,8 @@ from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.access.callers import optional_caller, require
 from api.access.caller import Caller
+from api.access.callers import optional_caller, require
 from api.http.errors import errors, forbidden
 from api.http.fields import BaseUnitsText, Figure
 from api.http.json import NoFields, Shape, answer, figure

@@ -8,8 +8,8 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
-from api.access.callers import require
 from api.access.caller import Caller
+from api.access.callers import require
 from api.http.errors import conflict, errors, forbidden, invalid, not_found, unavailable
 from api.http.fields import EpochMs, ShortText
 from api.http.json import Shape, answer, epoch_ms

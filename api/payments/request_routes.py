@@ -8,8 +8,8 @@ from fastapi import Depends, Path, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.access.callers import require
 from api.access.caller import Caller
+from api.access.callers import require
 from api.http.errors import conflict, errors, invalid, not_found
 from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, ShortText
 from api.http.json import Shape, answer, epoch_ms, figure

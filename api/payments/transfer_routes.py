@@ -9,8 +9,8 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.access.callers import require
 from api.access.caller import Caller
+from api.access.callers import require
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature, BaseUnitsText, EpochMs, Figure
 from api.http.json import Shape, answer, epoch_ms, figure

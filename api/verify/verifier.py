@@ -38,10 +38,10 @@ async def verify(parts: Resources, case: Case, is_gone: Callable[[], Awaitable[b
         return Answer(Outcome.INVALID_SIGNATURE)
     deadline = asyncio.get_running_loop().time() + parts.settings.verify_wait_ms / 1000
     found = await parts.desk.decide(case)
-    if found.outcome is Outcome.PAYMENT_PENDING and parts.arrivals.waiting < parts.settings.waiting_requests:
+    if found.outcome is Outcome.PAYMENT_PENDING and parts.arrivals.waiting < parts.settings.waiting_requests_max:
         found = await _wait(parts, case, deadline, is_gone)
     if found.outcome is Outcome.PAYMENT_PENDING and found.terms is not None:
-        most = parts.settings.pending_claims
+        most = parts.settings.pending_claims_max
         await claims.record_pending(parts.database, found.terms, most=most)
     return found
 

@@ -277,7 +277,6 @@ PLANNED = {
     "agents_by_month": {"since": NOW.date() - dt.timedelta(days=365), "mints": [USDC], "limit": 10},
     "count_events": {"most": 1_000_000},
     "events_page": {"limit": 50, "offset": 1_000},
-    "last_report": {},
 }
 
 

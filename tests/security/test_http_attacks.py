@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from api.http.connection import MAX_HEAD_BYTES, MAX_HEADERS
+from api.http.connection import HEAD_BYTES_MAX, HEADERS_MAX
 from tests.security.raw_http import head, request, statuses_in, wire
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
@@ -95,9 +95,9 @@ async def test_a_head_without_end_is_not_kept(process):
     memory = psutil.Process(running.process.pid)
     before = memory.memory_info().rss
     floods = {
-        "one long line": [head("GET", "/health", "X: " + "a" * (MAX_HEAD_BYTES + 1))],
-        "many lines": [head("GET", "/health", *[f"X-{n}: a" for n in range(MAX_HEADERS + 1)])],
-        "a long path": [head("GET", "/health?" + "a" * (MAX_HEAD_BYTES + 1))],
+        "one long line": [head("GET", "/health", "X: " + "a" * (HEAD_BYTES_MAX + 1))],
+        "many lines": [head("GET", "/health", *[f"X-{n}: a" for n in range(HEADERS_MAX + 1)])],
+        "a long path": [head("GET", "/health?" + "a" * (HEAD_BYTES_MAX + 1))],
     }
     endless = {
         "a line that never ends": [b"GET /health HTTP/1.1\r\nX: ", *[b"a" * 1_000_000] * 100],
@@ -127,7 +127,7 @@ async def test_a_head_without_end_is_not_kept(process):
 
 async def test_a_head_as_long_as_is_allowed_is_served(process):
     _, client = process
-    long = ["X: " + "a" * (MAX_HEAD_BYTES - 400), *[f"X-{n}: a" for n in range(20)]]
+    long = ["X: " + "a" * (HEAD_BYTES_MAX - 400), *[f"X-{n}: a" for n in range(20)]]
     async with wire(client.url) as honest:
         await honest.send(head("GET", "/health", *long))
         assert await honest.statuses() == [200]
