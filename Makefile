@@ -9,7 +9,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check check-deploy format lock bench compare chaos soak clean
+.PHONY: demo test install check check-deploy format lock bench compare chaos soak picture clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -52,6 +52,9 @@ chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS=
 
 soak: .venv/installed-dev ## the whole system for minutes, with restarts at random; ARGS="--minutes 10 --seed 1"
 	$(BIN)/python -m tests.scenarios.soak $(ARGS)
+
+picture: .venv/installed ## draw the README's picture anew, from what the demo prints
+	$(BIN)/python -m cli.demo.picture docs/demo.svg
 
 clean: ## remove the environment and all embedded state
 	rm -rf .venv .pay402

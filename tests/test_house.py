@@ -20,6 +20,8 @@ SOURCES = files_of_packages("*.py")
 GENERATED = {ROOT / "migrations" / "schema.sql"}
 SQL = sorted(set(files_of_packages("*.sql")) - GENERATED)
 README = ROOT / "README.md"
+COMMANDS_DOCUMENT = ROOT / "docs" / "commands.md"
+CONFIGURATION_DOCUMENT = ROOT / "docs" / "configuration.md"
 
 MAX_LINES = 400
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "tools", "stuff"}
@@ -65,9 +67,9 @@ def test_every_package_says_what_it_is():
     assert relative(one for one in packages if not ast.get_docstring(ast.parse(one.read_text(encoding="utf-8")))) == []
 
 
-def code_in_readme():
-    """Every piece of README.md that is set as code: indented, fenced or between backticks."""
-    text = README.read_text(encoding="utf-8")
+def code_in(document):
+    """Every piece of a document that is set as code: indented, fenced or between backticks."""
+    text = document.read_text(encoding="utf-8")
     fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     indented = re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
@@ -79,10 +81,18 @@ def make_targets():
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
+def make_targets_named_in(document):
+    return {target for line in code_in(document) for target in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
+
+
 def test_every_make_target_that_the_readme_names_exists():
-    named = {target for line in code_in_readme() for target in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
+    named = make_targets_named_in(README)
     assert {"demo", "test"} <= named
     assert named <= make_targets()
+
+
+def test_the_document_of_commands_names_every_make_target():
+    assert make_targets_named_in(COMMANDS_DOCUMENT) == make_targets()
 
 
 def test_every_make_target_is_phony_and_described():
@@ -93,8 +103,9 @@ def test_every_make_target_is_phony_and_described():
     assert set(described) == make_targets()
 
 
-def test_every_command_and_option_that_the_readme_names_exists():
-    calls = [(line, *call) for line in code_in_readme() for call in re.findall(r"\bpay402 ([a-z]+)\b([^|;&)]*)", line)]
+@pytest.mark.parametrize("document", [README, COMMANDS_DOCUMENT], ids=lambda path: path.name)
+def test_every_command_and_option_that_is_documented_exists(document):
+    calls = [(line, *call) for line in code_in(document) for call in re.findall(r"\bpay402 ([a-z]+)\b([^|;&)]*)", line)]
     assert calls
     for line, name, rest in calls:
         assert name in COMMANDS, line
@@ -107,8 +118,8 @@ def test_every_command_and_option_that_the_readme_names_exists():
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, line
 
 
-def test_the_readme_names_every_command():
-    named = {name for line in code_in_readme() for name in re.findall(r"\bpay402 ([a-z]+)\b", line)}
+def test_the_document_of_commands_names_every_command():
+    named = {name for line in code_in(COMMANDS_DOCUMENT) for name in re.findall(r"\bpay402 ([a-z]+)\b", line)}
     assert named >= set(COMMANDS)
 
 
@@ -119,8 +130,8 @@ def test_every_command_is_a_module_with_one_entry():
         assert command.name == name
 
 
-def test_every_variable_of_the_readme_is_read_and_every_variable_read_is_in_it():
-    table = README.read_text(encoding="utf-8").partition("\n## Configuration")[2].partition("\n## ")[0]
+def test_every_variable_that_is_documented_is_read_and_every_variable_read_is_documented():
+    table = CONFIGURATION_DOCUMENT.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
     fields = SystemSettings.model_fields

@@ -1,8 +1,10 @@
 """`pay402 demo --once`: the whole system, held against the chain."""
 
 import re
+from html import unescape
 
 from tests.support.command_line import pay402, processes_of
+from tests.support.programs import ROOT
 
 LAST_LINE = re.compile(r"demo: chain (\d+) transfers, ledger (\d+), missing 0, doubled 0, unexplained 0")
 KINDS = {
@@ -18,6 +20,7 @@ KINDS = {
     "new account",
     "failed",
 }
+PICTURE = ROOT / "docs" / "demo.svg"
 VERDICTS = [
     ("plain", "as it was paid", "VALID"),
     ("plain", "the same proof again", "REPLAY_ATTACK"),
@@ -29,6 +32,11 @@ VERDICTS = [
     ("lookup table", "as it was paid", "VALID"),
     ("failed", "of a transaction that failed", "TRANSACTION_FAILED"),
 ]
+
+
+def words(text):
+    """Every word of a text but numbers and signatures, which differ between two runs."""
+    return {word for word in text.replace("\N{NO-BREAK SPACE}", " ").split() if not re.search(r"\d|…", word)}
 
 
 async def test_ledger_and_chain_agree_on_every_kind_of_payment(home):
@@ -46,6 +54,10 @@ async def test_ledger_and_chain_agree_on_every_kind_of_payment(home):
         r"^│ (.+?) +│ (.+?) +│ ([^│]+?) +│$", done.out.partition("What the API verified")[2], re.MULTILINE
     )
     assert verdicts == VERDICTS
+    # The README's picture shows what is printed today.
+    drawn = unescape(" ".join(re.findall(r"<text [^>]*>([^<]*)</text>", PICTURE.read_text(encoding="utf-8"))))
+    assert words(drawn) <= words(f"pay402 demo --once {done.out}"), "run make picture"
+    assert words(drawn) >= words(done.out.partition("What the API verified")[2]), "run make picture"
     log = (home / "demo" / "logs" / "indexer.log").read_text()
     assert log.count("socket_ended") >= 2  # its socket was cut twice meanwhile
     assert "Traceback" not in log

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tests.support.programs import ROOT
 
-MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 # Files of an operator's, whose comments tell what to type.
 OTHERS = [
     ROOT / "docker-compose.yml",
     *sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file() and path.suffix not in {".json", ".jsonl"}),
 ]
+_DIRECTORIES = "api|bench|chain|cli|deploy|docs|examples|indexer|ledger|localnet|migrations|runtime|tests|worker"
 _ENDS = re.compile(r"[();|&<>]+|`")
 
 
@@ -85,4 +86,4 @@ def make_targets_in(code: Code):
 
 def paths_in(code: Code):
     """Files of ours that a reader is sent to."""
-    return re.findall(r"(?<![\w/.])((?:deploy|docs|tests|bench|pay402)/[\w./@-]*\w)(?![\w*/])", code.text)
+    return re.findall(rf"(?<![\w/.])((?:{_DIRECTORIES})/[\w./@-]*\w)(?![\w*/])", code.text)
