@@ -12,10 +12,10 @@ from indexer.main import running_indexer
 from localnet import payments as pay
 from runtime.database import open_pool
 from runtime.embedded.postgres import EmbeddedPostgres, postgres_binaries
-from tests.api.conftest import market, market_of
 from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
 from tests.support.command_line import pay402
 from tests.support.databases import execute, short_lived_home
+from tests.support.fixtures.followed_market import market, market_of
 from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 
 __all__ = ["market", "market_of"]

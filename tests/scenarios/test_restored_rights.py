@@ -6,11 +6,11 @@ import pytest
 from indexer.main import running_indexer
 from migrations.roles import grants
 from runtime.database import open_connection, open_pool
-from tests.api.conftest import market, market_of
 from tests.scenarios.test_disasters import another_server
 from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
 from tests.support.command_line import pay402
 from tests.support.databases import execute
+from tests.support.fixtures.followed_market import market, market_of
 from tests.support.job_shop import fast_settings as worker_settings
 from tests.support.ledger_checks import eventually, fast_settings, ledger_equals_chain
 from worker.main import running_worker

@@ -1,5 +1,5 @@
 """The merchant of the API's tests, here to be attacked."""
 
-from tests.api.conftest import till
+from tests.support.fixtures.merchants import till
 
 __all__ = ["till"]

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.routing.route import ExactRequest
-from tests.api.test_access import NOBODY, OPERATIONS, SECRET
 from tests.support.api_client import key_for, running_api
+from tests.support.api_operations import NOBODY, OPERATIONS, SECRET
 from tests.support.ledger_rows import NO_NODE, Till
 
 JSON = {"Content-Type": "application/json"}

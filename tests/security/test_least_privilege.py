@@ -9,9 +9,9 @@ from solders.keypair import Keypair
 
 from localnet.market import open_market
 from runtime.database import open_connection
-from tests.api.test_access import BOOTSTRAP, SECRET, bearing
 from tests.security.confined import PROCESSES, confined_system, login_of
 from tests.support.api_client import Client, key_for, pay_usdc, proof_of
+from tests.support.api_operations import BOOTSTRAP, SECRET, bearing
 from tests.support.databases import execute
 from tests.support.job_shop import FAST, PRICE, Shop, secret
 from tests.support.ledger_checks import eventually, follow

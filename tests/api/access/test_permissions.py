@@ -13,63 +13,10 @@ from solders.signature import Signature
 from structlog.testing import capture_logs
 
 from api.settings import ApiSettings
-from tests.support.api_client import key_for, proof_of, running_api
+from tests.support.api_client import key_for, running_api
+from tests.support.api_operations import ANY, BOOTSTRAP, BUYER, NOBODY, OPERATIONS, PUBLIC, SECRET, bearing, prefix
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
-
-SECRET = "a-signing-secret-of-enough-characters-for-anybody"
-BOOTSTRAP = "a-bootstrap-token-of-enough-characters"
-NOBODY = "00000000-0000-0000-0000-000000000000"
-PUBLIC = "public"  # no key is needed, and a bad one is refused all the same
-ANY = "any"  # whatever the key may do
-BUYER = "buyer"  # no key is needed, and one that is sent needs `write`
-# Whose each operation is, what is sent, and what somebody who may do it is answered.
-OPERATIONS = {
-    "GET /health": (None, None, 200),
-    "GET /ready": (None, None, 200),
-    "GET /metrics": (None, None, 200),
-    "POST /verify": (BUYER, proof_of(Keypair(), str(Signature.default()), 1), 402),
-    "POST /payments/requests": ("write", {}, 400),
-    "GET /payments/requests/{nonce}": ("read", None, 404),
-    "GET /payments": ("read", None, 200),
-    "GET /payments/{signature}": ("read", None, 404),
-    "GET /recipients": ("read", None, 200),
-    "POST /recipients": ("write", {}, 400),
-    "DELETE /recipients/{address}": ("write", None, 404),
-    "GET /marketplace/services": (PUBLIC, None, 200),
-    "POST /marketplace/services": ("write", {}, 400),
-    "GET /marketplace/services/{service_id}": (PUBLIC, None, 404),
-    "PATCH /marketplace/services/{service_id}": ("write", {}, 404),
-    "DELETE /marketplace/services/{service_id}": ("write", None, 404),
-    "GET /marketplace/jobs": (PUBLIC, None, 200),
-    "POST /marketplace/jobs": ("write", {}, 400),
-    "GET /marketplace/jobs/{job_id}": (PUBLIC, None, 404),
-    "POST /marketplace/jobs/{job_id}/accept": ("write", None, 404),
-    "POST /marketplace/jobs/{job_id}/submit": ("write", {"output": 1}, 404),
-    "POST /marketplace/jobs/{job_id}/approve": ("write", None, 404),
-    "POST /marketplace/jobs/{job_id}/dispute": ("write", {"reason": "late"}, 404),
-    "POST /marketplace/jobs/{job_id}/cancel": ("write", None, 404),
-    "POST /marketplace/jobs/{job_id}/resolve": ("admin", {"resolution": "refund"}, 404),
-    "POST /marketplace/jobs/{job_id}/rate": ("write", {"score": 5}, 404),
-    "GET /marketplace/stats": (PUBLIC, None, 200),
-    "GET /marketplace/leaderboard": (PUBLIC, None, 200),
-    "POST /marketplace/seed": ("admin", None, 409),
-    "GET /analytics": ("read", None, 200),
-    "GET /analytics/transactions": ("read", None, 200),
-    "GET /analytics/revenue": ("read", None, 200),
-    "GET /analytics/top-agents": ("read", None, 200),
-    "GET /analytics/events": ("read", None, 200),
-    "GET /analytics/reconciliation": ("read", None, 404),
-    "POST /api-keys": ("write", {"name": "another", "permissions": ["write"]}, 201),
-    "GET /api-keys": ("read", None, 200),
-    "DELETE /api-keys/{key_prefix}": ("write", None, 404),
-    "POST /api-keys/{key_prefix}/rotate": ("write", None, 404),
-    "POST /auth/token": (ANY, {}, 200),
-    "POST /ops/backfill": ("admin", {}, 202),
-    "POST /ops/reconcile": ("admin", None, 202),
-    "GET /ops/jobs/{id}": ("admin", None, 404),
-}
-
 
 NOBODYS = {None, "bad", "revoked", "expired", "demo-key", "demo_key", "token of the revoked"}
 
@@ -84,14 +31,6 @@ def expected(holder, needed, allowed):
     return (
         allowed if holder == "admin" or needed in {PUBLIC, ANY, holder} or (needed, holder) == (BUYER, "write") else 403
     )
-
-
-def bearing(token):
-    return {"authorization": f"Bearer {token}"}
-
-
-def prefix(key):
-    return key[: len("sk_live_") + 10]
 
 
 async def holders(api, admin, pool):

@@ -15,19 +15,10 @@ from tests.support.api_client import key_for, running_api
 from tests.support.job_shop import Shop, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_checks import fast_settings as fast_indexer
+from tests.support.service_offer import OFFER
 from worker.main import running_worker
 
 PRICE = 2_500_000
-OFFER = {
-    "name": "Summaries",
-    "description": "Summarises anything in three paragraphs.",
-    "category": "ai",
-    "pricingModel": "per-request",
-    "priceAmount": 2.5,
-    "priceCurrency": "USDC",
-    "capabilities": ["summarize"],
-    "tags": ["text"],
-}
 
 
 class Market:

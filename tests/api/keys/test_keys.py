@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 import time
 
-from tests.api.test_access import BOOTSTRAP, bearing, prefix
 from tests.support.api_client import key_for, running_api
+from tests.support.api_operations import BOOTSTRAP, bearing, prefix
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE

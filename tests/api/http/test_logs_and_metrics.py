@@ -8,8 +8,8 @@ import pytest
 from fastapi import Request
 
 from api.routing.route import new_router
-from tests.api.test_access import BOOTSTRAP, SECRET, bearing
 from tests.support.api_client import key_for, running_api
+from tests.support.api_operations import BOOTSTRAP, SECRET, bearing
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE, Till, new_signature

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from solders.keypair import Keypair
 
-from tests.api.test_marketplace import OFFER as ORDINARY
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
+from tests.support.service_offer import OFFER as ORDINARY
 
 OFFER = {**ORDINARY, "averageResponseTime": 1000}
 SERVICES = "/marketplace/services"

@@ -9,11 +9,8 @@ from chain.rpc import RpcPool
 from indexer.main import running_indexer
 from localnet import Localnet
 from localnet import payments as pay
-from tests.api.conftest import market_of
 from tests.support.api_client import key_for, proof_of, running_api
 from tests.support.ledger_checks import eventually, fast_settings, follow
-
-__all__ = ["market_of"]
 
 
 @pytest.fixture
