@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from chain.base58 import b58encode
+from chain.accounts import HOLDING_BYTES, AccountState, OwnedTokenAccount
 from chain.decode.wire import TransactionResult
 from chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
 from chain.rpc import PermanentRpcError, RpcPool
@@ -17,9 +17,6 @@ _TRIED_IN_ORDER: Final = {0: (0, 1), 1: (1, 0)}  # by the version that was accep
 # The highest version specified; a node that knows only 0 accepts a higher number.
 MAX_TRANSACTION_VERSION: Final = max(_TRIED_IN_ORDER)
 
-_TOKEN_ACCOUNT_BYTES: Final = 165
-_ACCOUNT_TYPE_TOKEN: Final = 2
-_MULTISIG_BYTES: Final = 355
 _INVALID_PARAMS: Final = -32602
 _UNSUPPORTED_VERSION: Final = -32015
 
@@ -80,45 +77,6 @@ class _OwnedAnswer(msgspec.Struct):
 
 class _EpochInfo(msgspec.Struct):
     epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """An account as a node reports it at `slot`."""
-
-    slot: int
-    program: str
-    lamports: int
-    data: bytes
-    executable: bool
-
-    @property
-    def is_token_account(self) -> bool:
-        """True for an account that holds tokens; false for a wallet, a mint or a multisig."""
-        if self.program not in TOKEN_PROGRAMS:
-            return False
-        size = len(self.data)
-        return size == _TOKEN_ACCOUNT_BYTES or (
-            size > _TOKEN_ACCOUNT_BYTES
-            and size != _MULTISIG_BYTES
-            and self.data[_TOKEN_ACCOUNT_BYTES] == _ACCOUNT_TYPE_TOKEN
-        )
-
-    def balance_of(self, *, is_wallet: bool) -> int:
-        """Base units: a wallet's lamports, or a token account's amount (bytes 64 to 72)."""
-        if is_wallet:
-            return self.lamports
-        return int.from_bytes(self.data[64:72], "little") if self.is_token_account else 0
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedTokenAccount:
-    """A token account of a wallet, as `getTokenAccountsByOwner` lists it; `balance` is in base units."""
-
-    address: str
-    mint: str
-    program: str
-    balance: int
 
 
 @dataclass(slots=True)
@@ -184,11 +142,10 @@ class Node:
         """Every token account of `wallet`, under both token programs."""
         found = []
         for program in TOKEN_PROGRAMS:
-            # Mint, owner and amount are the first 72 bytes in both programs.
             config = {
                 "commitment": "confirmed",
                 "encoding": "base64",
-                "dataSlice": {"offset": 0, "length": 72},
+                "dataSlice": {"offset": 0, "length": HOLDING_BYTES},
             }
             try:
                 answer: _OwnedAnswer = await self.pool.call(
@@ -200,7 +157,7 @@ class Node:
                 if program == TOKEN_PROGRAM or error.code != _INVALID_PARAMS:
                     raise
                 continue
-            found += [_owned(item, program) for item in answer.value]
+            found += [_owned(item, program, answer.context.slot) for item in answer.value]
         return found
 
     async def account(self, address: str, *, commitment: str = "confirmed") -> tuple[int, AccountState | None]:
@@ -267,6 +224,6 @@ def _state(account: _Account, slot: int) -> AccountState:
     return AccountState(slot, account.owner, account.lamports, account.data[0], account.executable)
 
 
-def _owned(item: _KeyedAccount, program: str) -> OwnedTokenAccount:
-    data = item.account.data[0]
-    return OwnedTokenAccount(item.pubkey, b58encode(data[:32]), program, int.from_bytes(data[64:72], "little"))
+def _owned(item: _KeyedAccount, program: str, slot: int) -> OwnedTokenAccount:
+    account = _state(item.account, slot)
+    return OwnedTokenAccount(item.pubkey, account.token_mint, program, account.token_amount)

@@ -15,8 +15,6 @@ from ledger.transfers import RecordedTransfer, recorded_transfer
 _queries = load_queries("ledger", "payment_requests.sql")
 
 _NONCE_BYTES: Final = 24
-_REFERENCE_BYTES: Final = 32
-_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,14 @@ async def create_request(
     amount: int,
     resource: str | None,
     expires_at: dt.datetime,
+    reference: str,
     exact: bool = False,
     environment: str = "live",
     metadata: Mapping[str, Any] | None = None,
 ) -> PaymentRequest:
     """Register a fresh nonce for these terms; `amount` is in base units.
 
-    The reference is 32 random bytes. No secret key of it exists, and nobody can guess it: a transfer that carries it
-    was made for this request.
+    `reference` is a fresh key that nobody can guess: a transfer that carries it was made for this request.
     """
     row = await _queries.add_request(
         database,
@@ -98,7 +96,7 @@ async def create_request(
         resource=resource,
         scheme="exact" if exact else "minimum",
         metadata=dict(metadata or {}),
-        reference=_base58(secrets.token_bytes(_REFERENCE_BYTES)),
+        reference=reference,
         environment=environment,
         expires_at=expires_at,
     )
@@ -155,13 +153,3 @@ def _request(row: Mapping[str, Any]) -> PaymentRequest:
     names = ("nonce", "user_id", "recipient", "mint", "currency", "amount", "resource", "scheme", "metadata")
     more = ("reference", "environment", "created_at", "expires_at")
     return PaymentRequest(*(row[name] for name in (*names, *more)))
-
-
-def _base58(raw: bytes) -> str:
-    """Base58 of 32 random bytes; a leading zero byte, which would be a leading 1, is as unlikely as it is harmless."""
-    number = int.from_bytes(raw, "big")
-    digits = ""
-    while number:
-        number, rest = divmod(number, len(_BASE58))
-        digits = _BASE58[rest] + digits
-    return "1" * (len(raw) - len(raw.lstrip(b"\0"))) + digits

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from chain.references import fresh_reference
 from worker.context import WorkerContext
 from worker.payouts.crash_points import OnStep, around, nobody
-from worker.payouts.send import fresh_reference, send_payouts
+from worker.payouts.send import send_payouts
 
 _PER_STATEMENT: Final = 1_000
 # Payments that name a job and cannot fund it are looked for among the newest; a sweep looks at all of them.

@@ -18,6 +18,7 @@ from api.marketplace.job_body import JobDetail, JobList, Status, job_json, job_r
 from api.marketplace.service_routes import find_service
 from api.resources import Resources, resources
 from api.routing.route import new_router
+from chain.references import fresh_reference
 from ledger.jobs import Party, allowed_steps, owners_of, take_step
 from ledger.payment_requests import create_request
 from ledger.recipients import Recipient, find_recipient
@@ -122,6 +123,7 @@ async def post_job(
             amount=service["price_amount"],
             resource=job_resource(service["name"]),
             expires_at=min(funding, deadline),
+            reference=fresh_reference(),
             environment=caller.environment,
             metadata={"serviceId": str(service["id"])},
         )

@@ -15,9 +15,8 @@ from api.http.fields import EpochMs, ShortText
 from api.http.json import Shape, answer, epoch_ms
 from api.resources import resources
 from api.routing.route import new_router
-from chain.addresses import parse_address
+from chain.addresses import NotAWalletError, parse_address, slot_of_wallet
 from chain.rpc import RpcError
-from chain.wallets import NotAWalletError, slot_of_wallet
 from ledger.recipients import (
     Recipient,
     find_recipient,

@@ -20,6 +20,7 @@ from api.routing.route import new_router
 from api.tokens import Token
 from chain.addresses import parse_address
 from chain.programs import NATIVE_SOL
+from chain.references import fresh_reference
 from ledger.amounts import least_equal_amount
 from ledger.payment_requests import (
     ClaimOfRequest,
@@ -101,6 +102,7 @@ async def post_request(
         amount=token.base_units(order.amount),
         resource=order.resource,
         expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=order.expires_in),
+        reference=fresh_reference(),
         exact=order.scheme == "exact",
         environment=caller.environment,
         metadata=metadata,

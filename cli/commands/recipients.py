@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from chain.addresses import parse_address
+from chain.addresses import NotAWalletError, parse_address, slot_of_wallet
 from chain.node import Node
 from chain.rpc import RpcError, RpcLimits, RpcPool
-from chain.wallets import NotAWalletError, slot_of_wallet
 from cli.system.localnet_address import solana_endpoints
 from ledger.recipients import (
     RecordedRecipient,

@@ -9,9 +9,10 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from spl.token.instructions import get_associated_token_address
 
+from chain.accounts import AccountState, OwnedTokenAccount
 from chain.decode import decode
 from chain.fees import fee_rules, parse_fee_rule
-from chain.node import MAX_TRANSACTION_VERSION, AccountState, Node, OwnedTokenAccount
+from chain.node import MAX_TRANSACTION_VERSION, Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
 from ledger.observation import Unexplained

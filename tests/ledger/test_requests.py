@@ -4,13 +4,16 @@ import datetime as dt
 import secrets
 
 from chain.base58 import b58decode
+from chain.references import fresh_reference
 from ledger import payment_requests as requests
 from tests.support.small_ledger import USDC, add_merchant
 
 
 async def made(pool, merchant):
     terms = {"recipient": merchant.wallet, "mint": USDC, "currency": "USDC", "amount": 5, "resource": None}
-    return await requests.create_request(pool, user_id=merchant.user, expires_at=dt.datetime.now(dt.UTC), **terms)
+    return await requests.create_request(
+        pool, user_id=merchant.user, expires_at=dt.datetime.now(dt.UTC), reference=fresh_reference(), **terms
+    )
 
 
 async def test_references_and_nonces_never_repeat(pool):

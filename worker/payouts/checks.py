@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Any, Final
 
+from chain.accounts import AccountState
 from chain.fees import parse_fee_rule
-from chain.node import AccountState, Node
+from chain.node import Node
 from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from chain.sending import Sending, rent_exempt_lamports
 from ledger.amounts import MAX_BASE_UNITS

@@ -9,7 +9,6 @@ The database allows a payout one living attempt. A process that dies before the 
 nobody; one that dies later has left them for whoever comes next.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any, Final
 
 import structlog
 
-from chain.base58 import b58encode
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import broadcast, finalized_tip, latest_blockhash
 from worker.context import WorkerContext
@@ -197,8 +195,3 @@ async def _end_one(context: WorkerContext, attempt: Any, done: Sent, on_step: On
         )
     done.ended += ended is not None
     _log.warning("payout_attempt_ended", payout=str(attempt["payout_id"]), outcome=outcome, error=error)
-
-
-def fresh_reference() -> str:
-    """A key that nobody can guess and that is on no transaction yet."""
-    return b58encode(secrets.token_bytes(32))
