@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +29,7 @@ from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles, is_defect
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -50,23 +50,6 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
 )
 
 _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
-# Failures of the database or of the way to it. What it says about a statement of ours is a defect, and a 500.
-_AWAY: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # see DATABASE_AWAY
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.SerializationError,
-    asyncpg.PostgresIOError,
-    asyncpg.InternalServerError,
-    OperatorError,
-    OSError,
-    TimeoutError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +76,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
             ApiError: _api_error,
             RequestValidationError: _validation_error,
             HTTPException: _http_error,
-            **dict.fromkeys(_AWAY, _database_away),
+            **dict.fromkeys((*DATABASE_ERRORS, OperatorError), partial(_database_failed, metrics.troubles)),
         },
     )
     for room in fields(rooms):
@@ -131,9 +114,10 @@ async def _http_error(request: Request, error: Any) -> Response:
     return ApiError(error.status_code, code, sentence, headers=error.headers).response()
 
 
-async def _database_away(_: Request, error: Any) -> Response:
-    if isinstance(error, ValueError):
-        # asyncpg's word for a value of ours that a parameter cannot take: no outage, and no help in repeating it.
+async def _database_failed(troubles: DatabaseTroubles, _: Request, error: Any) -> Response:
+    # A pool that cannot connect says so as an operator's error, whose cause is the database's.
+    cause = error.__cause__ or ConnectionError(str(error)) if isinstance(error, OperatorError) else error
+    troubles.note("a request", cause)
+    if is_defect(cause):
         raise error
-    _log.warning("database_away", error=str(error).partition("\n")[0] or type(error).__name__)
     return unavailable("database").response()

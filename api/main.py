@@ -90,7 +90,7 @@ async def open_rooms(
         rates = RateLimits(redis_url, metrics)
         tokens = TokenBook(database, settings.solana_network)
         await tokens.load()
-        arrivals = Arrivals(dsn, key_ring.forget)
+        arrivals = Arrivals(dsn, key_ring.forget, metrics.troubles)
         desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.undecided_max)
         for variable in settings.short_secrets:
             _log.warning(

@@ -17,7 +17,7 @@ import structlog
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
@@ -84,9 +84,12 @@ class Auditor:
             try:
                 await self.audit()
                 await self._sweep(sweep_seconds)
-            except (RpcError, *DATABASE_AWAY) as error:
+            except RpcError as error:
                 self._metrics.audits.labels("failed").inc()
                 _log.warning("not_audited", error=str(error))
+            except DATABASE_ERRORS as error:
+                self._metrics.audits.labels("failed").inc()
+                await asyncio.sleep(self._metrics.troubles.note("auditing", error))
 
     async def audit(self, wallets: Sequence[str] = (), *, whole: bool = False) -> AuditReport:
         """Audit every account, or those of `wallets`; `whole` goes back before the last good audit.

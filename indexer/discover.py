@@ -9,7 +9,7 @@ from chain.pubsub import LogsFeed
 from chain.rpc import RpcError
 from indexer.context import Workbench, native_account
 from indexer.watchlist import FollowedAccount
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +55,6 @@ class Discovery:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
             group.create_task(self._poll())
             for _ in range(self._bench.settings.heal_workers):
                 group.create_task(self._scan_forever())
@@ -70,28 +69,11 @@ class Discovery:
             self._recipients_changed.clear()
             try:
                 await self.load()
-            except DATABASE_AWAY as error:
-                _log.warning("recipients_not_read", error=str(error))
-                await asyncio.sleep(min(poll_seconds, 1.0))
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._bench.metrics.troubles.note("reading recipients", error))
 
-    async def _listen(self) -> None:
-        """Wake `_poll` when a recipient is added; polling alone would find it a little later."""
-        while True:
-            with contextlib.suppress(*DATABASE_AWAY):
-                async with self._bench.database.acquire() as connection:
-                    closed = asyncio.Event()
-                    connection.add_termination_listener(lambda *_, closed=closed: closed.set())
-                    await connection.add_listener("recipients", self._woken)
-                    # What was added between the last poll and this moment told nobody.
-                    self._recipients_changed.set()
-                    try:
-                        await closed.wait()
-                    finally:
-                        if not connection.is_closed():
-                            await connection.remove_listener("recipients", self._woken)
-            await asyncio.sleep(1.0)
-
-    def _woken(self, *_: object) -> None:
+    def recipients_changed(self) -> None:
+        """Read the recipients now; polling alone would find a new one a little later."""
         self._recipients_changed.set()
 
     async def _scan_forever(self) -> None:
@@ -102,8 +84,11 @@ class Discovery:
                 continue
             try:
                 self.opened(await self._bench.new_accounts_of(wallet))
-            except (RpcError, *DATABASE_AWAY) as error:
-                if isinstance(error, RpcError) and error.is_refusal:
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._bench.metrics.troubles.note("scanning a wallet", error, wallet=wallet))
+                self.scan(wallet)
+            except RpcError as error:
+                if error.is_refusal:
                     # Asking again at once would only be refused again; the next round asks anyway.
                     self._bench.metrics.done_without("token accounts by owner", error)
                     continue

@@ -18,7 +18,7 @@ from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
 from ledger.claims import follow_transfers
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
@@ -48,8 +48,10 @@ class Finalizer:
             try:
                 while await self.settle():
                     pass
-            except (RpcError, *DATABASE_AWAY) as error:
+            except RpcError as error:
                 _log.warning("not_finalized", error=str(error))
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._metrics.troubles.note("finalizing", error))
 
     async def settle(self) -> bool:
         """One pass; true when more may be ready at once.

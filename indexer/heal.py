@@ -21,7 +21,7 @@ from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
 from indexer.watchlist import Watchlist
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
@@ -174,7 +174,7 @@ class Healer:
     async def _attempt(self, account: str, min_context_slot: int) -> None:
         try:
             await self._heal(account, min_context_slot)
-        except (RpcError, IncompleteHistoryError, FetchFailedError, *DATABASE_AWAY) as error:
+        except (RpcError, IncompleteHistoryError, FetchFailedError, *DATABASE_ERRORS) as error:
             failures = self._failures.get(account, 0)
             self._failures[account] = failures + 1
             self._metrics.heals.labels("failed").inc()
@@ -185,12 +185,17 @@ class Healer:
             elif isinstance(error, RpcError) and error.is_refusal and failures >= _REFUSALS_OF_A_SLOT:
                 # A node may say that it has not reached the slot with a code of its own, or not know the parameter.
                 min_context_slot = 0
-            _log.warning("heal_failed", account=account, error=str(error), failures=failures + 1)
-            self._want_later(account, min_context_slot, _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+            pause_seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+            if isinstance(error, DATABASE_ERRORS):
+                again_seconds = self._metrics.troubles.note("healing", error, account=account)
+                pause_seconds = max(pause_seconds, again_seconds)
+            else:
+                _log.warning("heal_failed", account=account, error=str(error), failures=failures + 1)
+            self._want_later(account, min_context_slot, pause_seconds)
             try:
                 await self._queries.heal_wanted(self._pool, account=account, reason=str(error)[:500])
-            except DATABASE_AWAY:
-                _log.warning("heal_reason_not_stored", account=account)
+            except DATABASE_ERRORS as not_stored:
+                self._metrics.troubles.note("healing", not_stored, account=account)
         else:
             self._failures.pop(account, None)
             self._thoroughly.discard(account)

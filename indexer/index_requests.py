@@ -15,11 +15,10 @@ from indexer.context import Workbench
 from indexer.heal import IncompleteHistoryError
 from indexer.pipeline import FetchFailedError
 from ledger.sql import load_queries
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
-_CHANNEL: Final = "index_requests"
 _PER_PASS: Final = 256  # the statuses that one call tells
 _MOST_TRIES: Final = 12
 _DEAD_SECONDS: Final = 30.0
@@ -38,7 +37,6 @@ class RequestDesk:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
             group.create_task(self._repeat(self.index))
             group.create_task(self._repeat(self.backfill))
 
@@ -47,30 +45,18 @@ class RequestDesk:
             try:
                 while await work():
                     pass
-            except (RpcError, *DATABASE_AWAY) as error:
+            except RpcError as error:
                 _log.warning("requests_not_worked_off", error=str(error))
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._bench.metrics.troubles.note("index requests", error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._bench.settings.poll_seconds, _DEAD_SECONDS / 3)):
                     await self._woken.wait()
             # Both loops wake by one event: it is put down a moment later, so that both have seen it.
             asyncio.get_running_loop().call_soon(self._woken.clear)
 
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(*DATABASE_AWAY):
-                async with self._database.acquire() as connection:
-                    closed = asyncio.Event()
-                    connection.add_termination_listener(lambda *_, closed=closed: closed.set())
-                    await connection.add_listener(_CHANNEL, self._wake)
-                    self._woken.set()
-                    try:
-                        await closed.wait()
-                    finally:
-                        if not connection.is_closed():
-                            await connection.remove_listener(_CHANNEL, self._wake)
-            await asyncio.sleep(1.0)
-
-    def _wake(self, *_: object) -> None:
+    def wake(self) -> None:
+        """There may be a new request."""
         self._woken.set()
 
     async def index(self) -> bool:
@@ -136,8 +122,10 @@ class RequestDesk:
         """Also the sign of life without which another indexer would begin again."""
         while True:
             await asyncio.sleep(_TELL_SECONDS)
-            with contextlib.suppress(*DATABASE_AWAY):
+            try:
                 await self._queries.tell_backfill(self._database, id=backfill, progress=progress.as_json())
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._bench.metrics.troubles.note("progress of a backfill", error))
 
 
 class _Progress:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -13,16 +14,18 @@ from chain.pubsub import FeedLimits, LogsFeed
 from indexer.context import Workbench, open_workbench
 from indexer.discover import Discovery
 from indexer.heal import Healer
-from indexer.heartbeat import beat
 from indexer.index_requests import RequestDesk
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
-from runtime.errors import OperatorError
-from runtime.metrics import serve_metrics
+from runtime.heartbeat import SeenSlots, signs_of_life
+from runtime.listener import Listener
+from runtime.metrics import serving_metrics
 from runtime.process import working
 from runtime.settings import IndexerSettings
 
 _log = structlog.get_logger(__name__)
+
+_HEARTBEAT_SECONDS: Final = 2.0
 
 
 class _Router:
@@ -76,9 +79,30 @@ async def running_indexer(
         feed = LogsFeed(ws_urls, router, FeedLimits(settings.accounts_per_socket, settings.silence_seconds))
         router.discovery = discovery = Discovery(bench, feed)
         bench.pipeline.on_opened = discovery.opened
-        port = None
-        if settings.enable_metrics:
-            port = await stack.enter_async_context(_metrics(bench, feed))
+        requests = RequestDesk(bench)
+
+        def look_again() -> None:
+            discovery.recipients_changed()
+            requests.wake()
+
+        listener = Listener(
+            dsn,
+            {
+                "recipients": lambda _: discovery.recipients_changed(),
+                "index_requests": lambda _: requests.wake(),
+            },
+            after_gap=look_again,
+            application="indexer",
+            troubles=bench.metrics.troubles,
+        )
+        port = await stack.enter_async_context(
+            serving_metrics(
+                settings,
+                bench.registry,
+                before_scrape=partial(_refresh, bench, feed),
+                checks=[bench.metrics.liveness.reasons],
+            )
+        )
         await stack.enter_async_context(feed)
         await discovery.load()
         await stack.enter_async_context(
@@ -87,9 +111,18 @@ async def running_indexer(
                 discovery.run(),
                 bench.finalizer.run(settings.finalize_seconds),
                 bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
-                beat(bench, feed),
                 _poll_unwatched(bench, feed),
-                RequestDesk(bench).run(),
+                listener.run(),
+                requests.run(),
+            )
+        )
+        await stack.enter_async_context(
+            signs_of_life(
+                bench.database,
+                "indexer",
+                _HEARTBEAT_SECONDS,
+                bench.metrics.troubles,
+                slots=partial(_slots, bench, feed),
             )
         )
         _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))
@@ -131,23 +164,11 @@ async def index_until(
         _log.info("draining")
 
 
-@asynccontextmanager
-async def _metrics(bench: Workbench, feed: LogsFeed) -> AsyncIterator[int]:
-    """Serve the metrics; where only the usual port is taken, by another indexer say, on any free one."""
-    settings, refresh = bench.settings, partial(_refresh, bench, feed)
-    async with AsyncExitStack() as stack:
-        try:
-            serving = serve_metrics(
-                bench.registry, settings.metrics_port, host=settings.metrics_host, before_scrape=refresh
-            )
-            port = await stack.enter_async_context(serving)
-        except OperatorError:
-            if "metrics_port" in settings.model_fields_set:
-                raise
-            serving = serve_metrics(bench.registry, 0, host=settings.metrics_host, before_scrape=refresh)
-            port = await stack.enter_async_context(serving)
-            _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
-        yield port
+def _slots(bench: Workbench, feed: LogsFeed) -> SeenSlots:
+    """What was heard before the oldest transaction that is still under way is recorded."""
+    seen = feed.slot
+    under_way = bench.pipeline.oldest_slot_under_way
+    return SeenSlots(seen, seen if under_way is None else min(under_way - 1, seen))
 
 
 def _refresh(bench: Workbench, feed: LogsFeed) -> None:

@@ -4,6 +4,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chain.rpc import RpcError
+from runtime.database_errors import DatabaseTroubles
+from runtime.liveness import Liveness
 
 _log = structlog.get_logger(__name__)
 
@@ -14,6 +16,8 @@ class IndexerMetrics:
     """All metrics of one indexer process, on their own registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.troubles = DatabaseTroubles(registry)
+        self.liveness = Liveness(registry)
         self.notifications = Counter("pay402_notifications_total", "Log notifications received", registry=registry)
         self.transfers = Counter("pay402_transfers_recorded_total", "New rows in transfers", registry=registry)
         self.landed_again = Counter(

@@ -13,27 +13,9 @@ from msgspec import Struct
 from indexer.metrics import IndexerMetrics
 from indexer.rows import Rows, array_of, rows_of
 from indexer.watchlist import Entry
+from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
-
-# Failures of the database, not of what we asked of it: the same write will succeed later.
-_DATABASE_AWAY: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # see DATABASE_AWAY
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    OSError,
-    TimeoutError,
-)
-
 
 _WRITERS: Final = 2
 _PART_FOR_A_SECOND_WRITER: Final = 4  # a quarter of a batch
@@ -94,7 +76,7 @@ class _HeldConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             # One that broke may be the pool's again already; what matters is that it is not ours any more.
-            with contextlib.suppress(*_DATABASE_AWAY):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 await self._pool.release(connection, timeout=_ACQUIRE_SECONDS)
 
 
@@ -203,15 +185,16 @@ class Recorder:
         while True:
             try:
                 await self._write_once(held, batch)
-            except _DATABASE_AWAY as error:
+            except (*DATABASE_ERRORS, ValueError, OverflowError) as error:
+                if is_defect(error):
+                    await self._isolate(held, batch, error)
+                    return
+                # The same write will succeed later: nothing of it is given up.
                 self._metrics.database_retries.inc()
                 await held.let_go()
-                _log.warning("database_away", error=str(error) or type(error).__name__, rows_waiting=len(batch))
+                self._metrics.troubles.note("recording", error, rows_waiting=len(batch))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, 5.0)
-            except (asyncpg.PostgresError, ValueError, OverflowError) as error:
-                await self._isolate(held, batch, error)
-                return
             else:
                 for waiting in batch:
                     if not waiting.done.done():
@@ -227,6 +210,7 @@ class Recorder:
         self._metrics.unrecordable.inc()
         signature = batch[0].rows.signature
         _log.error("unrecordable", signature=signature, error=str(error))
+        self._metrics.troubles.note("recording", error)
         if not batch[0].done.done():
             batch[0].done.set_exception(UnrecordableError(f"{signature}: {error}"))
 

@@ -33,3 +33,8 @@ async def beat(
 ) -> None:
     """Note that a process is alive, with the newest slot it saw and the newest it recorded where it follows a chain."""
     await _queries.beat(database, role=role, instance=instance, seen_slot=seen_slot, recorded_slot=recorded_slot)
+
+
+async def stop_beating(database: Any, role: str, instance: str) -> None:
+    """Forget a process that has ended well, so that nobody counts on it."""
+    await _queries.stop_beating(database, role=role, instance=instance)

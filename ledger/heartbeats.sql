@@ -13,3 +13,7 @@ INSERT INTO heartbeats (role, instance, seen_slot, recorded_slot)
 VALUES (:role, :instance, :seen_slot, :recorded_slot)
 ON CONFLICT (role, instance) DO UPDATE
 SET at = clock_timestamp(), seen_slot = EXCLUDED.seen_slot, recorded_slot = EXCLUDED.recorded_slot;
+
+-- name: stop_beating!
+-- A process ends well.
+DELETE FROM heartbeats WHERE role = :role AND instance = :instance;

@@ -1,7 +1,3 @@
--- name: stop_beating!
--- A process ends well.
-DELETE FROM heartbeats WHERE role = :role AND instance = :instance;
-
 -- name: claim_counts
 -- Claims by status.
 SELECT status::text AS status, count(*)::int AS claims FROM transactions GROUP BY status;

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import msgspec
 
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from runtime.errors import OperatorError
 from runtime.logging import scrub
 
@@ -34,23 +35,6 @@ _BY_KEYS_ALONE: Final = {
     "enable_material": "off",
 }
 
-# What another moment may mend: the server is starting, full, or beyond reach.
-_TRANSIENT: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ConnectionDoesNotExistError,
-)
-DATABASE_AWAY: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    # What is asked between the server's last word and the end of its connection fails as if asyncpg were broken.
-    asyncpg.InternalClientError,
-    OSError,
-)
-"""What a statement raises when the database is away, or says no: every process of ours lives on and tries again."""
-_CANNOT_CONNECT: Final = (*_TRANSIENT, *DATABASE_AWAY)
 _JSONB_VERSION: Final = b"\x01"  # what `jsonb` begins with on the wire; the rest is JSON
 # What asyncpg raises about an address that it cannot take apart.
 _MALFORMED: Final = (ValueError, OverflowError)
@@ -211,8 +195,8 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
                 f"DATABASE_URL is no usable address of a database{reason}; write it as "
                 "postgresql://user:password@host:port/database, with / # ? and @ in a password as %2F %23 %3F %40."
             ) from None
-        except _CANNOT_CONNECT as error:
-            if not isinstance(error, _TRANSIENT) or time.monotonic() + pause_seconds > deadline:
+        except DATABASE_ERRORS as error:
+            if trouble_of(error) is not DatabaseTrouble.AWAY or time.monotonic() + pause_seconds > deadline:
                 raise OperatorError(
                     f"The database at {place(dsn)} cannot be reached ({_reason(error)}); "
                     "start it or correct DATABASE_URL."

@@ -159,13 +159,17 @@ class SolanaSettings(Settings):
         return _split(self.solana_ws_url) or [derived_ws_url(url) for url in self.rpc_urls]
 
 
-class IndexerSettings(DatabaseSettings, SolanaSettings):
-    """What an indexer process needs. Every bound of it is here; durations are in seconds."""
+class MetricsSettings(Settings):
+    """Where a process that serves nothing else shows its metrics and its health."""
 
     enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
     metrics_port: int = Field(9402, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
     # Loopback, until an operator opens it: a container is scraped from outside.
     metrics_host: str = Field("127.0.0.1", min_length=1, validation_alias="METRICS_HOST")
+
+
+class IndexerSettings(DatabaseSettings, SolanaSettings, MetricsSettings):
+    """What an indexer process needs. Every bound of it is here; durations are in seconds."""
 
     # Transactions that wait to be fetched; beyond, their accounts are marked for healing instead.
     queue_size: int = Field(10_000, ge=1, validation_alias="INDEXER_QUEUE_SIZE")

@@ -1,25 +1,13 @@
 """How the ledger is: signs of life, gauges, and the invariants of money."""
 
-from typing import Final
-
 import structlog
 
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.states import ClaimStatus, PayoutStatus
-from runtime.process import instance_name
 from worker.context import WorkerContext
 from worker.payouts.checks import Waiting
 
 _log = structlog.get_logger(__name__)
-
-ROLE: Final = "worker"
-
-
-async def beat(context: WorkerContext) -> None:
-    """Say that this worker lives."""
-    await context.queries.beat(
-        context.database, role=ROLE, instance=instance_name(), seen_slot=None, recorded_slot=None
-    )
 
 
 async def measure(context: WorkerContext) -> None:

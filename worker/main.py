@@ -1,19 +1,16 @@
 """The worker process: opens what it needs, runs its passes until asked to stop, finishes them, closes in reverse."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from runtime.database import DATABASE_AWAY
-from runtime.errors import OperatorError
-from runtime.metrics import serve_metrics
-from runtime.process import instance_name, working
+from runtime.heartbeat import signs_of_life
+from runtime.metrics import serving_metrics
+from runtime.process import instance_name
 from worker.context import WorkerContext, open_worker_context
-from worker.gauges import ROLE, beat
 from worker.schedule import Schedule
 from worker.settings import WorkerSettings
 
@@ -40,8 +37,14 @@ async def running_worker(
     """
     async with AsyncExitStack() as stack:
         context = await stack.enter_async_context(open_worker_context(settings, dsn, rpc_urls))
-        port = await stack.enter_async_context(_metrics(context)) if settings.enable_metrics else None
-        await stack.enter_async_context(_alive(context))
+        port = await stack.enter_async_context(
+            serving_metrics(settings, context.registry, checks=[context.metrics.liveness.reasons])
+        )
+        await stack.enter_async_context(
+            signs_of_life(
+                context.database, "worker", settings.heartbeat_seconds, context.metrics.troubles, take_back=True
+            )
+        )
         schedule = Schedule(context, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))
         _log.info("working", instance=instance_name(), signs_as=context.signer.address if context.signer else None)
@@ -87,35 +90,3 @@ async def _scheduled(schedule: Schedule, drain_seconds: float) -> AsyncIterator[
         await asyncio.wait({task}, timeout=drain_seconds)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _alive(context: WorkerContext) -> AsyncIterator[None]:
-    """Give signs of life meanwhile, and none afterwards."""
-
-    async def for_ever() -> None:
-        while True:
-            with contextlib.suppress(*DATABASE_AWAY):
-                await beat(context)
-            await asyncio.sleep(context.settings.heartbeat_seconds)
-
-    async with working(for_ever()):
-        yield
-    with contextlib.suppress(*DATABASE_AWAY):
-        await context.queries.stop_beating(context.database, role=ROLE, instance=instance_name())
-
-
-@asynccontextmanager
-async def _metrics(context: WorkerContext) -> AsyncIterator[int]:
-    """Serve the metrics; where only the usual port is taken, by another worker say, on any free one."""
-    settings = context.settings
-    async with AsyncExitStack() as stack:
-        try:
-            serving = serve_metrics(context.registry, settings.metrics_port, host=settings.metrics_host)
-            port = await stack.enter_async_context(serving)
-        except OperatorError:
-            if "metrics_port" in settings.model_fields_set:
-                raise
-            port = await stack.enter_async_context(serve_metrics(context.registry, 0, host=settings.metrics_host))
-            _log.warning("metrics_moved", port=port, hint="set METRICS_PORT to choose the port")
-        yield port

@@ -2,6 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime.database_errors import DatabaseTroubles
+from runtime.liveness import Liveness
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -9,6 +12,8 @@ class WorkerMetrics:
     """All metrics of one worker process, on their own registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.troubles = DatabaseTroubles(registry)
+        self.liveness = Liveness(registry)
         self.runs = Counter(
             "pay402_worker_runs_total", "Passes by how they ended", ["job", "outcome"], registry=registry
         )

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from chain.rpc import RpcError
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
 
@@ -54,7 +54,7 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         await context.queries.tell_report(context.database, id=chosen, progress={"decided": decided.as_json()})
         report = await make_report(context)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
-    except DATABASE_AWAY as error:
+    except DATABASE_ERRORS as error:
         await context.queries.finish_report(context.database, id=chosen, report=None, error=str(error))
         raise
     await context.queries.finish_report(context.database, id=chosen, report=report, error=None)

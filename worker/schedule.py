@@ -19,7 +19,7 @@ from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
 from chain.rpc import RpcError
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
 from worker.context import WorkerContext
@@ -36,6 +36,11 @@ _REDIS_RETRY_SECONDS: Final = 3.0
 _TICK_SECONDS: Final = 0.1
 _JOB_SECONDS: Final = 1_800
 _POLL_SECONDS: Final = 0.2
+_OUTCOMES: Final = {
+    DatabaseTrouble.AWAY: "database_away",
+    DatabaseTrouble.REFUSED: "database_refused",
+    DatabaseTrouble.DEFECT: "defect",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,9 @@ async def run_pass(context: WorkerContext, one: Pass) -> bool:
     except RpcError as error:
         outcome = "chain_away"
         _log.warning("chain_away", job=one.name, error=str(error))
-    except DATABASE_AWAY as error:
-        outcome = "database_away"
-        _log.warning("database_away", job=one.name, error=str(error))
+    except DATABASE_ERRORS as error:
+        outcome = _OUTCOMES[trouble_of(error)]
+        context.metrics.troubles.note("a pass", error, job=one.name)
     except asyncio.CancelledError:
         outcome = "cancelled"
         raise

@@ -5,15 +5,13 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from runtime.marketplace_settings import MarketplaceSettings
-from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
+from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, MetricsSettings, SolanaSettings
 
 
-class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
+class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings, MetricsSettings):
     """What a worker process needs. Every bound of it is here."""
 
-    enable_metrics: bool = Field(True, validation_alias="ENABLE_METRICS")
     metrics_port: int = Field(9403, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
-    metrics_host: str = Field("127.0.0.1", validation_alias="METRICS_HOST")
 
     # The secret key of the settlement wallet, or the path of a file that holds it; see worker/signer.py.
     settlement_keypair: Annotated[SecretStr | None, PRIVATE] = Field(None, validation_alias="SETTLEMENT_KEYPAIR")

@@ -17,7 +17,7 @@ from api.access.caller import Caller
 from api.metrics import ApiMetrics
 from ledger import api_keys
 from ledger.api_keys import GoodKey
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 T = TypeVar("T")
 
@@ -131,9 +131,9 @@ class KeyRing:
             return
         try:
             await api_keys.note_key_use(self._database, used)
-        except DATABASE_AWAY:
+        except DATABASE_ERRORS as error:
             self._used = used | self._used
-            _log.warning("key_use_not_noted", hint="it is written with the next ones")
+            self._metrics.troubles.note("noting the use of keys", error)
 
 
 def _remember(memory: OrderedDict[str, T], name: str, value: T, count_max: int) -> None:

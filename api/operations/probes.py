@@ -13,7 +13,7 @@ from api.http.json import AnswerShape
 from api.metrics import ApiMetrics
 from ledger.heartbeats import SignOfLife, signs_of_life
 from migrations.status import MigrationStatus, read_status
-from runtime.database import DATABASE_AWAY
+from runtime.database_errors import DATABASE_ERRORS
 
 _PROBE_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
@@ -110,7 +110,8 @@ class Probes:
             async with asyncio.timeout(_PROBE_SECONDS), self._database.acquire() as connection:
                 schema = await read_status(connection)
                 return schema, {} if schema.pending else await signs_of_life(connection)
-        except DATABASE_AWAY:
+        except DATABASE_ERRORS as error:
+            self._metrics.troubles.note("probing", error)
             return None
 
     async def _look_at_redis(self) -> RedisState:

@@ -17,14 +17,13 @@ from api.verify.proof import Answer, Case
 from ledger import claims
 from ledger.claims import ClaimContext, Honoured, Terms
 from ledger.judge import Outcome, Transfer
+from runtime.database_errors import is_defect
 
 _BATCH: Final = 64
 # A race that is lost to another claim is judged again, by what is true then.
 _ATTEMPTS: Final = 8
 # Two claims want the same row: whoever is told so comes again and finds it taken.
 _LOST: Final = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
-# What only one proof of a batch can be guilty of; asyncpg's own words for it are errors of values.
-_REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 
 Database = Any
 """A connection, from a pool or not: the two types of asyncpg have no common one."""
@@ -122,7 +121,7 @@ class Desk:
         except _LOST:
             self._again(batch)
         except Exception as error:  # noqa: BLE001 - it is each caller's to tell
-            if len(batch) > 1 and isinstance(error, _REFUSED):
+            if len(batch) > 1 and is_defect(error):
                 # One that the database refuses must not take the others with it.
                 for waiting in batch:
                     await self._serve([waiting])

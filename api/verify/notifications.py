@@ -3,18 +3,11 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
-
-from runtime.database import DATABASE_AWAY, open_connection
-from runtime.errors import OperatorError
-
-_log = structlog.get_logger(__name__)
-
-_RETRY_SECONDS: Final = 0.5
-_PROBE_SECONDS: Final = 5.0
+from runtime.database_errors import DatabaseTroubles
+from runtime.listener import Listener
 
 TRANSFERS_CHANNEL: Final = "transfers"
 KEYS_CHANNEL: Final = "api_keys"
@@ -23,11 +16,16 @@ KEYS_CHANNEL: Final = "api_keys"
 class Arrivals:
     """Who waits for which signature. Notifications wake them; without the listener they look again by themselves."""
 
-    def __init__(self, dsn: str, on_keys_changed: Callable[[], None]) -> None:
-        self._dsn = dsn
+    def __init__(self, dsn: str, on_keys_changed: Callable[[], None], troubles: DatabaseTroubles) -> None:
         self._on_keys_changed = on_keys_changed
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self.is_listening = False
+        self._listener = Listener(
+            dsn,
+            {TRANSFERS_CHANNEL: self._notified, KEYS_CHANNEL: lambda _: on_keys_changed()},
+            after_gap=self._after_gap,
+            application="api",
+            troubles=troubles,
+        )
 
     @property
     def waiting(self) -> int:
@@ -47,32 +45,20 @@ class Arrivals:
                 del self._waiting[signature]
 
     async def listen(self) -> None:
-        """Listen until cancelled; a connection that is lost is made again."""
-        while True:
-            try:
-                async with self._connection() as connection:
-                    self.is_listening = True
-                    # What came while nobody listened is looked for again.
-                    self._wake_all()
-                    self._on_keys_changed()
-                    while not connection.is_closed():
-                        await asyncio.sleep(_PROBE_SECONDS)
-                        await connection.execute("SELECT 1")
-            except (OperatorError, *DATABASE_AWAY) as error:
-                _log.warning("not_listening", error=str(error) or type(error).__name__)
-            finally:
-                self.is_listening = False
-            await asyncio.sleep(_RETRY_SECONDS)
+        """Listen until cancelled."""
+        await self._listener.run()
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        async with open_connection(self._dsn, application="api-listener") as connection:
-            await connection.add_listener(TRANSFERS_CHANNEL, self._notified)
-            await connection.add_listener(KEYS_CHANNEL, lambda *_: self._on_keys_changed())
-            yield connection
+    @property
+    def is_listening(self) -> bool:
+        """True while notifications arrive; otherwise whoever waits looks again by itself."""
+        return self._listener.is_listening
 
-    def _notified(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:
-        for signature in str(payload).split():
+    def _after_gap(self) -> None:
+        self._wake_all()
+        self._on_keys_changed()
+
+    def _notified(self, payload: str) -> None:
+        for signature in payload.split():
             for event in self._waiting.get(signature, ()):
                 event.set()
 

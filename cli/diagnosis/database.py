@@ -13,7 +13,8 @@ from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
 from migrations.status import MigrationStatus, read_status
-from runtime.database import DATABASE_AWAY, open_connection, place
+from runtime.database import open_connection, place
+from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
 
 _queries = load_queries("cli.diagnosis", "diagnosis.sql")
@@ -48,7 +49,7 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
             return found
     except OperatorError as error:
         return [from_sentence("database", "connection", str(error))]
-    except DATABASE_AWAY as error:
+    except DATABASE_ERRORS as error:
         reason = str(error).partition("\n")[0]
         return [bad("database", "queries", reason, "see the server's log, and grant what is missing to our user")]
 

@@ -32,11 +32,11 @@ async def test_metrics_are_served_and_gauges_are_brought_up_to_date_before():
 
 
 async def test_health_tells_what_is_wrong():
-    ailments = [None, "no slot for 20 s"]
-    async with serve_metrics(new_registry(), 0, ailment=lambda: ailments.pop(0)) as port:
+    ailments = [[], ["no slot for 20 s"]]
+    async with serve_metrics(new_registry(), 0, checks=[lambda: ailments.pop(0), list]) as port:
         assert await get(port, "/health") == (200, "application/json; charset=utf-8", '{"status": "ok"}')
         status, _, body = await get(port, "/health")
-    assert (status, body) == (503, '{"status": "unwell", "reason": "no slot for 20 s"}')
+    assert (status, body) == (503, '{"status": "unwell", "reasons": ["no slot for 20 s"]}')
 
 
 async def test_registries_do_not_share_anything():

@@ -1,0 +1,148 @@
+"""What a failure of the database means: it is away, it refuses us, or we asked something wrong.
+
+The one place that decides. PostgreSQL says it by SQLSTATE (appendix A of its manual); asyncpg has failures of its own
+for what happens on our side of the connection.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import asyncpg
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+_log = structlog.get_logger(__name__)
+
+DATABASE_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What is asked between the server's last word and the end of its connection fails as if asyncpg were broken.
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""Everything that a statement can raise. Catch it, then ask `trouble_of` what it means."""
+
+
+class DatabaseTrouble(StrEnum):
+    """What a failure means for whoever meets it."""
+
+    AWAY = "away"
+    """The server is out of reach, starting, full, or gave way to another transaction: try again soon."""
+    REFUSED = "refused"
+    """The server answers and will not do it: rights, read-only, another schema. It lasts until an operator acts."""
+    DEFECT = "defect"
+    """We asked what can never succeed, a broken state transition for example. Trying again changes nothing."""
+
+
+_AWAY_CLASSES: Final = frozenset(
+    {
+        "08",  # connection exception
+        "40",  # transaction rollback: deadlock, serialization
+        "53",  # insufficient resources
+        "57",  # operator intervention: shutdown, cancelled, starting
+        "58",  # system error outside of PostgreSQL
+        "72",  # snapshot too old
+    }
+)
+_REFUSED_CLASSES: Final = frozenset(
+    {
+        "0A",  # feature not supported: an older server
+        "28",  # invalid authorization
+        "3D",  # no such database
+        "3F",  # no such schema
+        "F0",  # the server's configuration file
+        "XX",  # the server's own inconsistency, damaged files included
+    }
+)
+# Codes that mean something else than the rest of their class.
+_BY_CODE: Final = {
+    "25006": DatabaseTrouble.REFUSED,  # read-only: a replica, or a server that was failed over
+    "25P03": DatabaseTrouble.AWAY,  # idle in a transaction for too long
+    "25P04": DatabaseTrouble.AWAY,  # the transaction took too long
+    "26000": DatabaseTrouble.REFUSED,  # the prepared statement is another connection's: a pooler swaps them
+    "40002": DatabaseTrouble.DEFECT,  # a deferred constraint is broken
+    "42501": DatabaseTrouble.REFUSED,  # no right to do it
+    "42703": DatabaseTrouble.REFUSED,  # no such column
+    "42704": DatabaseTrouble.REFUSED,  # no such type
+    "42883": DatabaseTrouble.REFUSED,  # no such function
+    "42P01": DatabaseTrouble.REFUSED,  # no such table
+    "42P05": DatabaseTrouble.REFUSED,  # the prepared statement exists: a pooler swaps connections
+    "55000": DatabaseTrouble.REFUSED,  # not in the state for it, as a standby that is recovering
+    "55006": DatabaseTrouble.AWAY,  # in use
+    "55P03": DatabaseTrouble.AWAY,  # a lock was not to be had in time
+    "57P04": DatabaseTrouble.REFUSED,  # the database was dropped
+}
+_MISUSE: Final = "another operation is in progress"
+
+
+def trouble_of(error: BaseException) -> DatabaseTrouble:
+    """What `error` means, by its SQLSTATE or, without one, by its class.
+
+    Anything that is no failure of the database or of the way to it is a defect.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return _by_sqlstate(getattr(error, "sqlstate", None) or "")
+    if isinstance(error, ValueError):
+        return DatabaseTrouble.DEFECT  # a value of ours that a parameter cannot take
+    if isinstance(error, asyncpg.UnsupportedClientFeatureError | asyncpg.UnsupportedServerFeatureError):
+        return DatabaseTrouble.REFUSED
+    if isinstance(error, asyncpg.InterfaceError):
+        # A connection or pool that has closed, unless two of our tasks share one connection.
+        return DatabaseTrouble.DEFECT if _MISUSE in str(error) else DatabaseTrouble.AWAY
+    if isinstance(error, asyncpg.InternalClientError | OSError):
+        return DatabaseTrouble.AWAY
+    return DatabaseTrouble.DEFECT
+
+
+def _by_sqlstate(code: str) -> DatabaseTrouble:
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if code[:2] in _AWAY_CLASSES:
+        return DatabaseTrouble.AWAY
+    return DatabaseTrouble.REFUSED if code[:2] in _REFUSED_CLASSES else DatabaseTrouble.DEFECT
+
+
+def is_defect(error: BaseException) -> bool:
+    """True when `error` is ours: no outage, and no help in trying it again."""
+    return trouble_of(error) is DatabaseTrouble.DEFECT
+
+
+_PAUSE_SECONDS: Final = {DatabaseTrouble.AWAY: 0.5, DatabaseTrouble.REFUSED: 5.0, DatabaseTrouble.DEFECT: 60.0}
+
+
+class DatabaseTroubles:
+    """Counts and logs what the database's failures mean, for the loops of one process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._errors = Counter(
+            "pay402_database_errors_total",
+            "Failures of the database: away, refused, or a defect of ours",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in DatabaseTrouble:
+            # A counter that begins with its first failure shows Prometheus no increase.
+            self._errors.labels(kind.value)
+
+    def note(self, during: str, error: BaseException, **context: object) -> float:
+        """Count a failure and log it as `database_away`, `database_refused` or `database_defect`.
+
+        Args:
+            during: What could not be done, in a few words.
+            error: One of `DATABASE_ERRORS`.
+            context: What else the line carries.
+
+        Returns:
+            After how many seconds it is sensible to try again: soon after an outage, a minute after a defect.
+        """
+        kind = trouble_of(error)
+        self._errors.labels(kind.value).inc()
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        if kind is DatabaseTrouble.DEFECT:
+            _log.error("database_defect", during=during, error=reason, **context, exc_info=error)
+        elif kind is DatabaseTrouble.REFUSED:
+            hint = "run `pay402 doctor`: the database refuses this until an operator acts"
+            _log.error("database_refused", during=during, error=reason, hint=hint, **context)
+        else:
+            _log.warning("database_away", during=during, error=reason, **context)
+        return _PAUSE_SECONDS[kind]

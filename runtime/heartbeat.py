@@ -1,0 +1,68 @@
+"""Signs of life: that a process lives and, of one that follows the chain, up to where the ledger is complete."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from ledger import heartbeats
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+from runtime.process import instance_name, working
+
+_FAREWELL_SECONDS: Final = 2.0
+
+
+class SeenSlots(NamedTuple):
+    """How far a process that follows the chain has come."""
+
+    seen: int | None
+    """The newest slot it has heard of."""
+    recorded: int | None
+    """The slot up to which everything it has heard of is in the ledger."""
+
+
+def no_slots() -> SeenSlots:
+    """For a process that does not follow the chain."""
+    return SeenSlots(None, None)
+
+
+@asynccontextmanager
+async def signs_of_life(
+    database: asyncpg.Pool,
+    role: str,
+    every_seconds: float,
+    troubles: DatabaseTroubles,
+    *,
+    slots: Callable[[], SeenSlots] = no_slots,
+    take_back: bool = False,
+) -> AsyncIterator[None]:
+    """Write a sign of life every `every_seconds` while the context is open.
+
+    Args:
+        database: The ledger.
+        role: `indexer` or `worker`.
+        every_seconds: How often.
+        troubles: Where failures are counted; none of them ends the process.
+        slots: How far the process has come, asked each time.
+        take_back: Remove the sign at the end, so that nobody counts on a process that has ended well.
+    """
+    instance = instance_name()
+
+    async def beat() -> None:
+        while True:
+            pause_seconds = every_seconds
+            try:
+                seen, recorded = slots()
+                await heartbeats.beat(database, role, instance, seen_slot=seen, recorded_slot=recorded)
+            except DATABASE_ERRORS as error:
+                pause_seconds = max(pause_seconds, troubles.note("a sign of life", error))
+            await asyncio.sleep(pause_seconds)
+
+    async with working(beat()):
+        yield
+    if take_back:
+        with suppress(*DATABASE_ERRORS):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await heartbeats.stop_beating(database, role, instance)

@@ -1,0 +1,85 @@
+"""The one loop that listens to the database's notifications, on a connection of its own."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from runtime.database import open_connection
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+from runtime.errors import OperatorError
+
+_PROBE_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.5
+
+
+class Listener:
+    """Passes notifications on, and says when some may have been missed.
+
+    Attributes:
+        is_listening: True while notifications arrive.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        channels: Mapping[str, Callable[[str], None]],
+        *,
+        after_gap: Callable[[], None],
+        application: str,
+        troubles: DatabaseTroubles,
+    ) -> None:
+        """Nothing is opened yet; `run` does.
+
+        Args:
+            dsn: Where the database is.
+            channels: By channel, what is called with the text of each notification. It must not raise or wait.
+            after_gap: Called each time listening begins, the first time included: what was notified before then told
+                nobody, so its user looks for itself.
+            application: The process, as operators see it in `pg_stat_activity`: `pay402-<application>-listener`.
+            troubles: Where failures are counted.
+        """
+        self._dsn = dsn
+        self._channels = channels
+        self._after_gap = after_gap
+        self._application = f"{application}-listener"
+        self._troubles = troubles
+        self.is_listening = False
+
+    async def run(self) -> None:
+        """Listen until cancelled; a connection that is lost is made again."""
+        while True:
+            pause_seconds = _RETRY_SECONDS
+            try:
+                await self._listen()
+            except OperatorError as error:
+                cause = error.__cause__ or ConnectionError(str(error))
+                pause_seconds = max(pause_seconds, self._troubles.note("listening", cause))
+            except DATABASE_ERRORS as error:
+                pause_seconds = max(pause_seconds, self._troubles.note("listening", error))
+            finally:
+                self.is_listening = False
+            await asyncio.sleep(pause_seconds)
+
+    async def _listen(self) -> None:
+        async with open_connection(self._dsn, application=self._application) as connection:
+            closed = asyncio.Event()
+            connection.add_termination_listener(lambda _: closed.set())
+            for channel, notified in self._channels.items():
+                await connection.add_listener(channel, _passing_on(notified))
+            self.is_listening = True
+            self._after_gap()
+            while not closed.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PROBE_SECONDS):
+                        await closed.wait()
+                if not closed.is_set():
+                    # A connection that a firewall has dropped ends only when it is used.
+                    await connection.execute("SELECT 1")
+
+
+def _passing_on(notified: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:
+    def on_notification(_connection: Any, _process: int, _channel: str, payload: object) -> None:
+        notified(str(payload))
+
+    return on_notification

@@ -1,0 +1,63 @@
+"""The loop that listens, against a real Postgres that ends its connections."""
+
+import asyncio
+
+from runtime.database import open_connection
+from runtime.database_errors import DatabaseTroubles
+from runtime.listener import Listener
+from runtime.metrics import new_registry
+from runtime.process import working
+from tests.support.ledger_checks import eventually
+
+
+class Heard:
+    def __init__(self):
+        self.payloads = []
+        self.gaps = 0
+
+    def gap(self):
+        self.gaps += 1
+
+
+def listener(dsn, heard):
+    channels = {"first": heard.payloads.append, "second": lambda text: heard.payloads.append(f"second {text}")}
+    return Listener(dsn, channels, after_gap=heard.gap, application="test", troubles=DatabaseTroubles(new_registry()))
+
+
+async def test_notifications_of_every_channel_arrive_and_a_gap_is_told(database_url, pool):
+    heard = Heard()
+    one = listener(database_url, heard)
+    assert not one.is_listening
+    async with working(one.run()):
+        await eventually(lambda: one.is_listening)
+        assert heard.gaps == 1
+        await pool.execute("SELECT pg_notify('first', 'a'), pg_notify('second', 'b'), pg_notify('third', 'c')")
+        await eventually(lambda: len(heard.payloads) == 2)
+        assert heard.payloads == ["a", "second b"]
+        # An administrator, or a failover, ends the connection; what is notified meanwhile tells nobody.
+        await pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pay402-test-listener'"
+        )
+        await pool.execute("SELECT pg_notify('first', 'missed')")
+        await eventually(lambda: heard.gaps == 2)
+        await pool.execute("SELECT pg_notify('first', 'd')")
+        await eventually(lambda: "d" in heard.payloads)
+    assert not one.is_listening
+
+
+async def test_a_database_that_comes_late_is_listened_to_in_the_end(database_url, pool):
+    name = await pool.fetchval("SELECT current_database()")
+    later = f"{name}_later"
+    heard = Heard()
+    one = listener(database_url.replace(name, later), heard)
+    async with working(one.run()):
+        await asyncio.sleep(0.2)
+        assert not one.is_listening
+        await pool.execute(f'CREATE DATABASE "{later}"')
+        try:
+            await eventually(lambda: one.is_listening)
+            async with open_connection(database_url.replace(name, later)) as connection:
+                await connection.execute("SELECT pg_notify('first', 'a')")
+            await eventually(lambda: heard.payloads == ["a"])
+        finally:
+            await pool.execute(f'DROP DATABASE "{later}" WITH (FORCE)')
