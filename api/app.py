@@ -29,6 +29,7 @@ from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
+from api.verify.context import VerifyContext
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles, is_defect
 from runtime.errors import OperatorError
 
@@ -61,6 +62,7 @@ class Rooms:
     keys: KeysContext
     analytics: AnalyticsContext
     operations: OperationsContext
+    verify: VerifyContext
     resources: Resources
 
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from api.access.access_tokens import AccessTokens
 from api.access.context import AccessContext
-from api.access.key_ring import KeyRing
+from api.access.key_ring import KEYS_CHANNEL, KeyRing
 from api.access.rate_limits import RateLimits
 from api.analytics.context import AnalyticsContext
 from api.app import Rooms, create_app
@@ -29,14 +29,17 @@ from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split, thresholds
 from api.tokens import TokenBook
-from api.verify.batches import Desk
-from api.verify.notifications import Arrivals
+from api.verify.batches import VerificationBatches
+from api.verify.context import VerifyContext
+from api.verify.notifications import TRANSFERS_CHANNEL, TransferNotifications
+from api.verify.verifier import Verifier, VerifyBounds
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_pool
 from runtime.errors import OperatorError
+from runtime.listener import Listener
 from runtime.metrics import new_registry
 from runtime.process import working
 
@@ -44,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 _STATEMENT_SECONDS = 10.0
 # One batch of verifications reads while another becomes durable.
-_CLERKS = 2
+_BATCHES_MAX = 2
 # A request would rather be told to come again than wait for longer.
 _CONNECT_SECONDS = 2.0
 # Asking a node is a courtesy to whoever waits; it must not take longer than they do.
@@ -76,8 +79,8 @@ async def open_rooms(
             open_pool(
                 dsn,
                 application="api-verify",
-                min_size=_CLERKS,
-                max_size=_CLERKS,
+                min_size=_BATCHES_MAX,
+                max_size=_BATCHES_MAX,
                 statement_timeout_seconds=_STATEMENT_SECONDS,
                 by_keys_alone=True,
             )
@@ -90,8 +93,27 @@ async def open_rooms(
         rates = RateLimits(redis_url, metrics)
         tokens = TokenBook(database, settings.solana_network)
         await tokens.load()
-        arrivals = Arrivals(dsn, key_ring.forget, metrics.troubles)
-        desk = Desk(hot, queries, clerks=_CLERKS, most_waiting=settings.undecided_max)
+        notifications = TransferNotifications()
+
+        def look_again() -> None:
+            key_ring.forget()
+            notifications.wake_all()
+
+        listener = Listener(
+            dsn,
+            {TRANSFERS_CHANNEL: notifications.wake, KEYS_CHANNEL: lambda _: key_ring.forget()},
+            after_gap=look_again,
+            application="api",
+            troubles=metrics.troubles,
+        )
+        node = Node(rpc)
+        batches = VerificationBatches(hot, batches_max=_BATCHES_MAX, waiting_max=settings.undecided_max)
+        bounds = VerifyBounds(
+            wait_seconds=settings.verify_wait_ms / 1000,
+            waiting_max=settings.waiting_requests_max,
+            pending_claims_max=settings.pending_claims_max,
+        )
+        verifier = Verifier(database, batches, notifications, node, metrics, bounds)
         for variable in settings.short_secrets:
             _log.warning(
                 "short_secret", variable=variable, hint="production refuses it; `openssl rand -hex 32` makes one"
@@ -115,6 +137,7 @@ async def open_rooms(
                 bootstrap_token=_secret(settings.bootstrap_token),
                 needs_no_first_key=settings.app_env == "development",
             ),
+            verify=VerifyContext(verifier, tokens, thresholds(settings.finalized_above)),
             analytics=AnalyticsContext(database, tokens),
             operations=OperationsContext(
                 database=database,
@@ -126,15 +149,11 @@ async def open_rooms(
                 settings=settings,
                 database=database,
                 queries=queries,
-                node=Node(rpc),
+                node=node,
                 tokens=tokens,
-                arrivals=arrivals,
-                metrics=metrics,
-                desk=desk,
-                final_from=thresholds(settings.finalized_above),
             ),
         )
-        await stack.enter_async_context(working(arrivals.listen(), key_ring.run(), rates.run(), desk.run()))
+        await stack.enter_async_context(working(listener.run(), key_ring.run(), rates.run(), batches.run()))
         yield rooms
 
 

@@ -4,7 +4,7 @@ import itertools
 import os
 from typing import Any
 
-from ledger.claims import Proof, Terms, honour, read_contexts
+from ledger.claims import ClaimKey, Terms, honour, read_contexts
 from ledger.judge import Claim, judge
 from ledger.sql import load_queries
 
@@ -19,7 +19,7 @@ async def claim(connection: Any, payment: Any) -> None:
     The proof itself is not checked: that costs the database nothing.
     """
     nonce = next(_nonces)
-    proof = Proof(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
+    proof = ClaimKey(payment["user_id"], nonce, payment["signature"], payment["source_owner"])
     (context,) = await read_contexts(connection, [proof])
     claimed = Claim(
         payment["source_owner"],

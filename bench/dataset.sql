@@ -32,7 +32,7 @@ ORDER BY n;
 -- A finalized claim of so many transfers, the newest ones left out, paid for by some hundred agents.
 INSERT INTO transactions (
   user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, agent_id, status,
-  "timestamp", told_at, honoured_at, settled_at
+  "timestamp", answered_at, honoured_at, settled_at
 )
 SELECT
   r.user_id, left(md5(t.signature), 24), t.signature, t.path, t.source_owner, t.destination_owner, t.mint, k.symbol,

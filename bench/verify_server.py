@@ -11,7 +11,7 @@ from api.http.json import answer
 from api.main import serve_until
 from api.routing.route import new_router
 from api.settings import ApiSettings
-from api.verify.routes import ProofBody
+from api.verify.bodies import ProofBody
 from runtime.logging import configure_logging
 from runtime.process import leave_alone_what_is_there, run_until_signal
 from runtime.settings import load

@@ -17,7 +17,7 @@ _queries = load_queries("ledger", "claims.sql")
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ClaimKey:
     """What identifies a claim. `user_id` is the merchant who asks, `recipient` the wallet that is named, if any."""
 
     user_id: str | None
@@ -45,14 +45,15 @@ class PaymentRequest:
 class Use:
     """The claim that has used up a nonce.
 
-    `told_at` is `None` while no payer has been told so; `asked_with` is the hash of the Idempotency-Key of who was.
+    `answered_at` is `None` while no proof of it was answered; `asked_with` is the hash of the Idempotency-Key of the
+    request that was.
     """
 
     id: UUID
     signature: str
     path: str
     payer: str
-    told_at: dt.datetime | None
+    answered_at: dt.datetime | None
     asked_with: str | None
 
 
@@ -122,17 +123,17 @@ class Honoured:
     claimed_at: dt.datetime
 
 
-async def read_contexts(database: Any, proofs: Sequence[Proof]) -> list[ClaimContext]:
-    """What is known about each of `proofs`, in their order, in one statement."""
+async def read_contexts(database: Any, keys: Sequence[ClaimKey]) -> list[ClaimContext]:
+    """What is known about the claims with these `keys`, in their order, in one statement."""
     rows = _queries.claim_contexts(
         database,
-        user_ids=[proof.user_id for proof in proofs],
-        nonces=[proof.nonce for proof in proofs],
-        signatures=[proof.signature for proof in proofs],
-        payers=[proof.payer for proof in proofs],
-        recipients=[proof.recipient for proof in proofs],
+        user_ids=[key.user_id for key in keys],
+        nonces=[key.nonce for key in keys],
+        signatures=[key.signature for key in keys],
+        payers=[key.payer for key in keys],
+        recipients=[key.recipient for key in keys],
     )
-    grouped: list[list[Any]] = [[] for _ in proofs]
+    grouped: list[list[Any]] = [[] for _ in keys]
     async for row in rows:
         grouped[row["n"] - 1].append(row)
     return [_context(group) for group in grouped]
@@ -169,7 +170,7 @@ def _request(row: Any) -> PaymentRequest:
 
 
 def _use(row: Any) -> Use:
-    names = ("id", "signature", "path", "payer", "told_at", "asked_with")
+    names = ("id", "signature", "path", "payer", "answered_at", "asked_with")
     return Use(*(row[f"used_{name}"] for name in names))
 
 
@@ -216,7 +217,7 @@ async def honour(database: Any, grants: Sequence[tuple[Terms, Transfer]]) -> dic
 async def honour_pending(database: Any, grants: Sequence[tuple[UUID, str]]) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does.
 
-    Whoever asks with the same proof later is told, once.
+    A proof of the same payment that is sent later is answered with yes, once.
     """
     return await _honoured(
         _queries.honour_pending(database, ids=[claim for claim, _ in grants], paths=[path for _, path in grants])
@@ -251,8 +252,8 @@ async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
     return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
 
 
-async def tell(database: Any, claim: UUID, terms: Terms) -> Honoured | None:
-    """Answer the proof of a claim that was honoured while nobody asked; `None` when somebody else was answered."""
+async def mark_answered(database: Any, claim: UUID, terms: Terms) -> Honoured | None:
+    """Note that a proof of this honoured claim is answered with yes; `None` when another request was answered so."""
     row = await _queries.tell_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 

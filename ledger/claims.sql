@@ -2,7 +2,7 @@
 -- All that is known about some proofs: one row for each transfer of their transactions, or one without.
 --
 -- The merchant is who asks, or else whose payment request it is, or else whose wallet is named. What is laterally
--- joined is looked up row by row in its index, however many claims the planner believes there to be: it is told late.
+-- joined is looked up row by row in its index, however many claims the planner believes there to be: it learns of them late.
 -- What is compared by IS NOT DISTINCT FROM cannot lead it to another index: one of all the claims of a merchant or payer.
 SELECT
   p.n::int AS n,
@@ -23,7 +23,7 @@ SELECT
   used.signature AS used_signature,
   used.path AS used_path,
   used.payer AS used_payer,
-  used.told_at AS used_told_at,
+  used.answered_at AS used_answered_at,
   used.asked_with AS used_asked_with,
   proof.id AS proof_id,
   proof.status AS proof_status,
@@ -96,7 +96,7 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, asked_with, status, told_at, honoured_at, settled_at
+    final_only, resource, agent_id, environment, asked_with, status, answered_at, honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
@@ -107,7 +107,7 @@ made AS (
   ON CONFLICT DO NOTHING
   RETURNING id, user_id, nonce, signature, path, recipient, mint, received, status, agent_id, "timestamp"
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.' || status, id::text, user_id, agent_id,
     jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
@@ -115,12 +115,12 @@ told AS (
 )
 SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
--- name: tell_claim^
+-- name: answer_claim^
 -- Say yes to the proof of a claim that was honoured while nobody asked: by its reference, or while it was pending.
--- Said once, and again only to the request that was told, known by its Idempotency-Key: its answer was lost.
+-- Said once, and again only to the request that was answered so, known by its Idempotency-Key: its answer was lost.
 UPDATE transactions
-SET told_at = clock_timestamp(), asked_with = :asked_with::text, agent_id = coalesce(agent_id, :agent_id::text)
-WHERE id = :id AND (told_at IS NULL OR asked_with = :asked_with::text) AND status IN ('confirmed', 'finalized')
+SET answered_at = clock_timestamp(), asked_with = :asked_with::text, agent_id = coalesce(agent_id, :agent_id::text)
+WHERE id = :id AND (answered_at IS NULL OR asked_with = :asked_with::text) AND status IN ('confirmed', 'finalized')
 RETURNING id, status, "timestamp";
 
 -- name: honour_pending
@@ -158,7 +158,7 @@ made AS (
   WHERE c.id = h.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.confirmed', id::text, user_id, agent_id,
     jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
@@ -167,7 +167,7 @@ told AS (
 SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: honour_asked
--- Give pending claims their transfers while their payers ask, who are told: by the terms they claim now.
+-- Give pending claims their transfers while their payers ask, who are answered by the terms they claim now.
 --
 -- See `honour_pending` for the form of its conditions.
 WITH wanted AS (
@@ -201,12 +201,12 @@ made AS (
   SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
     currency = h.currency, amount = h.amount, least_amount = h.least_amount, exact = h.exact,
     final_only = h.final_only, resource = h.resource, agent_id = coalesce(h.agent_id, c.agent_id),
-    asked_with = h.asked_with, honoured_at = clock_timestamp(), told_at = clock_timestamp()
+    asked_with = h.asked_with, honoured_at = clock_timestamp(), answered_at = clock_timestamp()
   FROM held AS h
   WHERE c.id = h.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.confirmed', id::text, user_id, agent_id,
     jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text)
@@ -243,7 +243,7 @@ WITH made AS (
   WHERE c.status = 'pending'
   RETURNING id, "timestamp", (xmax = 0) AS is_new
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.pending', id::text, :user_id::text, :agent_id::text, jsonb_build_object('signature', :signature::text)
   FROM made WHERE is_new
@@ -262,7 +262,7 @@ settled AS (
   WHERE c.id = w.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.agent_id, c.status, c.code, c.signature
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.' || status, id::text, user_id, agent_id, jsonb_build_object('signature', signature, 'code', code)
   FROM settled
@@ -303,7 +303,7 @@ WITH moved AS (
   WHERE c.id = m.id AND m.status IS NOT NULL AND c.status = m.stood
   RETURNING c.id, c.user_id, c.agent_id, c.status, c.signature, c.path, c.code
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.' || status, id::text, user_id, agent_id, jsonb_build_object('signature', signature, 'path', path)
   FROM moved

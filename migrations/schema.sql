@@ -169,7 +169,7 @@ CREATE TABLE public.transactions (
     status public.claim_status DEFAULT 'pending'::public.claim_status NOT NULL,
     code text,
     "timestamp" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    told_at timestamp with time zone,
+    answered_at timestamp with time zone,
     asked_with text,
     honoured_at timestamp with time zone,
     reversed_at timestamp with time zone,
@@ -201,9 +201,9 @@ COMMENT ON COLUMN public.transactions.exact IS 'More than the amount is refused 
 
 COMMENT ON COLUMN public.transactions.final_only IS 'Honoured only by a finalized transfer';
 
-COMMENT ON COLUMN public.transactions.told_at IS 'When its payer''s proof was answered with yes, which happens once; null while nobody has asked';
+COMMENT ON COLUMN public.transactions.answered_at IS 'When a proof of this claim was answered with yes, which happens once; null while nobody has asked';
 
-COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key, and its caller, of the request that was told yes: it may be told again';
+COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key, and its caller, of the request that was answered yes: it may be answered again';
 
 COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 

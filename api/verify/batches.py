@@ -1,6 +1,6 @@
-"""Where proofs are decided, many at once: one statement reads for all, one statement honours all.
+"""Verifications are decided in batches: one statement reads for a whole batch, another honours it.
 
-While a batch waits for its commit to be durable, the next one gathers. Alone, a proof waits for nobody.
+While a batch waits for its commit to be durable, the next one gathers. A proof that comes alone does not wait.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 
 from api.http.errors import busy
-from api.verify.proof import Answer, Case
+from api.verify.proof import Verification, VerifyResult
 from ledger import claims
 from ledger.claims import ClaimContext, Honoured, Terms
 from ledger.judge import Outcome, Transfer
@@ -22,7 +22,7 @@ from runtime.database_errors import is_defect
 _BATCH: Final = 64
 # A race that is lost to another claim is judged again, by what is true then.
 _ATTEMPTS: Final = 8
-# Two claims want the same row: whoever is told so comes again and finds it taken.
+# Two claims want the same row: the one that is refused is judged again and finds it taken.
 _LOST: Final = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
 
 Database = Any
@@ -31,13 +31,13 @@ Database = Any
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    case: Case
-    done: asyncio.Future[Answer]
+    verification: Verification
+    done: asyncio.Future[VerifyResult]
     attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Grant:
+class _ToHonour:
     """A claim that is to be given `transfer`."""
 
     waiting: _Waiting
@@ -45,36 +45,37 @@ class _Grant:
     terms: Terms
     transfer: Transfer
 
-    def answer(self, honoured: Honoured) -> Answer:
-        return Answer(Outcome.HONOURED, self.transfer, self.context.slots[self.transfer.path], honoured, self.terms)
+    def result(self, honoured: Honoured) -> VerifyResult:
+        return VerifyResult(
+            Outcome.HONOURED, self.transfer, self.context.slots[self.transfer.path], honoured, self.terms
+        )
 
 
-class Desk:
-    """Takes cases, decides them in batches.
+class VerificationBatches:
+    """Decides verifications in batches.
 
-    `clerks` batches are under way at once, each on a connection. `most_waiting` cases wait for them: more than a slow
-    database can decide before whoever asks has gone are sent away at once.
+    `batches_max` are under way at once, each on a connection of its own. `waiting_max` verifications wait for them;
+    any more are refused at once, for a slow database could not decide them before their callers give up.
     """
 
-    def __init__(self, pool: asyncpg.Pool, queries: Any, *, clerks: int, most_waiting: int) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, batches_max: int, waiting_max: int) -> None:
         self._pool = pool
-        self._queries = queries
-        self._clerks = clerks
-        self._most_waiting = most_waiting
+        self._batches_max = batches_max
+        self._waiting_max = waiting_max
         self._queue: deque[_Waiting] = deque()
         self._deciding = 0
         self._more = asyncio.Event()
 
-    async def decide(self, case: Case) -> Answer:
-        """The answer to `case` by what the ledger knows now; a claim that is right is honoured.
+    async def decide(self, verification: Verification) -> VerifyResult:
+        """Judge `verification` by what the ledger knows now, and honour the claim where that is right.
 
         Raises:
             asyncpg.PostgresError: The database is away: nothing is said about the payment.
             ApiError: 503, when too many wait already, or others were quicker again and again.
         """
-        if len(self._queue) >= self._most_waiting:
+        if len(self._queue) >= self._waiting_max:
             raise busy("verifications")
-        waiting = _Waiting(case, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(verification, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._more.set()
         return await waiting.done
@@ -82,7 +83,7 @@ class Desk:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._clerks):
+            for _ in range(self._batches_max):
                 group.create_task(self._work())
 
     async def _work(self) -> None:
@@ -91,20 +92,20 @@ class Desk:
             batch = self._next_batch()
             self._deciding += len(batch)
             try:
-                # Who asked may be gone; nothing is honoured for nobody.
+                # A caller who hung up could not be answered, and would find the payment used.
                 if wanted := [waiting for waiting in batch if not waiting.done.done()]:
                     await self._serve(wanted)
             finally:
                 self._deciding -= len(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        """A clerk's share of all who wait or are being decided, so that some are decided while others are answered.
+        """One batch's share of all that wait or are being decided, so that some are decided while others are answered.
 
-        If one clerk took all, all would be answered at once and ask again at once: the database would wait for us,
+        If one batch took all, all would be answered at once and ask again at once: the database would wait for us,
         then we for the database.
         """
         undecided = len(self._queue) + self._deciding
-        count = min(len(self._queue), math.ceil(undecided / self._clerks), _BATCH)
+        count = min(len(self._queue), math.ceil(undecided / self._batches_max), _BATCH)
         batch = [self._queue.popleft() for _ in range(count)]
         if not self._queue:
             self._more.clear()
@@ -120,7 +121,7 @@ class Desk:
             raise
         except _LOST:
             self._again(batch)
-        except Exception as error:  # noqa: BLE001 - it is each caller's to tell
+        except Exception as error:  # noqa: BLE001 - each caller answers for it
             if len(batch) > 1 and is_defect(error):
                 # One that the database refuses must not take the others with it.
                 for waiting in batch:
@@ -131,11 +132,11 @@ class Desk:
                     waiting.done.set_exception(error)
 
     async def _decide(self, connection: Database, batch: Sequence[_Waiting]) -> None:
-        contexts = await claims.read_contexts(connection, [waiting.case.proof for waiting in batch])
-        grants: list[_Grant] = []
+        contexts = await claims.read_contexts(connection, [waiting.verification.key for waiting in batch])
+        grants: list[_ToHonour] = []
         for waiting, context in zip(batch, contexts, strict=True):
-            if waiting.case.may_be_told(context):
-                await self._tell(connection, waiting, context)
+            if waiting.verification.is_owed_an_answer(context):
+                await self._answer_honoured(connection, waiting, context)
             elif (grant := _judge(waiting, context)) is not None:
                 grants.append(grant)
         now, later = _apart(grants)
@@ -143,26 +144,26 @@ class Desk:
         await self._honour_asked(connection, [grant for grant in now if grant.context.known is not None])
         self._again([*later, *(grant.waiting for grant in now if not grant.waiting.done.done())])
 
-    async def _tell(self, connection: Database, waiting: _Waiting, context: ClaimContext) -> None:
+    async def _answer_honoured(self, connection: Database, waiting: _Waiting, context: ClaimContext) -> None:
         assert context.use is not None
-        verdict, claim = waiting.case.judge_again(context)
+        verdict, claim = waiting.verification.judge_honoured(context)
         if not verdict.is_honoured:
-            _set(waiting, Answer(verdict.outcome))
+            _set(waiting, VerifyResult(verdict.outcome))
             return
         assert verdict.transfer is not None
-        terms = waiting.case.terms(context, claim)
-        told = await claims.tell(connection, context.use.id, terms)
-        if told is None:
-            _set(waiting, Answer(Outcome.REPLAY_ATTACK))
+        terms = waiting.verification.terms(context, claim)
+        honoured = await claims.mark_answered(connection, context.use.id, terms)
+        if honoured is None:
+            _set(waiting, VerifyResult(Outcome.REPLAY_ATTACK))
         else:
-            _set(waiting, _Grant(waiting, context, terms, verdict.transfer).answer(told))
+            _set(waiting, _ToHonour(waiting, context, terms, verdict.transfer).result(honoured))
 
-    async def _honour(self, connection: Database, grants: Sequence[_Grant]) -> None:
+    async def _honour(self, connection: Database, grants: Sequence[_ToHonour]) -> None:
         if grants:
             pairs = [(grant.terms, grant.transfer) for grant in grants]
             _answer(grants, await claims.honour(connection, pairs))
 
-    async def _honour_asked(self, connection: Database, grants: Sequence[_Grant]) -> None:
+    async def _honour_asked(self, connection: Database, grants: Sequence[_ToHonour]) -> None:
         if grants:
             known = [(grant.context.known.id, grant.terms, grant.transfer) for grant in grants if grant.context.known]
             _answer(grants, await claims.honour_asked(connection, known))
@@ -176,26 +177,26 @@ class Desk:
                 self._queue.append(waiting)
                 self._more.set()
             else:
-                # Others are quicker each time, and yet it is never found taken: that says nothing about the payment.
+                # It loses every race and is never found taken: that says nothing about the payment.
                 waiting.done.set_exception(busy("verifications of this payment"))
 
 
-def _judge(waiting: _Waiting, context: ClaimContext) -> _Grant | None:
-    """Answer what is decided already; a claim that is to be honoured comes back."""
-    case = waiting.case
+def _judge(waiting: _Waiting, context: ClaimContext) -> _ToHonour | None:
+    """Set the result where it is decided already; returns a claim that is to be honoured."""
+    verification = waiting.verification
     if context.known is not None and context.known.code is not None:
-        _set(waiting, Answer(Outcome(context.known.code)))
+        _set(waiting, VerifyResult(Outcome(context.known.code)))
         return None
-    verdict, claim = case.judge(context)
+    verdict, claim = verification.judge(context)
     if verdict.is_honoured:
         assert verdict.transfer is not None
-        return _Grant(waiting, context, case.terms(context, claim), verdict.transfer)
-    is_remembered = verdict.outcome is Outcome.PAYMENT_PENDING and case.may_be_pending(context)
-    _set(waiting, Answer(verdict.outcome, terms=case.terms(context, claim) if is_remembered else None))
+        return _ToHonour(waiting, context, verification.terms(context, claim), verdict.transfer)
+    is_remembered = verdict.outcome is Outcome.PAYMENT_PENDING and verification.may_be_pending(context)
+    _set(waiting, VerifyResult(verdict.outcome, terms=verification.terms(context, claim) if is_remembered else None))
     return None
 
 
-def _apart(grants: Sequence[_Grant]) -> tuple[list[_Grant], list[_Waiting]]:
+def _apart(grants: Sequence[_ToHonour]) -> tuple[list[_ToHonour], list[_Waiting]]:
     """Of several claims to one transfer or with one nonce the first goes now, the others are judged again."""
     taken: set[tuple[str, str]] = set()
     now, later = [], []
@@ -209,12 +210,12 @@ def _apart(grants: Sequence[_Grant]) -> tuple[list[_Grant], list[_Waiting]]:
     return now, later
 
 
-def _answer(grants: Sequence[_Grant], honoured: dict[tuple[str, str], Honoured]) -> None:
+def _answer(grants: Sequence[_ToHonour], honoured: dict[tuple[str, str], Honoured]) -> None:
     for grant in grants:
         if (made := honoured.get((grant.terms.merchant, grant.terms.nonce))) is not None:
-            _set(grant.waiting, grant.answer(made))
+            _set(grant.waiting, grant.result(made))
 
 
-def _set(waiting: _Waiting, answer: Answer) -> None:
+def _set(waiting: _Waiting, result: VerifyResult) -> None:
     if not waiting.done.done():
-        waiting.done.set_result(answer)
+        waiting.done.set_result(result)

@@ -1,31 +1,20 @@
-"""Waiting for payments that are on their way: one connection listens for all requests of the process."""
+"""Waiting for payments that are on their way: the ledger notifies of each transaction that it records."""
 
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, Final
-
-from runtime.database_errors import DatabaseTroubles
-from runtime.listener import Listener
+from collections.abc import Iterator
+from typing import Final
 
 TRANSFERS_CHANNEL: Final = "transfers"
-KEYS_CHANNEL: Final = "api_keys"
+"""Notifies of signatures that the ledger has something new of, separated by spaces."""
 
 
-class Arrivals:
-    """Who waits for which signature. Notifications wake them; without the listener they look again by themselves."""
+class TransferNotifications:
+    """Which requests wait for which signature. A notification wakes them; without one they look again on their own."""
 
-    def __init__(self, dsn: str, on_keys_changed: Callable[[], None], troubles: DatabaseTroubles) -> None:
-        self._on_keys_changed = on_keys_changed
+    def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._listener = Listener(
-            dsn,
-            {TRANSFERS_CHANNEL: self._notified, KEYS_CHANNEL: lambda _: on_keys_changed()},
-            after_gap=self._after_gap,
-            application="api",
-            troubles=troubles,
-        )
 
     @property
     def waiting(self) -> int:
@@ -33,7 +22,7 @@ class Arrivals:
         return sum(map(len, self._waiting.values()))
 
     @contextlib.contextmanager
-    def expected(self, signature: str) -> Any:
+    def expected(self, signature: str) -> Iterator[asyncio.Event]:
         """An event that is set each time the ledger may have something new of `signature`."""
         event = asyncio.Event()
         self._waiting[signature].add(event)
@@ -44,25 +33,14 @@ class Arrivals:
             if not self._waiting[signature]:
                 del self._waiting[signature]
 
-    async def listen(self) -> None:
-        """Listen until cancelled."""
-        await self._listener.run()
-
-    @property
-    def is_listening(self) -> bool:
-        """True while notifications arrive; otherwise whoever waits looks again by itself."""
-        return self._listener.is_listening
-
-    def _after_gap(self) -> None:
-        self._wake_all()
-        self._on_keys_changed()
-
-    def _notified(self, payload: str) -> None:
-        for signature in payload.split():
+    def wake(self, signatures: str) -> None:
+        """Wake the requests that wait for one of these `signatures`, which are separated by spaces."""
+        for signature in signatures.split():
             for event in self._waiting.get(signature, ()):
                 event.set()
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
+        """Wake every request that waits: notifications may have been missed."""
         for events in self._waiting.values():
             for event in events:
                 event.set()

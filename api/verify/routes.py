@@ -1,24 +1,23 @@
 """POST /verify: is this payment real, this merchant's, and not used before?"""
 
 import time
-from typing import Any, Final, Literal
+from typing import Final
 
 import orjson
 import structlog
 from fastapi import Request
-from pydantic import Field
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
 from api.access.callers import SECURITY, count_verification, identify, permitted
-from api.http.errors import ErrorBody, errors, invalid
-from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
-from api.http.json import Shape, answer, epoch_ms, figure
-from api.resources import Resources, resources
+from api.http.errors import errors, invalid
+from api.http.json import answer, epoch_ms, figure
 from api.routing.route import new_router
-from api.verify.proof import Answer, Case, Question
-from api.verify.verifier import verify
+from api.tokens import TokenBook
+from api.verify.bodies import HonouredBody, ProofBody, RefusedBody
+from api.verify.context import Verifying
+from api.verify.proof import SubmittedProof, Verification, VerifyResult
 from ledger.judge import Outcome
 from ledger.recipients import REGISTRATION_START
 
@@ -28,62 +27,6 @@ router = new_router(tags=["Verify"])
 
 _RETRY_SECONDS: Final = 2
 _SIGNATURE_BYTES: Final = 64
-
-
-class ProofBody(Shape):
-    """A payer's proof of a payment. Fields that are not listed are ignored."""
-
-    signature: Base58Signature = Field(description="ed25519 by `payer` over the UTF-8 bytes of `nonce`, base58")
-    payer: Address = Field(description="The wallet that paid")
-    amount: AmountSent
-    currency: ShortText | None = Field(None, description="Symbol of the token, as USDC", examples=["USDC"])
-    mint: Address | None = Field(None, description="The token by its mint, instead of `currency`")
-    nonce: ShortText = Field(description="1 to 256 characters, none of them control characters")
-    timestamp: int = Field(description="When the proof was made, in milliseconds since 1970", ge=0, lt=2**53)
-    transaction_id: Base58Signature = Field(description="The transaction's signature on chain")
-    recipient: Address | None = Field(None, description="The wallet that was paid")
-    resource: ShortText | None = Field(None, description="What was paid for")
-    agent_id: ShortText | None = None
-    scheme: Literal["exact", "minimum"] = Field("minimum", description="`exact` refuses more than the amount too")
-
-
-class HonouredTransaction(Shape):
-    """A payment that honours a claim."""
-
-    id: str
-    signature: str = Field(description="The transaction's signature on chain")
-    payer: str
-    recipient: str
-    amount: Figure
-    amount_base_units: BaseUnitsText
-    received_base_units: BaseUnitsText
-    currency: str
-    mint: str
-    resource: str | None = None
-    status: Literal["confirmed", "finalized"]
-    nonce: str
-    slot: int
-    path: str = Field(description="The instruction that moved the money")
-    agent_id: str | None = None
-    timestamp: EpochMs
-
-
-class HonouredBody(Shape):
-    """The payment is real, this merchant's, and was not used before."""
-
-    valid: Literal[True] = True
-    verified: Literal[True] = True
-    proof: dict[str, Any]
-    transaction: HonouredTransaction
-    verified_at: EpochMs
-
-
-class RefusedBody(ErrorBody):
-    """The claim is refused, or not decided yet."""
-
-    valid: Literal[False] = False
-    verified: Literal[False] = False
-
 
 _SENTENCES: Final = {
     Outcome.INVALID_SIGNATURE: "The signature is not the payer's over the nonce; sign the nonce with the paying key.",
@@ -117,31 +60,28 @@ _RETRYABLE: Final = frozenset({Outcome.PAYMENT_PENDING, Outcome.NOT_FINALIZED})
     },
     dependencies=SECURITY,
 )
-async def post_verify(request: Request, body: ProofBody) -> Response:
+async def post_verify(request: Request, context: Verifying, body: ProofBody) -> Response:
     """Verify a payment and use it up.
 
     Zero RPC calls for a payment that is indexed. One that is on its way is waited for; if it does not come, the
     answer is `PAYMENT_PENDING`, and the claim is settled later: repeat the request to learn its fate.
     """
-    started = time.monotonic()
-    parts = resources(request)
-    question = await _question(parts, body)
+    proof = await _proof(context.tokens, body)
     caller = await identify(request)
     await count_verification(request, caller)
     if caller is not None:
         permitted(caller, "write")
     asked_with = getattr(request.state, "asked_with", None)
-    found = await verify(parts, Case(question, caller, parts.final_from, asked_with), request.is_disconnected)
-    parts.metrics.verify_seconds.observe(time.monotonic() - started)
-    parts.metrics.verifications.labels(found.outcome.lower()).inc()
-    return _honoured(body, question, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)
+    verification = Verification(proof, caller, context.final_from, asked_with)
+    found = await context.verifier.verify(verification, request.is_disconnected)
+    return _honoured(body, proof, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)
 
 
-async def _question(parts: Resources, body: ProofBody) -> Question:
+async def _proof(tokens: TokenBook, body: ProofBody) -> SubmittedProof:
     """The proof, checked in form. Raises ApiError 400."""
     if body.nonce.startswith(REGISTRATION_START):
         raise invalid("nonce is a text that registers wallets; sign a nonce of the merchant's.", {"field": "nonce"})
-    token = await parts.tokens.find(body.currency, body.mint)
+    token = await tokens.find(body.currency, body.mint)
     amount = token.base_units(body.amount)
     payer = _address(body.payer, "payer")
     try:
@@ -149,7 +89,7 @@ async def _question(parts: Resources, body: ProofBody) -> Question:
         str(Signature.from_string(body.transaction_id))
     except ValueError:
         raise invalid("signature and transactionId must be 64 bytes in base58; correct them.") from None
-    return Question(
+    return SubmittedProof(
         payer=str(payer),
         is_signed=signature.verify(payer, body.nonce.encode()),
         nonce=body.nonce,
@@ -185,17 +125,17 @@ def _refused(outcome: Outcome) -> Response:
     return answer(content, 402, headers)
 
 
-def _honoured(body: ProofBody, question: Question, found: Answer) -> Response:
+def _honoured(body: ProofBody, proof: SubmittedProof, found: VerifyResult) -> Response:
     assert found.transfer is not None
     assert found.honoured is not None
     assert found.terms is not None
     transfer, honoured, terms = found.transfer, found.honoured, found.terms
-    decimals = question.token.decimals
-    proof = {
+    decimals = proof.token.decimals
+    echoed = {
         "signature": body.signature,
-        "payer": question.payer,
+        "payer": proof.payer,
         "amount": orjson.Fragment(format(body.amount, "f").encode()),
-        "currency": question.token.symbol,
+        "currency": proof.token.symbol,
         "nonce": body.nonce,
         "timestamp": body.timestamp,
         "transactionId": body.transaction_id,
@@ -203,12 +143,12 @@ def _honoured(body: ProofBody, question: Question, found: Answer) -> Response:
     transaction = {
         "id": str(honoured.id),
         "signature": body.transaction_id,
-        "payer": question.payer,
+        "payer": proof.payer,
         "recipient": transfer.destination_owner,
         "amount": figure(terms.claim.amount, decimals),
         "amountBaseUnits": str(terms.claim.amount),
         "receivedBaseUnits": str(transfer.credited),
-        "currency": question.token.symbol,
+        "currency": proof.token.symbol,
         "mint": transfer.mint,
         "resource": terms.resource,
         "status": honoured.status,
@@ -217,12 +157,12 @@ def _honoured(body: ProofBody, question: Question, found: Answer) -> Response:
         "path": transfer.path,
         "timestamp": epoch_ms(honoured.claimed_at),
     }
-    if question.agent_id is not None:
-        transaction["agentId"] = question.agent_id
+    if proof.agent_id is not None:
+        transaction["agentId"] = proof.agent_id
     content = {
         "valid": True,
         "verified": True,
-        "proof": proof,
+        "proof": echoed,
         "transaction": transaction,
         "verifiedAt": time.time_ns() // 1_000_000,
     }

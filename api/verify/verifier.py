@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
 import structlog
 
-from api.resources import Resources
-from api.verify.proof import Answer, Case
+from api.metrics import ApiMetrics
+from api.verify.batches import VerificationBatches
+from api.verify.notifications import TransferNotifications
+from api.verify.proof import Verification, VerifyResult
 from chain.decode import MalformedAnswerError, decode
+from chain.node import Node
 from chain.rpc import RpcError
 from ledger import claims
 from ledger.judge import Outcome
@@ -24,81 +29,124 @@ _LOOK_SECONDS: Final = 1.5
 # Notifications can be lost; looking again is the remedy.
 _LOOK_AGAIN_SECONDS: Final = 0.5
 
+IsGone = Callable[[], Awaitable[bool]]
+"""Whether the caller has hung up."""
 
-async def verify(parts: Resources, case: Case, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
-    """Judge `case` and honour it where that is right; wait for a transaction that is on its way.
 
-    One that does not come in time is remembered as pending, for the worker to settle. `is_gone` tells whether whoever
-    asks has hung up: nothing is honoured for nobody, who could not be told and would find it used.
+@dataclass(frozen=True, slots=True)
+class VerifyBounds:
+    """What verifying may take.
 
-    Raises:
-        asyncpg.PostgresError: The database is away: nothing is said about the payment.
+    Attributes:
+        wait_seconds: How long a request waits for a payment that is on its way.
+        waiting_max: How many requests may wait at once; any more are answered `PAYMENT_PENDING` without waiting.
+        pending_claims_max: How many pending claims a merchant may have.
     """
-    if not case.question.is_signed:
-        return Answer(Outcome.INVALID_SIGNATURE)
-    deadline = asyncio.get_running_loop().time() + parts.settings.verify_wait_ms / 1000
-    found = await parts.desk.decide(case)
-    if found.outcome is Outcome.PAYMENT_PENDING and parts.arrivals.waiting < parts.settings.waiting_requests_max:
-        found = await _wait(parts, case, deadline, is_gone)
-    if found.outcome is Outcome.PAYMENT_PENDING and found.terms is not None:
-        most = parts.settings.pending_claims_max
-        await claims.record_pending(parts.database, found.terms, most=most)
-    return found
+
+    wait_seconds: float
+    waiting_max: int
+    pending_claims_max: int
 
 
-async def _wait(parts: Resources, case: Case, deadline: float, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
-    """Decide again whenever the ledger has something new of the transaction, until it does or time is up."""
-    loop = asyncio.get_running_loop()
-    with parts.arrivals.expected(case.question.transaction) as arrived:
-        look = asyncio.create_task(_look_on_chain(parts, case.question.transaction, deadline))
+class Verifier:
+    """Verifies payments, and waits for those that are on their way."""
+
+    def __init__(
+        self,
+        database: asyncpg.Pool,
+        batches: VerificationBatches,
+        notifications: TransferNotifications,
+        node: Node,
+        metrics: ApiMetrics,
+        bounds: VerifyBounds,
+    ) -> None:
+        self._database = database
+        self._batches = batches
+        self._notifications = notifications
+        self._node = node
+        self._metrics = metrics
+        self._bounds = bounds
+
+    async def verify(self, verification: Verification, is_gone: IsGone) -> VerifyResult:
+        """Judge `verification` and honour its claim where that is right; wait for a transaction that is on its way.
+
+        One that does not come in time is remembered as pending, for the worker to settle. A caller who has hung up
+        while it waited is not honoured: it could not be answered and would find the payment used.
+
+        Raises:
+            asyncpg.PostgresError: The database is away: nothing is said about the payment.
+            ApiError: 503, when too many verifications are under way.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        result = await self._verify(verification, is_gone, started + self._bounds.wait_seconds)
+        self._metrics.verify_seconds.observe(loop.time() - started)
+        self._metrics.verifications.labels(result.outcome.lower()).inc()
+        return result
+
+    async def _verify(self, verification: Verification, is_gone: IsGone, deadline: float) -> VerifyResult:
+        if not verification.proof.is_signed:
+            return VerifyResult(Outcome.INVALID_SIGNATURE)
+        result = await self._batches.decide(verification)
+        if result.outcome is Outcome.PAYMENT_PENDING and self._notifications.waiting < self._bounds.waiting_max:
+            result = await self._wait(verification, deadline, is_gone)
+        if result.outcome is Outcome.PAYMENT_PENDING and result.terms is not None:
+            await claims.record_pending(self._database, result.terms, most=self._bounds.pending_claims_max)
+        return result
+
+    async def _wait(self, verification: Verification, deadline: float, is_gone: IsGone) -> VerifyResult:
+        """Decide again whenever the ledger has something new of the transaction, until it does or time is up."""
+        loop = asyncio.get_running_loop()
+        transaction = verification.proof.transaction
+        with self._notifications.expected(transaction) as arrived:
+            look = asyncio.create_task(self._look_on_chain(transaction, deadline))
+            try:
+                while True:
+                    # It may have come between the last look and now.
+                    arrived.clear()
+                    if await is_gone():
+                        return VerifyResult(Outcome.PAYMENT_PENDING)
+                    result = await self._batches.decide(verification)
+                    left = deadline - loop.time()
+                    if result.outcome is not Outcome.PAYMENT_PENDING or left <= 0:
+                        return result
+                    woken = asyncio.create_task(arrived.wait())
+                    await asyncio.wait(
+                        {woken} if look.done() else {woken, look},
+                        timeout=min(left, _LOOK_AGAIN_SECONDS),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    woken.cancel()
+                    if look.done() and (refusal := look.result()) is not None:
+                        return VerifyResult(refusal)
+            finally:
+                look.cancel()
+
+    async def _look_on_chain(self, transaction: str, deadline: float) -> Outcome | None:
+        """What the chain says of a transaction that the ledger does not have; `None` when only time can tell.
+
+        One that failed, or that pays nobody who is followed, will never be in the ledger.
+        """
+        left = deadline - asyncio.get_running_loop().time()
+        await asyncio.sleep(min(_LOOK_AFTER_SECONDS, _LOOK_AFTER_SHARE * max(left, 0)))
         try:
-            while True:
-                # It may have come between the last look and now.
-                arrived.clear()
-                if await is_gone():
-                    return Answer(Outcome.PAYMENT_PENDING)
-                found = await parts.desk.decide(case)
-                left = deadline - loop.time()
-                if found.outcome is not Outcome.PAYMENT_PENDING or left <= 0:
-                    return found
-                woken = asyncio.create_task(arrived.wait())
-                await asyncio.wait(
-                    {woken} if look.done() else {woken, look},
-                    timeout=min(left, _LOOK_AGAIN_SECONDS),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                woken.cancel()
-                if look.done() and (refusal := look.result()) is not None:
-                    return Answer(refusal)
-        finally:
-            look.cancel()
-
-
-async def _look_on_chain(parts: Resources, transaction: str, deadline: float) -> Outcome | None:
-    """What the chain says of a transaction that the ledger does not have; `None` when only time can tell.
-
-    One that failed, or that pays nobody who is followed, will never be in the ledger.
-    """
-    left = deadline - asyncio.get_running_loop().time()
-    await asyncio.sleep(min(_LOOK_AFTER_SECONDS, _LOOK_AFTER_SHARE * max(left, 0)))
-    try:
-        async with asyncio.timeout(_LOOK_SECONDS):
-            result = await parts.node.transaction(transaction)
-        if result is None:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                result = await self._node.transaction(transaction)
+            if result is None:
+                return None
+            observation = decode(result)
+        except (RpcError, MalformedAnswerError, TimeoutError, OSError) as error:
+            _log.info("chain_not_asked", error=str(error) or type(error).__name__)
             return None
-        observation = decode(result)
-    except (RpcError, MalformedAnswerError, TimeoutError, OSError) as error:
-        _log.info("chain_not_asked", error=str(error) or type(error).__name__)
-        return None
-    if observation.signature != transaction:
-        # A node that answers something else says nothing about this one.
-        return None
-    if observation.failed:
-        return Outcome.TRANSACTION_FAILED
-    paid = list(observation.transfers)
-    is_ours = await is_any_followed(
-        parts.database,
-        wallets=[movement.destination_owner for movement in paid],
-        token_accounts=[movement.destination for movement in paid],
-    )
-    return None if is_ours else Outcome.RECIPIENT_MISMATCH
+        if observation.signature != transaction:
+            # A node that answers something else says nothing about this one.
+            return None
+        if observation.failed:
+            return Outcome.TRANSACTION_FAILED
+        paid = list(observation.transfers)
+        is_ours = await is_any_followed(
+            self._database,
+            wallets=[movement.destination_owner for movement in paid],
+            token_accounts=[movement.destination for movement in paid],
+        )
+        return None if is_ours else Outcome.RECIPIENT_MISMATCH

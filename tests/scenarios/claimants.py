@@ -125,7 +125,7 @@ class Claimants:
         """Until no claim waits for the worker: what landed is finalized, and nothing that did not is honoured."""
         deadline = time.monotonic() + 60
         while waiting := await self.pool.fetch(
-            "SELECT c.nonce, c.status, c.code, c.told_at, t.finality FROM transactions AS c"
+            "SELECT c.nonce, c.status, c.code, c.answered_at, t.finality FROM transactions AS c"
             " LEFT JOIN transfers AS t USING (signature, path)"
             " WHERE c.status = 'confirmed' OR c.status = 'finalized' AND t.finality IS DISTINCT FROM 'finalized'"
             " OR c.status = 'reversed' AND t.finality <> 'orphaned'"

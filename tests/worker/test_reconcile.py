@@ -209,7 +209,7 @@ async def pay_request(shop, reference, amount=AMOUNT, memo="hello"):
 
 async def honoured(shop, nonce):
     return await shop.pool.fetch(
-        "SELECT signature, payer, received, told_at FROM transactions WHERE nonce = $1"
+        "SELECT signature, payer, received, answered_at FROM transactions WHERE nonce = $1"
         " AND status IN ('confirmed', 'finalized')",
         nonce,
     )
@@ -231,7 +231,7 @@ async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, co
         assert await match_arrivals(context) == 1
     (row,) = await honoured(shop, nonce)
     assert (row["signature"], row["payer"], row["received"]) == (signature, str(shop.client.pubkey()), AMOUNT)
-    assert row["told_at"] is None
+    assert row["answered_at"] is None
     assert await match_arrivals(context) == await sweep_requests(context) == 0
 
 

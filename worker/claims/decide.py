@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
-from ledger.claims import ClaimContext, Proof, follow_transfers, honour_pending, read_contexts, settle_pending
+from ledger.claims import ClaimContext, ClaimKey, follow_transfers, honour_pending, read_contexts, settle_pending
 from ledger.judge import Claim, Outcome, Standing, judge
 from worker.claims.match_requests import match_arrivals
 from worker.claims.missing import Missing, settle_missing
@@ -99,8 +99,8 @@ async def _pages(context: WorkerContext) -> AsyncIterator[list[Any]]:
 
 async def _decide(context: WorkerContext, page: Sequence[Any], done: Reconciled) -> list[Missing]:
     """Decide a page; answers the claims whose transactions the ledger lacks."""
-    proofs = [Proof(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
-    known = await read_contexts(context.database, proofs)
+    keys = [ClaimKey(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
+    known = await read_contexts(context.database, keys)
     grants: list[tuple[UUID, str]] = []
     refusals: list[tuple[UUID, str, str]] = []
     missing: list[Missing] = []

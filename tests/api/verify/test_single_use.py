@@ -138,7 +138,7 @@ async def test_an_answer_lost_with_its_process_is_given_again(database_url, redi
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE idempotent_answers IN EXCLUSIVE MODE")
             await book(pool, till.buyer.pubkey(), till.wallet, 10_000, signature=proof["transactionId"])
-            await eventually(lambda: pool.fetchval("SELECT count(*) FROM transactions WHERE told_at IS NOT NULL"))
+            await eventually(lambda: pool.fetchval("SELECT count(*) FROM transactions WHERE answered_at IS NOT NULL"))
             await processes[0].stop(signal.SIGKILL)
             # A server that still waits for the lock would keep the answer though its client is gone.
             await connection.execute(

@@ -7,9 +7,8 @@ import time
 
 from fastapi import Request
 
-from api.resources import resources
 from api.routing.route import new_router
-from api.verify.proof import Case, Question
+from api.verify.proof import SubmittedProof, Verification
 from ledger.judge import Outcome
 from tests.support.api_client import running_api
 from tests.support.ledger_rows import NO_NODE, Till, counting_node, new_signature
@@ -17,15 +16,15 @@ from tests.support.ledger_rows import NO_NODE, Till, counting_node, new_signatur
 
 @contextlib.asynccontextmanager
 async def open_till(database_url, redis_url, pool, node, **settings):
-    """A till whose API shows its parts; yields both."""
+    """A till whose API shows what its rooms work with; yields both."""
     found, router = [], new_router()
 
-    @router.get("/parts", include_in_schema=False)
+    @router.get("/rooms", include_in_schema=False)
     async def show(request: Request):
-        found.append(resources(request))
+        found.append(request.app.state)
 
     async with running_api(database_url, redis_url, [node], more=[router], **settings) as api:
-        await api.get("/parts")
+        await api.get("/rooms")
         yield await Till(api, pool).open(), found[0]
 
 
@@ -47,11 +46,11 @@ async def test_an_indexed_payment_is_verified_without_any_call_of_a_node(databas
 
 async def test_a_verification_is_two_statements_and_one_commit(database_url, redis_url, pool):
     statements = []
-    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, parts):
+    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, rooms):
         # A key is looked up once in three seconds, and a connection learns our types once: neither is counted here.
         for _ in range(5):
             await asyncio.gather(*[till.client.verify(till.proof(await till.paid())) for _ in range(10)])
-        for connections in (parts.desk._pool, parts.database):
+        for connections in (rooms.verify.verifier._batches._pool, rooms.routing.database):
             async with connections.acquire() as one, connections.acquire() as other:
                 for connection in (one, other):
                     connection.add_query_logger(lambda record: statements.append(record.query))
@@ -78,26 +77,32 @@ async def test_verifications_at_the_same_time_share_their_statements(database_ur
 
 async def test_of_those_who_come_together_one_half_is_answered_while_the_other_waits(database_url, redis_url, pool):
     reads = []
-    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, parts):
+    async with open_till(database_url, redis_url, pool, NO_NODE) as (till, rooms):
         await asyncio.gather(*[till.client.verify(till.proof(await till.paid())) for _ in range(10)])
-        assert parts.desk._deciding == 0
-        async with parts.desk._pool.acquire() as one, parts.desk._pool.acquire() as another:
+        assert rooms.verify.verifier._batches._deciding == 0
+        async with (
+            rooms.verify.verifier._batches._pool.acquire() as one,
+            rooms.verify.verifier._batches._pool.acquire() as another,
+        ):
             for connection in (one, another):
                 connection.add_query_logger(lambda record: reads.append(record.query.startswith("SELECT")))
         paid = [await till.paid() for _ in range(8)]
-        token = await parts.tokens.find("USDC", None)
+        token = await rooms.verify.tokens.find("USDC", None)
 
-        def case(transaction):
+        def verification(transaction):
             now_ms = time.time_ns() // 1_000_000
             buyer, nonce = str(till.buyer.pubkey()), os.urandom(8).hex()
-            question = Question(
+            proof = SubmittedProof(
                 buyer, True, nonce, transaction, token, 10_000, False, now_ms, till.wallet, None, None
             )  # fmt: skip
-            return Case(question, None, {})
+            return Verification(proof, None, {})
 
         async with pool.acquire() as other, asyncio.TaskGroup() as group, other.transaction():
             await other.execute("SELECT FROM transfers WHERE signature = $1 FOR UPDATE", paid[0])
-            deciding = [group.create_task(parts.desk.decide(case(transaction))) for transaction in paid]
+            deciding = [
+                group.create_task(rooms.verify.verifier._batches.decide(verification(transaction)))
+                for transaction in paid
+            ]
             await asyncio.wait(deciding[4:], timeout=20)
             assert [one.done() for one in deciding] == [False] * 4 + [True] * 4
             assert sum(reads) == 2, "each half is read by one statement"

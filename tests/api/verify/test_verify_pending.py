@@ -29,7 +29,7 @@ async def worker_honours(till, row, path="0"):
 
 async def test_asked_again_a_pending_claim_is_honoured_once_its_payment_is_there(till):
     proof, row = await pending(till)
-    assert (row["status"], row["told_at"]) == ("pending", None)
+    assert (row["status"], row["answered_at"]) == ("pending", None)
     await arrives(till, proof)
     reply = await till.client.verify(proof)
     assert reply.code == "VALID"
@@ -55,7 +55,7 @@ async def test_what_the_worker_has_honoured_meanwhile_is_told_once(till):
     assert len(await worker_honours(till, row)) == 1
     replies = await asyncio.gather(*(till.client.verify(proof) for _ in range(8)))
     assert sorted(reply.code for reply in replies) == ["REPLAY_ATTACK"] * 7 + ["VALID"]
-    assert (await till.claim(proof["nonce"]))["told_at"] is not None
+    assert (await till.claim(proof["nonce"]))["answered_at"] is not None
 
 
 async def test_what_was_honoured_meanwhile_is_told_late_too(till):
@@ -140,7 +140,7 @@ async def test_what_was_honoured_for_little_is_not_told_for_more(till):
     await worker_honours(till, row)
     assert (await till.client.verify({**proof, "amount": "1000"})).code == "INSUFFICIENT_AMOUNT"
     assert (await till.client.verify({**proof, "currency": "USDT"})).code == "CURRENCY_MISMATCH"
-    assert (await till.claim(proof["nonce"]))["told_at"] is None
+    assert (await till.claim(proof["nonce"]))["answered_at"] is None
     assert (await till.client.verify(proof)).code == "VALID"
 
 
