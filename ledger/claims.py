@@ -254,7 +254,7 @@ async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
 
 async def mark_answered(database: Any, claim: UUID, terms: Terms) -> Honoured | None:
     """Note that a proof of this honoured claim is answered with yes; `None` when another request was answered so."""
-    row = await _queries.tell_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
+    row = await _queries.answer_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 

@@ -79,10 +79,11 @@ async def test_of_those_who_come_together_one_half_is_answered_while_the_other_w
     reads = []
     async with open_till(database_url, redis_url, pool, NO_NODE) as (till, rooms):
         await asyncio.gather(*[till.client.verify(till.proof(await till.paid())) for _ in range(10)])
-        assert rooms.verify.verifier._batches._deciding == 0
+        batches = rooms.verify.verifier._batches
+        assert batches._deciding == 0
         async with (
-            rooms.verify.verifier._batches._pool.acquire() as one,
-            rooms.verify.verifier._batches._pool.acquire() as another,
+            batches._pool.acquire() as one,
+            batches._pool.acquire() as another,
         ):
             for connection in (one, another):
                 connection.add_query_logger(lambda record: reads.append(record.query.startswith("SELECT")))
@@ -99,10 +100,7 @@ async def test_of_those_who_come_together_one_half_is_answered_while_the_other_w
 
         async with pool.acquire() as other, asyncio.TaskGroup() as group, other.transaction():
             await other.execute("SELECT FROM transfers WHERE signature = $1 FOR UPDATE", paid[0])
-            deciding = [
-                group.create_task(rooms.verify.verifier._batches.decide(verification(transaction)))
-                for transaction in paid
-            ]
+            deciding = [group.create_task(batches.decide(verification(transaction))) for transaction in paid]
             await asyncio.wait(deciding[4:], timeout=20)
             assert [one.done() for one in deciding] == [False] * 4 + [True] * 4
             assert sum(reads) == 2, "each half is read by one statement"
