@@ -1,5 +1,5 @@
 #!/bin/sh
-# Secrets as files, one a variable, which NAME_FILE points to. Nothing is printed and no .env is written.
+# Writes secrets as files, one for each variable, which NAME_FILE points to. It prints no secret and writes no .env.
 #
 #   deploy/secrets.sh new DIRECTORY               random ones, for docker compose; what exists is kept
 #   deploy/secrets.sh aws SECRET_ID DIRECTORY     from AWS Secrets Manager: one JSON object, needs aws and jq
@@ -17,8 +17,8 @@ fail() {
 write() { # NAME: standard input into DIRECTORY/name, whole or not at all
   file="$directory/$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]')"
   cat > "$file.new"
-  # Readable inside containers, whose user is another; on this machine the directory keeps others out. Not so the key
-  # that moves money: with docker compose its file has to be given to the container's user, 10001.
+  # Containers run as another user, so the files are readable for all, and the directory keeps others on this machine out.
+  # The key that moves money is an exception: with docker compose, make user 10001 of the container its owner.
   case $file in
     */settlement_keypair) if [ -s "$file.new" ]; then mode=0400; else mode=0444; fi ;;
     *) mode=0444 ;;
@@ -40,10 +40,10 @@ new() {
   random | once redis_password
   random | once jwt_secret
   random | once grafana_password
-  # Empty: payouts are signed elsewhere. A key is put there by: install -o 10001 -m 0400 wallet.json it
+  # Empty means that payouts are signed elsewhere. To put a key there: install -o 10001 -m 0400 wallet.json it
   printf '' | once settlement_keypair
   printf 'postgresql://pay402:%s@postgres:5432/pay402\n' "$(cat "$directory/postgres_password")" | write database_url
-  # What each process comes in with; `pay402 migrate up` makes these logins.
+  # The login of each process; `pay402 migrate up` makes them.
   printf 'postgresql://pay402_of_api:%s@postgres:5432/pay402\n' "$(random)" | once api_database_url
   printf 'postgresql://pay402_of_indexer:%s@postgres:5432/pay402\n' "$(random)" | once indexer_database_url
   printf 'postgresql://pay402_of_worker:%s@postgres:5432/pay402\n' "$(random)" | once worker_database_url

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Restarts the API processes of this machine one after the other, and no request is lost: nginx lets go of one, which
-# then drains and restarts; when it is ready, nginx takes it back.
+# Restarts the API processes of this machine one after the other without losing a request: nginx stops using one, which
+# then drains and restarts; when it is ready, nginx uses it again.
 #
 #   deploy/nginx/rolling-restart.sh 3001 3002
 set -eu
@@ -22,7 +22,7 @@ done
 for port in "$@"; do
   sed -i "s/^\( *server 127\.0\.0\.1:$port .*\);/\1 down;/" "$site"
   nginx -s reload
-  # The workers of before still hand requests on until they are gone.
+  # The old nginx workers still pass requests on until they have ended.
   sleep "$pause_seconds"
   systemctl restart "pay402-api@$port"
   waited=0

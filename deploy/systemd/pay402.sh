@@ -1,6 +1,6 @@
 #!/bin/sh
-# A command of ours with the settings and secrets that the units have. Installed as /usr/local/sbin/pay402, for root;
-# without it a command would find no settings, and take this machine for a developer's.
+# Runs a command with the settings and secrets of the units. Installed as /usr/local/sbin/pay402, for root. Without it a
+# command would find no settings and behave as on a developer's machine.
 #
 #   pay402 doctor
 set -eu
@@ -16,7 +16,7 @@ fail() {
 [ -r "$settings" ] || fail "$settings cannot be read; run this as root, after deploy/systemd/settings.example was installed there."
 [ -r "$secrets/database_url" ] || fail "$secrets holds no secrets to be read; run this as root, and systemctl start 402pay-secrets."
 
-# As systemd reads it: a name and a value a line, in quotes or not; no shell looks at what is in them.
+# Reads the file as systemd does: one name and value a line, with or without quotes, never expanded by a shell.
 while IFS= read -r line || [ -n "$line" ]; do
   case $line in
     [A-Z]*=\"*\") value=${line#*=\"}; export "${line%%=*}=${value%\"}" ;;
