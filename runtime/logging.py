@@ -16,6 +16,10 @@ _SECRETS: Final = (
 )
 
 
+COMMAND: Final = "command"
+"""The service of whatever an operator runs that ends by itself."""
+
+
 def scrub(text: str) -> str:
     """`text` without the passwords and API keys that addresses carry."""
     for pattern in _SECRETS:
@@ -33,15 +37,32 @@ class _Scrubbed:
         return scrub(str(self._renderer(logger, name, event)))
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+class _Service:
+    """Says on each line which process wrote it: the name of a module does not."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: Any, _name: str, event: Any) -> Any:
+        event["service"] = self._service
+        return event
+
+
+def configure_logging(settings: Settings, service: str = COMMAND, *, stream: TextIO | None = None) -> None:
     """Send the process's logs, those of libraries and warnings included, to standard error.
 
     JSON lines, except in development on a terminal.
+
+    Args:
+        settings: The level, and the environment.
+        service: What each line carries as `service`: `api`, `indexer`, `worker`, `localnet`, `system` or `command`.
+        stream: Where to instead of standard error.
     """
     stream = stream or sys.stderr
     readable = settings.app_env == "development" and stream.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _Service(service),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -69,8 +90,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    # Libraries tell their every step at info; an operator reads ours.
+    # Libraries log their every step at info, arq 200 lines a minute; an operator reads ours.
     # What the pool says of a database that is away, with a traceback each time, our own line says in one.
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
-    for name in ("asyncio", "aiohttp", "alembic", "sqlalchemy", "stamina", "websockets"):
+    for name in ("aiohttp", "alembic", "arq", "asyncio", "sqlalchemy", "stamina", "websockets"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

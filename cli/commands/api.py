@@ -29,7 +29,7 @@ def command(
     Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 api
     """
     settings = load(ApiSettings)
-    configure_logging(settings)
+    configure_logging(settings, "api")
     rpc_urls, _ = solana_endpoints(settings)
 
     def ready(url: str) -> None:

@@ -21,7 +21,7 @@ def command(
     Example: DATABASE_URL=postgresql://… SOLANA_RPC_URL=https://… pay402 indexer
     """
     settings = load(IndexerSettings)
-    configure_logging(settings)
+    configure_logging(settings, "indexer")
     rpc_urls, ws_urls = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> None:

@@ -56,5 +56,5 @@ def command(
                 f"Port {port} or {port + 1} is taken ({error.strerror}); choose another with --port, or 0."
             ) from error
 
-    configure_logging(load(Settings).model_copy(update={"log_level": "warning"}))
+    configure_logging(load(Settings).model_copy(update={"log_level": "warning"}), "localnet")
     run_until_signal(main)

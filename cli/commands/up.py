@@ -42,5 +42,5 @@ def command(
             typer.echo(f"starting {part}")
 
     settings = load(SystemSettings)
-    configure_logging(settings)
+    configure_logging(settings, "system")
     run_until_signal(main)

@@ -22,7 +22,7 @@ def command(
     Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 worker
     """
     settings = load(WorkerSettings)
-    configure_logging(settings)
+    configure_logging(settings, "worker")
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> None:

@@ -17,7 +17,8 @@ PIPELINE = yaml.safe_load((DEPLOY / "logs" / "vector.yaml").read_text(encoding="
 def test_a_sample_is_a_line_that_its_module_writes(line):
     module = ROOT.joinpath(*line["logger"].split(".")).with_suffix(".py").read_text(encoding="utf-8")
     (call,) = re.findall(rf'_log\.{line["level"]}\("{re.escape(line["event"])}"([^\n]*)\)', module)
-    assert set(re.findall(r"\b(\w+)=", call)) == set(line) - {"event", "level", "logger", "timestamp"}
+    assert set(re.findall(r"\b(\w+)=", call)) == set(line) - {"event", "service", "level", "logger", "timestamp"}
+    assert line["service"] in {"api", "indexer", "worker"}
     assert dt.datetime.fromisoformat(line["timestamp"]).tzinfo is not None
 
 

@@ -34,19 +34,20 @@ def restored():
 
 
 def configured(stream, **settings):
-    configure_logging(Settings(**settings), stream)
+    configure_logging(Settings(**settings), "worker", stream=stream)
     return stream
 
 
 def test_a_line_is_a_json_object_with_time_level_and_logger():
     stream = configured(io.StringIO())
-    structlog.get_logger("pay402.test").info("recorded", transfers=2**64 - 1)
+    structlog.get_logger("worker.main").info("recorded", transfers=2**64 - 1)
     line = json.loads(stream.getvalue())
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "event": "recorded",
         "level": "info",
-        "logger": "pay402.test",
+        "logger": "worker.main",
+        "service": "worker",
         "transfers": 2**64 - 1,
     }
 
@@ -59,7 +60,16 @@ def test_libraries_and_warnings_are_lines_too():
         warnings.warn("old", UserWarning, stacklevel=1)
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert (first["event"], first["level"], first["logger"]) == ("it is late", "warning", "some.library")
+    assert first["service"] == second["service"] == "worker"
     assert "UserWarning: old" in second["event"]
+
+
+def test_libraries_that_log_their_every_step_do_not_bury_ours():
+    stream = configured(io.StringIO())
+    for library in ("arq.worker", "websockets.client", "aiohttp.access", "sqlalchemy.engine"):
+        logging.getLogger(library).info("a step")
+        logging.getLogger(library).warning("a warning of %s", library)
+    assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == ["warning"] * 4
 
 
 def test_a_traceback_stays_on_its_line():
