@@ -6,7 +6,6 @@ after, loaded addresses) is read from the accounts around the execution.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +19,9 @@ from solders.transaction import SanitizeError, VersionedTransaction
 from solders.transaction_metadata import (
     FailedTransactionMetadata,
     SimulatedTransactionInfo,
-    TransactionMetadata,
 )
 from solders.transaction_status import TransactionErrorType, UiTransactionStatusMeta
 
-from localnet import encoding
 from localnet.accounts import (
     SYSTEM_PROGRAM,
     TOKEN_PROGRAMS,
@@ -33,6 +30,7 @@ from localnet.accounts import (
     parse_mint,
     token_amount,
 )
+from localnet.encoding import Executed, TokenBalance
 
 ALREADY_PROCESSED: Final = "AlreadyProcessed"
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
@@ -53,71 +51,6 @@ class Rejected(Exception):  # noqa: N818 - the node's own word; it is an answer,
         self.err = err
         self.logs = list(logs)
         self.executed = executed
-
-
-@dataclass(slots=True)
-class TokenBalance:
-    """The balance of one token account, in base units, as `preTokenBalances` and its twin list it."""
-
-    account_index: int
-    mint: Pubkey
-    owner: Pubkey
-    program: Pubkey
-    amount: int
-    decimals: int
-
-
-@dataclass(slots=True, eq=False)
-class Executed:
-    """A transaction that landed, and everything a node tells about it.
-
-    `keys` are static ++ loaded writable ++ loaded readonly. `err` is the node's JSON for the error, None for
-    success. `undo` holds the accounts the transaction could write, as they were before. `index` is its place
-    in the block.
-    """
-
-    signature: str
-    slot: int
-    block_time: int
-    transaction: VersionedTransaction
-    keys: list[Pubkey]
-    loaded_writable: int
-    err: Any
-    fee: int
-    pre_balances: list[int]
-    post_balances: list[int]
-    pre_token_balances: list[TokenBalance]
-    post_token_balances: list[TokenBalance]
-    metadata: TransactionMetadata
-    undo: dict[Pubkey, Account | None]
-    index: int = 0
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """Where it stands in the chain: slot, then place in the block."""
-        return self.slot, self.index
-
-    @property
-    def version(self) -> int | str:
-        """0 or "legacy"."""
-        return 0 if isinstance(self.transaction.message, MessageV0) else "legacy"
-
-    @property
-    def static_keys(self) -> int:
-        """How many of `keys` the message itself lists."""
-        return len(self.transaction.message.account_keys)
-
-    def encoded(self, how: str = "json", max_version: int | None = 0) -> dict[str, Any]:
-        """One entry of `getBlock`'s `transactions`: `{transaction, meta, version}`.
-
-        `how` is json, jsonParsed, base64 or base58. Without `max_version` the version is left out, as a node
-        does; whether a v0 transaction may be told at all is the caller's question.
-        """
-        return encoding.encode_transaction(self, how, max_version)
-
-    def result(self, how: str = "json", max_version: int | None = 0) -> dict[str, Any]:
-        """The result of `getTransaction`: `encoded` with slot and block time."""
-        return {"blockTime": self.block_time, "slot": self.slot, **self.encoded(how, max_version)}
 
 
 def error_json(err: TransactionErrorType) -> Any:

@@ -7,7 +7,7 @@ from solders.account import Account
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 
-from localnet.bank import Executed
+from localnet.encoding import Executed
 
 Commitment = Literal["processed", "confirmed", "finalized"]
 COMMITMENTS: Final[tuple[Commitment, ...]] = get_args(Commitment)

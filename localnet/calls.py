@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from localnet.bank import Executed
 from localnet.blocks import Block, Commitment, View
 from localnet.chain import Chain
+from localnet.encoding import Executed
 from localnet.faults import Hazard
 from localnet.params import Config, Params
 

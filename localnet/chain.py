@@ -18,8 +18,9 @@ from solders.transaction import VersionedTransaction
 
 from localnet import forks
 from localnet.accounts import parse_token_account
-from localnet.bank import MAX_SLOT_HASHES, Bank, Executed, Rejected
+from localnet.bank import MAX_SLOT_HASHES, Bank, Rejected
 from localnet.blocks import MAX_BLOCKHASH_AGE_BLOCKS, Block, Commitment, View
+from localnet.encoding import Executed
 from localnet.faucet import Faucet
 from localnet.genesis import write_genesis
 from localnet.versions import Versions

@@ -6,25 +6,90 @@ The shapes are Agave's: `UiTransactionStatusMeta` and `EncodedTransactionWithSta
 
 import base64
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from solders.account import Account
 from solders.instruction import CompiledInstruction
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import TransactionMetadata
 
 from chain.base58 import b58encode
 from localnet.parsing import parse_instruction
 
-if TYPE_CHECKING:
-    from localnet.bank import Executed, TokenBalance
-
 ENCODINGS: Final = ("json", "jsonParsed", "base64", "base58")
 _OUTER_STACK_HEIGHT: Final = 1
 
 
-def encode_transaction(executed: "Executed", how: str, max_version: int | None) -> dict[str, Any]:
+@dataclass(slots=True)
+class TokenBalance:
+    """The balance of one token account, in base units, as `preTokenBalances` and its twin list it."""
+
+    account_index: int
+    mint: Pubkey
+    owner: Pubkey
+    program: Pubkey
+    amount: int
+    decimals: int
+
+
+@dataclass(slots=True, eq=False)
+class Executed:
+    """A transaction that landed, and everything a node tells about it.
+
+    `keys` are static ++ loaded writable ++ loaded readonly. `err` is the node's JSON for the error, None for
+    success. `undo` holds the accounts the transaction could write, as they were before. `index` is its place
+    in the block.
+    """
+
+    signature: str
+    slot: int
+    block_time: int
+    transaction: VersionedTransaction
+    keys: list[Pubkey]
+    loaded_writable: int
+    err: Any
+    fee: int
+    pre_balances: list[int]
+    post_balances: list[int]
+    pre_token_balances: list[TokenBalance]
+    post_token_balances: list[TokenBalance]
+    metadata: TransactionMetadata
+    undo: dict[Pubkey, Account | None]
+    index: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Where it stands in the chain: slot, then place in the block."""
+        return self.slot, self.index
+
+    @property
+    def version(self) -> int | str:
+        """0 or "legacy"."""
+        return 0 if isinstance(self.transaction.message, MessageV0) else "legacy"
+
+    @property
+    def static_keys(self) -> int:
+        """How many of `keys` the message itself lists."""
+        return len(self.transaction.message.account_keys)
+
+    def encoded(self, how: str = "json", max_version: int | None = 0) -> dict[str, Any]:
+        """One entry of `getBlock`'s `transactions`: `{transaction, meta, version}`.
+
+        `how` is json, jsonParsed, base64 or base58. Without `max_version` the version is left out, as a node
+        does; whether a v0 transaction may be told at all is the caller's question.
+        """
+        return encode_transaction(self, how, max_version)
+
+    def result(self, how: str = "json", max_version: int | None = 0) -> dict[str, Any]:
+        """The result of `getTransaction`: `encoded` with slot and block time."""
+        return {"blockTime": self.block_time, "slot": self.slot, **self.encoded(how, max_version)}
+
+
+def encode_transaction(executed: Executed, how: str, max_version: int | None) -> dict[str, Any]:
     """`{transaction, meta, version}`; `version` only where the caller named the highest it understands."""
     parsed = how == "jsonParsed"
     encoded: dict[str, Any] = {
@@ -36,7 +101,7 @@ def encode_transaction(executed: "Executed", how: str, max_version: int | None) 
     return encoded
 
 
-def encode_accounts(executed: "Executed", max_version: int | None) -> dict[str, Any]:
+def encode_accounts(executed: Executed, max_version: int | None) -> dict[str, Any]:
     """An entry of `getBlock` with `transactionDetails` accounts: keys and balances, no instructions."""
     meta = {
         "err": executed.err,
@@ -71,7 +136,7 @@ def ui_token_amount(amount: int, decimals: int) -> dict[str, Any]:
     }
 
 
-def token_balance(balance: "TokenBalance") -> dict[str, Any]:
+def token_balance(balance: TokenBalance) -> dict[str, Any]:
     """One entry of `preTokenBalances` or `postTokenBalances`."""
     amount = ui_token_amount(balance.amount, balance.decimals)
     # The node stores metadata as protobuf, where zero and absent are the same.
@@ -86,7 +151,7 @@ def token_balance(balance: "TokenBalance") -> dict[str, Any]:
     }
 
 
-def inner_instructions(executed: "Executed", *, parsed: bool) -> list[dict[str, Any]]:
+def inner_instructions(executed: Executed, *, parsed: bool) -> list[dict[str, Any]]:
     """`[{index, instructions}]` of the outer instructions that called others, with their stack heights."""
     keys = executed.keys
     groups = []
@@ -110,7 +175,7 @@ def return_data_json(metadata: TransactionMetadata) -> dict[str, Any] | None:
     }
 
 
-def _meta(executed: "Executed", *, parsed: bool) -> dict[str, Any]:
+def _meta(executed: Executed, *, parsed: bool) -> dict[str, Any]:
     metadata = executed.metadata
     meta: dict[str, Any] = {
         "computeUnitsConsumed": metadata.compute_units_consumed(),
@@ -138,7 +203,7 @@ def _meta(executed: "Executed", *, parsed: bool) -> dict[str, Any]:
     return meta
 
 
-def _transaction(executed: "Executed", how: str) -> Any:
+def _transaction(executed: Executed, how: str) -> Any:
     if how in {"base64", "base58"}:
         data = bytes(executed.transaction)
         text = b58encode(data) if how == "base58" else base64.b64encode(data).decode()
@@ -162,7 +227,7 @@ def _transaction(executed: "Executed", how: str) -> Any:
     }
 
 
-def _raw_message(executed: "Executed", message: Message | MessageV0) -> dict[str, Any]:
+def _raw_message(executed: Executed, message: Message | MessageV0) -> dict[str, Any]:
     header = message.header
     return {
         "accountKeys": [str(key) for key in message.account_keys],
@@ -179,7 +244,7 @@ def _raw_message(executed: "Executed", message: Message | MessageV0) -> dict[str
     }
 
 
-def _parsed_message(executed: "Executed", message: Message | MessageV0) -> dict[str, Any]:
+def _parsed_message(executed: Executed, message: Message | MessageV0) -> dict[str, Any]:
     return {
         "accountKeys": _parsed_keys(executed),
         "instructions": [
@@ -190,7 +255,7 @@ def _parsed_message(executed: "Executed", message: Message | MessageV0) -> dict[
     }
 
 
-def _parsed_keys(executed: "Executed") -> list[dict[str, Any]]:
+def _parsed_keys(executed: Executed) -> list[dict[str, Any]]:
     header = executed.transaction.message.header
     static = executed.static_keys
     signed = header.num_required_signatures

@@ -14,7 +14,8 @@ from solders.transaction import VersionedTransaction
 from spl.token.instructions import create_idempotent_associated_token_account, get_associated_token_address
 
 from localnet.accounts import parse_mint
-from localnet.bank import Bank, Executed
+from localnet.bank import Bank
+from localnet.encoding import Executed
 from localnet.genesis import FAUCET, WRAPPED_SOL
 
 _MINT_TO = 7

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from solders.transaction import VersionedTransaction
 
-from localnet.bank import Executed, Rejected
+from localnet.bank import Rejected
+from localnet.encoding import Executed
 
 # A rate from 0 to 1, or the signatures themselves.
 Choice = float | Collection[str] | None

@@ -9,9 +9,9 @@ import msgspec
 from solders.pubkey import Pubkey
 
 from localnet.account_json import AccountEncoder
-from localnet.bank import Executed
 from localnet.blocks import Block, Commitment
 from localnet.chain import Chain
+from localnet.encoding import Executed
 from localnet.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, RpcError, invalid_params
 from localnet.params import Params, pubkey
 from localnet.rpc import Request

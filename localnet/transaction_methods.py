@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from chain import programs
 from localnet import encoding
-from localnet.bank import Executed
 from localnet.blocks import View
 from localnet.calls import Call, Method
+from localnet.encoding import Executed
 from localnet.errors import invalid_params, unsupported_version
 from localnet.params import Config, signature
 

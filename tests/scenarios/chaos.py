@@ -22,7 +22,6 @@ from localnet import Localnet
 from localnet.market import Market
 from migrations.migrate import upgrade
 from runtime.database import open_pool
-from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.logging import configure_logging
 from runtime.settings import Settings
 from tests.scenarios.claimants import Claimants, claimants
@@ -36,40 +35,13 @@ from tests.scenarios.system import (
 )
 from tests.scenarios.test_each_fault import FAULTS
 from tests.support.api_processes import OwnRedis, own_redis
+from tests.support.crashing_postgres import Postgres
 
 # What may happen in a step, and how often in comparison.
 ACTIONS = {
     "fault": 5, "heal": 2, "kill": 3, "term": 1, "fork": 3, "crash": 1, "wait": 3,
     "flush": 1, "lose_valkey": 1, "kill_api": 1, "kill_worker": 2,
 }  # fmt: skip
-
-
-class Postgres:
-    """A server of this run alone, which can be crashed."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.server = EmbeddedPostgres(home, options={"fsync": "off"})
-
-    async def start(self) -> str:
-        await asyncio.to_thread(self.server.enter)
-        return self.server.dsn("postgres")
-
-    async def crash(self) -> None:
-        """An immediate shutdown, as after a power cut, and a start with recovery."""
-        pid = int((self.home / "postgres" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGQUIT)
-        while _is_alive(pid):  # noqa: ASYNC110 - it is not our child to wait for
-            await asyncio.sleep(0.02)
-        await asyncio.to_thread(self.server.leave)
-        await asyncio.to_thread(self.server.enter)
-
-    async def stop(self) -> None:
-        await asyncio.to_thread(self.server.leave)
-
-
-def _is_alive(pid: int) -> bool:
-    return (Path("/proc") / str(pid)).exists()
 
 
 async def play(seed: int, postgres: Postgres, valkey: OwnRedis, steps: int, directory: Path) -> dict[str, int]:

@@ -11,10 +11,10 @@ from solders.signature import Signature
 
 from migrations import upgrade
 from runtime.database import open_pool
-from tests.scenarios.chaos import Postgres
 from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import NOBODY, OPERATIONS
 from tests.support.api_processes import api_processes
+from tests.support.crashing_postgres import Postgres
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
 

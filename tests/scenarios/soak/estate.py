@@ -15,9 +15,9 @@ from cli.system.settlement_wallet import local_settlement
 from migrations.migrate import upgrade
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
-from tests.scenarios.chaos import Postgres
 from tests.scenarios.system import ENVIRONMENT as FAST_INDEXER
 from tests.support.api_processes import OwnRedis, own_redis
+from tests.support.crashing_postgres import Postgres
 from tests.support.job_shop import FAST as FAST_WORKER
 
 ROLES = ("indexer", "worker", "api")

@@ -1,0 +1,94 @@
+"""One word, one meaning: names that say nothing to a newcomer are retired, and none comes back."""
+
+import re
+import tokenize
+
+import pytest
+
+from tests.support.source_tree import ROOT, files_of_packages
+
+# A pattern for a whole identifier, or for a file's name, and what is said instead.
+RETIRED_NAMES = {
+    r"\w*Desk|desks?": "what is gathered there: verification batches, index requests",
+    r"Case|Question": "submitted proof",
+    r"Answer": "verify result, or the name of the body",
+    r"\w*[Ww]orkbench|bench": "context",
+    r"\w*[Vv]itals": "gauges",
+    r"pulse": "sign of life",
+    r"by_hand": "offline signing",
+    r"Edge|edge": "middleware, by what it does",
+    r"\w*[Ff]igures": "amounts, counts, totals",
+    r"takings": "revenue",
+    r"Arrivals|arrivals": "notifications",
+    r"clerks?": "how many batches are under way",
+    r"_?(?:tell|told)(?:_\w+)?": "log, answer, print or show: what is done",
+    r"most_\w+": "a bound ends in _max",
+}
+# Patterns for a line of code, SQL or prose.
+RETIRED_PHRASES = {
+    r"\bparts\.(?:settings|metrics|database|queries|tokens|keys|node)\b": "name what a handler asks for",
+    r"\bqueries: Any\b": "a statement has one typed owner",
+    r"\brow: Any\b": "a statement's owner returns types",
+    r"\brequest\.state\b": "rooms hand each other values, not notes on the request",
+    r"\bworkbench\b": "context",
+    r"\bfor nobody\b": "say what happens",
+    r"\btold_at\b|\btell_\w+[!$^]?$": "the name of what is stored",
+}
+# Where a name or phrase is still used, by the first directory. It only ever gets shorter, until it is empty.
+OPEN: dict[str, set[str]] = {
+    r"\w*Desk|desks?": {"api", "indexer"},
+    r"Case|Question": {"api"},
+    r"Answer": {"api"},
+    r"\w*[Ww]orkbench|bench": {"cli", "indexer"},
+    r"\w*[Ff]igures": {"api", "cli"},
+    r"takings": {"api"},
+    r"Arrivals|arrivals": {"api"},
+    r"clerks?": {"api"},
+    r"_?(?:tell|told)(?:_\w+)?": {"api", "chain", "cli", "indexer", "ledger", "localnet", "runtime", "worker"},
+    r"most_\w+": {"api", "indexer", "ledger"},
+    r"\bparts\.(?:settings|metrics|database|queries|tokens|keys|node)\b": {"api"},
+    r"\bqueries: Any\b": {"api", "indexer", "worker"},
+    r"\brow: Any\b": {"api", "indexer", "ledger", "worker"},
+    r"\brequest\.state\b": {"api"},
+    r"\bfor nobody\b": {"api"},
+    r"\btold_at\b|\btell_\w+[!$^]?$": {"api", "ledger"},
+}
+
+PROSE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# A revision is never edited once it is applied somewhere.
+SQL = [path for path in files_of_packages("*.sql") if "versions" not in path.parts and path.name != "schema.sql"]
+PYTHON = [path for path in files_of_packages("*.py") if "versions" not in path.parts]
+
+
+def names_in(path):
+    """Every identifier of a Python file, and the file's own name."""
+    with tokenize.open(path) as file:
+        tokens = [token.string for token in tokenize.generate_tokens(file.readline) if token.type == tokenize.NAME]
+    return {path.stem, *tokens}
+
+
+def places(paths):
+    return sorted({str(path.relative_to(ROOT)) for path in paths})
+
+
+def still_open(pattern, found):
+    return [place for place in found if place.partition("/")[0] not in OPEN.get(pattern, set())]
+
+
+@pytest.mark.parametrize("pattern", RETIRED_NAMES)
+def test_no_retired_name_is_used(pattern):
+    wanted = re.compile(pattern)
+    found = places(path for path in PYTHON if any(wanted.fullmatch(name) for name in names_in(path)))
+    assert still_open(pattern, found) == [], f"say {RETIRED_NAMES[pattern]}"
+
+
+@pytest.mark.parametrize("pattern", RETIRED_PHRASES)
+def test_no_retired_phrase_is_used(pattern):
+    wanted = re.compile(pattern, re.MULTILINE)
+    everything = [*PYTHON, *SQL, *PROSE]
+    found = places(path for path in everything if wanted.search(path.read_text(encoding="utf-8")))
+    assert still_open(pattern, found) == [], RETIRED_PHRASES[pattern]
+
+
+def test_what_is_open_is_about_words_that_are_retired():
+    assert set(OPEN) <= set(RETIRED_NAMES) | set(RETIRED_PHRASES)
