@@ -25,6 +25,7 @@ from api.metrics import ApiMetrics
 from api.operations import health_routes, order_routes
 from api.operations.context import OperationsContext
 from api.payments import recipient_routes, request_routes, transfer_routes
+from api.payments.context import PaymentsContext
 from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
@@ -63,6 +64,7 @@ class Rooms:
     analytics: AnalyticsContext
     operations: OperationsContext
     verify: VerifyContext
+    payments: PaymentsContext
     resources: Resources
 
 

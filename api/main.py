@@ -25,6 +25,7 @@ from api.keys.context import KeysContext
 from api.metrics import ApiMetrics
 from api.operations.context import OperationsContext
 from api.operations.probes import Probes
+from api.payments.context import PaymentsContext
 from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split, thresholds
@@ -138,6 +139,7 @@ async def open_rooms(
                 needs_no_first_key=settings.app_env == "development",
             ),
             verify=VerifyContext(verifier, tokens, thresholds(settings.finalized_above)),
+            payments=PaymentsContext(database, tokens, node),
             analytics=AnalyticsContext(database, tokens),
             operations=OperationsContext(
                 database=database,
@@ -149,7 +151,6 @@ async def open_rooms(
                 settings=settings,
                 database=database,
                 queries=queries,
-                node=node,
                 tokens=tokens,
             ),
         )

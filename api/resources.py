@@ -8,7 +8,6 @@ from fastapi import Request
 
 from api.settings import ApiSettings
 from api.tokens import TokenBook
-from chain.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,6 @@ class Resources:
     settings: ApiSettings
     database: asyncpg.Pool
     queries: Any
-    node: Node
     tokens: TokenBook
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.http.errors import ErrorBody
 from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
@@ -59,6 +59,8 @@ class HonouredBody(AnswerShape):
 
 class RefusedBody(ErrorBody):
     """The claim is refused, or not decided yet."""
+
+    model_config = ConfigDict(extra="forbid")
 
     valid: Literal[False] = False
     verified: Literal[False] = False

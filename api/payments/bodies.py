@@ -1,0 +1,210 @@
+"""The JSON of payments, payment requests and recipients, and how it is made of what the ledger holds."""
+
+import uuid
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, ShortText
+from api.http.json import AnswerShape, Shape, epoch_ms, figure
+from api.tokens import Token
+from chain.programs import NATIVE_SOL
+from ledger.payment_requests import PaymentRequest, solana_pay_url
+from ledger.recipients import Recipient
+from ledger.transfers import RecordedTransfer
+
+_EXPIRES_IN_MS: Final = 15 * 60 * 1000
+_EXPIRES_IN_MS_MAX: Final = 30 * 24 * 60 * 60 * 1000
+
+
+class TakingClaimBody(AnswerShape):
+    """The claim that took a transfer."""
+
+    id: uuid.UUID
+    nonce: str
+    status: str
+
+
+class PaymentBody(AnswerShape):
+    """One transfer."""
+
+    signature: str
+    path: str
+    slot: int
+    block_time: EpochMs | None = Field(description="The node's estimate")
+    kind: str
+    payer: str | None
+    recipient: str | None
+    mint: str
+    currency: str
+    amount: Figure = Field(description="What was credited")
+    amount_base_units: BaseUnitsText
+    fee_base_units: BaseUnitsText = Field(description="What the token program withheld")
+    status: Literal["confirmed", "finalized", "orphaned"]
+    memos: tuple[str, ...]
+    claim: TakingClaimBody | None
+
+
+class PaymentsOfTransaction(AnswerShape):
+    """Every transfer of one transaction to the caller's wallets."""
+
+    signature: str
+    payments: list[PaymentBody]
+
+
+class PaymentPage(AnswerShape):
+    """A page of the ledger, newest first."""
+
+    payments: list[PaymentBody]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one")
+
+
+class RequestOrder(Shape):
+    """A payment to be requested."""
+
+    amount: AmountSent
+    currency: ShortText | None = Field(None, examples=["USDC"])
+    mint: Address | None = None
+    recipient: Address | None = Field(
+        None, description="One of the caller's wallets; the one that was registered first, if it is left out"
+    )
+    resource: ShortText | None = Field(None, description="What is paid for")
+    expires_in: int = Field(_EXPIRES_IN_MS, ge=1, le=_EXPIRES_IN_MS_MAX, description="Milliseconds")
+    scheme: Literal["exact", "minimum"] = "minimum"
+    metadata: dict[str, Any] | None = None
+
+
+class RequestBody(AnswerShape):
+    """A payment request."""
+
+    nonce: str
+    amount: Figure
+    amount_base_units: BaseUnitsText
+    currency: str
+    mint: str
+    recipient: str
+    resource: str | None
+    expires_at: EpochMs
+    scheme: Literal["exact", "minimum"]
+    reference: str = Field(description="A key that a transfer can carry, so that it is matched without a claim")
+    solana_pay_url: str
+    status: Literal["open", "pending", "paid", "expired"]
+    metadata: dict[str, Any]
+
+
+class RequestStatus(RequestBody):
+    """A payment request and what came of it."""
+
+    late: bool = Field(description="A payment for it came after it had expired, whether it was honoured or not")
+    short: bool = Field(description="What was paid is less than was asked for")
+    over: bool = Field(description="What was paid is more than was asked for")
+    payer: str | None
+    transaction_id: str | None
+    transfers: list[PaymentBody]
+
+
+class RecipientOrder(Shape):
+    """A wallet to follow."""
+
+    address: str = Field(max_length=64, description="The wallet that is paid, not one of its token accounts")
+    label: ShortText | None = None
+    signature: str | None = Field(
+        None,
+        max_length=128,
+        description="ed25519 by the wallet over `402pay recipient {address} for {userId}`, base58. "
+        "Admins need none: a multisig or a program's address cannot sign.",
+    )
+    user_id: ShortText | None = Field(None, description="For admins: whose wallet it is")
+
+
+class RecipientBody(AnswerShape):
+    """A wallet that is followed."""
+
+    address: str
+    user_id: str
+    label: str | None
+    followed_from_slot: int
+    active: bool
+    created_at: EpochMs
+
+
+class ListedRecipientBody(RecipientBody):
+    """A wallet that is followed, as it is listed."""
+
+    token_accounts: int = Field(description="How many token accounts of it the ledger knows")
+
+
+class RecipientList(AnswerShape):
+    """The caller's wallets."""
+
+    recipients: list[ListedRecipientBody]
+    total: int
+
+
+class RecipientRemoved(AnswerShape):
+    """What was done."""
+
+    message: str
+    address: str
+
+
+def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
+    """A transfer of `token`, as it is answered."""
+    claim = transfer.claim
+    return PaymentBody(
+        signature=transfer.signature,
+        path=transfer.path,
+        slot=transfer.slot,
+        block_time=epoch_ms(transfer.block_time),
+        kind=transfer.kind,
+        payer=transfer.payer,
+        recipient=transfer.recipient,
+        mint=transfer.mint,
+        currency=token.symbol,
+        amount=figure(transfer.credited, token.decimals),
+        amount_base_units=str(transfer.credited),
+        fee_base_units=str(transfer.fee),
+        status=transfer.finality,
+        memos=transfer.memos,
+        claim=None if claim is None else TakingClaimBody(id=claim.id, nonce=claim.nonce, status=claim.status),
+    )
+
+
+def request_fields(asked: PaymentRequest, token: Token, status: str) -> dict[str, Any]:
+    """What every answer about a payment request says, by the attributes of `RequestBody`."""
+    url = solana_pay_url(
+        recipient=asked.recipient,
+        amount=asked.amount,
+        decimals=token.decimals,
+        mint=None if asked.mint == NATIVE_SOL else asked.mint,
+        reference=asked.reference,
+        nonce=asked.nonce,
+        label=asked.resource,
+    )
+    return {
+        "nonce": asked.nonce,
+        "amount": figure(asked.amount, token.decimals),
+        "amount_base_units": str(asked.amount),
+        "currency": asked.currency,
+        "mint": asked.mint,
+        "recipient": asked.recipient,
+        "resource": asked.resource,
+        "expires_at": epoch_ms(asked.expires_at),
+        "scheme": asked.scheme,
+        "reference": asked.reference,
+        "solana_pay_url": url,
+        "status": status,
+        "metadata": asked.metadata,
+    }
+
+
+def recipient_fields(recipient: Recipient) -> dict[str, Any]:
+    """What every answer about a wallet says, by the attributes of `RecipientBody`."""
+    return {
+        "address": recipient.address,
+        "user_id": recipient.user_id,
+        "label": recipient.label,
+        "followed_from_slot": recipient.followed_from_slot,
+        "active": recipient.is_active,
+        "created_at": epoch_ms(recipient.created_at),
+    }

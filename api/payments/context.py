@@ -1,0 +1,29 @@
+"""What payments, payment requests and recipients work with."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import asyncpg
+from fastapi import Depends, Request
+
+from api.tokens import TokenBook
+from chain.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsContext:
+    """The ledger, the tokens that are paid with, and a node that knows what is a wallet."""
+
+    database: asyncpg.Pool
+    tokens: TokenBook
+    node: Node
+
+
+async def payments_context(request: Request) -> PaymentsContext:
+    """The context of the process that serves `request`."""
+    context: PaymentsContext = request.app.state.payments
+    return context
+
+
+Payments = Annotated[PaymentsContext, Depends(payments_context)]
+"""What a handler of this room asks for."""

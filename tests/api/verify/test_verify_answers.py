@@ -1,0 +1,32 @@
+"""The answers of POST /verify are written field by field, for speed: here they are held to the models that document them."""
+
+import pytest
+from pydantic import ValidationError
+
+from api.verify.bodies import HonouredBody, RefusedBody
+from tests.support.ledger_rows import new_signature
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"resource": "/api/report", "agentId": "agent"}], ids=["plain", "with everything"]
+)
+async def test_an_honoured_answer_has_the_documented_fields_and_no_other(till, more):
+    reply = await till.client.verify(till.proof(await till.paid(), **more))
+    assert reply.code == "VALID"
+    HonouredBody.model_validate_json(reply.text)
+    spoilt = reply.text.replace('"slot":', '"undeclared":1,"slot":')
+    with pytest.raises(ValidationError, match="undeclared"):
+        HonouredBody.model_validate_json(spoilt)
+
+
+async def test_a_refusal_has_the_documented_fields_and_no_other(till):
+    replies = [
+        await till.client.verify(till.proof(new_signature())),
+        await till.client.verify(till.proof(await till.paid(), "1")),
+        await till.api.verify(till.proof(await till.paid())),
+    ]
+    assert [reply.status for reply in replies] == [402] * 3
+    for reply in replies:
+        RefusedBody.model_validate_json(reply.text)
+    with pytest.raises(ValidationError, match="undeclared"):
+        RefusedBody.model_validate_json(replies[0].text.replace('"valid":', '"undeclared":1,"valid":'))
