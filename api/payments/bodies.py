@@ -1,6 +1,5 @@
 """The JSON of payments, payment requests and recipients, and how it is made of what the ledger holds."""
 
-import uuid
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -20,7 +19,7 @@ _EXPIRES_IN_MS_MAX: Final = 30 * 24 * 60 * 60 * 1000
 class TakingClaimBody(AnswerShape):
     """The claim that took a transfer."""
 
-    id: uuid.UUID
+    id: str
     nonce: str
     status: str
 
@@ -166,7 +165,7 @@ def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
         fee_base_units=str(transfer.fee),
         status=transfer.finality,
         memos=transfer.memos,
-        claim=None if claim is None else TakingClaimBody(id=claim.id, nonce=claim.nonce, status=claim.status),
+        claim=None if claim is None else TakingClaimBody(id=str(claim.id), nonce=claim.nonce, status=claim.status),
     )
 
 
