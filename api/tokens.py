@@ -3,16 +3,13 @@
 import time
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
 from api.http.errors import invalid
-from chain.programs import NATIVE_SOL
 from ledger.amounts import AmountError, parse_figure, to_base_units
-from ledger.sql import load_queries
-
-_queries = load_queries("ledger", "tokens.sql")
+from ledger.tokens import NATIVE_SOL, TokenOfMint, mints_counting_as, tokens_of_network
 
 _REFRESH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.25
@@ -40,29 +37,23 @@ class TokenBook:
 
     def __init__(self, database: asyncpg.Pool, network: str) -> None:
         self._database = database
-        # The localnet carries the mints of devnet.
-        self._network = "devnet" if network == "localnet" else network
+        self._network = network
         self._by_symbol: dict[str, Token] = {}
         self._by_mint: dict[str, Token] = {}
         self._read_at = float("-inf")
 
     async def load(self) -> None:
         """Read the tokens."""
-        rows = [row async for row in _queries.tokens(self._database, network=self._network)]
-        by_symbol: dict[str, list[Any]] = {}
-        for row in rows:
-            by_symbol.setdefault(row["symbol"] or row["mint"], []).append(row)
-        tokens = []
-        for symbol, same in by_symbol.items():
-            mints = frozenset(row["mint"] for row in same)
-            mint = NATIVE_SOL if NATIVE_SOL in mints else min(mints)
-            tokens.append(Token(symbol, mint, mints, same[0]["decimals"]))
-        self._by_symbol = {token.symbol.upper(): token for token in tokens}
-        self._by_mint = {
-            mint: Token(token.symbol, mint, frozenset({mint}), token.decimals)
-            for token in tokens
-            for mint in token.mints
+        known = await tokens_of_network(self._database, self._network)
+        by_symbol: dict[str, list[TokenOfMint]] = {}
+        for one in known:
+            by_symbol.setdefault(one.symbol, []).append(one)
+        # A symbol that several mints bear means the one as which the others count, as SOL means the native one.
+        self._by_symbol = {
+            symbol.upper(): _token(max(same, key=lambda one: (len(mints_counting_as(one.mint)), one.mint)))
+            for symbol, same in by_symbol.items()
         }
+        self._by_mint = {one.mint: Token(one.symbol, one.mint, frozenset({one.mint}), one.decimals) for one in known}
         self._read_at = time.monotonic()
 
     async def find(self, currency: str | None, mint: str | None) -> Token:
@@ -83,10 +74,6 @@ class TokenBook:
             raise invalid("currency and mint name different tokens; send one of them.")
         return token
 
-    def of_mint(self, mint: str) -> Token | None:
-        """The token of a mint, if it is known."""
-        return self._by_mint.get(mint)
-
     async def describe(self, mint: str) -> Token:
         """The token of a mint in the ledger; one without a symbol is called by its mint."""
         if (token := self._by_mint.get(mint)) is None:
@@ -98,6 +85,11 @@ class TokenBook:
         if mint is not None:
             return self._by_mint.get(mint)
         return self._by_symbol.get(_capitals(currency or ""))
+
+
+def _token(filed: TokenOfMint) -> Token:
+    """The token that is filed by this mint, with every mint that counts as it."""
+    return Token(filed.symbol, filed.mint, mints_counting_as(filed.mint), filed.decimals)
 
 
 def _capitals(currency: str) -> str:

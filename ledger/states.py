@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 
 class ClaimStatus(StrEnum):
@@ -27,6 +27,27 @@ class ClaimStatus(StrEnum):
 
 HONOURED: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED, ClaimStatus.REVERSED})
 """Statuses in which a claim holds a transfer and has used up its nonce."""
+
+ShownStatus = Literal["pending", "confirmed", "failed", "expired", "reversed"]
+"""A claim's status as clients have it."""
+
+Finality = Literal["confirmed", "finalized"]
+"""Whether the transfer of a claim can still be undone."""
+
+_SHOWN: Final[Mapping[ClaimStatus, tuple[ShownStatus, Finality | None]]] = {
+    ClaimStatus.PENDING: ("pending", None),
+    ClaimStatus.CONFIRMED: ("confirmed", "confirmed"),
+    ClaimStatus.FINALIZED: ("confirmed", "finalized"),
+    ClaimStatus.REVERSED: ("reversed", None),
+    ClaimStatus.FAILED: ("failed", None),
+    ClaimStatus.EXPIRED: ("expired", None),
+}
+
+
+def shown_status(status: ClaimStatus) -> tuple[ShownStatus, Finality | None]:
+    """A claim's status as clients have it, who know no `finalized`, and the finality that stands beside it."""
+    return _SHOWN[status]
+
 
 NEW: Final = "new"
 """Where every row comes from."""

@@ -1,23 +1,24 @@
-"""What the analytics routes answer, for the API's documentation."""
+"""What the analytics routes answer."""
 
-from typing import Any
+import uuid
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.http.fields import BaseUnitsText, EpochMs, Figure
-from api.http.json import Shape
+from api.http.json import AnswerShape
 
 
-class RoutesShape(Shape):
+class RoutesBody(AnswerShape):
     """Where to ask."""
 
     routes: list[str]
 
 
-class ClaimShape(Shape):
+class ClaimBody(AnswerShape):
     """A claimed payment; `slot` and `path` name the transfer that honours it."""
 
-    id: str
+    id: uuid.UUID
     signature: str
     payer: str
     recipient: str | None
@@ -28,7 +29,10 @@ class ClaimShape(Shape):
     currency: str
     mint: str
     resource: str | None
-    status: str
+    status: Literal["pending", "confirmed", "failed", "expired", "reversed"]
+    finality: Literal["confirmed", "finalized"] | None = Field(
+        description="Whether the transfer of a confirmed payment can still be undone; null without one"
+    )
     code: str | None = Field(description="Why it came to nothing")
     nonce: str
     slot: int | None
@@ -39,7 +43,7 @@ class ClaimShape(Shape):
     timestamp: EpochMs
 
 
-class PageShape(Shape):
+class Page(AnswerShape):
     """Part of a list."""
 
     total: int = Field(description="Of the whole list")
@@ -48,13 +52,13 @@ class PageShape(Shape):
     offset: int
 
 
-class ClaimsShape(PageShape):
+class ClaimsPage(Page):
     """Claims, newest first."""
 
-    transactions: list[ClaimShape]
+    transactions: list[ClaimBody]
 
 
-class RevenuePartShape(Shape):
+class RevenuePart(AnswerShape):
     """Revenue of one part of the period, in the currency of the whole."""
 
     date: str = Field(description="A day (UTC), or a moment where parts are shorter")
@@ -64,7 +68,7 @@ class RevenuePartShape(Shape):
     transaction_count: int
 
 
-class RevenueShape(Shape):
+class RevenueBody(AnswerShape):
     """Revenue in one currency; `byCurrency` has every one."""
 
     period: str
@@ -75,12 +79,12 @@ class RevenueShape(Shape):
     transaction_count: int
     by_currency: dict[str, Figure]
     by_currency_base_units: dict[str, BaseUnitsText]
-    breakdown: list[RevenuePartShape]
+    breakdown: list[RevenuePart]
     start_time: EpochMs
     end_time: EpochMs
 
 
-class AgentShape(Shape):
+class AgentBody(AnswerShape):
     """What an agent spent."""
 
     agent_id: str
@@ -92,15 +96,15 @@ class AgentShape(Shape):
     last_active: EpochMs
 
 
-class AgentsShape(Shape):
+class AgentsBody(AnswerShape):
     """Agents that spent most of a currency, the biggest spender first."""
 
-    agents: list[AgentShape]
+    agents: list[AgentBody]
     currency: str
     period: str
 
 
-class EventShape(Shape):
+class EventBody(AnswerShape):
     """Something that happened to `subject`."""
 
     id: int
@@ -111,13 +115,13 @@ class EventShape(Shape):
     data: Any
 
 
-class EventsShape(PageShape):
+class EventsPage(Page):
     """Events, newest first."""
 
-    events: list[EventShape]
+    events: list[EventBody]
 
 
-class ReportMintShape(Shape):
+class ReportMint(AnswerShape):
     """What came in of a token by transfers, and what of it honours claims."""
 
     mint: str
@@ -132,17 +136,17 @@ class ReportMintShape(Shape):
     unmatched_base_units: BaseUnitsText
 
 
-class ReportShape(Shape):
+class ReportBody(AnswerShape):
     """A reconciliation: claims held against transfers, and the ledger against the chain."""
 
-    id: str
+    id: uuid.UUID
     at: EpochMs = Field(description="The moment that it is about")
     finished_at: EpochMs
     matched: dict[str, Figure] = Field(description="By currency, what honours claims")
     unmatched: dict[str, Figure] = Field(description="By currency, what nobody has claimed")
     drift: int = Field(description="Accounts whose balance is not the chain's")
     gaps: int = Field(description="Breaks in the chains of balance changes")
-    by_mint: list[ReportMintShape]
+    by_mint: list[ReportMint]
     claims: list[dict[str, Any]] = Field(description="Claims by merchant, token and status")
     counts: dict[str, int] = Field(description="How many findings there are of each kind")
     findings: dict[str, list[dict[str, Any]]] = Field(description="The first findings of each kind")

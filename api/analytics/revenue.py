@@ -1,11 +1,18 @@
-"""What honoured claims of a window add up to, by token and part of the window."""
+"""What honoured claims of a window add up to, by token and part of the window. This module owns `revenue.sql`.
+
+The functions take a database connection.
+"""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from api.analytics.windows import Window
+from ledger.sql import load_queries
+from ledger.tokens import TokenOfMint, tokens_of_mints
+
+_queries = load_queries("api.analytics", "revenue.sql")
 
 _USUAL_CURRENCY: Final = "USDC"
 _USUAL_DECIMALS: Final = 6
@@ -22,8 +29,18 @@ class Sum:
         return Sum(self.claims + other.claims, self.received + other.received)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentSum:
+    """What an agent spent of a token, in base units, and when it last did."""
+
+    agent_id: str
+    agent_name: str
+    paid: Sum
+    last_at: dt.datetime
+
+
 @dataclass(slots=True)
-class Takings:
+class Revenue:
     """Sums by currency and part. A currency is a symbol; what has none, or another's, is called by its mint."""
 
     parts: dict[tuple[str, dt.datetime], Sum] = field(default_factory=dict)
@@ -32,73 +49,77 @@ class Takings:
     @property
     def currencies(self) -> list[str]:
         """Every currency that was paid, the most often paid first."""
-        return sorted(self._tokens, key=lambda name: (-self.total(name)[0].claims, name))
+        return sorted(self._tokens, key=lambda name: (-self.total(name).claims, name))
 
     @property
     def main_currency(self) -> str:
         """The currency that was paid most often."""
         return self.currencies[0] if self._tokens else _USUAL_CURRENCY
 
-    def total(self, currency: str) -> tuple[Sum, int]:
-        """The sum of a currency, and its decimals."""
-        found = [part for (name, _), part in self.parts.items() if name == currency]
-        return sum(found, Sum()), self._tokens.get(currency, (_USUAL_DECIMALS, []))[0]
+    def total(self, currency: str) -> Sum:
+        """The sum of a currency."""
+        return sum((part for (name, _), part in self.parts.items() if name == currency), Sum())
+
+    def decimals(self, currency: str) -> int:
+        """The decimals of a currency that was paid; those of USDC for one that was not, whose sums are 0."""
+        return self._tokens.get(currency, (_USUAL_DECIMALS, []))[0]
 
     def part(self, currency: str, start: dt.datetime) -> Sum:
         """What was paid of a currency in one part of the window."""
         return self.parts.get((currency, start), Sum())
 
     def mints(self, currency: str) -> list[str]:
-        """The mints of a currency: SOL comes native and wrapped."""
+        """The mints of a currency that were paid: SOL comes native and wrapped."""
         return self._tokens.get(currency, (0, []))[1]
 
-    def add(self, mint: str, symbol: str, decimals: int, start: dt.datetime, paid: Sum) -> None:
-        """Count what was paid of a mint in the part that begins at `start`."""
-        known = self._tokens.setdefault(symbol, (decimals, []))
+    def add(self, token: TokenOfMint, start: dt.datetime, paid: Sum) -> None:
+        """Count what was paid of a token in the part that begins at `start`."""
+        decimals, _ = self._tokens.setdefault(token.symbol, (token.decimals, []))
         # Amounts of unlike decimals cannot be added in base units.
-        name = symbol if known[0] == decimals else mint
-        mints = self._tokens.setdefault(name, (decimals, []))[1]
-        if mint not in mints:
-            mints.append(mint)
+        name = token.symbol if decimals == token.decimals else token.mint
+        mints = self._tokens.setdefault(name, (token.decimals, []))[1]
+        if token.mint not in mints:
+            mints.append(token.mint)
         self.parts[name, start] = self.part(name, start) + paid
 
 
-async def read_takings(connection: Any, queries: Any, span: Window, user_id: str, environment: str | None) -> Takings:
-    """The takings of a merchant, or of all of them for an empty `user_id`."""
-    wanted = {"user_id": user_id, "environment": environment}
-    if span.step is not None:
-        rows = queries.revenue_by_step(connection, step=span.step, since=span.start, **wanted)
-        found = [(row["at"], row["mint"], Sum(row["claims"], row["received"])) async for row in rows]
+async def read_revenue(connection: Any, window: Window, user_id: str | None, environment: str | None) -> Revenue:
+    """The revenue of a merchant, or of all of them for `None`; of live or test keys alone, or of both for `None`."""
+    wanted = {"user_id": _whose(user_id), "environment": environment}
+    if window.step is not None:
+        rows = _queries.revenue_by_step(connection, step=window.step, since=window.start, **wanted)
+        found = [(row["at"], row["mint"], _sum(row)) async for row in rows]
     else:
-        rows = queries.revenue_by_day(connection, since=span.start.date(), **wanted)
-        found = [(row["day"], row["mint"], Sum(row["claims"], row["received"])) async for row in rows]
-    tokens = await _tokens(connection, queries, sorted({mint for _, mint, _ in found}))
-    takings = Takings()
+        rows = _queries.revenue_by_day(connection, since=window.start.date(), **wanted)
+        found = [(row["day"], row["mint"], _sum(row)) async for row in rows]
+    tokens = await tokens_of_mints(connection, {mint for _, mint, _ in found})
+    revenue = Revenue()
     for at, mint, paid in found:
-        symbol, decimals = tokens.get(mint, (mint, 0))
-        takings.add(mint, symbol, decimals, span.part(at), paid)
-    return takings
+        revenue.add(tokens[mint], window.part(at), paid)
+    return revenue
 
 
 async def read_top_agents(
-    connection: Any,
-    queries: Any,
-    span: Window,
-    user_id: str,
-    environment: str | None,
-    mints: Sequence[str],
-    limit: int,
-) -> list[Any]:
-    """The agents that spent most of `mints` with a merchant, or with all of them for an empty `user_id`."""
-    wanted = {"user_id": user_id, "environment": environment, "mints": list(mints), "limit": limit}
-    if span.step is not None:
-        return [row async for row in queries.agents_by_claim(connection, since=span.start, **wanted)]
-    since = span.start.date()
-    if span.is_by_month:
-        return [row async for row in queries.agents_by_month(connection, since=since, **wanted)]
-    return [row async for row in queries.agents_by_day(connection, since=since, **wanted)]
+    connection: Any, window: Window, user_id: str | None, environment: str | None, mints: Sequence[str], limit: int
+) -> list[AgentSum]:
+    """The agents that spent most of `mints` with a merchant, or with all of them for `None`."""
+    wanted = {"user_id": _whose(user_id), "environment": environment, "mints": list(mints), "limit": limit}
+    if window.step is not None:
+        rows = _queries.agents_by_claim(connection, since=window.start, **wanted)
+    elif window.is_by_month:
+        rows = _queries.agents_by_month(connection, since=window.start.date(), **wanted)
+    else:
+        rows = _queries.agents_by_day(connection, since=window.start.date(), **wanted)
+    found = [(row["agent_id"], _sum(row), row["last_at"]) async for row in rows]
+    named = _queries.agent_names(connection, agent_ids=[agent for agent, _, _ in found])
+    names = {row["agent_id"]: row["name"] async for row in named}
+    return [AgentSum(agent, names.get(agent, agent), paid, last_at) for agent, paid, last_at in found]
 
 
-async def _tokens(connection: Any, queries: Any, mints: Sequence[str]) -> Mapping[str, tuple[str, int]]:
-    rows = queries.token_figures(connection, mints=list(mints))
-    return {row["mint"]: (row["symbol"], row["decimals"]) async for row in rows}
+def _whose(user_id: str | None) -> str:
+    """How the totals file a merchant, and everybody: under an empty name."""
+    return user_id or ""
+
+
+def _sum(row: Any) -> Sum:
+    return Sum(int(row["claims"]), int(row["received"]))

@@ -14,77 +14,114 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Reader
-from api.analytics.bodies import AgentsShape, ClaimsShape, EventsShape, ReportShape, RevenueShape, RoutesShape
+from api.analytics.bodies import (
+    AgentBody,
+    AgentsBody,
+    ClaimBody,
+    ClaimsPage,
+    EventBody,
+    EventsPage,
+    ReportBody,
+    RevenueBody,
+    RevenuePart,
+    RoutesBody,
+)
 from api.analytics.context import Analytics, AnalyticsContext
-from api.analytics.report import shown_report
-from api.analytics.revenue import Takings, read_takings, read_top_agents
-from api.analytics.windows import Period, window
-from api.http.errors import errors, invalid, not_found
+from api.analytics.filters import (
+    FinalityWanted,
+    StatusWanted,
+    currency_wanted,
+    families_wanted,
+    statuses_wanted,
+    time_wanted,
+)
+from api.analytics.lists import (
+    COUNTED_MAX,
+    ClaimFilter,
+    EventFilter,
+    ListedClaim,
+    claims_page,
+    count_claims,
+    count_events,
+    events_page,
+)
+from api.analytics.report import report_body
+from api.analytics.revenue import read_revenue, read_top_agents
+from api.analytics.windows import Period, window_of
+from api.http.errors import errors, not_found
 from api.http.fields import ShortText
 from api.http.json import answer, epoch_ms, figure
-from api.routing.route import new_router
+from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.reports import newest_report
-from ledger.sql import load_queries
-from ledger.states import ClaimStatus
+from ledger.states import shown_status
 
-router = new_router("/analytics", ["Analytics"])
+router = new_router("/analytics", ["Analytics"], dependencies=[KNOWN_PARAMETERS_ONLY])
 
-_queries = load_queries("api.analytics", "routes.sql")
-_MOST_COUNTED: Final = 1_000_000
-_MOST_SKIPPED: Final = 10_000
-_MOST_SHOWN: Final = 1_000
+_SKIPPED_MAX: Final = 10_000
+_SHOWN_MAX: Final = 1_000
 
 Moment = Annotated[str | None, Query(description="Epoch milliseconds, or ISO 8601", max_length=64)]
 Name = Annotated[ShortText | None, Query()]
-Limit = Annotated[int, Query(ge=1, le=_MOST_SHOWN)]
-Offset = Annotated[int, Query(ge=0, le=_MOST_SKIPPED, description="Beyond, narrow the dates or use `pay402 export`")]
+Currency = Annotated[ShortText | None, Query(description="A symbol, in any case, or a mint")]
+EventType = Annotated[
+    ShortText | None, Query(alias="type", description="A type, as claim.confirmed, or a family of them, as payment")
+]
+Limit = Annotated[int, Query(ge=1, le=_SHOWN_MAX)]
+Offset = Annotated[int, Query(ge=0, le=_SKIPPED_MAX, description="Beyond, narrow the dates or use `pay402 export`")]
 Environment = Annotated[Literal["live", "test"] | None, Query(description="Only claims made with such keys")]
 User = Annotated[ShortText | None, Query(alias="userId", description="For admins: only this merchant")]
 
 
-@router.get("", response_model=RoutesShape, responses=errors(401, 403))
+@router.get("", response_model=RoutesBody, responses=errors(401, 403))
 async def index(_: Reader) -> Response:
     """What can be asked here."""
-    paths = sorted(f"{router.prefix}/{name}" for name in _NAMES)
-    return answer({"routes": paths})
+    return answer(RoutesBody(routes=sorted(f"{router.prefix}/{name}" for name in _NAMES)))
 
 
-@router.get("/transactions", response_model=ClaimsShape, responses=errors(401, 403))
+@router.get("/transactions", response_model=ClaimsPage, responses=errors(401, 403))
 async def transactions(
     context: Analytics,
     caller: Reader,
     start_date: Annotated[Moment, Query(alias="startDate")] = None,
     end_date: Annotated[Moment, Query(alias="endDate")] = None,
     agent_id: Annotated[Name, Query(alias="agentId")] = None,
-    status: ClaimStatus | None = None,
-    currency: Name = None,
+    status: StatusWanted | None = None,
+    finality: FinalityWanted | None = None,
+    currency: Currency = None,
     environment: Environment = None,
     user: User = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> Response:
     """Claimed payments, newest first: from startDate on and before endDate."""
-    wanted = {
-        "user_id": _whose(caller, user),
-        "agent_id": agent_id,
-        "status": status,
-        "currency": currency,
-        "environment": environment,
-        "since": _moment("startDate", start_date),
-        "until": _moment("endDate", end_date),
-    }
+    wanted = ClaimFilter(
+        user_id=_whose(caller, user),
+        agent_id=agent_id,
+        statuses=statuses_wanted(status, finality),
+        currency=await currency_wanted(context.tokens, currency),
+        environment=environment,
+        since=time_wanted("startDate", start_date),
+        until=time_wanted("endDate", end_date),
+    )
     async with _snapshot(context) as connection:
-        counted = await _queries.count_claims(connection, most=_MOST_COUNTED, **wanted)
-        page = [row async for row in _queries.claims_page(connection, limit=limit, offset=offset, **wanted)]
-    return answer({"transactions": [_claim(row) for row in page], **_total(counted), "limit": limit, "offset": offset})
+        total = await count_claims(connection, wanted)
+        page = await claims_page(connection, wanted, limit=limit, offset=offset)
+    body = ClaimsPage(
+        transactions=[_claim(claim) for claim in page],
+        total=total,
+        total_is_lower_bound=total == COUNTED_MAX,
+        limit=limit,
+        offset=offset,
+    )
+    return answer(body)
 
 
-@router.get("/revenue", response_model=RevenueShape, responses=errors(401, 403))
+@router.get("/revenue", response_model=RevenueBody, responses=errors(401, 403))
 async def revenue(
     context: Analytics,
     caller: Reader,
     period: Period = "day",
-    currency: Name = None,
+    currency: Currency = None,
     environment: Environment = None,
     user: User = None,
 ) -> Response:
@@ -92,84 +129,82 @@ async def revenue(
 
     The token is `currency`, or the one that was paid most often. Claims that a fork has undone do not count.
     """
-    span = window(period, dt.datetime.now(dt.UTC))
+    window = window_of(period, dt.datetime.now(dt.UTC))
+    wanted = await currency_wanted(context.tokens, currency)
     async with _snapshot(context) as connection:
-        takings = await read_takings(connection, _queries, span, _whose(caller, user) or "", environment)
-    chosen = currency or takings.main_currency
-    total, decimals = takings.total(chosen)
+        found = await read_revenue(connection, window, _whose(caller, user), environment)
+    chosen = wanted or found.main_currency
+    decimals, total = found.decimals(chosen), found.total(chosen)
     amount = figure(total.received, decimals)
-    return answer(
-        {
-            "period": period,
-            "revenue": amount,
-            "total": amount,
-            "totalBaseUnits": str(total.received),
-            "currency": chosen,
-            "transactionCount": total.claims,
-            **_by_currency(takings),
-            "breakdown": [
-                {
-                    "date": span.label(start),
-                    "startTime": epoch_ms(start),
-                    "amount": figure(part.received, decimals),
-                    "amountBaseUnits": str(part.received),
-                    "transactionCount": part.claims,
-                }
-                for start in span.starts
-                for part in (takings.part(chosen, start),)
-            ],
-            "startTime": epoch_ms(span.start),
-            "endTime": epoch_ms(span.end),
-        }
+    parts = [(start, found.part(chosen, start)) for start in window.starts]
+    body = RevenueBody(
+        period=period,
+        revenue=amount,
+        total=amount,
+        total_base_units=str(total.received),
+        currency=chosen,
+        transaction_count=total.claims,
+        by_currency={name: figure(found.total(name).received, found.decimals(name)) for name in found.currencies},
+        by_currency_base_units={name: str(found.total(name).received) for name in found.currencies},
+        breakdown=[
+            RevenuePart(
+                date=window.label(start),
+                start_time=epoch_ms(start),
+                amount=figure(part.received, decimals),
+                amount_base_units=str(part.received),
+                transaction_count=part.claims,
+            )
+            for start, part in parts
+        ],
+        start_time=epoch_ms(window.start),
+        end_time=epoch_ms(window.end),
     )
+    return answer(body)
 
 
-@router.get("/top-agents", response_model=AgentsShape, responses=errors(401, 403))
+@router.get("/top-agents", response_model=AgentsBody, responses=errors(401, 403))
 async def top_agents(
     context: Analytics,
     caller: Reader,
     period: Period = "month",
-    currency: Name = None,
+    currency: Currency = None,
     environment: Environment = None,
     user: User = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
     """Who spent most of a token: `currency`, or the one that was paid most often."""
-    span = window(period, dt.datetime.now(dt.UTC))
-    whose = _whose(caller, user) or ""
+    window = window_of(period, dt.datetime.now(dt.UTC))
+    wanted = await currency_wanted(context.tokens, currency)
+    whose = _whose(caller, user)
     async with _snapshot(context) as connection:
-        takings = await read_takings(connection, _queries, span, whose, environment)
-        chosen = currency or takings.main_currency
-        _, decimals = takings.total(chosen)
-        mints = takings.mints(chosen)
-        agents = await read_top_agents(connection, _queries, span, whose, environment, mints, limit)
-        named = _queries.agent_names(connection, agent_ids=[row["agent_id"] for row in agents])
-        names = {row["agent_id"]: row["name"] async for row in named}
-    return answer(
-        {
-            "agents": [
-                {
-                    "agentId": row["agent_id"],
-                    "agentName": names.get(row["agent_id"], row["agent_id"]),
-                    "totalSpent": figure(row["received"], decimals),
-                    "totalAmount": figure(row["received"], decimals),
-                    "totalAmountBaseUnits": str(row["received"]),
-                    "transactionCount": row["claims"],
-                    "lastActive": epoch_ms(row["last_at"]),
-                }
-                for row in agents
-            ],
-            "currency": chosen,
-            "period": period,
-        }
+        found = await read_revenue(connection, window, whose, environment)
+        chosen = wanted or found.main_currency
+        agents = await read_top_agents(connection, window, whose, environment, found.mints(chosen), limit)
+    decimals = found.decimals(chosen)
+    body = AgentsBody(
+        agents=[
+            AgentBody(
+                agent_id=agent.agent_id,
+                agent_name=agent.agent_name,
+                total_spent=figure(agent.paid.received, decimals),
+                total_amount=figure(agent.paid.received, decimals),
+                total_amount_base_units=str(agent.paid.received),
+                transaction_count=agent.paid.claims,
+                last_active=epoch_ms(agent.last_at),
+            )
+            for agent in agents
+        ],
+        currency=chosen,
+        period=period,
     )
+    return answer(body)
 
 
-@router.get("/events", response_model=EventsShape, responses=errors(401, 403))
+@router.get("/events", response_model=EventsPage, responses=errors(401, 403))
 async def events(
     context: Analytics,
     caller: Reader,
-    event_type: Annotated[Name, Query(alias="type")] = None,
+    event_type: EventType = None,
     agent_id: Annotated[Name, Query(alias="agentId")] = None,
     start_date: Annotated[Moment, Query(alias="startDate")] = None,
     end_date: Annotated[Moment, Query(alias="endDate")] = None,
@@ -177,39 +212,46 @@ async def events(
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> Response:
-    """What happened, newest first."""
-    wanted = {
-        "user_id": _whose(caller, user),
-        "agent_id": agent_id,
-        "type": event_type,
-        "since": _moment("startDate", start_date),
-        "until": _moment("endDate", end_date),
-    }
+    """What happened, newest first: of one type, or of a family of types."""
+    families = families_wanted(event_type)
+    wanted = EventFilter(
+        user_id=_whose(caller, user),
+        agent_id=agent_id,
+        type=event_type if families is None else None,
+        families=families,
+        since=time_wanted("startDate", start_date),
+        until=time_wanted("endDate", end_date),
+    )
     async with _snapshot(context) as connection:
-        counted = await _queries.count_events(connection, most=_MOST_COUNTED, **wanted)
-        page = [row async for row in _queries.events_page(connection, limit=limit, offset=offset, **wanted)]
-    shown = [
-        {
-            "id": row["id"],
-            "type": row["type"],
-            "timestamp": epoch_ms(row["at"]),
-            "subject": row["subject"],
-            "agentId": row["agent_id"],
-            "data": row["data"],
-        }
-        for row in page
-    ]
-    return answer({"events": shown, **_total(counted), "limit": limit, "offset": offset})
+        total = await count_events(connection, wanted)
+        page = await events_page(connection, wanted, limit=limit, offset=offset)
+    body = EventsPage(
+        events=[
+            EventBody(
+                id=event.id,
+                type=event.type,
+                timestamp=epoch_ms(event.at),
+                subject=event.subject,
+                agent_id=event.agent_id,
+                data=event.data,
+            )
+            for event in page
+        ],
+        total=total,
+        total_is_lower_bound=total == COUNTED_MAX,
+        limit=limit,
+        offset=offset,
+    )
+    return answer(body)
 
 
-@router.get("/reconciliation", response_model=ReportShape, responses=errors(401, 403, 404))
+@router.get("/reconciliation", response_model=ReportBody, responses=errors(401, 403, 404))
 async def reconciliation(context: Analytics, caller: Reader) -> Response:
     """The last report that held claims against transfers; a caller who is no admin sees its own part of it."""
     newest = await newest_report(context.database)
     if newest is None:
         raise not_found("A finished reconciliation")
-    report = shown_report(newest.report, None if caller.is_admin else caller.user_id)
-    return answer({"id": str(newest.id), "finishedAt": epoch_ms(newest.finished_at), **report})
+    return answer(report_body(newest, None if caller.is_admin else caller.user_id))
 
 
 _NAMES: Final = ("transactions", "revenue", "top-agents", "events", "reconciliation")
@@ -232,54 +274,29 @@ def _whose(caller: Caller, user: str | None) -> str | None:
     return user if caller.is_admin else caller.user_id
 
 
-def _moment(name: str, text: str | None) -> dt.datetime | None:
-    """A time as clients send it."""
-    if not text:
-        return None
-    try:
-        if text.isascii() and text.isdigit():
-            return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(milliseconds=int(text))
-        at = dt.datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise invalid(f"{name} is no time; send epoch milliseconds or ISO 8601, as 2026-01-31T00:00:00Z.") from None
-
-
-def _total(counted: Any) -> dict[str, Any]:
-    """A count, and whether there may be more."""
-    return {"total": counted["total"], "totalIsLowerBound": counted["total"] == _MOST_COUNTED}
-
-
-def _by_currency(takings: Takings) -> dict[str, Any]:
-    totals = {currency: takings.total(currency) for currency in takings.currencies}
-    return {
-        "byCurrency": {name: figure(total.received, decimals) for name, (total, decimals) in totals.items()},
-        "byCurrencyBaseUnits": {name: str(total.received) for name, (total, _) in totals.items()},
-    }
-
-
-def _claim(row: Any) -> dict[str, Any]:
-    decimals = row["decimals"] or 0
-    received = row["received"]
-    return {
-        "id": str(row["id"]),
-        "signature": row["signature"],
-        "payer": row["payer"],
-        "recipient": row["recipient"],
-        "amount": figure(row["amount"], decimals),
-        "amountBaseUnits": str(row["amount"]),
-        "received": None if received is None else figure(received, decimals),
-        "receivedBaseUnits": None if received is None else str(received),
-        "currency": row["currency"],
-        "mint": row["mint"],
-        "resource": row["resource"],
-        "status": row["status"],
-        "code": row["code"],
-        "nonce": row["nonce"],
-        "slot": row["slot"],
-        "path": row["path"],
-        "userId": row["user_id"],
-        "agentId": row["agent_id"],
-        "environment": row["environment"],
-        "timestamp": epoch_ms(row["timestamp"]),
-    }
+def _claim(claim: ListedClaim) -> ClaimBody:
+    status, finality = shown_status(claim.status)
+    received = claim.received
+    return ClaimBody(
+        id=claim.id,
+        signature=claim.signature,
+        payer=claim.payer,
+        recipient=claim.recipient,
+        amount=figure(claim.amount, claim.decimals),
+        amount_base_units=str(claim.amount),
+        received=None if received is None else figure(received, claim.decimals),
+        received_base_units=None if received is None else str(received),
+        currency=claim.currency,
+        mint=claim.mint,
+        resource=claim.resource,
+        status=status,
+        finality=finality,
+        code=claim.code,
+        nonce=claim.nonce,
+        slot=claim.slot,
+        path=claim.path,
+        user_id=claim.user_id,
+        agent_id=claim.agent_id,
+        environment=claim.environment,
+        timestamp=epoch_ms(claim.at),
+    )

@@ -52,7 +52,7 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
 
 
-def window(period: Period, now: dt.datetime) -> Window:
+def window_of(period: Period, now: dt.datetime) -> Window:
     """The last hour by 5 minutes, day by hours, 7 or 30 days by days, or 12 months by months; today is the last."""
     if period in _STEPS:
         step, count = _STEPS[period]

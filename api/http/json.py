@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, overload
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -57,10 +58,13 @@ def epoch_ms(at: dt.datetime | None) -> int | None:
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content`, an answer's model or what orjson can write, as JSON; a `Decimal` is an exact number."""
     plain = content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content
-    return Response(orjson.dumps(plain, default=_exact_number), status, headers, "application/json")
+    return Response(orjson.dumps(plain, default=_encoded), status, headers, "application/json")
 
 
-def _exact_number(value: object) -> orjson.Fragment:
-    if not isinstance(value, Decimal):
-        raise TypeError(f"{type(value).__name__} is not JSON")
-    return orjson.Fragment(format(value, "f").encode())
+def _encoded(value: object) -> orjson.Fragment | str:
+    """What orjson does not write by itself: exact numbers, and the ids of the database's driver."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f").encode())
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,26 +1,27 @@
 """How every route reads its request: JSON with exact numbers, and each POST at most once for an Idempotency-Key."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request, params
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.http.errors import errors_of
+from api.http.errors import errors_of, invalid
 from api.routing.idempotency import answer_once
 
-_MAX_NUMBER_CHARACTERS: Final = 64
-_MAX_EXPONENT: Final = 308
+_NUMBER_CHARACTERS_MAX: Final = 64
+_EXPONENT_MAX: Final = 308
 
 
 def _exactly(text: str) -> Decimal:
     """A number of JSON. One like 1e9999999 would cost minutes as soon as somebody wants it as an integer."""
-    number = Decimal(text) if len(text) <= _MAX_NUMBER_CHARACTERS else None
-    if number is None or abs(number.adjusted()) > _MAX_EXPONENT:
+    number = Decimal(text) if len(text) <= _NUMBER_CHARACTERS_MAX else None
+    if number is None or abs(number.adjusted()) > _EXPONENT_MAX:
         raise ValueError("a number is out of all bounds")
     return number
 
@@ -63,6 +64,32 @@ class ExactRoute(APIRoute):
         return read_exactly
 
 
-def new_router(prefix: str = "", tags: list[Any] | None = None) -> APIRouter:
-    """A router whose routes are ours."""
-    return APIRouter(prefix=prefix, tags=tags, route_class=ExactRoute)
+def new_router(
+    prefix: str = "", tags: list[Any] | None = None, *, dependencies: Sequence[params.Depends] = ()
+) -> APIRouter:
+    """A router whose routes are ours; `dependencies` are those of all of them."""
+    return APIRouter(prefix=prefix, tags=tags, route_class=ExactRoute, dependencies=list(dependencies))
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a query that names what the route does not know: a filter that is ignored answers another question."""
+    known = set(_query_parameters(request.scope["route"].dependant))
+    if unknown := sorted(set(request.query_params) - known):
+        named = ", ".join(sorted(known))
+        raise invalid(
+            f"There is no parameter {unknown[0][:64]!r} here; send one of {named}."
+            if known
+            else f"There is no parameter {unknown[0][:64]!r} here; send none.",
+            {"field": unknown[0][:64]},
+        )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters of a route and of what it depends on."""
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for needed in dependant.dependencies:
+        yield from _query_parameters(needed)
+
+
+KNOWN_PARAMETERS_ONLY: Final = Depends(_refuse_unknown_parameters)
+"""A dependency of routers whose query parameters are filters."""

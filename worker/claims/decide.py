@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from ledger.claims import ClaimContext, ClaimKey, follow_transfers, honour_pending, read_contexts, settle_pending
 from ledger.judge import Claim, Outcome, Standing, judge
+from ledger.tokens import mints_counting_as
 from worker.claims.match_requests import match_arrivals
 from worker.claims.missing import Missing, settle_missing
 from worker.context import WorkerContext
@@ -139,17 +139,12 @@ def _claim(row: Any, known: ClaimContext) -> Claim:
     return Claim(
         payer=row["payer"],
         recipients=known.wallets if named is None else known.wallets & {named},
-        mints=mints_meant(row["mint"]),
+        mints=mints_counting_as(row["mint"]),
         amount=row["amount"],
         least_amount=row["least_amount"],
         exact=row["exact"],
         final_only=row["final_only"],
     )
-
-
-def mints_meant(mint: str) -> frozenset[str]:
-    """The mints that count as the one that is filed: SOL comes native and wrapped."""
-    return frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint})
 
 
 async def _grant(context: WorkerContext, grants: Sequence[tuple[UUID, str]]) -> int:

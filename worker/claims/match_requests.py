@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import groupby
 from typing import Any, Final
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from ledger.amounts import least_equal_amount
 from ledger.judge import Claim, Transfer, judge
+from ledger.tokens import mints_counting_as
 from worker.context import WorkerContext
 
 _PAYMENTS_PER_PASS: Final = 5_000
@@ -80,7 +80,7 @@ def _claim(row: Any, payer: str) -> Claim:
     return Claim(
         payer=payer,
         recipients=frozenset({row["recipient"]}),
-        mints=frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint}),
+        mints=mints_counting_as(mint),
         amount=amount,
         least_amount=least,
         exact=row["scheme"] == "exact",

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from api.analytics.routes import _queries
-from api.analytics.windows import window
+from api.analytics import lists, revenue
+from api.analytics.windows import window_of
 from ledger.amounts import figure_text
 from tests.support.api_client import key_for
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
@@ -39,7 +39,7 @@ async def claims(pool):
 
 
 def honoured(claims, user, period, currency=None):
-    start = window(period, dt.datetime.now(dt.UTC)).start
+    start = window_of(period, dt.datetime.now(dt.UTC)).start
     return [
         claim
         for claim in claims
@@ -79,7 +79,9 @@ async def test_a_merchant_sees_its_own_claims_and_an_admin_everybodys(merchant, 
     for row, claim in zip(exact(own)["transactions"], mine, strict=True):
         assert row["amount"] == Decimal(figure_text(claim["amount"], 6))
         assert row["amountBaseUnits"] == str(claim["amount"])
-        assert row["status"] == claim["status"]
+        is_honoured = claim["status"] in {"confirmed", "finalized"}
+        assert row["status"] == ("confirmed" if is_honoured else claim["status"])
+        assert row["finality"] == (claim["status"] if is_honoured else None)
         assert row["timestamp"] == int(claim["timestamp"].timestamp() * 1000)
         assert row["receivedBaseUnits"] == (None if claim["received"] is None else str(claim["received"]))
     everybody = await admin.get("/analytics/transactions?limit=1000")
@@ -94,6 +96,12 @@ async def test_a_merchant_sees_its_own_claims_and_an_admin_everybodys(merchant, 
     ("query", "keeps"),
     [
         ("status=failed", lambda c: c["status"] == "failed"),
+        ("status=confirmed", lambda c: c["status"] in {"confirmed", "finalized"}),
+        ("status=confirmed&finality=confirmed", lambda c: c["status"] == "confirmed"),
+        ("finality=finalized", lambda c: c["status"] == "finalized"),
+        ("status=failed&finality=finalized", lambda _: False),
+        ("currency=usdt", lambda c: c["currency"] == "USDT"),
+        (f"currency={USDC}", lambda c: c["currency"] == "USDC"),
         ("currency=USDT", lambda c: c["currency"] == "USDT"),
         ("agentId=buyer-1", lambda c: c["agent_id"] == "buyer-1"),
         ("environment=test", lambda c: c["environment"] == "test"),
@@ -169,6 +177,17 @@ async def test_the_parts_of_a_week_are_its_days(admin, claims):
         assert (part["amountBaseUnits"], part["transactionCount"]) == (str(sum(paid)), len(paid))
 
 
+async def test_a_currency_is_the_same_in_any_case_and_by_its_mint(merchant, claims):
+    wanted = exact(await merchant.get("/analytics/revenue?period=year&currency=USDC"))
+    assert wanted["total"] > 0
+    for spelling in ("usdc", "Usdc", USDC):
+        same = exact(await merchant.get(f"/analytics/revenue?period=year&currency={spelling}"))
+        assert (same["currency"], same["total"]) == ("USDC", wanted["total"])
+        agents = await merchant.get(f"/analytics/top-agents?period=year&currency={spelling}")
+        assert agents["currency"] == "USDC"
+        assert agents["agents"]
+
+
 async def test_an_empty_ledger_has_earned_nothing(merchant):
     for period in PERIODS:
         reply = await merchant.get(f"/analytics/revenue?period={period}")
@@ -215,6 +234,10 @@ async def test_events_are_ones_own(pool, merchant, admin):
     assert (some["total"], len(some["events"])) == (5, 3)
     assert {(one["type"], one["agentId"]) for one in some["events"]} == {("claim.finalized", "x")}
     assert (await merchant.get("/analytics/events?startDate=2099-01-01"))["total"] == 0
+    # Existing clients ask by families of types.
+    for family, count in (("payment", 20), ("verification", 20), ("claim", 20), ("escrow", 0), ("no-family", 0)):
+        reply = await merchant.get(f"/analytics/events?type={family}")
+        assert (reply["total"], len(reply["events"])) == (count, count), family
 
 
 REPORT = {
@@ -257,7 +280,12 @@ async def test_the_last_report_is_shown_to_each_as_far_as_it_is_theirs(pool, mer
         "transactions?limit=0", "transactions?limit=1001", "transactions?offset=-1", "transactions?offset=10001",
         "transactions?limit=many", "transactions?status=paid", "transactions?startDate=yesterday",
         "transactions?endDate=99999999999999999999", "transactions?agentId=%00", "transactions?environment=dev",
-        "transactions?currency=", "revenue?period=decade", "revenue?currency=%00", "top-agents?limit=101",
+        "transactions?currency=", "revenue?period=decade", "revenue?currency=XYZ", "top-agents?currency=XYZ",
+        "transactions?currency=XYZ", "transactions?startDate=1764288000", "transactions?startDate=2026",
+        "events?endDate=1764288000", "transactions?startDate=2026-01", "transactions?startDate=20260131",
+        "transactions?from=2026-01-01", "revenue?currencies=USDC", "top-agents?Limit=5", "events?event=claim.pending",
+        "reconciliation?since=0", "transactions?startDate=1764288000000000", "transactions?finality=maybe",
+        "revenue?status=confirmed", "revenue?currency=%00", "top-agents?limit=101",
         "top-agents?period=", "events?type=%00", "events?startDate=2026-13-01", "events?limit=1e3",
     ],
 )  # fmt: skip
@@ -268,14 +296,14 @@ async def test_what_makes_no_sense_is_refused(merchant, query):
 
 
 PLANNED = {
-    "count_claims": {"most": 1_000_000},
+    "count_claims": {"count_max": 1_000_000},
     "claims_page": {"limit": 50, "offset": 1_000},
     "revenue_by_step": {"step": dt.timedelta(hours=1), "since": NOW - dt.timedelta(days=1)},
     "agents_by_claim": {"since": NOW - dt.timedelta(days=1), "mints": [USDC], "limit": 10},
     "revenue_by_day": {"since": NOW.date() - dt.timedelta(days=365)},
     "agents_by_day": {"since": NOW.date() - dt.timedelta(days=30), "mints": [USDC], "limit": 10},
     "agents_by_month": {"since": NOW.date() - dt.timedelta(days=365), "mints": [USDC], "limit": 10},
-    "count_events": {"most": 1_000_000},
+    "count_events": {"count_max": 1_000_000},
     "events_page": {"limit": 50, "offset": 1_000},
 }
 
@@ -292,8 +320,9 @@ async def test_no_query_reads_every_row(pool, many, user):
         await _fill(connection, many)
         await connection.execute("SET plan_cache_mode = force_custom_plan")
         for name, parameters in PLANNED.items():
-            query = getattr(_queries, name)
-            names = list(dict.fromkeys(_queries.driver_adapter.var_sorted[name]))
+            queries = next(owner._queries for owner in (lists, revenue) if name in owner._queries.available_queries)
+            query = getattr(queries, name)
+            names = list(dict.fromkeys(queries.driver_adapter.var_sorted[name]))
             whose = user or ("" if "revenue" in name or "agents" in name else None)
             given = {"user_id": whose, **parameters}
             rows = await connection.fetch(f"EXPLAIN {query.sql}", *(given.get(one) for one in names))
