@@ -1,1 +1,1 @@
-"""Measurements, each a ratio against a ceiling measured in the same run on the same machine."""
+"""Measurements: each compares a figure with a ceiling that is measured in the same run on the same machine."""

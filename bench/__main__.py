@@ -5,15 +5,15 @@ from importlib import import_module
 from typing import Final
 
 SCENARIOS: Final = {
-    "lag": "from a notification to its committed row, against one RPC round trip plus one durable commit",
-    "reconcile": "one to thirty thousand pending claims decided in one pass, against the least that has to be written",
-    "verify": "verifications a second against a route that does nothing, in the same process",
-    "scale": "following up to ten thousand accounts, against asking and subscribing alone; memory, idle cost",
-    "verify_scale": "a verification's statements over ten thousand to ten million transfers, against the smallest",
-    "ingest": "recorded answers to committed rows, against decoding alone and COPY alone",
-    "audit": "an audit of a hundred to ten thousand accounts, against asking and reading alone",
+    "lag": "time from a notification to its committed row; ceiling: one RPC round trip plus one durable commit",
+    "reconcile": "up to thirty thousand pending claims decided in one pass; ceiling: one statement that writes as much",
+    "verify": "verifications a second; ceiling: a route that does nothing, in the same process",
+    "scale": "following up to ten thousand accounts, memory, idle cost; ceiling: only asking and subscribing",
+    "verify_scale": "a verification's statements on up to ten million transfers; ceiling: the smallest ledger",
+    "ingest": "recorded answers of a node to committed rows; ceilings: decoding alone and COPY alone",
+    "audit": "an audit of a hundred to ten thousand accounts; ceiling: the same RPC calls and reading the rows",
     "footprint": "memory, processor and RPC calls of an idle and of a busy system, by process and by method",
-    "analytics": "every analytics route at ten thousand to a million transfers, against its answer without figures",
+    "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 
 

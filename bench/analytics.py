@@ -1,8 +1,8 @@
 """Every analytics route over ledgers of ten thousand, a hundred thousand and a million transfers with their claims.
 
-Ceiling: the same API's answer without any figures (authentication, HTTP, JSON) plus, on a connection of our own, the
-least that the database can do: for a whole list the bare count of its table, otherwise one row by its key. A route is
-promised to answer within 100 ms, and never to walk transfers, claims or events row by row.
+The ceiling is an answer of the same API without any sums (authentication, HTTP, JSON) plus the least that the database
+can do, measured on a connection of our own: the count of the table for a whole list, otherwise one row by its key. A
+route must answer within 100 ms and must not read the whole table of transfers, claims or events.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from cli.system.processes import Child
 from runtime.database import open_connection
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)
-_MOST_SECONDS: Final = 0.1
+_SECONDS_MAX: Final = 0.1
 _ROUNDS: Final = 30
 _ADMIN: Final = "operations"
 _MERCHANT: Final = "merchant-7"
@@ -46,14 +46,14 @@ _ROUTES: Final = (
 )
 _POINT_READ: Final = "SELECT version_num FROM alembic_version"
 _TABLES: Final = ("transfers", "transactions", "events", "revenue_days", "agent_days", "agent_months")
-# What no answer over a large ledger may do.
+# An answer on a large ledger must not do any of these.
 _WALKS: Final = {f"Seq Scan {table}" for table in ("transfers", "transactions", "events")}
 
 Work = Callable[[], Awaitable[Any]]
 
 
 def run() -> bool:
-    """Measure, print, write, draw; true when every route answers in time and walks no large table."""
+    """Measure, print, write, draw; true when every route answers in time and reads no large table as a whole."""
     return asyncio.run(_measure())
 
 
@@ -89,10 +89,10 @@ async def _routes(ledger: Ledger) -> list[Point]:
             statement = f"SELECT count(*) FROM {path}" if is_whole_list else _POINT_READ  # noqa: S608 - names of ours
             ceiling = nothing + await _median(partial(connection.fetch, statement))
             seconds = await _median(work)
-            # A small table is best read whole; what counts is what a large one costs.
+            # Reading a small table as a whole is best; only large tables count.
             note = await _walked(connection, work) if ledger.transfers == _SIZES[-1] else ""
             name = f"{path} ({'all' if user == _ADMIN else 'one merchant'})"
-            points.append(Point(name, ledger.transfers, seconds, ceiling, None, _MOST_SECONDS, note))
+            points.append(Point(name, ledger.transfers, seconds, ceiling, None, _SECONDS_MAX, note))
     return points
 
 
@@ -108,7 +108,7 @@ async def _median(work: Work) -> float:
 
 
 async def _walked(connection: "asyncpg.Connection[Any]", work: Work) -> str:
-    """What the API's own answer walked, by the server's counters: tables row by row, or indexes."""
+    """What the API's answer read, by the server's counters: whole tables, or indexes."""
     await _tell(work)
     before = await _counters(connection)
     await _tell(work)
@@ -117,7 +117,7 @@ async def _walked(connection: "asyncpg.Connection[Any]", work: Work) -> str:
 
 
 async def _tell(work: Work) -> None:
-    """Answer until the session that answers has told the counters: it does so at most once a second."""
+    """Ask again until the session that answers has updated the counters, which it does at most once a second."""
     for _ in range(2):
         await asyncio.sleep(1.1)
         await work()
@@ -138,7 +138,7 @@ async def _key(ledger: Ledger, user: str) -> str:
 
 
 async def _add_report(ledger: Ledger) -> None:
-    """A report as full as one is kept: a thousand findings."""
+    """A report with as many findings as are stored at most: a thousand."""
     finding = {"userId": _MERCHANT, "signature": "5" * 88, "amountBaseUnits": "1", "kind": "unmatchedTransfer"}
     report = {
         "at": 0,

@@ -1,7 +1,7 @@
-"""Buyers in a process of their own: they pay at a steady rate and present every payment to the API.
+"""Buyers in a separate process: they pay at a steady rate and present every payment to the API.
 
-Run as `python -m bench.buyer RPC API KEY RATE SECONDS WHEN`, WHEN being `confirmed` or `at-once`; prints how many were
-honoured, and the seconds that each answer took.
+Run as `python -m bench.buyer RPC API KEY RATE SECONDS WHEN`, where WHEN is `confirmed` or `at-once`. It prints how many
+payments were honoured, and the seconds that each answer took.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Bought(msgspec.Struct):
 
 
 async def main(rpc: str, api: str, key: str, rate: float, seconds: float, when: str) -> Bought:
-    """Buy for so long; return when everything is honoured, or given up."""
+    """Buy for `seconds`; return when every payment is honoured or was given up."""
     bought = Bought(0, 0, 0, [])
     async with (
         open_market(rpc, payers=PAYERS, recipients=RECIPIENTS) as market,
@@ -52,7 +52,7 @@ async def _buy(
 ) -> None:
     payer: Keypair = market.payers[number % PAYERS]
     shop = market.recipients[number % RECIPIENTS].pubkey()
-    # Unlike any other of its block, or it would be the same transaction.
+    # Each amount differs, because two equal payments in one block are one transaction.
     amount = 10_000 + number
     transaction = await market.pay(pay.plain(payer.pubkey(), shop, amount), payer)
     bought.payments += 1

@@ -1,4 +1,4 @@
-"""The statements of a verification and nothing else: what the database makes of it, without HTTP around it."""
+"""The SQL statements of a verification without HTTP: what the database costs."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ _nonces = (f"bench-{os.getpid()}-{n}" for n in itertools.count(1))
 async def claim(connection: Any, payment: Any) -> None:
     """Verify `payment`, a row of transfers with its merchant and its token's symbol, as the API does.
 
-    The proof itself is not checked: that costs the database nothing.
+    The proof itself is not checked, because that does not use the database.
     """
     nonce = next(_nonces)
     proof = ClaimKey(payment["user_id"], nonce, payment["signature"], payment["source_owner"])

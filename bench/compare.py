@@ -1,7 +1,7 @@
 """Two states of the code, measured in turns in one run: `python -m bench.compare --before REV verify ingest lag`.
 
-What else runs on a machine changes from minute to minute, so a figure of yesterday says little about a change of today.
-Here the code of REV and the code of this tree take turns, and what is printed is the ratio of the two.
+The load of a machine changes from minute to minute, so figures of two runs cannot be compared. This program runs the
+code of REV and the code of this tree in turns, and prints the ratio of the two.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> int:
         measured: dict[str, tuple[list[Any], list[Any]]] = {name: ([], []) for name in asked.names}
         for turn in range(asked.rounds):
             for name in asked.names:
-                # Whoever comes second finds a warmer machine: that is each of them in turn.
+                # The second run finds warmer caches, so each of the two comes second every other time.
                 order = (0, 1) if turn % 2 == 0 else (1, 0)
                 for side in order:
                     result = _measure((before, ROOT)[side], name)
@@ -78,7 +78,7 @@ def _git(*arguments: str) -> None:
 def _measure(tree: Path, name: str) -> Any:
     """The rows that one run of a measurement in `tree` gives, by the packages of that tree; `None` when it failed."""
     print(f"measuring {name} in {'this tree' if tree == ROOT else 'the tree before'}", file=sys.stderr)
-    # Missing a bound is an exit code of 1 too, and a figure all the same.
+    # The exit code is also 1 when a bound was missed; then there are figures.
     file = tree / "bench" / "results" / f"{name}.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "bench", name]

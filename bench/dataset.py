@@ -1,4 +1,4 @@
-"""Ledgers of any size for measurements, made by the database itself, on a Postgres of the measurement's own."""
+"""Ledgers of any size for measurements, made by SQL on a separate Postgres."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ _LOAD_SECONDS: Final = 3600.0
 _READ_BYTES: Final = 8_000_000
 _BYTES_PER_TRANSFER: Final = 3_500  # with its claim, all indexes, and room to sort them
 
-# Loading skips the log where a table was emptied in the same transaction; what is measured is as durable as ever.
+# Loading skips the WAL for a table that was emptied in the same transaction; the measurements write it as usual.
 _OPTIONS: Final = {
     "shared_buffers": "2GB",
     "maintenance_work_mem": "1GB",
@@ -85,7 +85,7 @@ async def filled_ledger(
     agents: int = 500,
     analytics: bool = False,
 ) -> AsyncIterator[Ledger]:
-    """A ledger of so many transfers, and of claims for all of them unless told otherwise. Dropped afterwards.
+    """A ledger of so many transfers, with claims for all of them unless fewer are asked for; it is dropped afterwards.
 
     With `analytics` it also has events and totals.
 
@@ -121,7 +121,7 @@ async def filled_ledger(
 async def _fill(connection: "asyncpg.Connection[Any]", *, transfers: int, merchants: int, **given: int) -> None:
     await _queries.make_merchants(connection, merchants=merchants)
     async with connection.transaction():
-        # Triggers and foreign keys cost more than the rows; what is made here obeys them.
+        # Triggers and foreign keys would cost more than the rows, and the rows made here satisfy them.
         await connection.execute("SET LOCAL session_replication_role = replica")
         restore = await _strip(connection, _TABLES)
         await connection.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
@@ -134,7 +134,7 @@ async def _fill(connection: "asyncpg.Connection[Any]", *, transfers: int, mercha
 
 
 async def _strip(connection: "asyncpg.Connection[Any]", tables: Sequence[str]) -> list[str]:
-    """Take constraints and indexes off some tables; returns the statements that bring them back."""
+    """Drop constraints and indexes of some tables; return the statements that make them again."""
     indexes = [row async for row in _queries.indexes_of(connection, tables=list(tables))]
     constraints = [row async for row in _queries.constraints_of(connection, tables=list(tables))]
     restore = [row["definition"] for row in indexes]
@@ -142,7 +142,7 @@ async def _strip(connection: "asyncpg.Connection[Any]", tables: Sequence[str]) -
         await connection.execute(f"DROP INDEX {row['name']}")
     for row in constraints:
         await connection.execute(f"ALTER TABLE {row['relation']} DROP CONSTRAINT {row['name']}")
-    # Keys first, then what refers to them; checks hold for what comes, and what is there was made to pass them.
+    # Keys first, then what refers to them. Checks are made NOT VALID, because the rows made here satisfy them.
     for row in reversed(constraints):
         later = "" if row["kind"] in {"p", "u"} else " NOT VALID"
         definition = row["definition"].removesuffix(" NOT VALID")
@@ -151,7 +151,7 @@ async def _strip(connection: "asyncpg.Connection[Any]", tables: Sequence[str]) -
 
 
 async def read_indexes(server: EmbeddedPostgres, ledger: Ledger) -> None:
-    """Have the machine hold the indexes of `ledger` in memory, whatever was loaded since."""
+    """Read the indexes of `ledger`, so that they are in memory whatever was loaded since."""
     async with open_connection(ledger.dsn) as connection:
         rows = await connection.fetch(
             "SELECT pg_relation_filepath(indexrelid) FROM pg_index WHERE indrelid = ANY($1::text[]::regclass[])"

@@ -1,9 +1,9 @@
-"""What the system takes: memory and processor of each process, idle and busy, and RPC calls of the node, by method.
+"""What the system uses: memory and processor of each process, idle and busy, and RPC calls to the node by method.
 
-The node counts the calls itself; payers and buyers use another door of it, which does not count. Each rate is traded
-for a while and given the time that finality takes, so that every call which a payment causes falls into its phase.
-The ceilings: a busy process against the same process idle, processor time a payment at the highest rate against that at
-the lowest, and calls a payment against the one call that no ledger can do without, that which fetches it.
+The node counts the calls itself. Payers and buyers use another port of it, which does not count. At each rate, buyers
+pay for a while and then wait until all payments are final, so that every call caused by a payment falls into its phase.
+Three ratios have bounds: the memory of a busy process to the same process idle, the processor time for a payment at the
+highest rate to that at the lowest, and the calls for a payment to one, because every ledger must fetch a payment once.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ _ACCOUNTS: Final = 3 * RECIPIENTS
 
 @dataclass(slots=True)
 class Phase:
-    """What was seen while nothing happened, or while payments came at a rate.
+    """What was measured while idle, or while payments came at a rate.
 
     Attributes:
         rate: Payments a second; 0 for idle.
-        seconds: What `cpu_seconds` are of; `calls` are of the time that finality takes too.
+        seconds: The time of `cpu_seconds`; `calls` also count the time until finality.
         megabytes: The highest resident size of each part, without what Postgres' processes share.
         cpu_seconds: What each part used.
-        calls: What the node was asked, by method.
+        calls: RPC calls to the node, by method.
     """
 
     name: str
@@ -86,7 +86,7 @@ async def _measure() -> list[Phase]:
     nothing = Bought(0, 0, 0, [])
     async with _running() as system, RpcPool([system.rpc]) as node:
         await asyncio.sleep(_WARM_SECONDS)
-        # The very first payment opens what every later one finds open.
+        # The first payment opens connections that all later payments use, so it is not measured.
         await _buy(system, 1, 5.0, "confirmed")
         await asyncio.sleep(_DRAIN_SECONDS)
         phases = []
@@ -102,7 +102,7 @@ async def _measure() -> list[Phase]:
 
 
 async def _watch(system: _System, node: RpcPool, phase: Phase, work: Any, drain_seconds: float) -> None:
-    """Do `work`, and write into `phase` what the parts used meanwhile."""
+    """Do `work`, and write into `phase` what each process used meanwhile."""
     calls, cpu = await _calls(node), _cpu_seconds(system)
     began = time.monotonic()
     working = asyncio.ensure_future(work)
@@ -134,7 +134,7 @@ async def _calls(node: RpcPool) -> Counter[str]:
 
 @asynccontextmanager
 async def _running() -> AsyncIterator[_System]:
-    """Everything, with the settings that an operator finds there, but for logs of requests."""
+    """The whole system with default settings, but without logs of requests."""
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pay402-bench-")))
         node = await asyncio.create_subprocess_exec(
@@ -202,7 +202,7 @@ def _megabytes(system: _System) -> dict[str, float]:
                 memory = process.memory_info()
             except psutil.NoSuchProcess:  # a connection that has just been closed
                 continue
-            # The buffers that Postgres' processes share belong to none of them.
+            # The buffers that Postgres' processes share are not counted.
             sizes[part] += (memory.rss - (memory.shared if part == "postgres" else 0)) / 1e6
     return sizes
 
@@ -215,7 +215,7 @@ def _cpu_seconds(system: _System) -> dict[str, float]:
                 times = process.cpu_times()
             except psutil.NoSuchProcess:
                 continue
-            # What ended meanwhile is counted by its parent.
+            # Processor time of a process that ended is counted by its parent.
             used[part] += (
                 times.user + times.system + (times.children_user + times.children_system) * (process is family[0])
             )

@@ -18,9 +18,9 @@ _WIDTH: Final = 150
 _DAY_SECONDS: Final = 86_400
 _MILLION: Final = 1_000_000
 # Bounds: memory busy to idle, processor time a payment at the highest to the lowest rate, calls a payment to one.
-_MOST_MEMORY: Final = 1.5
-_MOST_CPU_GROWTH: Final = 1.1
-_MOST_CALLS: Final = 1.25
+_MEMORY_RATIO_MAX: Final = 1.5
+_CPU_GROWTH_MAX: Final = 1.1
+_CALLS_MAX: Final = 1.25
 
 
 def conclude(phases: "list[Phase]", *, accounts: int) -> bool:
@@ -42,7 +42,7 @@ def conclude(phases: "list[Phase]", *, accounts: int) -> bool:
     _draw(idle, busy)
     everything_honoured = all(phase.bought.honoured == phase.bought.payments > 0 for phase in busy)
     if not everything_honoured:
-        console.print("Not every payment was honoured: the figures are of a system that is overloaded.", style="red")
+        console.print("Not every payment was honoured, so these figures are of an overloaded system.", style="red")
     return everything_honoured and all(measured <= most * ceiling for _, measured, ceiling, most in bounds)
 
 
@@ -52,7 +52,7 @@ def _cpu_share(phase: "Phase", part: str) -> float:
 
 
 def _cpu_ms_a_payment(phase: "Phase", idle: "Phase", parts: tuple[str, ...]) -> float:
-    """Milliseconds of processor time that a payment costs beyond what is used for nothing."""
+    """Milliseconds of processor time for each payment, without what an idle system uses."""
     used = sum(phase.cpu_seconds[part] - _cpu_share(idle, part) * phase.seconds for part in parts)
     return 1000 * used / phase.bought.payments
 
@@ -62,7 +62,7 @@ def _a_second_idle(idle: "Phase") -> dict[str, float]:
 
 
 def _a_payment(phase: "Phase", idle: "Phase") -> dict[str, float]:
-    """Calls that a payment causes, by method, beyond those of an idle system."""
+    """Calls for each payment by method, without those of an idle system."""
     without = _a_second_idle(idle)
     return {
         method: (phase.calls[method] - without.get(method, 0.0) * phase.call_seconds) / phase.bought.payments
@@ -71,7 +71,7 @@ def _a_payment(phase: "Phase", idle: "Phase") -> dict[str, float]:
 
 
 def _a_million(phase: "Phase", idle: "Phase") -> float:
-    """Calls for a million payments that come steadily at this rate, those included that an idle system makes."""
+    """Calls for a million payments that come steadily at this rate, with those that an idle system makes."""
     return _MILLION * (sum(_a_payment(phase, idle).values()) + sum(_a_second_idle(idle).values()) / phase.rate)
 
 
@@ -81,7 +81,7 @@ def _bounds(idle: "Phase", busy: "list[Phase]") -> list[tuple[str, float, float,
     lowest, highest = patient[1], patient[-1]
     parts = (*OURS, "postgres", "valkey")
     found = [
-        (f"{part}: MB at {highest.name}, to idle", highest.megabytes[part], idle.megabytes[part], _MOST_MEMORY)
+        (f"{part}: MB at {highest.name}, to idle", highest.megabytes[part], idle.megabytes[part], _MEMORY_RATIO_MAX)
         for part in OURS
     ]
     found.append(
@@ -89,7 +89,7 @@ def _bounds(idle: "Phase", busy: "list[Phase]") -> list[tuple[str, float, float,
             f"CPU ms a payment at {highest.name}, to {lowest.name}",
             _cpu_ms_a_payment(highest, idle, parts),
             _cpu_ms_a_payment(lowest, idle, parts),
-            _MOST_CPU_GROWTH,
+            _CPU_GROWTH_MAX,
         )
     )
     found.extend(
@@ -98,7 +98,7 @@ def _bounds(idle: "Phase", busy: "list[Phase]") -> list[tuple[str, float, float,
             sum(_a_payment(phase, idle).values()),
             1.0,
             # Finality is asked for every other second while there is any to wait for, and with one call for all.
-            _MOST_CALLS + 1 / phase.rate,
+            _CALLS_MAX + 1 / phase.rate,
         )
         for phase in patient
     )

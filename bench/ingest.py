@@ -1,9 +1,9 @@
-"""From a node's recorded answers, served from memory, to committed rows; against each half of the work alone.
+"""Recording: a node's recorded answers, served from memory, become committed rows.
 
-The answers are those of a localnet to payments of every kind, multiplied by giving each copy a signature and a slot
-of its own. They take the indexer's real path: notification, queue, workers, decoding, batches, one durable commit a
-batch. Ceilings: decoding the same answers and nothing else, and COPY of the very rows that were written, indexes and
-durable commit included. The promise: at least half as fast as the slower of the two.
+The answers are those of a localnet to payments of every kind; each copy gets its own signature and slot. They go the
+indexer's real way: notification, queue, workers, decoding, batches, one durable commit a batch. The two ceilings are
+decoding the same answers alone, and COPY of the same rows alone, with indexes and a durable commit. Recording must be
+at least half as fast as the slower of the two.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ from runtime.process import collect_less_often, working
 from runtime.settings import IndexerSettings
 
 _SIZES: Final = (1_000, 5_000, 20_000)
-_MOST: Final = 2.0
+_RATIO_MAX: Final = 2.0
 _ROUNDS_OF_EVERY_KIND: Final = 3
 _ROUNDS: Final = 9
-# As many, at least, in all rounds of a size: a thousand take a tenth of a second, which anything else can spoil.
+# The rounds of one size measure at least this many: a thousand take a tenth of a second, which any other load distorts.
 _TRANSACTIONS: Final = 40_000
 _WRITTEN: Final = ("transfers", "balance_changes", "events")
 _PATIENCE_SECONDS: Final = 300.0
@@ -71,7 +71,7 @@ class _Memory(RpcPool):
     async def call(self, method: str, params: Sequence[Any], result_type: Any, *, attempts: int | None = None) -> Any:
         """The recorded answer."""
         del result_type, attempts
-        # An answer that came over a socket would have let others run meanwhile: the writer, above all.
+        # An answer over a socket would let other tasks run meanwhile, above all the writer.
         await asyncio.sleep(0)
         assert method == "getTransaction", method
         return self._decoder.decode(self._answers[params[0]])
@@ -120,9 +120,9 @@ def _multiplied(templates: Sequence[dict[str, Any]], count: int) -> dict[str, by
 
 
 async def _one_size(server: EmbeddedPostgres, recording: _Recording) -> Point:
-    """The best of some rounds, in each of which all three are measured one after the other on empty tables.
+    """The best of some rounds; each round measures all three, one after the other, on empty tables.
 
-    Whatever else runs on the machine makes each of them slower, never faster.
+    Another load on the machine makes each of them slower and never faster, so the best is nearest to the truth.
     """
     count = len(recording.answers)
     name = f"ingest_{count}"
@@ -145,11 +145,11 @@ async def _one_size(server: EmbeddedPostgres, recording: _Recording) -> Point:
     seconds, decoding, copying = map(min, zip(*rounds, strict=True))
     note = ", ".join(f"{rows[table]:,} {table}" for table in _WRITTEN)
     note += f"; {count / seconds:,.0f} a second, decoding {count / decoding:,.0f}, COPY {count / copying:,.0f}"
-    return Point("ingest", count, seconds / count, max(decoding, copying) / count, _MOST, note=note)
+    return Point("ingest", count, seconds / count, max(decoding, copying) / count, _RATIO_MAX, note=note)
 
 
 async def _empty(pool: asyncpg.Pool) -> None:
-    # What was logged goes to its place, and its log can be used again, as on a server that has run for a while.
+    # A checkpoint first, so that WAL files are used again, as on a server that has run for a while.
     await pool.execute(f"TRUNCATE {', '.join(_WRITTEN)} CASCADE")
     await pool.execute("CHECKPOINT")
 
@@ -183,7 +183,7 @@ async def _ingest(pool: asyncpg.Pool, recording: _Recording) -> float:
         started = time.perf_counter()
         for n, signature in enumerate(recording.answers):
             pipeline.notified(recording.wallets[0], signature, 1_000 + n // 4)
-        # Waiting for each of them would cost about as much as recording it.
+        # Waiting for each transaction alone would cost about as much as recording it.
         while not pipeline.is_idle:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         seconds = time.perf_counter() - started
@@ -200,14 +200,14 @@ def _decode(recording: _Recording) -> float:
 
 
 async def _copy(pool: asyncpg.Pool) -> float:
-    """Write the rows that are there once more by COPY, into the same tables, emptied."""
+    """Empty the tables and write the same rows again by COPY."""
     async with pool.acquire() as connection:
         written = {}
         for table in _WRITTEN:
             written[table] = BytesIO()
             await connection.copy_from_table(table, output=written[table], format="binary")
             written[table].seek(0)
-        # In a transaction of its own: otherwise COPY would be spared the log, which ingesting is not.
+        # In a separate transaction: otherwise COPY would skip the WAL, which recording cannot.
         await _empty(pool)
         started = time.perf_counter()
         async with connection.transaction():

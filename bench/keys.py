@@ -7,7 +7,7 @@ from ledger.sql import load_queries
 
 
 async def new_key(database: Any, user: str, *permissions: str) -> str:
-    """A key of `user`, who may do what `permissions` say."""
+    """Make an API key of `user` with `permissions`."""
     new = make_key("live")
     await load_queries("ledger", "api_keys.sql").add_key(
         database,

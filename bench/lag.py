@@ -3,11 +3,11 @@
 Ceiling: one `getTransaction` round trip plus one durable one-row commit, both measured in the same run on the
 same localnet and the same Postgres, by a process that does nothing else. The bound is twice that sum.
 
-Payments do not come evenly: a node tells all of a slot's at once, when the slot is confirmed. Whoever has ten to
-ask for gets the tenth answer after the node has made nine others, so the ceiling's round trips are asked as many
-at once as a slot brings at this rate: at 20 payments a second and below that is one. The commit stays a single
-row, alone, although the ledger's rows wait for their batch. Asked alone, a round trip at 100 a second takes half as
-long as among the others of its slot; that figure is in the table too, without a bound.
+Payments do not come evenly: a node announces all payments of a slot at once, when the slot is confirmed. A client that
+asks for ten transactions gets the tenth answer after nine others. So the ceiling makes as many round trips at once as a
+slot has payments at this rate: at 20 payments a second and below that is one. The commit is always of a single row,
+although the ledger's rows wait for their batch. At 100 a second, a round trip alone takes half as long as among the
+others of its slot; that figure is in the table too, without a bound.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
 from runtime.settings import IndexerSettings, SolanaSettings
 
-_BOUND: Final = 2.0
+_RATIO_MAX: Final = 2.0
 _RATES_PER_SECOND: Final = (1, 5, 20, 50, 100, 200)
 _SLOT_SECONDS: Final = 0.05
 _SECONDS_PER_RATE: Final = 8
 
 
 class _Samples:
-    """Stands in for the histogram: a median needs the values, not their buckets."""
+    """Replaces the histogram, because a median needs the values and not their buckets."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -105,16 +105,15 @@ class _Ceiling:
 
 
 async def _pay(rpc: str, dsn: str, known: str, rate: int) -> _Ceiling:
-    """Let another process pay at a steady rate; meanwhile, at the same rate, others sample both ceilings.
+    """Let one process pay at a steady rate, while others sample both ceilings at the same rate.
 
-    An idle machine answers its first question slowly: ceilings sampled in a tight loop would be those of
-    another machine than the one that waits for payments.
+    A machine that was idle answers its first call slowly, so ceilings sampled in a tight loop would be too low.
     """
     at_once = max(round(rate * _SLOT_SECONDS), 1)
     count = max(rate * _SECONDS_PER_RATE, 10)
     pause = at_once / rate
     payer = await _child("bench.payer", rpc, rate, count)
-    # One after the other: probes that run together would be each other's load.
+    # One after the other, because probes that run together would slow each other down.
     among = await _probe(rpc, dsn, known, at_once, pause, count / rate / 2)
     alone = await _probe(rpc, dsn, known, 1, pause, count / rate / 2)
     await payer.wait()
@@ -177,11 +176,11 @@ def _report(rows: list[tuple[int, _Ceiling, list[float]]]) -> bool:
         seconds = (ceiling.round_trip, ceiling.alone, ceiling.commit, median, p99)
         figures = [f"{1000 * figure:.2f}" for figure in seconds]
         counts = (str(rate), str(len(values)), str(ceiling.at_once))
-        table.add_row(*counts, *figures, f"{ratio:.2f}", f"{_BOUND:.2f}")
+        table.add_row(*counts, *figures, f"{ratio:.2f}", f"{_RATIO_MAX:.2f}")
     Console(width=110).print(table)
     write_result("lag", results)
     draw("lag", "From notification to committed row, median", list(starmap(_point, rows)), "payments a second")
-    return all(result["ratio"] < _BOUND for result in results)
+    return all(result["ratio"] < _RATIO_MAX for result in results)
 
 
 def _point(rate: int, ceiling: _Ceiling, values: list[float]) -> Point:

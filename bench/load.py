@@ -1,6 +1,6 @@
-"""A load generator in a process of its own: so many connections, each sending its next request when it has its answer.
+"""A load generator in a separate process: each connection sends its next request when it has its answer.
 
-It speaks just enough HTTP to be cheaper than what it measures.
+It implements only as much HTTP as it needs, so that it costs less than what it measures.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Sent(msgspec.Struct):
-    """What was seen: seconds for all, each answer's seconds, and how often each status came."""
+    """What was measured: the seconds in all, the seconds of each answer, and how often each status came."""
 
     seconds: float
     latencies: list[float]

@@ -1,4 +1,4 @@
-"""A node in a process of its own, with two doors: one for the measured system, whose calls count, one for its payers.
+"""A node in a separate process with two ports: one counts calls, for the measured system; the other is for the payers.
 
 Run as `python -m bench.node SLOT_SECONDS`; prints one JSON line when both listen, and ends with SIGTERM.
 """

@@ -1,4 +1,4 @@
-"""A payer in a process of its own, so that paying costs the measured process nothing."""
+"""A payer in a separate process, so that paying does not slow the measured process down."""
 
 import asyncio
 import sys

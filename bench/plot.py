@@ -1,4 +1,4 @@
-"""A picture of a measurement: what was measured, solid, and its ceilings, dashed, by the size of the work."""
+"""Draws a measurement by the size of the work: solid lines are measured, dashed lines are the ceilings."""
 
 import itertools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def draw(scenario: str, title: str, points: Sequence["Point"], size_name: str) -
     names = list(dict.fromkeys(point.name for point in points))
     sizes = sorted({point.size for point in points})
     if len(sizes) > 1:
-        # More lines than colours: markers tell them apart.
+        # There are more lines than colours, so markers distinguish them.
         markers = itertools.chain.from_iterable(itertools.repeat(one, _COLOURS) for one in "osx^v")
         for name in names:
             line = sorted((point for point in points if point.name == name), key=lambda point: point.size)

@@ -1,4 +1,4 @@
-"""What a measurement found: each figure beside a ceiling measured in the same run; as table, JSON and plot."""
+"""The results of a measurement as table, JSON and plot: each figure with a ceiling measured in the same run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ _WIDTH: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One figure. Less is better; `seconds` is of one piece of work, and so is the ceiling, which cannot be beaten.
+    """One figure: the seconds of one piece of work and of its ceiling, the fastest that is possible. Less is better.
 
     Attributes:
         name: What is measured: a line of the plot.
         size: How much data or work there was.
-        most: The ratio to the ceiling that is promised, at most; `None` promises nothing.
-        most_seconds: The time that is promised, at most.
-        note: What else is to be known, such as the plan.
+        ratio_max: The bound of the ratio to the ceiling; `None` for no bound.
+        seconds_max: The bound of the time; `None` for no bound.
+        note: Further information, such as the query plan.
     """
 
     name: str
     size: int
     seconds: float
     ceiling_seconds: float
-    most: float | None = None
-    most_seconds: float | None = None
+    ratio_max: float | None = None
+    seconds_max: float | None = None
     note: str = ""
 
     @property
@@ -40,21 +40,21 @@ class Point:
 
     @property
     def is_within(self) -> bool:
-        """True when it keeps what is promised."""
-        return (self.most is None or self.ratio <= self.most) and (
-            self.most_seconds is None or self.seconds <= self.most_seconds
+        """True when it is within its bounds."""
+        return (self.ratio_max is None or self.ratio <= self.ratio_max) and (
+            self.seconds_max is None or self.seconds <= self.seconds_max
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The figure with everything that is known of it."""
+        """The figure as JSON, with ratio and bounds."""
         return {
             "name": self.name,
             "size": self.size,
             "seconds": self.seconds,
             "ceilingSeconds": self.ceiling_seconds,
             "ratio": self.ratio,
-            "boundRatio": self.most,
-            "boundSeconds": self.most_seconds,
+            "boundRatio": self.ratio_max,
+            "boundSeconds": self.seconds_max,
             "within": self.is_within,
             "note": self.note,
         }
@@ -63,7 +63,7 @@ class Point:
 def conclude(
     scenario: str, title: str, points: Sequence[Point], *, size_name: str, more: dict[str, Any] | None = None
 ) -> bool:
-    """Print, write and draw what was found; true when everything is within its bounds."""
+    """Print, write and draw the points; true when all are within their bounds."""
     table = Table(title=title)
     table.add_column("what")
     for column in (size_name, "milliseconds", "ceiling", "ratio", "bound"):
@@ -71,10 +71,10 @@ def conclude(
     table.add_column("note", overflow="fold")
     for point in points:
         bounds = []
-        if point.most is not None:
-            bounds.append(f"{point.most:g}x")
-        if point.most_seconds is not None:
-            bounds.append(f"{_ms(point.most_seconds)} ms")
+        if point.ratio_max is not None:
+            bounds.append(f"{point.ratio_max:g}x")
+        if point.seconds_max is not None:
+            bounds.append(f"{_ms(point.seconds_max)} ms")
         ratio = f"{point.ratio:.2f}"
         table.add_row(
             point.name,

@@ -1,7 +1,7 @@
-"""The ceilings, sampled by a process of its own beside the measured one: round trips of the node, durable commits.
+"""Samples the ceilings in a separate process beside the measured one: round trips to the node, durable commits.
 
 Run as `python -m bench.probe RPC DSN SIGNATURE AT_ONCE PAUSE_SECONDS SECONDS`; prints `[[round trips], [commits]]`
-in seconds. `AT_ONCE` transactions are asked for together, as a slot's payments are, and each answer counts.
+in seconds. `AT_ONCE` transactions are requested at the same time, like the payments of a slot, and each answer counts.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Pending claims decided in one pass, one to thirty thousand of them, against the least that has to be written for it.
+"""One to thirty thousand pending claims are decided in one pass.
 
-The ledger holds their transactions already: what is measured is reading, judging and writing. The ceiling is one
-statement that moves as many claims and writes as many events, in the same database in the same run.
+Their transactions are already in the ledger, so reading, judging and writing are measured. The ceiling is one statement
+that updates as many claims and writes as many events, in the same database and the same run.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 
 _SIZES: Final = (1_000, 10_000, 30_000)
-_SECONDS_BOUND: Final = {10_000: 2.0}
+_SECONDS_MAX: Final = {10_000: 2.0}
 _RUNS: Final = 3
 _WALLETS: Final = 20
 _UNRELATED_TRANSFERS: Final = 100_000
@@ -50,7 +50,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[])
   WITH ORDINALITY AS c (user_id, signature, payer, amount, n)
 """
 
-# Half of what came in before was claimed long ago.
+# Half of the earlier payments were claimed long ago.
 _HISTORY: Final = """
 INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount,
   received, status)
@@ -101,7 +101,7 @@ async def _one_size(context: WorkerContext, wallets: list[str], size: int) -> Po
     seconds, ceilings = [], []
     for _ in range(_RUNS):
         await _pending(pool, wallets, size)
-        # What the runs before have left to be made final is not this pass's work.
+        # Claims of earlier runs that still have to become final must not be part of this pass.
         await follow_transfers(pool)
         began_at = time.perf_counter()
         done = await reconcile(context)
@@ -110,12 +110,12 @@ async def _one_size(context: WorkerContext, wallets: list[str], size: int) -> Po
         ceilings.append(await _ceiling(pool, wallets, size))
     middle = statistics.median(seconds)
     note = f"{size / middle:,.0f} a second, slowest pass {max(seconds):.2f} s"
-    bound = _SECONDS_BOUND.get(size)
-    return Point("a pass", size, middle, statistics.median(ceilings), most_seconds=bound, note=note)
+    bound = _SECONDS_MAX.get(size)
+    return Point("a pass", size, middle, statistics.median(ceilings), seconds_max=bound, note=note)
 
 
 async def _prepare(pool: Any) -> list[str]:
-    """Merchants with a wallet each, and a ledger of other payments around those that are claimed."""
+    """Make merchants with one wallet each, and a ledger of other payments besides those that are claimed."""
     wallets = [str(Pubkey.new_unique()) for _ in range(_WALLETS)]
     await pool.executemany(
         "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, $2, 0)",
@@ -150,7 +150,7 @@ def _base58(number: int) -> str:
 
 
 async def _pending(pool: Any, wallets: list[str], count: int) -> None:
-    """Claims of which sixteen in twenty are right; the others are false in four ways."""
+    """Claims of which sixteen in twenty are right; the others are wrong in four ways."""
     signatures = await _transfers(pool, wallets, count)
     users, claimed, payers, amounts = [], [], [], []
     for number, signature in enumerate(signatures):
@@ -161,7 +161,7 @@ async def _pending(pool: Any, wallets: list[str], count: int) -> None:
         claimed.append(signatures[number + 1] if kind == 4 else signature)  # 4: what the next one claims too # noqa: PLR2004
         payers.append(wallets[0] if kind == 3 else _PAYER)  # 3: in another's name # noqa: PLR2004
         amounts.append(1_000_001 if kind == 2 else 1_000_000)  # 2: for more # noqa: PLR2004
-    # What the planner knows is from before, as it is when many claims come at once.
+    # The planner's statistics stay those of before, as they do when many claims come at once.
     await pool.execute("ANALYZE transactions, transfers")
     await pool.execute(_PENDING, users, claimed, payers, amounts, str(USDC))
 
@@ -184,7 +184,7 @@ async def _ceiling(pool: Any, wallets: list[str], count: int) -> float:
 
 
 def _is_right(done: Reconciled, count: int) -> bool:
-    """Sixteen of twenty are right. The second claim of one payment is a replay, which the next pass knows at last."""
+    """True when sixteen of twenty are honoured; a second claim of one payment is a replay that the next pass finds."""
     share = count // 20
     return (
         done.looked_at == count

@@ -1,11 +1,11 @@
-"""Verifications a second against a route that does nothing, in the same process, with the same body.
+"""Verifications a second, compared with a route that does nothing in the same process and with the same body.
 
-One uvicorn worker, durable commits, a load generator in a process of its own. Each verification is of a payment of
-its own: nothing is answered from memory. Beside them, the same statements without HTTP, one payment at a time on as
-many connections as the API may open: what a server that puts nothing together could at most get from the database.
+One uvicorn worker, durable commits, a load generator in a separate process. Each verification is of another
+payment, so no answer comes from memory. The same statements are also measured without HTTP, one payment at a time on as
+many connections as the API may open: the most that a server without batches could get from the database.
 
-Rates are the best of a few rounds, for whatever else runs on the machine makes each of them lower and never higher;
-latencies are those of all rounds together.
+Rates are the best of a few rounds, because another load on the machine makes them lower and never higher. Latencies are
+those of all rounds together.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres, embedded_valkey
 
-_RATIO_BOUND: Final = 0.5
-_P99_MS_BOUND: Final = 25.0
+_RATIO_MAX: Final = 0.5
+_P99_MS_MAX: Final = 25.0
 _CONNECTIONS: Final = (1, 16, 64)
 _JUDGED_CONNECTIONS: Final = 16
 _REQUESTS: Final = {1: 1_000, 16: 6_000, 64: 6_000}
 _WARM_UP: Final = 300
 _ROUNDS: Final = 3
-_MOST_CONNECTIONS: Final = 16
+_CONNECTIONS_MAX: Final = 16
 _UNCLAIMED: Final = """
 SELECT t.signature, t.path, t.source_owner, t.destination_owner, t.mint, t.amount, r.user_id, k.symbol
 FROM transfers AS t JOIN recipients AS r ON r.address = t.destination_owner JOIN tokens AS k USING (mint)
@@ -57,7 +57,7 @@ _TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S
 
 
 class _Round(msgspec.Struct):
-    """What one round saw: the route that does nothing, verifications, and the statements alone, in claims a second."""
+    """The rates of one round: a route that does nothing, verifications, and claims a second by the statements alone."""
 
     ceiling: Sent
     measured: Sent
@@ -209,7 +209,7 @@ async def _send(home: Path, host: str, port: int, requests: list[bytes], connect
 
 async def _statements(dsn: str, payer: Keypair, wallet: str, connections: int) -> float:
     """Payments claimed a second by their statements alone, one by one on each connection."""
-    connections = min(connections, _MOST_CONNECTIONS)
+    connections = min(connections, _CONNECTIONS_MAX)
     async with open_pool(
         dsn, application="bench", min_size=connections, max_size=connections, by_keys_alone=True
     ) as pool:
@@ -246,8 +246,8 @@ def _report(measured: dict[int, list[_Round]]) -> bool:
         is_judged = connections == _JUDGED_CONNECTIONS
         is_good = is_good and honoured == len(latencies)
         if is_judged:
-            is_good = is_good and ratio >= _RATIO_BOUND and p99 < _P99_MS_BOUND
-        bounds = (f"{_RATIO_BOUND:.2f}", f"{_P99_MS_BOUND:.0f}") if is_judged else ("", "")
+            is_good = is_good and ratio >= _RATIO_MAX and p99 < _P99_MS_MAX
+        bounds = (f"{_RATIO_MAX:.2f}", f"{_P99_MS_MAX:.0f}") if is_judged else ("", "")
         table.add_row(
             str(connections),
             *(f"{rate:.0f}" for rate in rates),

@@ -1,10 +1,10 @@
 """What a verification costs the database as the ledger grows: ten thousand, one million and ten million transfers.
 
-The two statements of a verification, reading what is known of a proof and honouring the claim, are run for payments
-that have just arrived, over ledgers of every size on one server, in turns, so that whatever else the machine does
-strikes all of them alike. Ceiling: the smallest ledger. The promise: at ten million at most 1.3 times that.
+The two statements of a verification (reading what is known of a proof, honouring the claim) are run for payments that
+have just arrived. Ledgers of every size on one server take turns, so that another load on the machine affects all of
+them alike. The ceiling is the smallest ledger: with ten million transfers the statements may take 1.3 times as long.
 
-Up to a million of the transfers have honoured a claim. `make bench ARGS=verify` measures the whole route.
+Up to a million of the transfers are taken by a claim. `make bench ARGS=verify` measures the whole route.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _UNCLAIMED: Final = 4_000
 _WARM_UP: Final = 500
 _PER_TURN: Final = 20
 _TURNS: Final = 50
-_MOST: Final = 1.3
+_RATIO_MAX: Final = 1.3
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class _Runner:
 
 
 def run() -> bool:
-    """Measure, print, write, draw; true when the largest ledger costs hardly more than the smallest."""
+    """Measure, print, write, draw; true when every ledger is within its bound."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_measure())
 
@@ -63,7 +63,7 @@ async def _measure() -> bool:
             opened = open_pool(ledger.dsn, application="bench", max_size=1, by_keys_alone=True)
             connection = await (await stack.enter_async_context(opened)).acquire()
             runners.append(_Runner(ledger, connection, await _newest_unclaimed(ledger)))
-        # Loading the largest has driven the others out of the machine's memory.
+        # Loading the largest ledger has pushed the others out of the machine's memory.
         for runner in runners:
             await read_indexes(server, runner.ledger)
         await _take_turns(runners)
@@ -71,7 +71,7 @@ async def _measure() -> bool:
 
 
 async def _newest_unclaimed(ledger: Ledger) -> list[Any]:
-    # On another connection: that of verifications has its own idea of a good plan.
+    # On another connection, because that of the verifications is set to prefer other plans.
     async with open_connection(ledger.dsn) as connection:
         return await ledger.newest_unclaimed(connection)
 
@@ -98,7 +98,9 @@ def _report(runners: Sequence[_Runner]) -> bool:
             seconds = runner.seconds[commit]
             p99 = statistics.quantiles(seconds, n=100)[98]
             note = f"p99 {1000 * p99:.2f} ms, {len(seconds)} claims"
-            points.append(Point(name, runner.ledger.transfers, statistics.median(seconds), smallest, _MOST, note=note))
+            points.append(
+                Point(name, runner.ledger.transfers, statistics.median(seconds), smallest, _RATIO_MAX, note=note)
+            )
     loads = {runner.ledger.transfers: runner.ledger.load_seconds for runner in runners}
     title = "A verification's statements as the ledger grows, p50"
     return conclude("verify_scale", title, points, size_name="transfers", more={"loadSeconds": loads})

@@ -1,4 +1,4 @@
-"""The API, with a route that does nothing beside it: `python -m bench.verify_server`, set by the environment."""
+"""The API with an additional route that does nothing: `python -m bench.verify_server`, set by the environment."""
 
 import asyncio
 import json
