@@ -21,6 +21,7 @@ from api.http.openapi import SUMMARY, TITLE, describe
 from api.keys import key_routes, token_routes
 from api.keys.context import KeysContext
 from api.marketplace import job_routes, overview_routes, service_routes
+from api.marketplace.context import MarketplaceContext
 from api.metrics import ApiMetrics
 from api.operations import health_routes, order_routes
 from api.operations.context import OperationsContext
@@ -61,6 +62,7 @@ class Rooms:
     access: AccessContext
     routing: RoutingContext
     keys: KeysContext
+    marketplace: MarketplaceContext
     analytics: AnalyticsContext
     operations: OperationsContext
     verify: VerifyContext

@@ -22,6 +22,7 @@ from api.analytics.context import AnalyticsContext
 from api.app import Rooms, create_app
 from api.http.connection import Patience, bounded
 from api.keys.context import KeysContext
+from api.marketplace.context import MarketplaceContext
 from api.metrics import ApiMetrics
 from api.operations.context import OperationsContext
 from api.operations.probes import Probes
@@ -65,7 +66,7 @@ async def open_rooms(
         OperatorError: The database or its schema is not usable.
     """
     await check_current(dsn)
-    queries = load_queries("ledger", "claims.sql", "tokens.sql", "jobs.sql", "marketplace.sql")
+    queries = load_queries("ledger", "claims.sql", "tokens.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_pool(
@@ -140,6 +141,14 @@ async def open_rooms(
             ),
             verify=VerifyContext(verifier, tokens, thresholds(settings.finalized_above)),
             payments=PaymentsContext(database, tokens, node),
+            marketplace=MarketplaceContext(
+                database=database,
+                tokens=tokens,
+                settlement_wallet=settings.settlement_wallet,
+                funding_seconds=settings.funding_seconds,
+                job_seconds=settings.job_seconds,
+                is_production=settings.is_production,
+            ),
             analytics=AnalyticsContext(database, tokens),
             operations=OperationsContext(
                 database=database,

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.sql import load_queries
-
-_queries = load_queries("ledger", "marketplace.sql")
-
+from ledger.services import NewService, Price, add_example
 
 SEED_USER: Final = "marketplace-examples"
 
@@ -63,8 +60,7 @@ async def seed(database: Any, *, mint: str, currency: str, payout_address: str) 
     """Offer the examples that are not there yet; returns how many."""
     added = 0
     for example in EXAMPLES:
-        made = await _queries.seed_service(
-            database,
+        offer = NewService(
             user_id=SEED_USER,
             agent_id=example.agent,
             payout_address=payout_address,
@@ -72,12 +68,9 @@ async def seed(database: Any, *, mint: str, currency: str, payout_address: str) 
             description=example.description,
             category=example.category,
             pricing_model=example.pricing_model,
-            price_amount=example.price,
-            price_mint=mint,
-            price_currency=currency,
+            price=Price(example.price, mint, currency),
             capabilities=list(example.capabilities),
             tags=list(example.tags),
-            seed_name=example.agent,
         )
-        added += made is not None
+        added += await add_example(database, example.agent, offer)
     return added

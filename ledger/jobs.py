@@ -1,125 +1,174 @@
-"""The steps of jobs: who may take which, from where, and with the money where. The only place that moves a job.
+"""Jobs of the marketplace. The only place that moves a job; `job_steps` says which party may take which step.
 
-What time moves (`expire_jobs`, `approve_silent_jobs`, `begin_funded_jobs`) and what money moves (`settlement.sql`) is
-the worker's; what a party does is here. Functions take a connection or pool.
+Each write is one statement with its event in it, and moves a job only from the status in which it is believed to be: of
+two callers at the same moment, one moves it. Functions take a connection or pool.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
-from ledger.sql import load_queries
-from ledger.states import EscrowStatus, JobStatus
+from ledger.job_steps import STEPS, Party
+from ledger.sql import from_row, load_queries
 
 _queries = load_queries("ledger", "jobs.sql")
 
 
-class Party(StrEnum):
-    """Who may take a step."""
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A service to be ordered at the price that its client has seen, in base units of `price_mint`.
 
-    CLIENT = "client"
-    PROVIDER = "provider"
-    ADMIN = "admin"
+    `nonce` is that of the payment request that funds the job.
+    """
 
-
-_HELD: Final = frozenset({EscrowStatus.ESCROWED})
-_NOT_HELD: Final = frozenset({EscrowStatus.PENDING})
-_BEFORE_WORK: Final = frozenset({EscrowStatus.PENDING, EscrowStatus.ESCROWED})
+    service_id: UUID
+    client_user_id: str
+    client_agent_id: str
+    nonce: str
+    input: Any
+    deadline: dt.datetime
+    price_amount: int
+    price_mint: str
 
 
 @dataclass(frozen=True, slots=True)
-class JobStep:
-    """One step that a party may take.
+class Job:
+    """A job, its service and its funding.
 
     Attributes:
-        by: Whose step it is.
-        start: Where the job may stand.
-        to: Where it leads.
-        escrow: Where the money may be.
-        in_time: Only before the job's deadline.
+        price_amount: In base units of `price_mint`, a token with `decimals`.
+        nonce: The payment request that funds it.
+        reference: The key that a transfer to `settlement_wallet` carries to fund it.
+        fund_until: What is paid later goes back.
+        score: The client's rating, `None` while there is none.
+        claim_status: The status of the claim on its nonce, `None` while there is none.
     """
 
-    by: frozenset[Party]
-    start: frozenset[JobStatus]
-    to: JobStatus
-    escrow: frozenset[EscrowStatus]
-    in_time: bool = False
+    id: UUID
+    service_id: UUID
+    service_name: str
+    client_user_id: str
+    client_agent_id: str
+    provider_user_id: str
+    provider_agent_id: str
+    status: str
+    escrow_status: str
+    input: Any
+    output: Any
+    price_amount: int
+    price_mint: str
+    price_currency: str
+    decimals: int
+    nonce: str
+    reference: str
+    settlement_wallet: str
+    fund_until: dt.datetime
+    dispute_reason: str | None
+    resolution: str | None
+    score: int | None
+    feedback: str | None
+    deadline: dt.datetime
+    created_at: dt.datetime
+    accepted_at: dt.datetime | None
+    escrowed_at: dt.datetime | None
+    completed_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    settled_at: dt.datetime | None
+    updated_at: dt.datetime
+    claim_status: str | None
 
 
-# A name may stand for several steps; the first that fits is taken.
-STEPS: Final[dict[str, tuple[JobStep, ...]]] = {
-    "accept": (
-        JobStep(
-            frozenset({Party.PROVIDER}), frozenset({JobStatus.PENDING}), JobStatus.ACCEPTED, _BEFORE_WORK, in_time=True
-        ),
-    ),
-    "submit": (
-        JobStep(
-            frozenset({Party.PROVIDER}),
-            frozenset({JobStatus.ACCEPTED, JobStatus.IN_PROGRESS}),
-            JobStatus.COMPLETED,
-            _HELD,
-            in_time=True,
-        ),
-    ),
-    "approve": (JobStep(frozenset({Party.CLIENT}), frozenset({JobStatus.COMPLETED}), JobStatus.APPROVED, _HELD),),
-    "dispute": (
-        JobStep(
-            frozenset({Party.CLIENT, Party.PROVIDER}),
-            frozenset({JobStatus.ACCEPTED, JobStatus.IN_PROGRESS, JobStatus.COMPLETED}),
-            JobStatus.DISPUTED,
-            _HELD,
-        ),
-    ),
-    "cancel": (
-        # Whoever has not begun may go; a client whose provider is at work has to dispute instead.
-        JobStep(frozenset({Party.CLIENT}), frozenset({JobStatus.PENDING}), JobStatus.CANCELLED, _BEFORE_WORK),
-        JobStep(frozenset({Party.CLIENT}), frozenset({JobStatus.ACCEPTED}), JobStatus.CANCELLED, _NOT_HELD),
-        JobStep(
-            frozenset({Party.PROVIDER}),
-            frozenset({JobStatus.PENDING, JobStatus.ACCEPTED, JobStatus.IN_PROGRESS}),
-            JobStatus.CANCELLED,
-            _BEFORE_WORK,
-        ),
-    ),
-    "release": (
-        JobStep(
-            frozenset({Party.ADMIN}),
-            frozenset({JobStatus.DISPUTED}),
-            JobStatus.APPROVED,
-            frozenset({EscrowStatus.DISPUTED}),
-        ),
-    ),
-    "refund": (
-        JobStep(
-            frozenset({Party.ADMIN}),
-            frozenset({JobStatus.DISPUTED}),
-            JobStatus.CANCELLED,
-            frozenset({EscrowStatus.DISPUTED}),
-        ),
-    ),
-}
-"""Every step by its name in the HTTP contract; `release` and `refund` are the two answers to `resolve`."""
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are asked for; `client` and `provider` are ids of agents."""
+
+    status: str | None = None
+    client: str | None = None
+    provider: str | None = None
 
 
-def owners_of(name: str) -> frozenset[Party]:
-    """Whose the step `name` is, wherever the job may stand."""
-    return frozenset().union(*(step.by for step in STEPS[name]))
+@dataclass(frozen=True, slots=True)
+class RecentJob:
+    """A job of a service, in short."""
+
+    id: UUID
+    status: str
+    escrow_status: str
+    created_at: dt.datetime
+    completed_at: dt.datetime | None
 
 
-def allowed_steps(parties: frozenset[Party], status: str, escrow: str) -> list[str]:
-    """The names of the steps that `parties` may take on a job as it stands, its deadline left aside."""
+@dataclass(frozen=True, slots=True)
+class JobMovement:
+    """A payment that came in for a job (`way` is `in`), or a payout that leaves for it (`release` or `refund`).
+
+    `amount` is in base units of `mint`.
+    """
+
+    way: str
+    signature: str | None
+    mint: str
+    amount: int
+    reason: str
+    status: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """How many jobs were funded, and how many payments have a part that goes back."""
+
+    funded: int
+    to_return: int
+
+
+async def add_job(connection: Any, new: NewJob) -> UUID | None:
+    """Order a service; `None` where it is off the market or its price is another by now."""
+    row: Mapping[str, UUID] | None = await _queries.add_job(
+        connection,
+        service_id=new.service_id,
+        client_user_id=new.client_user_id,
+        client_agent_id=new.client_agent_id,
+        nonce=new.nonce,
+        input=new.input,
+        deadline=new.deadline,
+        price_amount=new.price_amount,
+        price_mint=new.price_mint,
+    )
+    return row["id"] if row else None
+
+
+async def find_job(database: Any, job_id: UUID) -> Job | None:
+    """A job with its service and its funding; `None` where there is none."""
+    row = await _queries.job(database, id=job_id)
+    return from_row(Job, row) if row else None
+
+
+async def list_jobs(database: Any, which: JobFilter, *, limit: int, offset: int) -> tuple[list[Job], int]:
+    """A page of jobs, newest first, and how many there are in all."""
+    rows = _queries.jobs(database, limit=limit, offset=offset, **asdict(which))
+    page = [from_row(Job, row) async for row in rows]
+    total: int = await _queries.count_jobs(database, **asdict(which))
+    return page, total
+
+
+async def recent_jobs(database: Any, service_id: UUID, *, limit: int) -> list[RecentJob]:
+    """The newest jobs of a service."""
     return [
-        name
-        for name, steps in STEPS.items()
-        if any(step.by & parties and status in step.start and escrow in step.escrow for step in steps)
+        from_row(RecentJob, row) async for row in _queries.recent_jobs(database, service_id=service_id, limit=limit)
     ]
+
+
+async def job_movements(database: Any, job_id: UUID) -> list[JobMovement]:
+    """Every payment that came in for a job and every payout that leaves for it, oldest first."""
+    return [from_row(JobMovement, row) async for row in _queries.job_movements(database, job_id=job_id)]
 
 
 async def take_step(
     database: Any,
-    job: UUID,
+    job_id: UUID,
     name: str,
     parties: frozenset[Party],
     *,
@@ -127,15 +176,25 @@ async def take_step(
     output: Any = None,
     reason: str | None = None,
 ) -> bool:
-    """Take the step `name` on a job; false when it does not stand where that step begins, for these parties.
+    """Take the step `name` as one of `parties`.
 
-    Each try is a compare-and-set: of two callers at the same moment one takes the step.
+    Args:
+        database: A connection or pool.
+        job_id: The job.
+        name: A key of `STEPS`.
+        parties: What the caller is to this job.
+        by: The user who takes the step, for the event.
+        output: What was done, where the step is `submit`.
+        reason: Why, where the step is `dispute`.
+
+    Returns:
+        False where the job's status, its money or its deadline does not allow the step; nothing has changed then.
     """
     for step in STEPS[name]:
         if step.by & parties:
             moved = await _queries.step_job(
                 database,
-                id=job,
+                id=job_id,
                 to=step.to.value,
                 from_statuses=[status.value for status in step.start],
                 escrow_statuses=[status.value for status in step.escrow],
@@ -147,3 +206,41 @@ async def take_step(
             if moved is not None:
                 return True
     return False
+
+
+async def rate_job(database: Any, job_id: UUID, *, score: int, feedback: str | None) -> bool:
+    """Keep a client's rating of an approved job, 1 to 5; false where it is not approved or was rated before."""
+    return await _queries.rate_job(database, job_id=job_id, score=score, feedback=feedback) is not None
+
+
+async def count_late_ratings(database: Any) -> None:
+    """Count ratings that were given at the very moment of their release and were overlooked by it."""
+    await _queries.count_late_ratings(database)
+
+
+async def fund_jobs(database: Any, *, native_sol: str, wrapped_sol: str, limit: int) -> Funding:
+    """Let finalized payments fund their jobs, at most `limit`; what is not the price is noted to go back."""
+    row = await _queries.fund_jobs(database, native_sol=native_sol, wrapped_sol=wrapped_sol, limit=limit)
+    return from_row(Funding, row)
+
+
+async def begin_funded_jobs(database: Any, *, limit: int) -> int:
+    """Begin work on jobs that are accepted and funded; returns how many."""
+    return _jobs(await _queries.begin_funded_jobs(database, limit=limit))
+
+
+async def approve_silent_jobs(database: Any, *, review_seconds: float, limit: int) -> int:
+    """Approve jobs whose clients did nothing for `review_seconds` after they were submitted; returns how many."""
+    return _jobs(await _queries.approve_silent_jobs(database, review_seconds=review_seconds, limit=limit))
+
+
+async def expire_jobs(database: Any, *, grace_seconds: float, limit: int) -> int:
+    """Expire jobs that were not done by their deadline, or not funded in time; returns how many.
+
+    A payment that was made in time gets `grace_seconds` to be recorded.
+    """
+    return _jobs(await _queries.expire_jobs(database, grace_seconds=grace_seconds, limit=limit))
+
+
+def _jobs(row: Mapping[str, int]) -> int:
+    return row["jobs"]

@@ -1,59 +1,3 @@
--- name: fund_jobs^
--- Finalized payments of jobs: what is the price is held, the rest goes back. A payment that cannot fund its job
--- any more goes back whole.
-WITH ready AS (
-  SELECT c.id AS claim_id, j.id AS job_id, j.price_amount, c.received,
-    CASE
-      WHEN j.status NOT IN ('pending', 'accepted') THEN 'closed'
-      -- While its request exists no claim on it has other terms than the job's; but it can be deleted.
-      WHEN NOT (c.mint = j.price_mint OR (j.price_mint = :native_sol AND c.mint = :wrapped_sol)) THEN 'wrong_token'
-      WHEN least(c."timestamp", paid_at(t.block_time, t.notified_at, t.recorded_at)) > j.fund_until THEN 'late'
-      WHEN c.received < j.price_amount THEN 'short'
-    END AS refusal
-  FROM job_requests AS j
-  JOIN transactions AS c
-    ON c.user_id = j.settlement_user_id AND c.nonce = j.nonce AND c.recipient = j.settlement_wallet
-    AND c.status = 'finalized'
-  JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
-  WHERE j.escrow_status = 'pending'
-    AND NOT EXISTS (SELECT FROM job_fundings AS f WHERE f.claim_id = c.id)
-  LIMIT :limit
-  FOR UPDATE OF j SKIP LOCKED
-),
-noted AS (
-  INSERT INTO job_fundings (claim_id, job_id, escrowed, rest, rest_reason)
-  SELECT
-    claim_id,
-    job_id,
-    CASE WHEN refusal IS NULL THEN price_amount ELSE 0 END,
-    CASE WHEN refusal IS NULL THEN received - price_amount ELSE received END,
-    coalesce(refusal, CASE WHEN received > price_amount THEN 'excess' END)
-  FROM ready
-  ON CONFLICT DO NOTHING
-  RETURNING claim_id, job_id, escrowed, rest, rest_reason
-),
-moved AS (
-  UPDATE job_requests AS j
-  SET
-    escrow_status = 'escrowed',
-    escrowed_at = clock_timestamp(),
-    updated_at = clock_timestamp(),
-    status = CASE j.status WHEN 'accepted' THEN 'in_progress'::job_status ELSE j.status END
-  FROM noted AS f
-  WHERE j.id = f.job_id AND f.escrowed > 0
-),
-told AS (
-  INSERT INTO events (type, subject, user_id, agent_id, data)
-  SELECT
-    CASE WHEN f.escrowed > 0 THEN 'job.escrowed' ELSE 'job.not_funded' END,
-    f.job_id::text, j.client_user_id, j.client_agent_id,
-    jsonb_build_object('claim', f.claim_id, 'escrowed', f.escrowed::text, 'rest', f.rest::text, 'reason', f.rest_reason)
-  FROM noted AS f
-  JOIN job_requests AS j ON j.id = f.job_id
-)
-SELECT count(*) FILTER (WHERE escrowed > 0)::int AS funded, count(*) FILTER (WHERE rest > 0)::int AS to_return
-FROM noted;
-
 -- name: settlement_wallets
 -- Every wallet that jobs were ever paid to.
 SELECT DISTINCT settlement_wallet FROM job_requests;
@@ -142,7 +86,7 @@ UNION ALL
 SELECT f.claim_id, 'escrow'
 FROM job_requests AS j
 JOIN job_fundings AS f ON f.job_id = j.id AND f.escrowed > 0
-WHERE j.escrow_status IN ('escrowed', 'disputed') AND j.status IN ('approved', 'cancelled', 'expired')
+WHERE escrow_is_held(j.escrow_status) AND job_has_ended(j.status)
   AND NOT EXISTS (SELECT FROM payouts AS p WHERE p.claim_id = f.claim_id AND p.part = 'escrow')
 LIMIT :limit;
 
@@ -169,7 +113,7 @@ made AS (
   JOIN transactions AS c ON c.id = f.claim_id
   JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
   JOIN job_requests AS j ON j.id = f.job_id
-  WHERE w.part = 'rest' OR j.status IN ('approved', 'cancelled', 'expired')
+  WHERE w.part = 'rest' OR job_has_ended(j.status)
   ON CONFLICT (claim_id, part) DO NOTHING
   RETURNING id, job_id, kind, reason, recipient, mint, amount
 ),
@@ -265,19 +209,3 @@ told AS (
   JOIN job_requests AS j ON j.id = s.job_id
 )
 SELECT id, kind FROM settled;
-
--- name: count_late_ratings!
--- A rating that was given in the very moment of its release has been overlooked there; it counts from now on.
-WITH late AS (
-  UPDATE ratings AS r SET counted_at = clock_timestamp()
-  FROM job_requests AS j
-  WHERE r.counted_at IS NULL AND j.id = r.job_id AND j.escrow_status = 'released'
-  RETURNING r.service_id, r.score
-),
-sums AS (
-  SELECT service_id, sum(score)::int AS score, count(*)::int AS ratings FROM late GROUP BY service_id
-)
-UPDATE agent_services AS s
-SET rating_sum = s.rating_sum + c.score, rating_count = s.rating_count + c.ratings, updated_at = clock_timestamp()
-FROM sums AS c
-WHERE s.id = c.service_id;

@@ -1,9 +1,17 @@
 """Named queries from `.sql` files beside the module that runs them."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosql
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def load_queries(package: str, *files: str) -> Any:
@@ -22,3 +30,17 @@ def load_queries(package: str, *files: str) -> Any:
         if not (getattr(queries, name).__doc__ or "").strip():
             raise ValueError(f"the query {name} in {package} has no line that says what it is for")
     return queries
+
+
+def from_row(kind: type[T], row: Mapping[str, Any]) -> T:
+    """The columns of `row` as a dataclass of type `kind`, field by field of the same names; other columns are left.
+
+    Raises:
+        KeyError: The row has no column for a field.
+    """
+    return kind(**{name: row[name] for name in _names(kind)})
+
+
+@cache
+def _names(kind: "type[DataclassInstance]") -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

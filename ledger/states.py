@@ -113,6 +113,18 @@ class PayoutStatus(StrEnum):
     """The ledger has it, finalized."""
 
 
+OPEN_JOBS: Final = frozenset({JobStatus.PENDING, JobStatus.ACCEPTED, JobStatus.IN_PROGRESS})
+"""Statuses of a job that is still to be done; SQL says `job_is_open`."""
+
+ENDED_JOBS: Final = frozenset({JobStatus.APPROVED, JobStatus.CANCELLED, JobStatus.EXPIRED})
+"""Statuses of a job whose money may leave: to its provider, or back to its client; SQL says `job_has_ended`."""
+
+HELD_ESCROWS: Final = frozenset({EscrowStatus.ESCROWED, EscrowStatus.DISPUTED})
+"""Statuses in which the settlement wallet holds the price of a job; SQL says `escrow_is_held`."""
+
+SETTLED_ESCROWS: Final = frozenset({EscrowStatus.RELEASED, EscrowStatus.REFUNDED})
+"""Statuses in which the price of a job has left the settlement wallet; SQL says `escrow_is_settled`."""
+
 JOB_STEPS: Final = {
     NEW: frozenset({JobStatus.PENDING}),
     JobStatus.PENDING: frozenset({JobStatus.ACCEPTED, JobStatus.CANCELLED, JobStatus.EXPIRED}),

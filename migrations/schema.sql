@@ -88,6 +88,30 @@ $$;
 
 COMMENT ON FUNCTION public.check_transition() IS 'Refuses a step that state_transitions does not list. Arguments: machine, column';
 
+CREATE FUNCTION public.escrow_is_held(status public.escrow_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['escrowed'::public.escrow_status, 'disputed'::public.escrow_status]));
+
+COMMENT ON FUNCTION public.escrow_is_held(status public.escrow_status) IS 'True while the settlement wallet holds the price of the job';
+
+CREATE FUNCTION public.escrow_is_settled(status public.escrow_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status]));
+
+COMMENT ON FUNCTION public.escrow_is_settled(status public.escrow_status) IS 'True once the price of the job has left the settlement wallet, finalized';
+
+CREATE FUNCTION public.job_has_ended(status public.job_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status]));
+
+COMMENT ON FUNCTION public.job_has_ended(status public.job_status) IS 'True for a job whose money may leave: to its provider, or back to its client';
+
+CREATE FUNCTION public.job_is_open(status public.job_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['pending'::public.job_status, 'accepted'::public.job_status, 'in_progress'::public.job_status]));
+
+COMMENT ON FUNCTION public.job_is_open(status public.job_status) IS 'True for a job that is still to be done';
+
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$

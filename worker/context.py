@@ -67,7 +67,6 @@ def load_worker_queries() -> Any:
         "expiry.sql",
         "heartbeats.sql",
         "index_requests.sql",
-        "jobs.sql",
         "payouts.sql",
         "reconcile.sql",
         "reports.sql",

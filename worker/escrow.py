@@ -6,6 +6,7 @@ from typing import Final
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.references import fresh_reference
+from ledger import jobs
 from worker.context import WorkerContext
 from worker.payouts.crash_points import OnStep, around, nobody
 from worker.payouts.send import send_payouts
@@ -60,18 +61,15 @@ async def settle(
 
 async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = False) -> None:
     """What needs no chain: money that came in, work that begins, time that is over."""
-    database, queries, settings = context.database, context.queries, context.settings
-    funded = await queries.fund_jobs(
-        database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT
-    )
-    done.funded, done.to_return = funded["funded"], funded["to_return"]
+    database, settings = context.database, context.settings
+    funding = await jobs.fund_jobs(database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT)
+    done.funded, done.to_return = funding.funded, funding.to_return
     done.to_return += await _take_strays(context, sweep=sweep)
-    begun = await queries.begin_funded_jobs(database, limit=_PER_STATEMENT)
-    done.begun = begun["jobs"]
-    silent = await queries.approve_silent_jobs(database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT)
-    done.approved_by_silence = silent["jobs"]
-    expired = await queries.expire_jobs(database, grace_seconds=_FUNDING_GRACE_SECONDS, limit=_PER_STATEMENT)
-    done.expired = expired["jobs"]
+    done.begun = await jobs.begin_funded_jobs(database, limit=_PER_STATEMENT)
+    done.approved_by_silence = await jobs.approve_silent_jobs(
+        database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT
+    )
+    done.expired = await jobs.expire_jobs(database, grace_seconds=_FUNDING_GRACE_SECONDS, limit=_PER_STATEMENT)
 
 
 async def _take_strays(context: WorkerContext, *, sweep: bool) -> int:

@@ -1,17 +1,55 @@
-"""A job as JSON has it: with its money, and the payment that funds it."""
+"""Jobs in requests and answers: with their money, and the payments that fund them."""
 
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from api.http.fields import BaseUnitsText, EpochMs, Figure
-from api.http.json import Shape, epoch_ms, figure
+from pydantic import Field
+
+from api.http.fields import BaseUnitsText, EpochMs, Figure, LongText, ShortText
+from api.http.json import AnswerShape, Shape, StrictShape, epoch_ms, figure
 from chain.programs import NATIVE_SOL
+from ledger.jobs import Job, JobMovement
 from ledger.payment_requests import request_status, solana_pay_url
 
 Status = Literal["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
+JobId = Annotated[str, Field(max_length=64)]
 
 
-class Movement(Shape):
+class JobOrder(Shape):
+    """A service to be ordered."""
+
+    service_id: str
+    input: Any = None
+    deadline: int | None = Field(None, description="When it must be submitted, in milliseconds since 1970")
+    client_agent_id: ShortText | None = Field(None, description="Who orders it; the caller, if it is left out")
+
+
+class Submission(Shape):
+    """What the provider has done."""
+
+    output: Any
+
+
+class Dispute(Shape):
+    """Why one of the two disagrees."""
+
+    reason: LongText = Field(min_length=1)
+
+
+class Rating(Shape):
+    """What the client thinks of it."""
+
+    score: int = Field(ge=1, le=5)
+    feedback: Annotated[LongText, Field(max_length=2000)] | None = None
+
+
+class Resolution(StrictShape):
+    """How a dispute ends."""
+
+    resolution: Literal["release", "refund"]
+
+
+class MovementBody(AnswerShape):
     """A payment that came in for a job, or a payout that leaves for it."""
 
     way: Literal["in", "release", "refund"]
@@ -23,7 +61,7 @@ class Movement(Shape):
     at: EpochMs
 
 
-class PaymentRequestBody(Shape):
+class FundingRequest(AnswerShape):
     """The payment that funds a job."""
 
     nonce: str
@@ -40,7 +78,7 @@ class PaymentRequestBody(Shape):
     status: Literal["open", "pending", "paid", "expired"]
 
 
-class JobBody(Shape):
+class JobBody(AnswerShape):
     """A job."""
 
     id: uuid.UUID
@@ -68,16 +106,16 @@ class JobBody(Shape):
     ended_at: EpochMs | None
     settled_at: EpochMs | None
     updated_at: EpochMs
-    payment: PaymentRequestBody
+    payment: FundingRequest
 
 
 class JobDetail(JobBody):
     """A job with its money."""
 
-    money: list[Movement]
+    money: list[MovementBody]
 
 
-class JobList(Shape):
+class JobList(AnswerShape):
     """A page of jobs."""
 
     jobs: list[JobBody]
@@ -86,35 +124,56 @@ class JobList(Shape):
     offset: int
 
 
-def job_json(row: Any) -> dict[str, Any]:
-    """A row of `jobs`."""
+def job_body(job: Job) -> JobBody:
+    """A job as it is answered."""
+    return JobBody(**_fields(job))
+
+
+def job_detail(job: Job, movements: list[JobMovement]) -> JobDetail:
+    """A job as it is answered, with every payment for it."""
+    money = [
+        MovementBody(
+            way=movement.way,
+            signature=movement.signature,
+            mint=movement.mint,
+            amount_base_units=str(movement.amount),
+            reason=movement.reason,
+            status=movement.status,
+            at=epoch_ms(movement.at),
+        )
+        for movement in movements
+    ]
+    return JobDetail(**_fields(job), money=money)
+
+
+def _fields(job: Job) -> dict[str, Any]:
     return {
-        "id": str(row["id"]),
-        "serviceId": str(row["service_id"]),
-        "serviceName": row["service_name"],
-        "clientAgentId": row["client_agent_id"],
-        "providerAgentId": row["provider_agent_id"],
-        "status": row["status"],
-        "escrowStatus": row["escrow_status"],
-        "input": row["input"],
-        "output": row["output"],
-        "paymentAmount": figure(row["price_amount"], row["decimals"]),
-        "paymentAmountBaseUnits": str(row["price_amount"]),
-        "paymentCurrency": row["price_currency"],
-        "disputeReason": row["dispute_reason"],
-        "resolution": row["resolution"],
-        "score": row["score"],
-        "feedback": row["feedback"],
-        "deadline": epoch_ms(row["deadline"]),
-        "createdAt": epoch_ms(row["created_at"]),
-        "acceptedAt": epoch_ms(row["accepted_at"]),
-        "escrowedAt": epoch_ms(row["escrowed_at"]),
-        "completedAt": epoch_ms(row["completed_at"]),
-        "approvedAt": epoch_ms(row["ended_at"]) if row["status"] == "approved" else None,
-        "endedAt": epoch_ms(row["ended_at"]),
-        "settledAt": epoch_ms(row["settled_at"]),
-        "updatedAt": epoch_ms(row["updated_at"]),
-        "payment": _payment(row),
+        "id": job.id,
+        "service_id": job.service_id,
+        "service_name": job.service_name,
+        "client_agent_id": job.client_agent_id,
+        "provider_agent_id": job.provider_agent_id,
+        "status": job.status,
+        "escrow_status": job.escrow_status,
+        "input": job.input,
+        "output": job.output,
+        "payment_amount": figure(job.price_amount, job.decimals),
+        "payment_amount_base_units": str(job.price_amount),
+        "payment_currency": job.price_currency,
+        "dispute_reason": job.dispute_reason,
+        "resolution": job.resolution,
+        "score": job.score,
+        "feedback": job.feedback,
+        "deadline": epoch_ms(job.deadline),
+        "created_at": epoch_ms(job.created_at),
+        "accepted_at": epoch_ms(job.accepted_at),
+        "escrowed_at": epoch_ms(job.escrowed_at),
+        "completed_at": epoch_ms(job.completed_at),
+        "approved_at": epoch_ms(job.ended_at) if job.status == "approved" else None,
+        "ended_at": epoch_ms(job.ended_at),
+        "settled_at": epoch_ms(job.settled_at),
+        "updated_at": epoch_ms(job.updated_at),
+        "payment": _funding_request(job),
     }
 
 
@@ -123,39 +182,26 @@ def job_resource(service_name: str) -> str:
     return f"marketplace: {service_name}"[:256]
 
 
-def _payment(row: Any) -> dict[str, Any]:
-    return {
-        "nonce": row["nonce"],
-        "recipient": row["settlement_wallet"],
-        "amount": figure(row["price_amount"], row["decimals"]),
-        "amountBaseUnits": str(row["price_amount"]),
-        "currency": row["price_currency"],
-        "mint": row["price_mint"],
-        "reference": row["reference"],
-        "solanaPayUrl": solana_pay_url(
-            recipient=row["settlement_wallet"],
-            amount=row["price_amount"],
-            decimals=row["decimals"],
-            mint=None if row["price_mint"] == NATIVE_SOL else row["price_mint"],
-            reference=row["reference"],
-            nonce=row["nonce"],
-            label=row["service_name"],
+def _funding_request(job: Job) -> FundingRequest:
+    return FundingRequest(
+        nonce=job.nonce,
+        recipient=job.settlement_wallet,
+        amount=figure(job.price_amount, job.decimals),
+        amount_base_units=str(job.price_amount),
+        currency=job.price_currency,
+        mint=job.price_mint,
+        reference=job.reference,
+        solana_pay_url=solana_pay_url(
+            recipient=job.settlement_wallet,
+            amount=job.price_amount,
+            decimals=job.decimals,
+            mint=None if job.price_mint == NATIVE_SOL else job.price_mint,
+            reference=job.reference,
+            nonce=job.nonce,
+            label=job.service_name,
         ),
-        "resource": job_resource(row["service_name"]),
-        "expiresAt": epoch_ms(row["fund_until"]),
-        "scheme": "minimum",  # more than the price goes back
-        "status": request_status(row["claim_status"], row["fund_until"]),
-    }
-
-
-def movement_json(row: Any) -> dict[str, Any]:
-    """A row of `job_money`."""
-    return {
-        "way": row["way"],
-        "signature": row["signature"],
-        "mint": row["mint"],
-        "amountBaseUnits": str(row["amount"]),
-        "reason": row["reason"],
-        "status": row["status"],
-        "at": epoch_ms(row["at"]),
-    }
+        resource=job_resource(job.service_name),
+        expires_at=epoch_ms(job.fund_until),
+        scheme="minimum",  # more than the price goes back
+        status=request_status(job.claim_status, job.fund_until),
+    )

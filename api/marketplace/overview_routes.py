@@ -1,9 +1,10 @@
-"""The marketplace in figures, and its examples; `services.py` and `jobs.py` are what happens on it."""
+"""The marketplace in figures, and its examples."""
 
 import uuid
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -11,19 +12,20 @@ from api.access.caller import Caller
 from api.access.callers import optional_caller, require
 from api.http.errors import errors, forbidden
 from api.http.fields import BaseUnitsText, Figure
-from api.http.json import NoFields, Shape, answer, figure
-from api.marketplace.job_routes import settlement_wallet
-from api.marketplace.service_routes import rating, success_rate
-from api.resources import Resources, resources
+from api.http.json import AnswerShape, NoFields, answer, figure
+from api.marketplace.context import Marketplace, MarketplaceContext
+from api.marketplace.service_body import rating, success_rate
 from api.routing.route import new_router
+from ledger import services
 from ledger.example_services import seed
+from ledger.services import Service
 
-_CURRENCY = "USDC"
+_CURRENCY: Final = "USDC"
 
 router = new_router(prefix="/marketplace", tags=["Marketplace"])
 
 
-class Volume(Shape):
+class Volume(AnswerShape):
     """What was released to providers in one currency."""
 
     currency: str
@@ -31,7 +33,7 @@ class Volume(Shape):
     amount_base_units: BaseUnitsText
 
 
-class Stats(Shape):
+class Stats(AnswerShape):
     """The marketplace in figures."""
 
     total_services: int = Field(description="On offer")
@@ -42,7 +44,7 @@ class Stats(Shape):
     active_agents: int
 
 
-class Leader(Shape):
+class Leader(AnswerShape):
     """A service that has earned much."""
 
     id: uuid.UUID
@@ -58,13 +60,13 @@ class Leader(Shape):
     rating: float
 
 
-class Leaderboard(Shape):
+class Leaderboard(AnswerShape):
     """The services that have earned most."""
 
     leaderboard: list[Leader]
 
 
-class Seeded(Shape):
+class Seeded(AnswerShape):
     """What was done."""
 
     message: str
@@ -73,77 +75,66 @@ class Seeded(Shape):
 
 
 @router.get("/stats", response_model=Stats, responses=errors())
-async def get_stats(request: Request, _caller: Annotated[Caller | None, Depends(optional_caller)]) -> Response:
+async def get_stats(marketplace: Marketplace, _caller: Annotated[Caller | None, Depends(optional_caller)]) -> Response:
     """Show the marketplace in figures."""
-    return answer(await _stats(resources(request)))
+    return answer(await _stats(marketplace))
 
 
-async def _stats(parts: Resources) -> dict[str, Any]:
-    row = await parts.queries.marketplace_stats(parts.database)
+async def _stats(marketplace: MarketplaceContext) -> Stats:
+    counts = await services.count_marketplace(marketplace.database)
     volumes = [
-        {
-            "currency": one["currency"],
-            "amount": figure(one["amount"], one["decimals"]),
-            "amountBaseUnits": str(one["amount"]),
-        }
-        async for one in parts.queries.marketplace_volume(parts.database)
+        Volume(currency=one.currency, amount=figure(one.amount, one.decimals), amount_base_units=str(one.amount))
+        for one in await services.released_volume(marketplace.database)
     ]
-    # Currencies cannot be added up; the one figure that 402pay's clients read is that of most jobs.
-    total = next((one["amount"] for one in volumes if one["currency"] == _CURRENCY), 0)
-    return {
-        "totalServices": row["total_services"],
-        "totalJobs": row["total_jobs"],
-        "completedJobs": row["completed_jobs"],
-        "totalVolume": total,
-        "volumeByCurrency": volumes,
-        "activeAgents": row["active_agents"],
-    }
+    return Stats(
+        total_services=counts.total_services,
+        total_jobs=counts.total_jobs,
+        completed_jobs=counts.completed_jobs,
+        # Currencies cannot be added up; the one figure that 402pay's clients read is that of most jobs.
+        total_volume=next((one.amount for one in volumes if one.currency == _CURRENCY), Decimal(0)),
+        volume_by_currency=volumes,
+        active_agents=counts.active_agents,
+    )
 
 
 @router.get("/leaderboard", response_model=Leaderboard, responses=errors())
 async def get_leaderboard(
-    request: Request,
+    marketplace: Marketplace,
     _caller: Annotated[Caller | None, Depends(optional_caller)],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
     """List the services that have earned most."""
-    parts = resources(request)
-    leaders = [
-        {
-            "id": str(row["id"]),
-            "name": row["name"],
-            "agentId": row["agent_id"],
-            "category": row["category"],
-            "totalEarnings": figure(row["total_earnings"], row["decimals"]),
-            "totalEarningsBaseUnits": str(row["total_earnings"]),
-            "currency": row["price_currency"],
-            "totalJobs": row["total_jobs"],
-            "successfulJobs": row["successful_jobs"],
-            "successRate": success_rate(row),
-            "rating": rating(row),
-        }
-        async for row in parts.queries.leaderboard(parts.database, limit=limit)
-    ]
-    return answer({"leaderboard": leaders})
+    leaders = [_leader(service) for service in await services.leaderboard(marketplace.database, limit=limit)]
+    return answer(Leaderboard(leaderboard=leaders))
+
+
+def _leader(service: Service) -> Leader:
+    return Leader(
+        id=service.id,
+        name=service.name,
+        agent_id=service.agent_id,
+        category=service.category,
+        total_earnings=figure(service.total_earnings, service.decimals),
+        total_earnings_base_units=str(service.total_earnings),
+        currency=service.price_currency,
+        total_jobs=service.total_jobs,
+        successful_jobs=service.successful_jobs,
+        success_rate=success_rate(service),
+        rating=rating(service),
+    )
 
 
 @router.post("/seed", response_model=Seeded, responses=errors(401, 403, 409))
 async def post_seed(
-    request: Request,
+    marketplace: Marketplace,
     _caller: Annotated[Caller, Depends(require("admin"))],
     _order: NoFields | None = None,
     confirm: bool = False,
 ) -> Response:
     """Offer some examples; those that are there already stay as they are. In production only with `?confirm=true`."""
-    parts = resources(request)
-    if parts.settings.is_production and not confirm:
+    if marketplace.is_production and not confirm:
         raise forbidden("Examples do not belong into production; repeat it with ?confirm=true if they do.")
-    wallet = await settlement_wallet(parts)
-    token = await parts.tokens.find(_CURRENCY, None)
-    added = await seed(
-        parts.database,
-        mint=token.mint,
-        currency=token.symbol,
-        payout_address=wallet.address,
-    )
-    return answer({"message": f"{added} services were added.", "added": added, "stats": await _stats(parts)})
+    wallet = await marketplace.settlement_recipient()
+    token = await marketplace.tokens.find(_CURRENCY, None)
+    added = await seed(marketplace.database, mint=token.mint, currency=token.symbol, payout_address=wallet.address)
+    return answer(Seeded(message=f"{added} services were added.", added=added, stats=await _stats(marketplace)))

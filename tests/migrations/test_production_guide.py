@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from solders.keypair import Keypair
 
-from ledger.sql import load_queries
+from ledger.jobs import NewJob, add_job
 
 ADDRESS = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 
@@ -108,12 +108,12 @@ async def order(pool, nonce):
         " FROM nonces WHERE nonce = $1 RETURNING id",
         nonce,
     )
-    added = await load_queries("ledger", "marketplace.sql").add_job(
-        pool, service_id=service, client_user_id="client", client_agent_id="buyer", nonce=nonce, input=None,
+    new = NewJob(
+        service_id=service, client_user_id="client", client_agent_id="buyer", nonce=nonce, input=None,
         deadline=dt.datetime.now(dt.UTC), price_amount=5,
         price_mint=await pool.fetchval("SELECT mint FROM nonces WHERE nonce = $1", nonce),
     )  # fmt: skip
-    assert added is not None
+    assert await add_job(pool, new) is not None
 
 
 async def test_a_nonce_is_found_and_expired_ones_are_cleared(pool):

@@ -16,8 +16,8 @@ from solders.transaction import VersionedTransaction
 from chain.programs import NATIVE_SOL
 from chain.rpc import RpcPool
 from ledger.invariants import check_invariants
-from ledger.jobs import Party, take_step
-from ledger.sql import load_queries
+from ledger.job_steps import Party
+from ledger.jobs import take_step
 from localnet import payments as pay
 from localnet.payments import USDC
 from worker.settings import WorkerSettings
@@ -35,7 +35,6 @@ FAST = {
     "WORKER_EXPIRE_SECONDS": 1,
     "WORKER_PAYOUT_RETRY_SECONDS": 0.2,
 }
-JOBS = load_queries("ledger", "jobs.sql")
 PRICE = 5_000_000
 
 

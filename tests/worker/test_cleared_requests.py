@@ -2,7 +2,7 @@
 
 from solders.keypair import Keypair
 
-from ledger.sql import load_queries
+from ledger.jobs import find_job
 from localnet import payments as pay
 from localnet.payments import USDT
 from tests.support.job_shop import PRICE
@@ -49,8 +49,8 @@ async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer,
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
-    job = await load_queries("ledger", "marketplace.sql").job(shop.pool, id=order.id)
-    assert (job["reference"], job["settlement_wallet"]) == (str(order.reference), str(shop.wallet.pubkey()))
+    job = await find_job(shop.pool, order.id)
+    assert (job.reference, job.settlement_wallet) == (str(order.reference), str(shop.wallet.pubkey()))
     assert await shop.violations() == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.rpc import RpcError
+from ledger.jobs import fund_jobs
 from tests.support.job_shop import FAST, PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
@@ -42,9 +43,7 @@ async def approved_order(shop, context):
     async def escrowed():
         with contextlib.suppress(RpcError):
             await reconcile(context)
-            await context.queries.fund_jobs(
-                context.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100
-            )
+            await fund_jobs(context.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)

@@ -18,6 +18,7 @@ import structlog
 
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import broadcast, finalized_tip, latest_blockhash
+from ledger.jobs import count_late_ratings
 from worker.context import WorkerContext
 from worker.payouts.checks import NotReadyError, Waiting, ready_sending
 from worker.payouts.crash_points import OnStep, around, nobody
@@ -74,7 +75,7 @@ async def send_payouts(context: WorkerContext, *, on_step: OnStep = nobody) -> S
     done, failures = Sent(), Failures()
     async with around(on_step, "settle"):
         done.settled = len([row async for row in context.queries.settle_payouts(context.database)])
-        await context.queries.count_late_ratings(context.database)
+        await count_late_ratings(context.database)
     rows = context.queries.living_attempts(context.database, limit=_ATTEMPTS_PER_PASS)
     living = [row async for row in rows]
     async with failures.noted():

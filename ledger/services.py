@@ -1,0 +1,208 @@
+"""Services that agents offer on the marketplace, and what they add up to. The only place that writes a service's terms.
+
+What a service has earned is written with the payout that pays it, by the worker. Functions take a connection or pool.
+"""
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.sql import from_row, load_queries
+
+_queries = load_queries("ledger", "services.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a service costs: `amount` base units of the token with this mint and symbol."""
+
+    amount: int
+    mint: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPrice(Price):
+    """What a service costs, with the `decimals` of its token."""
+
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewService:
+    """A service to be offered."""
+
+    user_id: str
+    agent_id: str
+    payout_address: str
+    name: str
+    description: str
+    category: str
+    pricing_model: str
+    price: Price
+    capabilities: list[str]
+    tags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """What is to be changed of a service; `None` leaves it as it is."""
+
+    name: str | None = None
+    description: str | None = None
+    category: str | None = None
+    pricing_model: str | None = None
+    payout_address: str | None = None
+    capabilities: list[str] | None = None
+    tags: list[str] | None = None
+    is_active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, its price, and what it has earned.
+
+    Attributes:
+        price_amount: In base units of `price_mint`, a token with `decimals`.
+        total_earnings: Released to its provider, in the same base units.
+        total_jobs: Its accepted jobs whose escrow is settled, either way.
+        response_seconds: From accepting to submitting, summed over its successful jobs.
+    """
+
+    id: UUID
+    user_id: str
+    agent_id: str
+    payout_address: str
+    name: str
+    description: str
+    category: str
+    pricing_model: str
+    price_amount: int
+    price_mint: str
+    price_currency: str
+    decimals: int
+    capabilities: list[str]
+    tags: list[str]
+    is_active: bool
+    total_jobs: int
+    successful_jobs: int
+    total_earnings: int
+    response_seconds: float
+    rating_sum: int
+    rating_count: int
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFilter:
+    """Which services are asked for. Prices are decimal figures as text, in units of each service's token."""
+
+    category: str | None = None
+    min_price: str | None = None
+    max_price: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketplaceCounts:
+    """How many services, jobs and agents the marketplace has."""
+
+    total_services: int
+    total_jobs: int
+    completed_jobs: int
+    active_agents: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedVolume:
+    """What was released to providers in one currency: `amount` base units of a token with `decimals`."""
+
+    currency: str
+    decimals: int
+    amount: int
+
+
+async def add_service(database: Any, new: NewService) -> Service:
+    """Offer a service."""
+    return from_row(Service, await _queries.add_service(database, **_columns(new)))
+
+
+async def change_service(
+    database: Any, service_id: UUID, change: ServiceChange, price: Price | None = None
+) -> Service | None:
+    """Change what is said about a service, and its price unless `price` is `None`.
+
+    Returns:
+        The service as it is now; `None` where the price is in another token and the service was ordered before.
+    """
+    row = await _queries.change_service(
+        database,
+        id=service_id,
+        price_amount=price.amount if price else None,
+        price_mint=price.mint if price else None,
+        price_currency=price.currency if price else None,
+        **asdict(change),
+    )
+    return from_row(Service, row) if row else None
+
+
+async def lock_price(connection: Any, service_id: UUID) -> LockedPrice:
+    """What a service costs, locked until the transaction of `connection` ends: it cannot be ordered meanwhile."""
+    return from_row(LockedPrice, await _queries.lock_price(connection, id=service_id))
+
+
+async def find_service(database: Any, service_id: UUID) -> Service | None:
+    """A service, whether it is on offer or not; `None` where there is none."""
+    row = await _queries.service(database, id=service_id)
+    return from_row(Service, row) if row else None
+
+
+async def list_services(
+    database: Any, which: ServiceFilter, *, sort: str, limit: int, offset: int
+) -> tuple[list[Service], int]:
+    """A page of the services on offer, and how many there are in all.
+
+    `sort` is `popular`, `price-low`, `price-high`, `rating` or `newest`.
+    """
+    rows = _queries.services(database, sort=sort, limit=limit, offset=offset, **asdict(which))
+    page = [from_row(Service, row) async for row in rows]
+    total: int = await _queries.count_services(database, **asdict(which))
+    return page, total
+
+
+async def count_marketplace(database: Any) -> MarketplaceCounts:
+    """How many services, jobs and agents the marketplace has."""
+    return from_row(MarketplaceCounts, await _queries.marketplace_counts(database))
+
+
+async def released_volume(database: Any) -> list[ReleasedVolume]:
+    """What was released to providers, by currency."""
+    return [from_row(ReleasedVolume, row) async for row in _queries.marketplace_volume(database)]
+
+
+async def leaderboard(database: Any, *, limit: int) -> list[Service]:
+    """The services on offer that have earned most, compared in units of their tokens."""
+    return [from_row(Service, row) async for row in _queries.leaderboard(database, limit=limit)]
+
+
+async def add_example(database: Any, seed_name: str, new: NewService) -> bool:
+    """Offer an example unless one with this `seed_name` is there; true where it was added."""
+    return await _queries.add_example(database, seed_name=seed_name, **_columns(new)) is not None
+
+
+def _columns(new: NewService) -> dict[str, Any]:
+    return {
+        "user_id": new.user_id,
+        "agent_id": new.agent_id,
+        "payout_address": new.payout_address,
+        "name": new.name,
+        "description": new.description,
+        "category": new.category,
+        "pricing_model": new.pricing_model,
+        "price_amount": new.price.amount,
+        "price_mint": new.price.mint,
+        "price_currency": new.price.currency,
+        "capabilities": new.capabilities,
+        "tags": new.tags,
+    }
