@@ -17,9 +17,10 @@ from typing import Any, Final
 import aiohttp
 import asyncpg
 
+from bench.conclusion import conclude
 from bench.dataset import Ledger, bench_server, filled_ledger
 from bench.keys import new_key
-from bench.points import Point, conclude
+from bench.points import Point
 from cli.system.processes import Child
 from runtime.database import open_connection
 

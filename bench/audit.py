@@ -13,8 +13,9 @@ import asyncpg
 import uvloop
 from solders.pubkey import Pubkey
 
+from bench.conclusion import conclude
 from bench.dataset import bench_server
-from bench.points import Point, conclude
+from bench.points import Point
 from chain.node import ACCOUNTS_PER_CALL
 from chain.programs import TOKEN_PROGRAM
 from cli.system.processes import Child

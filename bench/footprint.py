@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import msgspec
 import psutil
 
 from bench.buyer import PAYERS, RECIPIENTS, Bought
+from bench.footprint_phase import Phase
 from bench.footprint_report import conclude
 from bench.keys import new_key
 from chain.rpc import RpcPool
@@ -42,28 +43,6 @@ _TRADES: Final = ((1, 60.0, "confirmed"), (10, 30.0, "confirmed"), (50, 30.0, "c
 _SAMPLE_SECONDS: Final = 0.5
 _READY_SECONDS: Final = 60.0
 _ACCOUNTS: Final = 3 * RECIPIENTS
-
-
-@dataclass(slots=True)
-class Phase:
-    """What was measured while idle, or while payments came at a rate.
-
-    Attributes:
-        rate: Payments a second; 0 for idle.
-        seconds: The time of `cpu_seconds`; `calls` also count the time until finality.
-        megabytes: The highest resident size of each part, without what Postgres' processes share.
-        cpu_seconds: What each part used.
-        calls: RPC calls to the node, by method.
-    """
-
-    name: str
-    rate: float
-    seconds: float
-    bought: Bought
-    call_seconds: float = 0.0
-    megabytes: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,14 @@
 """The footprint as tables, JSON and plot."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.footprint_phase import Phase
 from bench.report import RESULTS, write_result
-
-if TYPE_CHECKING:
-    from bench.footprint import Phase
 
 OURS: Final = ("indexer", "worker", "api")
 _PARTS: Final = (*OURS, "postgres", "valkey", "node")
@@ -23,7 +21,7 @@ _CPU_GROWTH_MAX: Final = 1.1
 _CALLS_MAX: Final = 1.25
 
 
-def conclude(phases: "list[Phase]", *, accounts: int) -> bool:
+def conclude(phases: list[Phase], *, accounts: int) -> bool:
     """Print, write and draw; true when everything is within its bounds."""
     idle, *busy = phases
     console = Console(width=_WIDTH)
@@ -46,22 +44,22 @@ def conclude(phases: "list[Phase]", *, accounts: int) -> bool:
     return everything_honoured and all(measured <= most * ceiling for _, measured, ceiling, most in bounds)
 
 
-def _cpu_share(phase: "Phase", part: str) -> float:
+def _cpu_share(phase: Phase, part: str) -> float:
     """How much of one core a part used."""
     return phase.cpu_seconds[part] / phase.seconds
 
 
-def _cpu_ms_a_payment(phase: "Phase", idle: "Phase", parts: tuple[str, ...]) -> float:
+def _cpu_ms_a_payment(phase: Phase, idle: Phase, parts: tuple[str, ...]) -> float:
     """Milliseconds of processor time for each payment, without what an idle system uses."""
     used = sum(phase.cpu_seconds[part] - _cpu_share(idle, part) * phase.seconds for part in parts)
     return 1000 * used / phase.bought.payments
 
 
-def _a_second_idle(idle: "Phase") -> dict[str, float]:
+def _a_second_idle(idle: Phase) -> dict[str, float]:
     return {method: count / idle.call_seconds for method, count in idle.calls.items()}
 
 
-def _a_payment(phase: "Phase", idle: "Phase") -> dict[str, float]:
+def _a_payment(phase: Phase, idle: Phase) -> dict[str, float]:
     """Calls for each payment by method, without those of an idle system."""
     without = _a_second_idle(idle)
     return {
@@ -70,12 +68,12 @@ def _a_payment(phase: "Phase", idle: "Phase") -> dict[str, float]:
     }
 
 
-def _a_million(phase: "Phase", idle: "Phase") -> float:
+def _a_million(phase: Phase, idle: Phase) -> float:
     """Calls for a million payments that come steadily at this rate, with those that an idle system makes."""
     return _MILLION * (sum(_a_payment(phase, idle).values()) + sum(_a_second_idle(idle).values()) / phase.rate)
 
 
-def _bounds(idle: "Phase", busy: "list[Phase]") -> list[tuple[str, float, float, float]]:
+def _bounds(idle: Phase, busy: list[Phase]) -> list[tuple[str, float, float, float]]:
     """Name, measured, ceiling, and how many times the ceiling is allowed."""
     patient = [phase for phase in busy if "at once" not in phase.name]
     lowest, highest = patient[1], patient[-1]
@@ -105,7 +103,7 @@ def _bounds(idle: "Phase", busy: "list[Phase]") -> list[tuple[str, float, float,
     return found
 
 
-def _processes(idle: "Phase", busy: "list[Phase]") -> Table:
+def _processes(idle: Phase, busy: list[Phase]) -> Table:
     table = Table(title="Footprint: megabytes, percent of one core, and milliseconds of it a payment costs beyond idle")
     table.add_column("part")
     for phase in (idle, *busy):
@@ -123,7 +121,7 @@ def _processes(idle: "Phase", busy: "list[Phase]") -> Table:
     return table
 
 
-def _calls(idle: "Phase", busy: "list[Phase]", accounts: int) -> Table:
+def _calls(idle: Phase, busy: list[Phase], accounts: int) -> Table:
     title = f"RPC calls, counted at the node: idle a day ({accounts} accounts), and a payment beyond that"
     table = Table("method", title=title)
     table.add_column("idle, a day", justify="right")
@@ -141,7 +139,7 @@ def _calls(idle: "Phase", busy: "list[Phase]", accounts: int) -> Table:
     return table
 
 
-def _as_json(phases: "list[Phase]", bounds: list[tuple[str, float, float, float]], accounts: int) -> dict[str, Any]:
+def _as_json(phases: list[Phase], bounds: list[tuple[str, float, float, float]], accounts: int) -> dict[str, Any]:
     idle = phases[0]
     return {
         "accounts": accounts,
@@ -170,7 +168,7 @@ def _as_json(phases: "list[Phase]", bounds: list[tuple[str, float, float, float]
     }  # fmt: skip
 
 
-def _draw(idle: "Phase", busy: "list[Phase]") -> None:
+def _draw(idle: Phase, busy: list[Phase]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")

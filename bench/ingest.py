@@ -19,8 +19,9 @@ import asyncpg
 import msgspec
 import uvloop
 
+from bench.conclusion import conclude
 from bench.dataset import bench_server
-from bench.points import Point, conclude
+from bench.points import Point
 from chain.base58 import b58encode
 from chain.decode import decode
 from chain.decode.wire import TransactionResult

@@ -3,17 +3,15 @@
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from bench.points import Point
 from bench.report import RESULTS
-
-if TYPE_CHECKING:
-    from bench.points import Point
 
 _COLOURS: Final = 10
 
 
-def draw(scenario: str, title: str, points: Sequence["Point"], size_name: str) -> Path:
+def draw(scenario: str, title: str, points: Sequence[Point], size_name: str) -> Path:
     """Write `<scenario>.png` beside the figures; returns where it is."""
     import matplotlib as mpl
 

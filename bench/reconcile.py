@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from bench.points import Point, conclude
+from bench.conclusion import conclude
+from bench.points import Point
 from chain.node import Node
 from chain.programs import TOKEN_PROGRAM
 from chain.rpc import RpcPool

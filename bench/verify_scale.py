@@ -18,8 +18,9 @@ from typing import Any, Final
 import uvloop
 
 from bench.claiming import claim
+from bench.conclusion import conclude
 from bench.dataset import Ledger, bench_server, filled_ledger, read_indexes
-from bench.points import Point, conclude
+from bench.points import Point
 from runtime.database import open_connection, open_pool
 
 _SIZES: Final = (10_000, 1_000_000, 10_000_000)
