@@ -19,7 +19,7 @@ from bench.points import Point
 from chain.node import ACCOUNTS_PER_CALL
 from chain.programs import TOKEN_PROGRAM
 from cli.system.processes import Child
-from indexer.context import Workbench, open_workbench
+from indexer.context import IndexerContext, open_context
 from localnet import payments as pay
 from localnet.payments import USDC
 from migrations.migrate import upgrade
@@ -84,11 +84,11 @@ async def _one_size(server: EmbeddedPostgres, rpc_url: str, size: int) -> Point:
     dsn = server.dsn(name)
     await upgrade(dsn)
     wallets = [Pubkey.new_unique() for _ in range(size)]
-    async with open_workbench(IndexerSettings(metrics_port=0), dsn, [rpc_url]) as bench:
+    async with open_context(IndexerSettings(metrics_port=0), dsn, [rpc_url]) as context:
         for start in range(0, size, _FUND_AT_ONCE):
             await asyncio.gather(
                 *(
-                    bench.node.pool.call("localnet_fundToken", [str(wallet), str(USDC), _CHANGES], Any)
+                    context.node.pool.call("localnet_fundToken", [str(wallet), str(USDC), _CHANGES], Any)
                     for wallet in wallets[start : start + _FUND_AT_ONCE]
                 )
             )
@@ -98,10 +98,10 @@ async def _one_size(server: EmbeddedPostgres, rpc_url: str, size: int) -> Point:
             await _fill(connection, list(map(str, wallets)), accounts)
         audits, ceilings = [], []
         for _ in range(_ROUNDS):
-            ceilings.append(await _ceiling(bench, accounts))
-            await bench.database.execute("UPDATE token_accounts SET audited_slot = NULL, audited_balance = NULL")
+            ceilings.append(await _ceiling(context, accounts))
+            await context.database.execute("UPDATE token_accounts SET audited_slot = NULL, audited_balance = NULL")
             started = time.perf_counter()
-            report = await bench.auditor.audit()
+            report = await context.auditor.audit()
             audits.append(time.perf_counter() - started)
             assert report.accounts == size, report.accounts
             assert not report.findings, report.findings[:3]
@@ -115,11 +115,11 @@ async def _fill(connection: "asyncpg.Connection[Any]", wallets: list[str], accou
     await connection.execute("VACUUM ANALYZE balance_changes, token_accounts, recipients")
 
 
-async def _ceiling(bench: Workbench, accounts: list[str]) -> float:
+async def _ceiling(context: IndexerContext, accounts: list[str]) -> float:
     """Only the calls and the reads of an audit, without its proof."""
     started = time.perf_counter()
     for start in range(0, len(accounts), ACCOUNTS_PER_CALL):
         batch = accounts[start : start + ACCOUNTS_PER_CALL]
-        await bench.node.accounts(batch, commitment="finalized")
-        await bench.database.fetchval(_READ, batch)
+        await context.node.accounts(batch, commitment="finalized")
+        await context.database.fetchval(_READ, batch)
     return time.perf_counter() - started

@@ -27,11 +27,11 @@ from chain.decode import decode
 from chain.decode.wire import TransactionResult
 from chain.node import Node
 from chain.rpc import RpcPool
+from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
-from indexer.watchlist import FollowedAccount, Watchlist
-from ledger.sql import load_queries
+from indexer.watchlist import Watchlist
 from localnet import Localnet
 from localnet.market import open_market
 from migrations.migrate import upgrade
@@ -161,24 +161,18 @@ async def _ingest(pool: asyncpg.Pool, recording: _Recording) -> float:
     watchlist = Watchlist()
     for wallet in recording.wallets:
         watchlist.add_wallet(wallet, 0)
-    queries = load_queries("indexer", "record.sql", "accounts.sql")
-    recorder = Recorder(pool, queries, metrics, settings.batch_size)
-    lost: list[str] = []
+    recorder = Recorder(pool, metrics, settings.batch_size)
+    lost = HealQueue(watchlist, metrics)
     pipeline = Pipeline(
         Node(_Memory(recording.answers)),
         watchlist,
         recorder,
+        lost,
         metrics,
         queue_size=len(recording.answers),
         workers=settings.fetch_workers,
         patience_seconds=1.0,
-        on_lost=lambda _, reason: lost.append(reason),
     )
-
-    def opened(accounts: tuple[FollowedAccount, ...]) -> None:
-        watchlist.add_accounts(accounts)
-
-    pipeline.on_opened = opened
     await recorder.warm_up()
     async with working(recorder.run(), pipeline.run()):
         started = time.perf_counter()
@@ -188,7 +182,7 @@ async def _ingest(pool: asyncpg.Pool, recording: _Recording) -> float:
         while not pipeline.is_idle:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         seconds = time.perf_counter() - started
-    assert not lost, lost[:3]
+    assert lost.is_idle, "transactions were left to healing"
     return seconds
 
 

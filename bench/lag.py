@@ -82,7 +82,7 @@ async def _with_indexer(dsn: str, rpc: str, ws: str, market: Market) -> bool:
             await register(pool, SolanaSettings(solana_rpc_url=rpc), wallet, user="bench")
         rows = []
         async with running_indexer(settings, dsn, [rpc], [ws]) as indexer:
-            while indexer.feed.watching < 3 * len(market.recipients) or not indexer.healer.is_idle:  # noqa: ASYNC110
+            while indexer.feed.watching < 3 * len(market.recipients) or not indexer.heal_queue.is_idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             known = await _known_signature(market)
             for rate in _RATES_PER_SECOND:

@@ -131,6 +131,10 @@ class LogsFeed:
         self._shards: list[_Shard] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)
+        self._newest_slot = 0
+        self.progressed_at = time.monotonic()
+        """When a socket last showed that it works, in seconds of the monotonic clock: by a slot newer than any before,
+        by refusing what its node does not serve, or, where that is slots, by answering pings."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,6 +153,11 @@ class LogsFeed:
     def watching(self) -> int:
         """How many accounts are subscribed at this moment."""
         return sum(len(shard.watching) for shard in self._shards)
+
+    @property
+    def followed(self) -> set[str]:
+        """Every followed account, watched at this moment or not."""
+        return {account for shard in self._shards for account in shard.accounts}
 
     @property
     def unwatched(self) -> list[str]:
@@ -302,7 +311,7 @@ class LogsFeed:
                 # A node without slot notifications may be quiet for good reason; pings watch over it.
                 if shard.beats:
                     raise SocketFaultError(f"it has been silent for {silence:g} s")
-                shard.heard_at = now
+                shard.heard_at = self.progressed_at = now
             await asyncio.sleep(min(asked_at, shard.heard_at) + silence - now)
 
     def _notify(self, shard: _Shard, params: Params) -> None:
@@ -334,6 +343,7 @@ class LogsFeed:
             else:
                 shard.dropping.add(account)
         elif account in shard.accounts:
+            self.progressed_at = time.monotonic()
             shard.refused[account] = message.error.message if message.error else "not an answer"
 
     def _tell(self, shard: _Shard, account: str) -> None:
@@ -343,6 +353,8 @@ class LogsFeed:
 
     def _saw_slot(self, shard: _Shard, slot: int) -> None:
         shard.slot = max(shard.slot, slot)
+        if slot > self._newest_slot:
+            self._newest_slot, self.progressed_at = slot, time.monotonic()
         if shard.slot or not shard.beats:
             self._tell_all(shard)
 

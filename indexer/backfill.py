@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.node import SignatureInfo
-from indexer.context import Workbench
-from indexer.heal import walk
+from indexer.context import IndexerContext
+from indexer.history import walk
 from indexer.pipeline import FetchFailedError
 
 _SLOTS_PER_SECOND: Final = 2.5
@@ -30,7 +30,7 @@ class BackfillSummary:
 
 
 async def backfill_accounts(
-    bench: Workbench,
+    context: IndexerContext,
     accounts: Sequence[str],
     from_slot: int,
     to_slot: int | None,
@@ -46,16 +46,16 @@ async def backfill_accounts(
         IncompleteHistoryError: The node's answers contradict each other.
         RpcError: The nodes did not answer.
     """
-    await refuse_what_is_pruned(bench, from_slot)
+    await refuse_what_is_pruned(context, from_slot)
     summary = BackfillSummary()
     for done, account in enumerate(accounts):
-        async for page in walk(bench.node, account, from_slot, None, None):
+        async for page in walk(context.node, account, from_slot, None, None):
             wanted = [info for info in page if to_slot is None or info.slot <= to_slot]
-            missing = await bench.healer.missing(account, wanted)
+            missing = await context.healer.missing(account, wanted)
             summary.found += len(wanted)
             summary.known += len(wanted) - len(missing)
-            for chunk in _chunks(missing, bench.settings.fetch_workers):
-                failures = await bench.healer.record(account, chunk)
+            for chunk in _chunks(missing, context.settings.fetch_workers):
+                failures = await context.healer.record(account, chunk)
                 summary.failed += len(failures)
                 summary.new += len(chunk) - len(failures)
                 progress(summary, done)
@@ -68,26 +68,26 @@ def _chunks(infos: list[SignatureInfo], size: int) -> Iterator[list[SignatureInf
 
 
 async def backfill_signatures(
-    bench: Workbench, signatures: Sequence[str], on_failure: Callable[[str, str], None] = lambda *_: None
+    context: IndexerContext, signatures: Sequence[str], on_failure: Callable[[str, str], None] = lambda *_: None
 ) -> BackfillSummary:
     """Record single transactions, whatever slot they landed in. `on_failure` is told of each that failed, and why.
 
     Raises:
         RpcError: The nodes did not answer.
     """
-    _, statuses = await bench.node.signature_statuses(list(signatures))
+    _, statuses = await context.node.signature_statuses(list(signatures))
     summary = BackfillSummary(found=len(signatures))
     for signature, status in zip(signatures, statuses, strict=True):
         if status is None:
             summary.failed += 1
             on_failure(signature, "no node knows it")
             continue
-        known = await bench.queries.is_recorded(bench.database, signature=signature, slot=status.slot)
+        known = await context.accounts.is_recorded(signature, status.slot)
         if known:
             summary.known += 1
             continue
         try:
-            await bench.pipeline.ensure("", signature, status.slot)
+            await context.pipeline.ensure(None, signature, status.slot)
             summary.new += 1
         except FetchFailedError as error:
             summary.failed += 1
@@ -95,26 +95,26 @@ async def backfill_signatures(
     return summary
 
 
-async def refuse_what_is_pruned(bench: Workbench, from_slot: int) -> None:
+async def refuse_what_is_pruned(context: IndexerContext, from_slot: int) -> None:
     """Raise BackfillRefusedError where the node's history begins after `from_slot`.
 
     A node that has everything reports 0 or 1; asking for genesis then means asking for what it has.
     """
-    first = await bench.node.first_available_block()
+    first = await context.node.first_available_block()
     if first > 1 and from_slot < first:
         raise BackfillRefusedError(f"the node serves blocks from slot {first} on, and slot {from_slot} was asked for")
 
 
-async def slot_at(bench: Workbench, seconds: int) -> int:
+async def slot_at(context: IndexerContext, seconds: int) -> int:
     """The first slot whose block time is not before `seconds` since 1970, by bisection.
 
     Block times are estimates of the node; the answer is as good as they are, less a margin of a minute.
     """
-    low = await bench.node.first_available_block()
-    high = await bench.node.slot("finalized")
+    low = await context.node.first_available_block()
+    high = await context.node.slot("finalized")
     while low < high:
         middle = (low + high) // 2
-        time, at = await _block_time_from(bench, middle, high)
+        time, at = await _block_time_from(context, middle, high)
         if time is None or time >= seconds:
             high = middle
         else:
@@ -122,10 +122,10 @@ async def slot_at(bench: Workbench, seconds: int) -> int:
     return max(low - int(60 * _SLOTS_PER_SECOND), 0)
 
 
-async def _block_time_from(bench: Workbench, slot: int, last: int) -> tuple[int | None, int]:
+async def _block_time_from(context: IndexerContext, slot: int, last: int) -> tuple[int | None, int]:
     """The time of the first block from `slot` on that has one, and its slot; skipped slots have none."""
-    blocks = await bench.node.blocks(slot, min(slot + 500, last))
+    blocks = await context.node.blocks(slot, min(slot + 500, last))
     for block in blocks[:5]:
-        if (time := await bench.node.block_time(block)) is not None:
+        if (time := await context.node.block_time(block)) is not None:
             return time, block
     return None, slot

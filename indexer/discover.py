@@ -2,66 +2,99 @@
 
 import asyncio
 import contextlib
+from typing import Final
 
 import structlog
 
 from chain.pubsub import LogsFeed
 from chain.rpc import RpcError
-from indexer.context import Workbench, native_account
-from indexer.watchlist import FollowedAccount
+from indexer.accounts import native_account
+from indexer.context import IndexerContext
 from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
+LOOP: Final = "discover"
+
+
+class WalletScans:
+    """The wallets whose token accounts have to be searched on chain, each waiting once."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting: set[str] = set()
+
+    def want(self, wallet: str) -> None:
+        """Search for token accounts of `wallet` soon."""
+        if wallet not in self._waiting:
+            self._waiting.add(wallet)
+            self._queue.put_nowait(wallet)
+
+    async def take(self) -> str:
+        """The wallet that has waited longest."""
+        wallet = await self._queue.get()
+        self._waiting.discard(wallet)
+        return wallet
+
 
 class Discovery:
-    """Follows what the recipients table says, and scans their wallets for token accounts."""
+    """Follows what the recipients table says, and scans their wallets for token accounts.
 
-    def __init__(self, bench: Workbench, feed: LogsFeed) -> None:
-        self._bench = bench
-        self._watchlist = bench.watchlist
+    `recipients_changed` is set by whoever hears of a new recipient; polling alone would find it a little later.
+    """
+
+    def __init__(
+        self, context: IndexerContext, feed: LogsFeed, scans: WalletScans, recipients_changed: asyncio.Event
+    ) -> None:
+        self._context = context
+        self._watchlist = context.watchlist
         self._feed = feed
-        self._recipients_changed = asyncio.Event()
-        self._to_scan: asyncio.Queue[str] = asyncio.Queue()
-        self._queued: set[str] = set()
-
-    def scan(self, wallet: str) -> None:
-        """Look for token accounts of `wallet` soon."""
-        if wallet not in self._queued:
-            self._queued.add(wallet)
-            self._to_scan.put_nowait(wallet)
-
-    def opened(self, accounts: tuple[FollowedAccount, ...]) -> None:
-        """Follow accounts of followed wallets; they are in the database already."""
-        for account in self._watchlist.add_accounts(accounts):
-            self._feed.follow(account.address)
+        self._scans = scans
+        self._recipients_changed = recipients_changed
 
     async def load(self) -> None:
         """Bring the watch list to what the database says: new wallets in, removed ones out."""
-        wallets = await self._bench.known_wallets()
+        wallets = await self._context.accounts.wallets()
         for wallet in self._watchlist.wallets.keys() - wallets.keys():
-            for account in self._watchlist.remove_wallet(wallet):
-                self._feed.unfollow(account)
+            self._watchlist.remove_wallet(wallet)
+        self._follow_watchlist()
         new = [wallet for wallet in wallets if wallet not in self._watchlist.wallets]
         if new:
-            await self._bench.remember([native_account(wallet) for wallet in new])
+            await self._context.accounts.remember([native_account(wallet) for wallet in new])
         for wallet in new:
             self._watchlist.add_wallet(wallet, wallets[wallet])
-            self._feed.follow(wallet)
-            self.scan(wallet)
+            self._scans.want(wallet)
         self._watchlist.wallets.update(wallets)
-        self.opened(await self._bench.known_accounts())
+        self._watchlist.add_accounts(await self._context.accounts.known())
+        self._follow_watchlist()
+
+    def _follow_watchlist(self) -> None:
+        """Have watched what is on the watch list, and nothing else."""
+        followed = self._feed.followed
+        for account in self._watchlist.accounts:
+            if account not in followed:
+                self._feed.follow(account)
+        for account in followed - self._watchlist.accounts.keys():
+            self._feed.unfollow(account)
+
+    async def _follow_forever(self) -> None:
+        """Accounts come to the watch list from the pipeline as well, which knows nothing of sockets."""
+        while True:
+            await self._watchlist.changed.wait()
+            self._watchlist.changed.clear()
+            self._follow_watchlist()
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll())
-            for _ in range(self._bench.settings.heal_workers):
+            group.create_task(self._follow_forever())
+            for _ in range(self._context.settings.heal_workers):
                 group.create_task(self._scan_forever())
             group.create_task(self._rescan_forever())
 
     async def _poll(self) -> None:
-        poll_seconds = self._bench.settings.poll_seconds
+        poll_seconds = self._context.settings.poll_seconds
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(poll_seconds):
@@ -70,40 +103,37 @@ class Discovery:
             try:
                 await self.load()
             except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._bench.metrics.troubles.note("reading recipients", error))
-
-    def recipients_changed(self) -> None:
-        """Read the recipients now; polling alone would find a new one a little later."""
-        self._recipients_changed.set()
+                await asyncio.sleep(self._context.metrics.troubles.note("reading recipients", error))
+            else:
+                self._context.metrics.liveness.succeeded(LOOP)
 
     async def _scan_forever(self) -> None:
         while True:
-            wallet = await self._to_scan.get()
-            self._queued.discard(wallet)
+            wallet = await self._scans.take()
             if wallet not in self._watchlist.wallets:
                 continue
             try:
-                self.opened(await self._bench.new_accounts_of(wallet))
+                self._watchlist.add_accounts(await self._context.new_accounts_of(wallet))
             except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._bench.metrics.troubles.note("scanning a wallet", error, wallet=wallet))
-                self.scan(wallet)
+                await asyncio.sleep(self._context.metrics.troubles.note("scanning a wallet", error, wallet=wallet))
+                self._scans.want(wallet)
             except RpcError as error:
                 if error.is_refusal:
                     # Asking again at once would only be refused again; the next round asks anyway.
-                    self._bench.metrics.done_without("token accounts by owner", error)
+                    self._context.metrics.done_without("token accounts by owner", error)
                     continue
                 _log.warning("wallet_not_scanned", wallet=wallet, error=str(error))
                 await asyncio.sleep(0.5)
-                self.scan(wallet)
+                self._scans.want(wallet)
 
     async def _rescan_forever(self) -> None:
         """Search every wallet again and again, evenly spread: many wallets are searched less often each."""
-        settings = self._bench.settings
+        settings = self._context.settings
         while True:
             wallets = list(self._watchlist.wallets)
             pause = max(settings.scan_seconds / max(len(wallets), 1), 1 / settings.scans_per_second)
             for wallet in wallets:
                 await asyncio.sleep(pause)
-                self.scan(wallet)
+                self._scans.want(wallet)
             if not wallets:
                 await asyncio.sleep(1.0)

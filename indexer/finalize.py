@@ -17,27 +17,25 @@ from chain.node import STATUSES_PER_CALL, Node
 from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
+from ledger import finality
 from ledger.claims import follow_transfers
+from ledger.finality import Landing
 from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
+LOOP: Final = "finalize"
+
 _BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 _LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
-
-Landing = tuple[str, int]
-"""A signature and the slot in which it was recorded."""
 
 
 class Finalizer:
     """Passes over the confirmed rows; any number of processes may do so at once."""
 
-    def __init__(
-        self, node: Node, pool: asyncpg.Pool, queries: Any, pipeline: Pipeline, metrics: IndexerMetrics
-    ) -> None:
+    def __init__(self, node: Node, database: asyncpg.Pool, pipeline: Pipeline, metrics: IndexerMetrics) -> None:
         self._node = node
-        self._pool = pool
-        self._queries = queries
+        self._database = database
         self._pipeline = pipeline
         self._metrics = metrics
 
@@ -52,6 +50,8 @@ class Finalizer:
                 _log.warning("not_finalized", error=str(error))
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._metrics.troubles.note("finalizing", error))
+            else:
+                self._metrics.liveness.succeeded(LOOP)
 
     async def settle(self) -> bool:
         """One pass; true when more may be ready at once.
@@ -61,28 +61,29 @@ class Finalizer:
         """
         settled, count = 0, 0
         # Asking every other second what is final, for nothing, would be most of what an idle ledger asks.
-        if await self._queries.anything_unfinalized(self._pool):
+        if await finality.anything_unfinalized(self._database):
             slot = await self._node.slot("finalized")
-            rows = self._queries.unfinalized(self._pool, slot=slot, limit=_LANDINGS_PER_PASS)
-            landings: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
+            landings = await finality.unfinalized(self._database, slot, _LANDINGS_PER_PASS)
             count = len(landings)
             for start in range(0, count, STATUSES_PER_CALL):
                 settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
-        await self._follow_claims(self._pool)
+        await self._follow_claims(self._database)
         return count == _LANDINGS_PER_PASS and settled > 0
 
     async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
-        seen_slot, statuses = await self._node.signature_statuses([signature for signature, _ in landings])
+        seen_slot, statuses = await self._node.signature_statuses([landing.signature for landing in landings])
         if seen_slot < finalized_slot:
             return 0  # another node answered, one that is behind: it cannot say what is missing
-        rooted, elsewhere, missing = [], [], []
+        rooted: list[Landing] = []
+        elsewhere: list[Landing] = []
+        missing: list[Landing] = []
         for landing, status in zip(landings, statuses, strict=True):
             if status is None:
                 missing.append(landing)
             elif status.confirmation_status == "processed":
                 continue  # it may be landing again; until the cluster has voted for that, nothing is settled
-            elif status.slot != landing[1]:
-                elsewhere.append((landing[0], status.slot))
+            elif status.slot != landing.slot:
+                elsewhere.append(Landing(landing.signature, status.slot))
             elif status.confirmation_status == "finalized":
                 rooted.append(landing)
         await self._finalize(rooted)
@@ -92,14 +93,13 @@ class Finalizer:
 
     async def _finalize(self, rooted: Sequence[Landing]) -> None:
         if rooted:
-            row = await self._queries.finalize(self._pool, **_columns(rooted))
-            self._metrics.finalized.inc(row["transfers"])
+            self._metrics.finalized.inc(await finality.finalize(self._database, rooted))
 
     async def _follow(self, elsewhere: Sequence[Landing]) -> None:
         """Record again what landed again in another slot."""
         for signature, slot in elsewhere:
             try:
-                await self._pipeline.ensure("", signature, slot)
+                await self._pipeline.ensure(None, signature, slot)
             except FetchFailedError as error:
                 _log.warning("landed_again_but_not_fetched", signature=signature, error=str(error))
 
@@ -117,22 +117,21 @@ class Finalizer:
             # What is missing stays in doubt; what is not must be finalized all the same.
             self._metrics.done_without("block heights", error)
             return
-        await self._queries.note_vanished(self._pool, height=newest, **_columns(missing))
-        rows = self._queries.dead(
-            self._pool,
-            signatures=[signature for signature, _ in missing],
-            lifetime=_BLOCKHASH_LIFETIME_BLOCKS,
+        await finality.note_vanished(self._database, missing, newest)
+        dead = await finality.dead(
+            self._database,
+            [landing.signature for landing in missing],
+            lifetime_blocks=_BLOCKHASH_LIFETIME_BLOCKS,
             height=height,
         )
-        dead: list[Landing] = [(row["signature"], row["slot"]) async for row in rows]
         if dead:
             # In one transaction: nobody ever sees a claim honoured by a transfer that is known to be undone. The
             # transfers are locked by then, so that the second statement sees every claim that ever took one.
-            async with self._pool.acquire() as connection, connection.transaction():
-                row = await self._queries.orphan(connection, **_columns(dead))
+            async with self._database.acquire() as connection, connection.transaction():
+                transfers = await finality.orphan(connection, dead)
                 await self._follow_claims(connection)
-            self._metrics.orphaned.inc(row["transfers"])
-            _log.warning("orphaned", transactions=len(dead), transfers=row["transfers"])
+            self._metrics.orphaned.inc(transfers)
+            _log.warning("orphaned", transactions=len(dead), transfers=transfers)
 
     async def _follow_claims(self, database: Any) -> None:
         followed = await follow_transfers(database)
@@ -140,10 +139,3 @@ class Finalizer:
         self._metrics.claims_restored.inc(followed.restored)
         if followed.reversed:
             _log.warning("claims_reversed", claims=followed.reversed, hint="their payments were undone by a fork")
-
-
-def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:
-    return {
-        "signatures": [signature for signature, _ in landings],
-        "slots": [slot for _, slot in landings],
-    }

@@ -10,11 +10,12 @@ from typing import Final
 
 import structlog
 
-from chain.pubsub import FeedLimits, LogsFeed
-from indexer.context import Workbench, open_workbench
-from indexer.discover import Discovery
-from indexer.heal import Healer
-from indexer.index_requests import RequestDesk
+from chain.pubsub import LogsFeed
+from indexer.context import IndexerContext, open_context
+from indexer.follow import following
+from indexer.heal_queue import HealQueue
+from indexer.index_requests import IndexRequests
+from indexer.liveness import expect_work, watch_progress
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from runtime.heartbeat import SeenSlots, signs_of_life
@@ -28,37 +29,12 @@ _log = structlog.get_logger(__name__)
 _HEARTBEAT_SECONDS: Final = 2.0
 
 
-class _Router:
-    """Hands what the feed tells to the parts that act on it."""
-
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
-        self.discovery: Discovery
-
-    def notified(self, account: str, signature: str, slot: int, *, failed: bool) -> None:
-        """A failed transaction moves no tokens; only a wallet's own lamports can show its fee."""
-        self._bench.metrics.notifications.inc()
-        if not failed or self._bench.watchlist.is_wallet(account):
-            self._bench.pipeline.notified(account, signature, slot)
-
-    def subscribed(self, account: str, slot: int) -> None:
-        """What happened before the subscription has to be healed, and new token accounts found."""
-        self._bench.healer.want(account, min_context_slot=slot)
-        if self._bench.watchlist.is_wallet(account):
-            self.discovery.scan(account)
-
-    def disconnected(self, endpoint: str, reason: str) -> None:
-        """Count it; the feed reconnects by itself."""
-        self._bench.metrics.disconnects.inc()
-        _log.warning("socket_ended", endpoint=endpoint, reason=reason)
-
-
 @dataclass(frozen=True, slots=True)
 class Indexer:
     """A running indexer, for the process below and for tests."""
 
     pipeline: Pipeline
-    healer: Healer
+    heal_queue: HealQueue
     feed: LogsFeed
     metrics: IndexerMetrics
     metrics_port: int | None
@@ -74,74 +50,47 @@ async def running_indexer(
         OperatorError: The database or its schema is not usable.
     """
     async with AsyncExitStack() as stack:
-        bench = await stack.enter_async_context(open_workbench(settings, dsn, rpc_urls))
-        router = _Router(bench)
-        feed = LogsFeed(ws_urls, router, FeedLimits(settings.accounts_per_socket, settings.silence_seconds))
-        router.discovery = discovery = Discovery(bench, feed)
-        bench.pipeline.on_opened = discovery.opened
-        requests = RequestDesk(bench)
+        context = await stack.enter_async_context(open_context(settings, dsn, rpc_urls))
+        metrics, recipients_changed, requests = context.metrics, asyncio.Event(), IndexRequests(context)
 
         def look_again() -> None:
-            discovery.recipients_changed()
+            recipients_changed.set()
             requests.wake()
 
         listener = Listener(
             dsn,
-            {
-                "recipients": lambda _: discovery.recipients_changed(),
-                "index_requests": lambda _: requests.wake(),
-            },
+            {"recipients": lambda _: recipients_changed.set(), "index_requests": lambda _: requests.wake()},
             after_gap=look_again,
             application="indexer",
-            troubles=bench.metrics.troubles,
+            troubles=metrics.troubles,
         )
+        feed = await stack.enter_async_context(following(context, ws_urls, recipients_changed))
+        expect_work(context)
         port = await stack.enter_async_context(
             serving_metrics(
                 settings,
-                bench.registry,
-                before_scrape=partial(_refresh, bench, feed),
-                checks=[bench.metrics.liveness.reasons],
+                context.registry,
+                before_scrape=partial(_refresh, context, feed),
+                checks=[metrics.liveness.reasons],
             )
         )
-        await stack.enter_async_context(feed)
-        await discovery.load()
         await stack.enter_async_context(
             working(
-                bench.healer.run(),
-                discovery.run(),
-                bench.finalizer.run(settings.finalize_seconds),
-                bench.auditor.run(settings.audit_seconds, settings.sweep_seconds),
-                _poll_unwatched(bench, feed),
+                context.healer.run(),
+                context.finalizer.run(settings.finalize_seconds),
+                context.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 listener.run(),
                 requests.run(),
+                watch_progress(context, feed),
             )
         )
         await stack.enter_async_context(
             signs_of_life(
-                bench.database,
-                "indexer",
-                _HEARTBEAT_SECONDS,
-                bench.metrics.troubles,
-                slots=partial(_slots, bench, feed),
+                context.database, "indexer", _HEARTBEAT_SECONDS, metrics.troubles, slots=partial(_slots, context, feed)
             )
         )
-        _log.info("following", wallets=len(bench.watchlist.wallets), accounts=len(bench.watchlist.accounts))
-        yield Indexer(bench.pipeline, bench.healer, feed, bench.metrics, port)
-
-
-async def _poll_unwatched(bench: Workbench, feed: LogsFeed) -> None:
-    """Walk the histories of accounts that no socket watches: a node without subscriptions costs time, not payments."""
-    unwatched: set[str] = set()
-    polled: set[str] = set()
-    while True:
-        await asyncio.sleep(bench.settings.silence_seconds)
-        # Those that were not watched a while ago either; for the others a subscription is on its way.
-        before, unwatched, polled_before = unwatched, set(feed.unwatched), polled
-        polled = before & unwatched
-        for account in polled:
-            bench.healer.want(account)
-        if polled and not polled_before:
-            _log.warning("accounts_polled", accounts=len(polled), hint="until a socket watches them")
+        _log.info("following", wallets=len(context.watchlist.wallets), accounts=len(context.watchlist.accounts))
+        yield Indexer(context.pipeline, context.heal_queue, feed, metrics, port)
 
 
 async def index_until(
@@ -164,14 +113,14 @@ async def index_until(
         _log.info("draining")
 
 
-def _slots(bench: Workbench, feed: LogsFeed) -> SeenSlots:
+def _slots(context: IndexerContext, feed: LogsFeed) -> SeenSlots:
     """What was heard before the oldest transaction that is still under way is recorded."""
     seen = feed.slot
-    under_way = bench.pipeline.oldest_slot_under_way
+    under_way = context.pipeline.oldest_slot_under_way
     return SeenSlots(seen, seen if under_way is None else min(under_way - 1, seen))
 
 
-def _refresh(bench: Workbench, feed: LogsFeed) -> None:
-    bench.metrics.followed.set(len(bench.watchlist.accounts))
-    bench.metrics.watching.set(feed.watching)
-    bench.metrics.slot.set(feed.slot)
+def _refresh(context: IndexerContext, feed: LogsFeed) -> None:
+    context.metrics.followed.set(len(context.watchlist.accounts))
+    context.metrics.watching.set(feed.watching)
+    context.metrics.slot.set(feed.slot)

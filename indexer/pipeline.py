@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -14,6 +13,7 @@ from chain.decode import FeeRule, MalformedAnswerError, decode
 from chain.fees import fee_rules
 from chain.node import Node
 from chain.rpc import RpcError
+from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
@@ -21,7 +21,7 @@ from ledger.observation import Observation, Unexplained
 
 _log = structlog.get_logger(__name__)
 
-_REMEMBERED: Final = 100_000
+_REMEMBERED_MAX: Final = 100_000
 
 
 class FetchFailedError(Exception):
@@ -47,8 +47,8 @@ class _Seen(Struct, gc=False):
 class Pipeline:
     """A bounded queue in order of arrival, and a bounded number of workers.
 
-    `on_lost` is told of accounts whose transactions could not be recorded: they need healing.
-    `on_opened` is told of token accounts that a transaction opened for a followed wallet.
+    Accounts whose transactions could not be recorded are left to `heal_queue`. Token accounts that a transaction opened
+    for a followed wallet are put on the watch list.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Pipeline:
         node: Node,
         watchlist: Watchlist,
         recorder: Recorder,
+        heal_queue: HealQueue,
         metrics: IndexerMetrics,
         *,
         queue_size: int,
         workers: int,
         patience_seconds: float,
-        on_lost: Callable[[str, str], None],
     ) -> None:
         self._node = node
         self._watchlist = watchlist
@@ -69,11 +69,12 @@ class Pipeline:
         self._metrics = metrics
         self._workers = workers
         self._patience_seconds = patience_seconds
-        self._on_lost = on_lost
-        self.on_opened: Callable[[tuple[FollowedAccount, ...]], None] = lambda _: None
+        self._heal_queue = heal_queue
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(maxsize=queue_size)
         metrics.queue.set_function(self._queue.qsize)
         self._in_flight: dict[tuple[str, int], _Job] = {}
+        self.recorded = 0
+        """How many transactions were recorded, or found to be none of ours, since it began."""
         self._recorded: OrderedDict[str, int] = OrderedDict()
 
     def notified(self, account: str, signature: str, slot: int) -> None:
@@ -90,12 +91,12 @@ class Pipeline:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
             self._metrics.overflows.inc()
-            self._on_lost(account, "the fetch queue was full")
+            self._heal_queue.want(account)
             return
         self._in_flight[signature, slot] = job
 
-    async def ensure(self, account: str, signature: str, slot: int) -> None:
-        """Return when the transaction is in the ledger.
+    async def ensure(self, account: str | None, signature: str, slot: int) -> None:
+        """Return when the transaction is in the ledger; `account` is whom it was found for, if anybody.
 
         Raises:
             FetchFailedError: It could not be fetched, decoded or recorded now.
@@ -133,9 +134,9 @@ class Pipeline:
         return not pending
 
     @staticmethod
-    def _job(signature: str, slot: int, account: str, *, notified_at: float | None) -> _Job:
+    def _job(signature: str, slot: int, account: str | None, *, notified_at: float | None) -> _Job:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        return _Job(signature, slot, {account}, notified_at, done)
+        return _Job(signature, slot, set() if account is None else {account}, notified_at, done)
 
     async def _work(self) -> None:
         """Fetch one transaction after the other; waiting for a commit occupies no worker."""
@@ -169,7 +170,7 @@ class Pipeline:
 
     def _recorded_one(self, job: _Job, seen: _Seen) -> None:
         if seen.opened:
-            self.on_opened(seen.opened)
+            self._watchlist.add_accounts(seen.opened)
         for finding in seen.unexplained:
             _log.warning(
                 "unexplained_balance_change",
@@ -179,6 +180,7 @@ class Pipeline:
                 reason=finding.reason,
             )
         assert seen.slot is not None
+        self.recorded += 1
         self._remember(job.signature, seen.slot)
         if job.notified_at is not None:
             self._metrics.lag.observe(time.monotonic() - job.notified_at)
@@ -239,10 +241,10 @@ class Pipeline:
             job.done.exception()
         if job.notified_at is not None:
             for account in job.accounts:
-                self._on_lost(account, str(error))
+                self._heal_queue.want(account)
 
     def _remember(self, signature: str, slot: int) -> None:
         self._recorded[signature] = slot
         self._recorded.move_to_end(signature)
-        if len(self._recorded) > _REMEMBERED:
+        if len(self._recorded) > _REMEMBERED_MAX:
             self._recorded.popitem(last=False)

@@ -13,14 +13,17 @@ from msgspec import Struct
 from indexer.metrics import IndexerMetrics
 from indexer.rows import Rows, array_of, rows_of
 from indexer.watchlist import Entry
+from ledger.sql import load_queries
 from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
 
+_queries = load_queries("indexer", "record.sql")
+
 _WRITERS: Final = 2
 _PART_FOR_A_SECOND_WRITER: Final = 4  # a quarter of a batch
 _ACQUIRE_SECONDS: Final = 10.0
-_MAX_WAIT_SECONDS: Final = 0.01
+_WAIT_MAX_SECONDS: Final = 0.01
 
 # Planning the statement costs more than running it, so it is planned once, maybe on empty tables. Whatever the
 # tables hold then or later, the right plan is the same: each row of a batch by its primary key.
@@ -87,9 +90,8 @@ class Recorder:
     first is writing, for of what is told twice the last word counts.
     """
 
-    def __init__(self, pool: asyncpg.Pool, queries: Any, metrics: IndexerMetrics, batch_size: int) -> None:
-        self._held = [_HeldConnection(pool) for _ in range(_WRITERS)]
-        self._queries = queries
+    def __init__(self, database: asyncpg.Pool, metrics: IndexerMetrics, batch_size: int) -> None:
+        self._held = [_HeldConnection(database) for _ in range(_WRITERS)]
         self._metrics = metrics
         self._batch_size = batch_size
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=batch_size * 4)
@@ -172,7 +174,7 @@ class Recorder:
         """
         if self.coming.count > self._queue.qsize():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(self._write_seconds / 2, _MAX_WAIT_SECONDS)):
+                async with asyncio.timeout(min(self._write_seconds / 2, _WAIT_MAX_SECONDS)):
                     await self.coming.all_came.wait()
 
     async def warm_up(self) -> None:
@@ -219,7 +221,7 @@ class Recorder:
         unique = {waiting.rows.signature: waiting for waiting in batch}.values()
         connection = await held.get()
         started = time.monotonic()
-        counts = await self._queries.record_batch(
+        counts = await _queries.record_batch(
             connection,
             landed=array_of([waiting.rows.landed for waiting in unique]),
             moved=array_of([waiting.rows.moved for waiting in unique]),

@@ -1,5 +1,6 @@
 """Which wallets and accounts are followed, and what of a transaction concerns them. No input or output."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -41,20 +42,27 @@ class Entry(Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Watchlist:
-    """The followed wallets (with the first slot that counts) and their accounts."""
+    """The followed wallets (with the first slot that counts) and their accounts.
+
+    `changed` is set whenever an account was added or removed.
+    """
 
     wallets: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, str] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add_wallet(self, wallet: str, followed_from_slot: int) -> None:
         """Follow `wallet` from a slot on; its lamports count as an account of their own."""
         self.wallets[wallet] = followed_from_slot
         self.accounts[wallet] = wallet
+        self.changed.set()
 
     def add_accounts(self, accounts: Iterable[FollowedAccount]) -> list[FollowedAccount]:
         """Add accounts of followed wallets; returns those that are new."""
         new = [a for a in accounts if a.wallet in self.wallets and a.address not in self.accounts]
         self.accounts.update((account.address, account.wallet) for account in new)
+        if new:
+            self.changed.set()
         return new
 
     def remove_wallet(self, wallet: str) -> list[str]:
@@ -63,11 +71,13 @@ class Watchlist:
         gone = [account for account, owner in self.accounts.items() if owner == wallet]
         for account in gone:
             del self.accounts[account]
+        self.changed.set()
         return gone
 
     def first_slot(self, account: str) -> int:
         """The first slot whose transactions count for `account`."""
-        return self.wallets.get(self.accounts.get(account, ""), 0)
+        wallet = self.accounts.get(account)
+        return 0 if wallet is None else self.wallets.get(wallet, 0)
 
     def is_wallet(self, account: str) -> bool:
         """True for a wallet followed for its lamports, false for a token account."""

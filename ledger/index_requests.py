@@ -69,6 +69,44 @@ async def backfill_state(database: Any, backfill: UUID) -> OrderState | None:
     return None if row is None else order_state(row)
 
 
+async def take_index_requests(database: Any, limit: int) -> list[str]:
+    """Take signatures to record, oldest first; one that is not finished is given out again later."""
+    return [row["signature"] async for row in _queries.take_index_requests(database, limit=limit)]
+
+
+async def finish_index_requests(database: Any, signatures: Sequence[str]) -> None:
+    """These are recorded."""
+    await _queries.finish_index_requests(database, signatures=list(signatures), errors=[None] * len(signatures))
+
+
+async def fail_index_request(database: Any, signature: str, error: str, *, tries_max: int) -> None:
+    """This could not be recorded; after `tries_max` tries it is not given out any more."""
+    await _queries.fail_index_request(database, signature=signature, error=error, most_tries=tries_max)
+
+
+async def accounts_touched(database: Any, signatures: Sequence[str]) -> list[str]:
+    """The followed accounts that these recorded transactions touched."""
+    return [row["account"] async for row in _queries.accounts_touched(database, signatures=list(signatures))]
+
+
+async def take_backfill(database: Any, *, dead_seconds: float) -> tuple[UUID, Stretch] | None:
+    """The oldest backfill that nobody is at; one whose indexer gave no sign for `dead_seconds` is taken again."""
+    row = await _queries.take_backfill(database, dead_seconds=dead_seconds)
+    if row is None:
+        return None
+    return row["id"], Stretch(row["recipient"], row["signature"], row["from_slot"], row["to_slot"])
+
+
+async def note_backfill_progress(database: Any, backfill: UUID, progress: Mapping[str, Any]) -> None:
+    """Write down how far a backfill is, which is also its sign of life."""
+    await _queries.note_backfill_progress(database, id=backfill, progress=progress)
+
+
+async def finish_backfill(database: Any, backfill: UUID, error: str | None, progress: Mapping[str, Any]) -> None:
+    """A backfill has ended: well, or with the sentence of what it met."""
+    await _queries.finish_backfill(database, id=backfill, error=error, progress=progress)
+
+
 def order_state(row: Any) -> OrderState:
     """The state in a row of `backfill_requests` or `reconciliation_runs`."""
     return OrderState(

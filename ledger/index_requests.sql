@@ -69,7 +69,7 @@ FROM (
 WHERE q.id = due.id
 RETURNING q.id, q.recipient, q.signature, q.from_slot, q.to_slot;
 
--- name: tell_backfill!
+-- name: note_backfill_progress!
 -- How far a backfill has come.
 UPDATE backfill_requests SET progress = :progress, alive_at = clock_timestamp() WHERE id = :id;
 

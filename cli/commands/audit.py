@@ -11,7 +11,7 @@ from rich.table import Table
 from chain.rpc import RpcError
 from cli.system.localnet_address import solana_endpoints
 from indexer.audit import AuditReport
-from indexer.context import Workbench, open_workbench
+from indexer.context import IndexerContext, open_context
 from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
@@ -40,16 +40,16 @@ def command(
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> AuditReport:
-        async with embedded.database(settings) as dsn, open_workbench(settings, dsn, rpc_urls) as bench:
-            if unknown := set(wallets or ()) - (await bench.known_wallets()).keys():
+        async with embedded.database(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
+            if unknown := set(wallets or ()) - (await context.accounts.wallets()).keys():
                 raise OperatorError(f"Not followed: {', '.join(sorted(unknown))}; see `pay402 recipients list`.")
             try:
                 if heal:
-                    await bench.load(only=wallets or ())
-                report = await bench.auditor.audit(wallets or (), whole=whole)
+                    await context.load(only=wallets or ())
+                report = await context.auditor.audit(wallets or (), whole=whole)
                 if heal and report.findings:
-                    await _heal(bench, stop)
-                    report = await bench.auditor.audit(wallets or (), whole=whole)
+                    await _heal(context, stop)
+                    report = await context.auditor.audit(wallets or (), whole=whole)
             except RpcError as error:
                 raise OperatorError(
                     f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again."
@@ -66,11 +66,11 @@ def command(
         raise typer.Exit(1)
 
 
-async def _heal(bench: Workbench, stop: asyncio.Event) -> None:
+async def _heal(context: IndexerContext, stop: asyncio.Event) -> None:
     """Walk the histories of what disagreed, until done or asked to stop."""
-    async with working(bench.healer.run()):
+    async with working(context.healer.run()):
         async with asyncio.timeout(_HEAL_SECONDS):
-            while not (bench.healer.is_idle or stop.is_set()):  # noqa: ASYNC110 - the healer has no end to wait for
+            while not (context.heal_queue.is_idle or stop.is_set()):  # noqa: ASYNC110 - the healer has no end to wait for
                 await asyncio.sleep(0.1)
 
 

@@ -18,8 +18,8 @@ from indexer.backfill import (
     backfill_signatures,
     slot_at,
 )
-from indexer.context import Workbench, open_workbench
-from indexer.heal import IncompleteHistoryError
+from indexer.context import IndexerContext, open_context
+from indexer.history import IncompleteHistoryError
 from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
@@ -47,14 +47,14 @@ def command(
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(_: asyncio.Event) -> BackfillSummary:
-        async with embedded.database(settings) as dsn, open_workbench(settings, dsn, rpc_urls) as bench:
+        async with embedded.database(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
             try:
-                await bench.load(only=recipient or ())
+                await context.load(only=recipient or ())
                 if signature:
-                    return await backfill_signatures(bench, signature, _tell_failure)
-                first = await slot_at(bench, _seconds(since)) if since else from_slot
-                last = await slot_at(bench, _seconds(until)) if until else to_slot
-                return await _accounts(bench, first, last)
+                    return await backfill_signatures(context, signature, _tell_failure)
+                first = await slot_at(context, _seconds(since)) if since else from_slot
+                last = await slot_at(context, _seconds(until)) if until else to_slot
+                return await _accounts(context, first, last)
             except BackfillRefusedError as error:
                 raise OperatorError(f"Refused: {error}; ask an archive node, or for less.") from error
             except (RpcError, IncompleteHistoryError) as error:
@@ -77,12 +77,12 @@ def _tell_failure(signature: str, reason: str) -> None:
     typer.echo(f"{signature} is not recorded: {reason}; ask an archive node.", err=True)
 
 
-async def _accounts(bench: Workbench, first: int | None, last: int | None) -> BackfillSummary:
-    accounts = list(bench.watchlist.accounts)
+async def _accounts(context: IndexerContext, first: int | None, last: int | None) -> BackfillSummary:
+    accounts = list(context.watchlist.accounts)
     if not accounts:
         raise OperatorError("There is no such followed wallet; see `pay402 recipients list`.")
     if first is None:
-        first = min(bench.watchlist.first_slot(account) for account in accounts)
+        first = min(context.watchlist.first_slot(account) for account in accounts)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -94,7 +94,7 @@ async def _accounts(bench: Workbench, first: int | None, last: int | None) -> Ba
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("backfill", total=len(accounts), rows=0)
         return await backfill_accounts(
-            bench,
+            context,
             accounts,
             first,
             last,

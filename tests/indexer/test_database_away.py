@@ -28,7 +28,7 @@ async def test_a_crash_of_postgres_loses_nothing(own_postgres, net, market_of):
         for wallet in market.wallets:
             await follow(pool, wallet)
         async with running_indexer(fast_settings(), dsn, [net.rpc_url], [net.ws_url]) as indexer:
-            await eventually(lambda: indexer.feed.watching >= 6 and indexer.healer.is_idle)
+            await eventually(lambda: indexer.feed.watching >= 6 and indexer.heal_queue.is_idle)
             for n in range(3):
                 await plain(market, 10 + n)
                 crash = asyncio.create_task(own_postgres.crash())

@@ -128,13 +128,13 @@ async def test_a_cursor_moves_only_to_what_is_final_and_recorded(market, net, in
     landed = await pool.fetchrow(
         "SELECT slot, signature FROM balance_changes WHERE account = $1 ORDER BY slot DESC LIMIT 1", account
     )
-    indexer.healer.want(account)
-    await eventually(lambda: indexer.healer.is_idle)
+    indexer.heal_queue.want(account)
+    await eventually(lambda: indexer.heal_queue.is_idle)
     if net.chain.slot("finalized") < landed["slot"]:
         assert (await pool.fetchrow(cursor, account))["cursor_slot"] < landed["slot"]
     await eventually(lambda: net.chain.slot("finalized") >= landed["slot"])
-    indexer.healer.want(account)
-    await eventually(lambda: indexer.healer.is_idle)
+    indexer.heal_queue.want(account)
+    await eventually(lambda: indexer.heal_queue.is_idle)
     row = await pool.fetchrow(cursor, account)
     assert (row["cursor_slot"], row["cursor_signature"]) == (landed["slot"], landed["signature"])
 

@@ -24,7 +24,7 @@ async def test_what_is_final_is_asked_only_while_something_is_not(market, net, p
             await market.pay(pay.plain(payer.pubkey(), recipient, amount), payer)
             await eventually(lambda amount=amount: _transfers(pool, amount))
             await eventually(is_final)
-            await eventually(lambda: indexer.healer.is_idle)
+            await eventually(lambda: indexer.heal_queue.is_idle)
             await asyncio.sleep(0.5)
             before = await counted()
             assert before["getSlot"] > 0

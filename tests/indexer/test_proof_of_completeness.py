@@ -5,7 +5,7 @@ import time
 import pytest
 from solders.pubkey import Pubkey
 
-from indexer.context import open_workbench
+from indexer.context import open_context
 from indexer.main import running_indexer
 from localnet import payments as pay
 from tests.indexer.test_follow import one_event_each, plain
@@ -30,7 +30,7 @@ async def indexer(market, net, database_url, pool):
     async with running_indexer(proving_settings(), database_url, [net.rpc_url], [net.ws_url]) as running:
         # The walk that follows a subscription must be over, or it would find what the audit is to find.
         await eventually(lambda: pool.fetchval(healed))
-        await eventually(lambda: running.healer.is_idle)
+        await eventually(lambda: running.heal_queue.is_idle)
         yield running
 
 
@@ -99,7 +99,7 @@ async def test_two_lost_payments_that_cancel_each_other_are_found_by_the_sweep(m
     net.chain.faucet.fund_lamports(merchant.pubkey(), 10**9)
     settings = proving_settings(INDEXER_SWEEP_SECONDS=1)
     async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
-        await eventually(lambda: indexer.feed.watching >= 6 and indexer.healer.is_idle)
+        await eventually(lambda: indexer.feed.watching >= 6 and indexer.heal_queue.is_idle)
         net.set_faults({"notificationsLost": {"rate": 1}})
         there = await market.pay(pay.plain(payer.pubkey(), merchant.pubkey(), 9), payer)
         back = await market.pay(pay.plain(merchant.pubkey(), payer.pubkey(), 9), merchant)
@@ -210,7 +210,7 @@ async def test_a_payment_lost_before_the_first_audit_is_no_opening_balance(marke
     async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
         healed = "SELECT healed_at IS NOT NULL AND audited_slot IS NULL FROM token_accounts WHERE address = $1"
         await eventually(lambda: pool.fetchval(healed, account))
-        await eventually(lambda: indexer.healer.is_idle)
+        await eventually(lambda: indexer.heal_queue.is_idle)
         net.set_faults({"notificationsLost": 1})
         await plain(market, 42, newcomer)
         await market.settled()
@@ -234,8 +234,8 @@ async def test_a_node_behind_the_last_good_audit_is_no_reason_for_doubt(market, 
     # Slots go on while this is asked.
     behind = net.chain.slot("finalized") - paid_slot + 10
     net.set_faults({"nodeBehindSlots": behind})
-    async with open_workbench(proving_settings(), database_url, [net.rpc_url]) as bench:
-        report = await bench.auditor.audit()
+    async with open_context(proving_settings(), database_url, [net.rpc_url]) as context:
+        report = await context.auditor.audit()
     assert (report.slot < paid_slot, report.findings) == (True, ())
 
 

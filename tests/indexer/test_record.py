@@ -12,7 +12,6 @@ from indexer.metrics import IndexerMetrics
 from indexer.record import Recorder, UnrecordableError
 from indexer.watchlist import Entry, FollowedAccount
 from ledger.observation import BalanceChange, Kind, Movement, Observation, Unexplained
-from ledger.sql import load_queries
 from runtime.metrics import new_registry
 from tests.support.ledger_checks import follow
 
@@ -40,8 +39,7 @@ def closing(slot):
 
 
 def recorder_of(pool, batch_size=500):
-    queries = load_queries("indexer", "record.sql")
-    return Recorder(pool, queries, IndexerMetrics(new_registry()), batch_size)
+    return Recorder(pool, IndexerMetrics(new_registry()), batch_size)
 
 
 @contextlib.asynccontextmanager

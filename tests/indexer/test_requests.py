@@ -2,8 +2,8 @@
 
 import pytest
 
-from indexer.context import open_workbench
-from indexer.index_requests import RequestDesk
+from indexer.context import open_context
+from indexer.index_requests import IndexRequests
 from ledger.index_requests import Stretch, backfill_state, request_backfill, request_index
 from ledger.sql import load_queries
 from localnet import payments as pay
@@ -15,9 +15,9 @@ QUERIES = load_queries("ledger", "index_requests.sql")
 
 @pytest.fixture
 async def desk(market, net, database_url):
-    async with open_workbench(fast_settings(), database_url, [net.rpc_url]) as bench:
-        await bench.load()
-        async with working(RequestDesk(bench).run()):
+    async with open_context(fast_settings(), database_url, [net.rpc_url]) as context:
+        await context.load()
+        async with working(IndexRequests(context).run()):
             yield
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chain.node import SignatureInfo
-from indexer.heal import IncompleteHistoryError, walk
+from indexer.history import IncompleteHistoryError, walk
 
 ACCOUNT = "account"
 PAGE = 4

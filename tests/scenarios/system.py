@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from indexer.context import open_workbench
+from indexer.context import open_context
 from localnet import Localnet
 from localnet.market import Market, open_market
 from runtime.settings import IndexerSettings
@@ -126,7 +126,7 @@ async def ledger_becomes_the_chain(pool, market, honest, seconds=60.0):
 async def whole_audit_is_clean(database_url, honest):
     """The proof over the whole ledger, by another process' worth of parts."""
     settings = IndexerSettings(**FAST)
-    async with open_workbench(settings, database_url, [honest.rpc_url]) as bench:
-        report = await bench.auditor.audit(whole=True)
+    async with open_context(settings, database_url, [honest.rpc_url]) as context:
+        report = await context.auditor.audit(whole=True)
     assert report.findings == ()
     assert report.accounts > 0

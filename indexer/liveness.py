@@ -1,0 +1,44 @@
+"""What an indexer that works gets done, so that `/health` can say what it does not."""
+
+import asyncio
+from typing import Final
+
+from chain.pubsub import LogsFeed
+from indexer import audit, discover, finalize
+from indexer.context import IndexerContext
+
+_INTERVALS: Final = 5
+"""How often in a row a pass may fail before the process counts as unwell."""
+_LEAST_SECONDS: Final = 60.0
+_MOST_SECONDS: Final = 24 * 3_600.0
+_LOOK_SECONDS: Final = 1.0
+_RECORD: Final = "record"
+_SOCKETS: Final = "sockets"
+
+
+def expect_work(context: IndexerContext) -> None:
+    """Say how long each loop of the indexer may go without success."""
+    settings, liveness = context.settings, context.metrics.liveness
+    for loop, interval_seconds in (
+        (discover.LOOP, settings.poll_seconds),
+        (audit.LOOP, settings.audit_seconds),
+        (finalize.LOOP, settings.finalize_seconds),
+        # A transaction is asked for until the patience ends, and then left to healing.
+        (_RECORD, settings.patience_seconds),
+        (_SOCKETS, settings.silence_seconds),
+    ):
+        seconds = max(_INTERVALS * interval_seconds, _LEAST_SECONDS)
+        liveness.expect(loop, within_seconds=min(seconds, _MOST_SECONDS))
+
+
+async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:
+    """Look whether what has no passes of its own gets on: recording where work waits, and the sockets."""
+    liveness = context.metrics.liveness
+    recorded, progressed_at = 0, 0.0
+    while True:
+        if context.pipeline.is_idle or context.pipeline.recorded > recorded:
+            liveness.succeeded(_RECORD)
+        if not feed.sockets or feed.progressed_at > progressed_at:
+            liveness.succeeded(_SOCKETS)
+        recorded, progressed_at = context.pipeline.recorded, feed.progressed_at
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,57 @@
+"""From confirmed to finalized, or to orphaned: how the fate of recorded landings is written down.
+
+The functions take a database connection or pool.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "finality.sql")
+
+
+class Landing(NamedTuple):
+    """A transaction in the slot where it landed."""
+
+    signature: str
+    slot: int
+
+
+async def anything_unfinalized(database: Any) -> bool:
+    """True when there is a landing whose fate is not settled."""
+    return bool(await _queries.anything_unfinalized(database))
+
+
+async def unfinalized(database: Any, slot: int, limit: int) -> list[Landing]:
+    """Landings up to `slot` whose fate is not settled, oldest first."""
+    rows = _queries.unfinalized(database, slot=slot, limit=limit)
+    return [Landing(row["signature"], row["slot"]) async for row in rows]
+
+
+async def finalize(database: Any, landings: Sequence[Landing]) -> int:
+    """Record that these are rooted and can never be undone; returns how many transfers they hold."""
+    return int((await _queries.finalize(database, **_columns(landings)))["transfers"])
+
+
+async def note_vanished(database: Any, landings: Sequence[Landing], height: int) -> None:
+    """Remember the block height at which the cluster was first seen not to know these."""
+    await _queries.note_vanished(database, height=height, **_columns(landings))
+
+
+async def dead(database: Any, signatures: Sequence[str], *, lifetime_blocks: int, height: int) -> list[Landing]:
+    """Of these, the ones missing for so long that their blockhash cannot land them any more."""
+    rows = _queries.dead(database, signatures=list(signatures), lifetime=lifetime_blocks, height=height)
+    return [Landing(row["signature"], row["slot"]) async for row in rows]
+
+
+async def orphan(database: Any, landings: Sequence[Landing]) -> int:
+    """Undo what these did, for they will never land; returns how many transfers they held."""
+    return int((await _queries.orphan(database, **_columns(landings)))["transfers"])
+
+
+def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:
+    return {
+        "signatures": [landing.signature for landing in landings],
+        "slots": [landing.slot for landing in landings],
+    }

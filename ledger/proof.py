@@ -1,0 +1,130 @@
+"""The proof of completeness: what an audit reads of the ledger, and how it records what it found.
+
+The functions take a database connection or pool.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "proof.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedAccount:
+    """An account to audit, and how its last audit ended.
+
+    Attributes:
+        drift: Balance on chain less the ledger's, in base units; 0 where they agreed.
+        gaps: Breaks in its chain of balance changes.
+        audited_slot: Up to where it was found complete; `None` before the first good audit.
+        followed_from_slot: Before it the ledger holds nothing of the wallet.
+    """
+
+    address: str
+    wallet: str
+    mint: str
+    drift: int
+    gaps: int
+    audited_slot: int | None
+    followed_from_slot: int
+
+    @property
+    def is_wallet(self) -> bool:
+        """True for a wallet that is followed for its lamports."""
+        return self.address == self.wallet
+
+    @property
+    def failed(self) -> bool:
+        """True when the last audit found ledger and chain to disagree."""
+        return bool(self.drift or self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the ledger says of an account by itself: breaks in its chain, and the balance with which that ends.
+
+    `ends` is in base units, `None` where the ledger knows neither a change nor an earlier good audit.
+    """
+
+    gaps: int
+    ends: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An account about which ledger and chain disagree.
+
+    Attributes:
+        slot: The finalized slot of the chain's answer.
+        drift: Balance on chain less the ledger's, in base units.
+        gaps: Places where a balance change does not start where the one before ended.
+    """
+
+    account: str
+    wallet: str
+    mint: str
+    slot: int
+    drift: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """How many accounts of followed wallets drift, and how many breaks their chains have in all."""
+
+    drifting: int
+    gaps: int
+
+
+async def accounts_to_audit(database: Any, wallets: Collection[str] = ()) -> list[AuditedAccount]:
+    """The accounts of followed wallets, or of these wallets, the longest unaudited first."""
+    rows = _queries.accounts_to_audit(database, wallets=list(wallets))
+    return [
+        AuditedAccount(
+            address=row["address"],
+            wallet=row["recipient"],
+            mint=row["mint"],
+            drift=int(row["drift"]),
+            gaps=row["gaps"],
+            audited_slot=row["audited_slot"],
+            followed_from_slot=row["followed_from_slot"],
+        )
+        async for row in rows
+    ]
+
+
+async def proofs(database: Any, accounts: Sequence[str], slot: int, *, whole: bool) -> dict[str, Proof]:
+    """The proof of each account up to `slot`: since its last good audit, or over everything with `whole`."""
+    rows = _queries.proof(database, accounts=list(accounts), slot=slot, whole=whole)
+    return {row["account"]: Proof(row["gaps"], None if row["ends"] is None else int(row["ends"])) async for row in rows}
+
+
+async def record_agreement(database: Any, slot: int, balances: Mapping[str, int]) -> None:
+    """Record that ledger and chain agree about these accounts at a finalized slot; balances in base units."""
+    await _queries.agreed(database, slot=slot, accounts=list(balances), balances=list(balances.values()))
+
+
+async def record_disagreement(database: Any, slot: int, findings: Sequence[Finding]) -> None:
+    """Record what an audit found; these accounts are to be healed from their last good audit on."""
+    await _queries.disagreed(
+        database,
+        slot=slot,
+        accounts=[finding.account for finding in findings],
+        drifts=[finding.drift for finding in findings],
+        gap_counts=[finding.gaps for finding in findings],
+    )
+
+
+async def doubts(database: Any) -> Doubts:
+    """How much the last audits of all accounts found."""
+    row = await _queries.in_doubt(database)
+    return Doubts(row["drifting"], row["gaps"])
+
+
+async def accounts_to_heal(database: Any, not_since: dt.datetime) -> list[str]:
+    """Accounts marked for healing, or whose history was not walked since a time; at most a thousand."""
+    return [row["address"] async for row in _queries.accounts_to_heal(database, not_since=not_since)]
