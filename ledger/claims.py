@@ -45,8 +45,8 @@ class PaymentRequest:
 class Use:
     """The claim that has used up a nonce.
 
-    `answered_at` is `None` while no proof of it was answered; `asked_with` is the hash of the Idempotency-Key of the
-    request that was.
+    `answered_at` is `None` while no proof of it was answered; `asked_with` identifies the request that was, where it
+    carried an Idempotency-Key: the hash of the key and its caller, a space, the hash of the request.
     """
 
     id: UUID
@@ -98,7 +98,7 @@ class ClaimContext:
 class Terms:
     """A claim with what is stored of it beside what is judged.
 
-    `asked_with` is the hash of the Idempotency-Key with which it is asked for, and of its caller.
+    `asked_with` identifies the request that asks for it, where it carries an Idempotency-Key; see `Use`.
     """
 
     merchant: str

@@ -117,10 +117,17 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: answer_claim^
 -- Say yes to the proof of a claim that was honoured while nobody asked: by its reference, or while it was pending.
--- Said once, and again only to the request that was answered so, known by its Idempotency-Key: its answer was lost.
+-- Said once, and again only to the very request that was answered so, known by its Idempotency-Key, while answers are
+-- kept for it: its answer was lost.
 UPDATE transactions
-SET answered_at = clock_timestamp(), asked_with = :asked_with::text, agent_id = coalesce(agent_id, :agent_id::text)
-WHERE id = :id AND (answered_at IS NULL OR asked_with = :asked_with::text) AND status IN ('confirmed', 'finalized')
+SET answered_at = coalesce(answered_at, clock_timestamp()), asked_with = :asked_with::text,
+  agent_id = coalesce(agent_id, :agent_id::text)
+WHERE id = :id
+  AND (
+    answered_at IS NULL
+    OR (asked_with = :asked_with::text AND answered_at > clock_timestamp() - interval '24 hours')
+  )
+  AND status IN ('confirmed', 'finalized')
 RETURNING id, status, "timestamp";
 
 -- name: honour_pending

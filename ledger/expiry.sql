@@ -34,16 +34,28 @@ WITH moved AS (
 SELECT count(*)::int AS keys FROM moved;
 
 -- name: prune_answers^
--- Answers kept for repeated requests, after a day.
-WITH gone AS (
+-- Answers kept for repeated requests, after a day. That their keys were used for a request is known for longer.
+WITH emptied AS (
+  UPDATE idempotent_answers SET status = NULL, headers = NULL, body = NULL
+  WHERE (caller, idempotency_key) IN (
+    SELECT caller, idempotency_key FROM idempotent_answers
+    WHERE created_at < clock_timestamp() - interval '24 hours' AND status IS NOT NULL
+      AND created_at >= clock_timestamp() - make_interval(secs => :keep_seconds)
+    LIMIT :limit
+  )
+  RETURNING 1
+),
+gone AS (
   DELETE FROM idempotent_answers
   WHERE (caller, idempotency_key) IN (
     SELECT caller, idempotency_key FROM idempotent_answers
-    WHERE created_at < clock_timestamp() - interval '24 hours' LIMIT :limit
+    WHERE created_at < clock_timestamp() - interval '24 hours'
+      AND created_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+    LIMIT :limit
   )
   RETURNING 1
 )
-SELECT count(*)::int AS gone FROM gone;
+SELECT ((SELECT count(*) FROM emptied) + (SELECT count(*) FROM gone))::int AS gone;
 
 -- name: prune_requests^
 -- Payment requests that expired long ago and were never paid, claimed or ordered for.

@@ -41,6 +41,7 @@ GRANT INSERT, UPDATE ON transactions, nonces, agent_services, job_requests, job_
 GRANT INSERT ON events TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
+GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;
 GRANT DELETE ON agent_days, idempotent_answers, heartbeats, events, nonces, index_requests, backfill_requests,
   reconciliation_runs TO pay402_worker;
 

@@ -39,7 +39,7 @@ async def prune(context: WorkerContext, done: Expired) -> None:
     row = await context.queries.revoke_due_keys(context.database)
     done.keys_revoked = row["keys"]
     done.answers_removed = await _in_bites(
-        lambda limit: context.queries.prune_answers(context.database, limit=limit), "gone"
+        lambda limit: context.queries.prune_answers(context.database, limit=limit, keep_seconds=keep_seconds), "gone"
     )
     done.requests_removed = await _in_bites(
         lambda limit: context.queries.prune_requests(context.database, limit=limit, keep_seconds=keep_seconds), "gone"

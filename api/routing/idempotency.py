@@ -1,13 +1,19 @@
-"""The first answer to a request that carries an Idempotency-Key is every later one's answer too, for 24 hours."""
+"""The first answer to a request that carries an Idempotency-Key is every later one's answer too, for 24 hours.
 
+A key that was used for one request is never another's: that is refused, before and after those 24 hours.
+"""
+
+import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request
 from starlette.responses import Response
 
+from api.access.caller import Caller
 from api.access.callers import client_address, identify, sent_credential
 from api.http.errors import ApiError, conflict, invalid
 from api.routing.context import routing_context
@@ -25,6 +31,8 @@ _SALT: Final = "mask-salt"
 _TAG: Final = "mask-tag"
 SECRET_HEADERS: Final = {"Cache-Control": "no-store"}
 """Headers of an answer that holds a secret: it is kept for whoever has the credential it was asked with."""
+KEPT_FOR: Final = dt.timedelta(hours=24)
+"""How long the first answer is given to the same request again."""
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "location", "www-authenticate")
 
 
@@ -38,14 +46,11 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
         raise invalid(f"Idempotency-Key must be 1 to {_CHARACTERS_MAX} printable ASCII characters; send another.")
     database = routing_context(request).database
     try:
-        caller = await _caller(request)
+        caller = _caller_hash(request, await identify(request))
     except ApiError:
         # Refused by the route, in its own order; whoever sends no good key leaves nothing behind.
         return await handle(request)
-    request.state.asked_with = hashlib.sha256(f"{caller} {key}".encode()).hexdigest()
-    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    digest.update(await request.body())
-    request_hash = digest.hexdigest()
+    request_hash = await _request_hash(request)
     begun = await _queries.begin_answer(
         database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS
     )
@@ -72,13 +77,33 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     return response
 
 
-async def _caller(request: Request) -> str:
-    """Whose Idempotency-Keys these are: a user's, with the same rights; another key of theirs, a rotated one, will do.
+@dataclass(frozen=True, slots=True)
+class RepeatableRequest:
+    """A request that carried an Idempotency-Key: the key with whose it is, and the request itself, both hashed."""
 
-    Raises:
-        ApiError: 401 for a key that is not good.
+    key_hash: str
+    request_hash: str
+
+
+async def repeatable_request(request: Request, caller: Caller | None) -> RepeatableRequest | None:
+    """What identifies `request` when it is repeated, or `None` when it carries no Idempotency-Key.
+
+    It is for rooms that keep with their own rows by which request they were made.
     """
-    caller = await identify(request)
+    if (key := request.headers.get("idempotency-key")) is None:
+        return None
+    key_hash = hashlib.sha256(f"{_caller_hash(request, caller)} {key}".encode()).hexdigest()
+    return RepeatableRequest(key_hash, await _request_hash(request))
+
+
+async def _request_hash(request: Request) -> str:
+    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    digest.update(await request.body())
+    return digest.hexdigest()
+
+
+def _caller_hash(request: Request, caller: Caller | None) -> str:
+    """Whose Idempotency-Keys these are: a user's, with the same rights; another key of theirs will do, as a rotated one."""
     if caller is None:
         name = f"address {client_address(request)}"
     else:
@@ -86,10 +111,15 @@ async def _caller(request: Request) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
+def key_of_another_request() -> ApiError:
+    """409: a key is one request's for ever."""
+    return conflict("This Idempotency-Key was used for another request; send another key.")
+
+
 async def _kept(request: Request, caller: str, key: str, request_hash: str) -> Response:
     row = await _queries.kept_answer(routing_context(request).database, caller=caller, key=key)
     if row is not None and row["request_hash"] != request_hash:
-        raise conflict("This Idempotency-Key was used for another request; send another key.")
+        raise key_of_another_request()
     if row is None or row["status"] is None:
         raise ApiError(
             409,

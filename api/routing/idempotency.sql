@@ -1,12 +1,15 @@
 -- name: begin_answer^
--- Be the one who answers a request of this key, unless somebody has or does. One who died meanwhile is relieved.
+-- Be the one who answers a request of this key, unless somebody has or does. One who died meanwhile is relieved, and
+-- the same request is answered anew after a day; a key that was used for another request stays that request's.
 INSERT INTO idempotent_answers AS a (caller, idempotency_key, request_hash)
 VALUES (:caller, :key, :request_hash)
 ON CONFLICT (caller, idempotency_key) DO UPDATE
-SET created_at = clock_timestamp(), request_hash = EXCLUDED.request_hash, status = NULL, headers = NULL, body = NULL
-WHERE a.created_at < clock_timestamp() - interval '24 hours'
-  OR (a.status IS NULL AND a.created_at < clock_timestamp() - make_interval(secs => :abandoned_seconds)
-    AND a.request_hash = EXCLUDED.request_hash)
+SET created_at = clock_timestamp(), status = NULL, headers = NULL, body = NULL
+WHERE a.request_hash = EXCLUDED.request_hash
+  AND (
+    a.created_at < clock_timestamp() - interval '24 hours'
+    OR (a.status IS NULL AND a.created_at < clock_timestamp() - make_interval(secs => :abandoned_seconds))
+  )
 RETURNING created_at;
 
 -- name: kept_answer^

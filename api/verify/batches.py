@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from api.http.errors import busy
+from api.http.errors import ApiError, busy
+from api.routing.idempotency import key_of_another_request
 from api.verify.proof import Verification, VerifyResult
 from ledger import claims
 from ledger.claims import ClaimContext, Honoured, Terms
@@ -135,7 +136,9 @@ class VerificationBatches:
         contexts = await claims.read_contexts(connection, [waiting.verification.key for waiting in batch])
         grants: list[_ToHonour] = []
         for waiting, context in zip(batch, contexts, strict=True):
-            if waiting.verification.is_owed_an_answer(context):
+            if waiting.verification.has_key_of_another_request(context):
+                _refuse(waiting, key_of_another_request())
+            elif waiting.verification.is_owed_an_answer(context):
                 await self._answer_honoured(connection, waiting, context)
             elif (grant := _judge(waiting, context)) is not None:
                 grants.append(grant)
@@ -214,6 +217,11 @@ def _answer(grants: Sequence[_ToHonour], honoured: dict[tuple[str, str], Honoure
     for grant in grants:
         if (made := honoured.get((grant.terms.merchant, grant.terms.nonce))) is not None:
             _set(grant.waiting, grant.result(made))
+
+
+def _refuse(waiting: _Waiting, error: ApiError) -> None:
+    if not waiting.done.done():
+        waiting.done.set_exception(error)
 
 
 def _set(waiting: _Waiting, result: VerifyResult) -> None:

@@ -1,14 +1,16 @@
 """A submitted proof: what it claims, and how it stands by what the ledger knows. No input or output."""
 
+import datetime as dt
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
 from api.access.caller import Caller
+from api.routing.idempotency import KEPT_FOR, RepeatableRequest
 from api.tokens import Token
 from ledger.amounts import from_base_units, least_equal_amount
-from ledger.claims import ClaimContext, ClaimKey, Honoured, Terms
+from ledger.claims import ClaimContext, ClaimKey, Honoured, Terms, Use
 from ledger.judge import Claim, Outcome, Standing, Transfer, Verdict, judge
 
 _MAX_AGE_MS: Final = 15 * 60 * 1000
@@ -51,8 +53,8 @@ class VerifyResult:
 class Verification:
     """A submitted proof and who sent it.
 
-    `final_from` says from which figure on a token needs finality, by symbol. `asked_with` is the hash of the
-    Idempotency-Key that came with it.
+    `final_from` says from which figure on a token needs finality, by symbol. `repeatable` identifies the request
+    when it is repeated, where it carries an Idempotency-Key.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class Verification:
         proof: SubmittedProof,
         caller: Caller | None,
         final_from: dict[str, Decimal],
-        asked_with: str | None = None,
+        repeatable: RepeatableRequest | None = None,
     ) -> None:
         self.proof = proof
-        self._asked_with = asked_with
+        self._repeatable = repeatable
+        self._asked_with = f"{repeatable.key_hash} {repeatable.request_hash}" if repeatable else None
         self._caller = caller
         self._final_from = final_from
         # An admin who names a wallet asks for the merchant to whom it belongs.
@@ -78,12 +81,30 @@ class Verification:
     def is_owed_an_answer(self, context: ClaimContext) -> bool:
         """True when this very proof's claim is honoured and no answer has arrived: nobody asked, or it was lost.
 
-        An answer is believed to be lost when the request comes again with the Idempotency-Key it came with.
+        An answer is believed to be lost when the same request comes again with the same Idempotency-Key, as long as
+        answers are kept for it.
         """
         use = context.use
-        if use is None or (use.signature, use.payer) != (self.proof.transaction, self.proof.payer):
+        if use is None or not self._is_use(use):
             return False
-        return use.answered_at is None or (self._asked_with is not None and use.asked_with == self._asked_with)
+        if use.answered_at is None:
+            return True
+        is_same_request = self._asked_with is not None and use.asked_with == self._asked_with
+        return is_same_request and dt.datetime.now(dt.UTC) - use.answered_at < KEPT_FOR
+
+    def has_key_of_another_request(self, context: ClaimContext) -> bool:
+        """True when this very proof was answered with yes to another request with this Idempotency-Key, however late.
+
+        To answer yes again would honour one payment for two orders.
+        """
+        use = context.use
+        if use is None or use.asked_with is None or self._repeatable is None or not self._is_use(use):
+            return False
+        return use.asked_with != self._asked_with and use.asked_with.partition(" ")[0] == self._repeatable.key_hash
+
+    def _is_use(self, use: Use) -> bool:
+        """True when the nonce was used by this very proof."""
+        return (use.signature, use.payer) == (self.proof.transaction, self.proof.payer)
 
     def judge_honoured(self, context: ClaimContext) -> tuple[Verdict, Claim]:
         """The verdict on a claim that has its transfer, by what is claimed now, which may be more than was honoured."""

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.access.callers import SECURITY, count_verification, identify, permitted
 from api.http.errors import errors, invalid
 from api.http.json import answer, epoch_ms, figure
+from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
 from api.tokens import TokenBook
 from api.verify.bodies import HonouredBody, ProofBody, RefusedBody
@@ -71,8 +72,7 @@ async def post_verify(request: Request, context: Verifying, body: ProofBody) -> 
     await count_verification(request, caller)
     if caller is not None:
         permitted(caller, "write")
-    asked_with = getattr(request.state, "asked_with", None)
-    verification = Verification(proof, caller, context.final_from, asked_with)
+    verification = Verification(proof, caller, context.final_from, await repeatable_request(request, caller))
     found = await context.verifier.verify(verification, request.is_disconnected)
     return _honoured(body, proof, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)
 

@@ -174,8 +174,9 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, conte
     kept = await shop.order(funding_seconds=-40 * 86_400)
     await pool.execute("UPDATE nonces SET expired_at = expires_at WHERE nonce = $1", kept.nonce)
     await pool.execute(
-        "INSERT INTO idempotent_answers (caller, idempotency_key, request_hash, created_at) VALUES"
-        " ('a', 'new', 'x', now()), ('a', 'old', 'x', now() - interval '25 hours')"
+        "INSERT INTO idempotent_answers (caller, idempotency_key, request_hash, status, headers, body, created_at)"
+        " SELECT 'a', age::text, 'x', 200, '{}', 'secret', now() - age"
+        " FROM unnest('{1 hour,25 hours,40 days}'::interval[]) AS age"
     )
     await pool.execute(
         "INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, revoked_at) VALUES"
@@ -185,7 +186,9 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, conte
         "b" * 64,
     )
     done = await expire(context)
-    assert (done.requests_expired, done.requests_removed, done.answers_removed, done.keys_revoked) == (1, 1, 1, 1)
+    assert (done.requests_expired, done.requests_removed, done.answers_removed, done.keys_revoked) == (1, 1, 2, 1)
+    answers = await pool.fetch("SELECT body FROM idempotent_answers ORDER BY created_at")
+    assert [row["body"] for row in answers] == [None, b"secret"]
     # A job's request stays, however old.
     assert await pool.fetchval("SELECT count(*) FROM nonces") == 3
     assert (await expire(context)).requests_expired == 0

@@ -1,6 +1,9 @@
 """Idempotency-Key: one request, one answer, however often it is sent; what that may not be used for."""
 
 import asyncio
+import datetime as dt
+
+import pytest
 
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE, Till, new_signature
@@ -77,12 +80,49 @@ async def test_answers_outlive_the_process(database_url, redis_url, pool):
     assert again.text == first.text
 
 
-async def test_answers_are_kept_for_a_day(till):
+async def later(pool, hours):
+    """Let time pass for what is kept of requests and claims."""
+    age = dt.timedelta(hours=hours)
+    await pool.execute("UPDATE idempotent_answers SET created_at = created_at - $1::interval", age)
+    await pool.execute("UPDATE transactions SET answered_at = answered_at - $1::interval", age)
+
+
+async def test_answers_are_kept_for_a_day_and_a_key_is_one_requests_for_longer(till):
     first = await till.client.post("/payments/requests", ORDER, headers=with_key())
-    await till.pool.execute("UPDATE idempotent_answers SET created_at = created_at - interval '25 hours'")
+    await later(till.pool, 25)
     other = await till.client.post("/payments/requests", {**ORDER, "amount": 2}, headers=with_key())
-    assert other.status == 201
-    assert other["nonce"] != first["nonce"]
+    assert (other.status, other.code) == (409, "CONFLICT")
+    anew = await till.client.post("/payments/requests", ORDER, headers=with_key())
+    assert anew.status == 201
+    assert anew["nonce"] != first["nonce"]
+    assert (await till.client.post("/payments/requests", ORDER, headers=with_key())).text == anew.text
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True], ids=["the key is known", "the key is forgotten"])
+@pytest.mark.parametrize("change", [{"resource": "/another"}, {"timestamp": 1}, {"agentId": "another"}])
+async def test_a_payment_is_honoured_for_one_request_only_however_late_another_has_its_key(till, change, is_forgotten):
+    proof = till.proof(await till.paid(), resource="/report")
+    assert (await till.client.verify(proof, headers=with_key())).code == "VALID"
+    change = {**change, **({"timestamp": proof["timestamp"] + 1} if "timestamp" in change else {})}
+    for hours in (0, 25):
+        await later(till.pool, hours)
+        if is_forgotten:
+            await till.pool.execute("DELETE FROM idempotent_answers")
+        refused = await till.client.verify({**proof, **change}, headers=with_key())
+        assert (refused.status, refused.code) == (409, "CONFLICT"), hours
+    assert await till.pool.fetchval("SELECT count(*) FROM transactions WHERE status = 'confirmed'") == 1
+
+
+async def test_the_claim_remembers_its_request_as_long_as_its_answer_is_kept(till):
+    proof = till.proof(await till.paid())
+    first = await till.client.verify(proof, headers=with_key())
+    assert first.code == "VALID"
+    # The answer was lost before it was kept.
+    await till.pool.execute("DELETE FROM idempotent_answers")
+    again = await till.client.verify(proof, headers=with_key())
+    assert (again.code, again["transaction"]) == ("VALID", first["transaction"])
+    await later(till.pool, 25)
+    assert (await till.client.verify(proof, headers=with_key())).code == "REPLAY_ATTACK"
 
 
 async def test_a_new_key_can_be_had_again_and_yet_lies_nowhere(till):
