@@ -2,7 +2,8 @@
 
 A socket can fail in ways that look like quiet: half-open, or dropped by the node for reading slowly. Every
 socket therefore also subscribes to slots, and one that has been silent for too long is replaced. Whoever
-listens is told of each account whose subscription (again) began: what happened before has to be healed.
+listens hears of each account whose subscription begins, also when it begins again: what happened before has to be
+healed.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ _MESSAGES_AHEAD_MAX: Final = 1_024
 
 
 class Listener(Protocol):
-    """What a feed tells, from its reading loop: these methods must not block."""
+    """What a feed calls from its reading loop: these methods must not block."""
 
     def notified(self, account: str, signature: str, slot: int, *, failed: bool) -> None:
         """A transaction that names `account` reached the commitment `confirmed`."""
@@ -81,7 +82,7 @@ class _Shard:
         subscriptions: The same the other way round.
         dropping: Accounts that may have a subscription although nobody wants it any longer.
         refused: Accounts that the node would not watch on this socket, and why.
-        untold: Watched accounts whose listener waits for the first slot.
+        unannounced: Watched accounts whose listener waits for the first slot.
         slots_id: The id of the request for slots; `beats` until the node refuses it.
         beats: Whether slots are to be expected.
         room: How many accounts the socket takes.
@@ -95,7 +96,7 @@ class _Shard:
     subscriptions: dict[str, int] = field(default_factory=dict)
     dropping: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
-    untold: list[str] = field(default_factory=list)
+    unannounced: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     slot: int = 0
     slots_id: int = 0
@@ -107,7 +108,7 @@ class _Shard:
         """Forget the socket; every account has to be asked for again."""
         self.slots_id = slots_id
         self.beats = True
-        for state in (self.asked, self.watching, self.subscriptions, self.dropping, self.refused, self.untold):
+        for state in (self.asked, self.watching, self.subscriptions, self.dropping, self.refused, self.unannounced):
             state.clear()
         self.wanted = deque(self.accounts)
         self.slot = 0
@@ -268,7 +269,7 @@ class LogsFeed:
                     params = [{"mentions": [account]}, {"commitment": "confirmed"}]
                     await self._request(socket, request_id, "logsSubscribe", params)
                 elif account in shard.accounts and account in shard.subscriptions:
-                    self._tell(shard, account)  # unfollowed and followed again, before it was dropped
+                    self._announce(shard, account)  # unfollowed and followed again, before it was dropped
             if shard.refused and not shard.asked and not shard.wanted:
                 self._move_refused(shard)
             await shard.changed.wait()
@@ -307,7 +308,7 @@ class LogsFeed:
                 raise SocketFaultError(f"it has not answered a subscription for {silence:g} s")
             if now - shard.heard_at >= silence:
                 # The chain may stand still: what happened before must be healed all the same.
-                self._tell_all(shard)
+                self._announce_all(shard)
                 # A node without slot notifications may be quiet for good reason; pings watch over it.
                 if shard.beats:
                     raise SocketFaultError(f"it has been silent for {silence:g} s")
@@ -322,7 +323,7 @@ class LogsFeed:
         account = shard.watching.get(params.subscription)
         if result.value is None or result.context is None:
             if account is not None:
-                raise SocketFaultError("it told of an account without saying what happened or when")
+                raise SocketFaultError("it named an account without saying what happened or when")
             return
         self._saw_slot(shard, result.context.slot)
         if account is not None:
@@ -339,16 +340,16 @@ class LogsFeed:
             shard.watching[message.result] = account
             shard.subscriptions[account] = message.result
             if account in shard.accounts:
-                self._tell(shard, account)
+                self._announce(shard, account)
             else:
                 shard.dropping.add(account)
         elif account in shard.accounts:
             self.progressed_at = time.monotonic()
             shard.refused[account] = message.error.message if message.error else "not an answer"
 
-    def _tell(self, shard: _Shard, account: str) -> None:
-        """Tell of a watched account, once the socket has shown a slot: without one a heal may ask a lagging node."""
-        shard.untold.append(account)
+    def _announce(self, shard: _Shard, account: str) -> None:
+        """Announce a watched account, once the socket has shown a slot: without one a heal may ask a lagging node."""
+        shard.unannounced.append(account)
         self._saw_slot(shard, 0)
 
     def _saw_slot(self, shard: _Shard, slot: int) -> None:
@@ -356,11 +357,11 @@ class LogsFeed:
         if slot > self._newest_slot:
             self._newest_slot, self.progressed_at = slot, time.monotonic()
         if shard.slot or not shard.beats:
-            self._tell_all(shard)
+            self._announce_all(shard)
 
-    def _tell_all(self, shard: _Shard) -> None:
-        untold, shard.untold = shard.untold, []
-        for account in untold:
+    def _announce_all(self, shard: _Shard) -> None:
+        unannounced, shard.unannounced = shard.unannounced, []
+        for account in unannounced:
             if account in shard.accounts:
                 self._listener.subscribed(account, shard.slot)
 

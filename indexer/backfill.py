@@ -39,7 +39,7 @@ async def backfill_accounts(
 ) -> BackfillSummary:
     """Record everything of `accounts` from `from_slot` through `to_slot`.
 
-    `progress` is told the summary so far and how many accounts are done.
+    `progress` is called with the summary so far and how many accounts are done.
 
     Raises:
         BackfillRefusedError: The node's history begins later than `from_slot`.
@@ -70,7 +70,7 @@ def _chunks(infos: list[SignatureInfo], size: int) -> Iterator[list[SignatureInf
 async def backfill_signatures(
     context: IndexerContext, signatures: Sequence[str], on_failure: Callable[[str, str], None] = lambda *_: None
 ) -> BackfillSummary:
-    """Record single transactions, whatever slot they landed in. `on_failure` is told of each that failed, and why.
+    """Record single transactions, whatever slot they landed in. `on_failure` is called with each that failed, and why.
 
     Raises:
         RpcError: The nodes did not answer.

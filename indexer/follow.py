@@ -1,4 +1,4 @@
-"""Follow the chain: what sockets tell goes to the pipeline, and what they may have missed is healed."""
+"""Follow the chain: what sockets report goes to the pipeline, and what they may have missed is healed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _FeedListener:
-    """Hands what the feed tells to those who act on it."""
+    """Hands what the feed reports to those who act on it."""
 
     def __init__(self, context: IndexerContext, scans: WalletScans) -> None:
         self._context = context

@@ -102,7 +102,7 @@ async def index_until(
     *,
     ready: Callable[[int | None], None] | None = None,
 ) -> None:
-    """Index until `stop` is set; `ready` is told the port of the metrics."""
+    """Index until `stop` is set; `ready` is called with the port of the metrics."""
     async with running_indexer(settings, dsn, rpc_urls, ws_urls) as indexer:
         # What is open now stays open: a full collection over all of it would hold up payments for 40 ms.
         gc.collect()

@@ -1,4 +1,4 @@
-"""What the indexer tells Prometheus. Labels are bounded: never an address, a signature or a key."""
+"""What the indexer shows Prometheus. Labels are bounded: never an address, a signature or a key."""
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -59,7 +59,7 @@ class IndexerMetrics:
             ["what"],
             registry=registry,
         )
-        self._told_refusals: set[str] = set()
+        self._logged_refusals: set[str] = set()
         self.rpc_seconds = Histogram(
             "pay402_rpc_call_seconds",
             "RPC call duration",
@@ -108,8 +108,8 @@ class IndexerMetrics:
     def done_without(self, what: str, error: RpcError) -> None:
         """Count a question that nodes refuse and that we can do without; the log hears of each once."""
         self.refusals.labels(what).inc()
-        if what not in self._told_refusals:
-            self._told_refusals.add(what)
+        if what not in self._logged_refusals:
+            self._logged_refusals.add(what)
             _log.warning("node_refuses", without=what, error=str(error))
 
     def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:

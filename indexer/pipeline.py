@@ -1,4 +1,4 @@
-"""From a signature to a committed row: fetch, decode, record. Each transaction once, however often told."""
+"""From a signature to a committed row: fetch, decode, record. Each transaction once, however often it is notified."""
 
 import asyncio
 import time
@@ -193,7 +193,7 @@ class Pipeline:
             job.done.cancel()
 
     async def _observe(self, signature: str) -> Observation:
-        """Ask until the node has the transaction and tells it well; patience is bounded."""
+        """Ask until the node has the transaction and answers well; patience is bounded."""
         deadline = time.monotonic() + self._patience_seconds
         pause_seconds = 0.01
         while True:

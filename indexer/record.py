@@ -87,7 +87,7 @@ class Recorder:
     """Groups what arrives into batches; each batch is one statement and one durable commit.
 
     A second writer helps where the first is busy and many wait for it; never with a transaction that the
-    first is writing, for of what is told twice the last word counts.
+    first is writing: of what is reported twice the last report counts.
     """
 
     def __init__(self, database: asyncpg.Pool, metrics: IndexerMetrics, batch_size: int) -> None:
@@ -217,7 +217,7 @@ class Recorder:
             batch[0].done.set_exception(UnrecordableError(f"{signature}: {error}"))
 
     async def _write_once(self, held: _HeldConnection, batch: Sequence[_Waiting]) -> None:
-        # Within one statement a row can be written once only: of the same transaction the last word counts.
+        # Within one statement a row can be written once only: of the same transaction the last report counts.
         unique = {waiting.rows.signature: waiting for waiting in batch}.values()
         connection = await held.get()
         started = time.monotonic()

@@ -106,7 +106,7 @@ balanced AS (
     OR (b.finality = 'confirmed' AND (b.slot, b.pre, b.post) <> (EXCLUDED.slot, EXCLUDED.pre, EXCLUDED.post))
   RETURNING 1
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT
     CASE WHEN is_new THEN 'transfer.confirmed' ELSE 'transfer.landed_again' END,
@@ -122,4 +122,4 @@ SELECT
   (SELECT count(*) FROM written WHERE NOT is_new) AS landed_again,
   (SELECT count(*) FROM balanced) AS balance_changes,
   -- Whoever waits for one of these payments is woken when it is committed.
-  (SELECT count(pg_notify('transfers', signature)) FROM (SELECT DISTINCT signature FROM written) AS n) AS told;
+  (SELECT count(pg_notify('transfers', signature)) FROM (SELECT DISTINCT signature FROM written) AS n) AS woken;

@@ -25,7 +25,7 @@ class Entry(Struct, frozen=True, gc=False):
     Attributes:
         changes: Balance changes of followed accounts, each with the part that no movement explains.
         opened: Token accounts of followed wallets that were not followed yet.
-        notified_at: When a node told of it by itself, in seconds of the monotonic clock.
+        notified_at: When a node notified us of it, in seconds of the monotonic clock.
     """
 
     observation: Observation

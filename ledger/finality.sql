@@ -33,7 +33,7 @@ changed AS (
 found AS (
   DELETE FROM vanished_transactions AS v USING rooted AS r WHERE v.signature = r.signature
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'transfer.finalized', signature, jsonb_build_object('path', path, 'slot', slot) FROM moved
 )
@@ -52,7 +52,7 @@ FROM vanished_transactions AS v
 WHERE v.signature = ANY(:signatures::text[]) AND v.missing_at_height + :lifetime::bigint < :height;
 
 -- name: orphan^
--- These will never land: what they did is undone, and whoever relied on it is told.
+-- These will never land: what they did is undone, and an event says so.
 WITH lost AS (
   SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot)
 ),
@@ -70,7 +70,7 @@ changed AS (
 settled AS (
   DELETE FROM vanished_transactions AS v USING lost AS l WHERE v.signature = l.signature
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'transfer.orphaned', signature,
     jsonb_build_object('path', path, 'slot', slot, 'mint', mint, 'destinationOwner', destination_owner,

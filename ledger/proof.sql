@@ -138,12 +138,12 @@ FROM (
 WHERE a.address = g.account AND coalesce(a.audited_slot, -1) < :slot;
 
 -- name: disagreed!
--- Ledger and chain disagree about these accounts: heal them from their last good audit on, and tell.
+-- Ledger and chain disagree about these accounts: heal them from their last good audit on, and log it.
 WITH found AS (
   SELECT *
   FROM unnest(:accounts::text[], :drifts::numeric[], :gap_counts::int[]) AS d (account, drift, gap_count)
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'audit.disagreed', f.account,
     jsonb_build_object('slot', :slot::bigint, 'drift', f.drift::text, 'gaps', f.gap_count)

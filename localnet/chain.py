@@ -28,7 +28,7 @@ from localnet.versions import Versions
 BLOCKHASH_NOT_FOUND: Final = "BlockhashNotFound"
 # Slots 1 to 4 are skipped, so that nothing can take a slot for a block height and get away with it.
 FIRST_SLOT: Final = 5
-# How far behind the tip an account's state can still be told, beyond the finalized block.
+# How far behind the tip an account's state can still be read, beyond the finalized block.
 REMEMBERED_BLOCKS: Final = 150
 
 

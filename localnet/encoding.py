@@ -80,7 +80,7 @@ class Executed:
         """One entry of `getBlock`'s `transactions`: `{transaction, meta, version}`.
 
         `how` is json, jsonParsed, base64 or base58. Without `max_version` the version is left out, as a node
-        does; whether a v0 transaction may be told at all is the caller's question.
+        does; whether a v0 transaction may be shown at all is the caller's question.
         """
         return encode_transaction(self, how, max_version)
 

@@ -1,4 +1,4 @@
-"""PubSub: subscriptions, and who is told of what."""
+"""PubSub: subscriptions, and who is notified of what."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,14 +79,14 @@ class PubSub:
         raise RpcError(METHOD_NOT_FOUND, "Method not found")
 
     def catch_up(self, subscription: Subscription) -> None:
-        """Tell a new signature subscription at once what has already come to pass."""
+        """Notify a new signature subscription at once of what has already come to pass."""
         if subscription.kind == "signature":
             _, signature, commitment = subscription.topic
             executed = self._chain.find(signature)
             if executed is not None and executed.slot <= self._chain.slot(commitment):
                 self._signature(executed, commitment)
 
-    # --- what the chain tells
+    # --- what the chain reports
 
     def on_processed(self, executed: Executed) -> None:
         """A transaction landed."""
@@ -130,7 +130,7 @@ class PubSub:
         subscriptions = list(self._topics.get(("signature", executed.signature, commitment), {}).values())
         if subscriptions:
             self._notify(subscriptions, _in_context(executed.slot, {"err": executed.err}))
-            for subscription in subscriptions:  # a signature is told once
+            for subscription in subscriptions:  # a signature is notified once
                 self._remove(subscription)
 
     def _account(self, address: Pubkey, slot: int, commitment: Commitment) -> None:
@@ -207,9 +207,9 @@ class PubSub:
 
     def _remove(self, subscription: Subscription) -> None:
         self._of_socket.get(subscription.socket, {}).pop(subscription.id, None)
-        told = self._topics.get(subscription.topic, {})
-        told.pop(subscription.id, None)
-        if not told:
+        subscribed = self._topics.get(subscription.topic, {})
+        subscribed.pop(subscription.id, None)
+        if not subscribed:
             self._topics.pop(subscription.topic, None)
 
 

@@ -118,7 +118,7 @@ class Localnet:
 
 
 async def serve(ready: Callable[[Localnet], None], **settings: Any) -> None:
-    """Run a localnet until cancelled; `settings` are those of Localnet.start, `ready` is told it listens."""
+    """Run a localnet until cancelled; `settings` are those of Localnet.start, `ready` is called once it listens."""
     async with Localnet.start(**settings) as net:
         ready(net)
         await asyncio.Event().wait()

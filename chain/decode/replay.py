@@ -71,7 +71,7 @@ class Replay(Struct):
     Attributes:
         changes: The node's own figures for every token account, by address.
         lamports: Lamports by account, as the steps leave them; starts as before the transaction.
-        lamports_told: Lamports by account before and after the transaction, as the node reports them.
+        lamports_reported: Lamports by account before and after the transaction, as the node reports them.
         references: The read-only accounts that sign nothing: where an instruction that moves something names one of
             them as an extra, it is what Solana Pay looks for.
         fee_rules: By mint, the fee its configuration withholds; used where balances alone do not tell.
@@ -79,7 +79,7 @@ class Replay(Struct):
 
     changes: Mapping[str, BalanceChange]
     lamports: dict[str, int]
-    lamports_told: Mapping[str, tuple[int, int]]
+    lamports_reported: Mapping[str, tuple[int, int]]
     references: Sequence[str]
     fee_rules: Mapping[str, FeeRule]
     movements: list[Movement] = []
@@ -123,7 +123,7 @@ class Replay(Struct):
         """Lamports that a wrapped-SOL account has to keep, or a few more."""
         rent, change = _RENT_LAMPORTS[account.mint], self.changes.get(account.address)
         if change is not None and change.exists and change.mint == account.mint:
-            rent = min(rent, self.lamports_told[account.address][1] - change.post)
+            rent = min(rent, self.lamports_reported[account.address][1] - change.post)
         return rent
 
     def _compare_with_node(self) -> None:

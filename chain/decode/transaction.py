@@ -63,10 +63,12 @@ def decode_block(
 
     Args:
         result: The block.
-        on_unreadable: Told the index of each transaction that cannot be read, and why; the others follow all the same.
+        on_unreadable: Called with the index of each transaction that cannot be read, and why; the others
+            follow all the same.
 
     Raises:
-        MalformedAnswerError: The block does not have the promised form, or a transaction in it and nobody is told.
+        MalformedAnswerError: The block does not have the promised form; without `on_unreadable` also when a
+            transaction in it does not.
     """
     try:
         block = result if isinstance(result, BlockResult) else msgspec.convert(result, BlockOfAnything)
@@ -100,7 +102,7 @@ def _observe(
     keys: list[str],
     fee_rules: Mapping[str, FeeRule],
 ) -> Observation:
-    # One that failed because its lookup tables could not be loaded is told without the keys they hold.
+    # One that failed because its lookup tables could not be loaded is reported without the keys they hold.
     if meta.err is None and not len(keys) == len(meta.pre_balances) == len(meta.post_balances):
         raise MalformedAnswerError(
             f"it names {len(keys)} accounts but reports {len(meta.pre_balances)} balances before "
@@ -119,7 +121,7 @@ def _observe(
         replay = Replay(
             changes=balances,
             lamports=lamports_before,
-            lamports_told=lamports,
+            lamports_reported=lamports,
             references=_read_only_extras(envelope, meta, keys),
             fee_rules=fee_rules,
         )

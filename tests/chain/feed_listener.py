@@ -13,7 +13,7 @@ PATIENT = FeedLimits(silence_seconds=15.0, connect_seconds=5.0)
 
 
 @dataclass
-class Ear:
+class RecordingListener:
     """A listener that remembers, in order."""
 
     notes: list[tuple] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Ear:
 @asynccontextmanager
 async def feeding(urls, accounts=(), limits=PATIENT):
     """A feed of `accounts`, with what it told."""
-    ear = Ear()
-    async with LogsFeed([urls] if isinstance(urls, str) else urls, ear, limits) as feed:
+    listener = RecordingListener()
+    async with LogsFeed([urls] if isinstance(urls, str) else urls, listener, limits) as feed:
         for account in accounts:
             feed.follow(account)
-        yield feed, ear
+        yield feed, listener
 
 
 def names(count):

@@ -13,11 +13,11 @@ from chain.instructions import batch as batch_instruction
 from chain.instructions import with_references
 from chain.programs import MEMO_V1_PROGRAM
 from ledger.observation import Kind
-from tests.support import handwritten_transactions as paper
+from tests.support import handwritten_transactions as handwritten
 from tests.support import raw_instructions as raw
 from tests.support.handwritten_transactions import (
     Call,
-    Paper,
+    Handwritten,
     address,
     batch,
     burn,
@@ -36,7 +36,7 @@ from tests.support.token_economy import PYUSD, SPL, USDC, Action, World
 
 
 def test_keys_of_a_v0_transaction_are_static_then_loaded_writable_then_loaded_read_only():
-    sheet = Paper(loaded_writable=("b", "a"), loaded_readonly=("gold", "spl"))
+    sheet = Handwritten(loaded_writable=("b", "a"), loaded_readonly=("gold", "spl"))
     sheet.account("a", "gold", 10, 3).account("b", "gold", 0, 7)
     sheet.does(transfer_checked("a", "gold", "b", 7, program="spl"))
     names, static = sheet.keys()
@@ -139,7 +139,7 @@ def test_a_part_of_a_batch_that_is_not_known_makes_its_own_accounts_unexplained(
 
 
 def test_both_memo_programs_are_read_in_order_with_text_that_is_not_utf8():
-    sheet = Paper().does(memo(b"first")).calls(memo("zw\u00f6lf".encode()), memo(b"\xff\xfe", "memo"))
+    sheet = Handwritten().does(memo(b"first")).calls(memo("zw\u00f6lf".encode()), memo(b"\xff\xfe", "memo"))
     sheet.does(memo(b"old", "memo v1")).does(memo(b""))
     result = sheet.result()
     keys = result["transaction"]["message"]["accountKeys"]
@@ -148,10 +148,10 @@ def test_both_memo_programs_are_read_in_order_with_text_that_is_not_utf8():
 
 
 def test_references_are_read_only_extras_whether_static_or_loaded():
-    sheet = Paper(references=("order", "ledger"), loaded_writable=("b",), loaded_readonly=("invoice",))
+    sheet = Handwritten(references=("order", "ledger"), loaded_writable=("b",), loaded_readonly=("invoice",))
     sheet.account("a", "gold", 10, 2).account("b", "gold", 0, 8).holds("shop", 5, 9)
     sheet.does(transfer("a", "b", 8, "order", "payer", "shop", "invoice"))
-    sheet.does(paper.pay("payer", "shop", 4, "ledger", "order"))
+    sheet.does(handwritten.pay("payer", "shop", 4, "ledger", "order"))
     seen = sheet.decoded()
     assert [tuple(map(name_of, m.references)) for m in seen.movements] == [("order", "invoice"), ("ledger", "order")]
     assert tuple(map(name_of, seen.references)) == ("order", "invoice", "ledger")
@@ -203,7 +203,7 @@ def test_a_failed_transaction_moves_nothing_ever():
     assert seen.failed
     assert (seen.movements, tuple(seen.transfers), seen.memos, seen.unexplained) == ((), (), (), ())
     assert [(name_of(c.account), c.pre, c.post) for c in seen.balances] == [("a", 10, 10), ("b", 0, 0)]
-    assert next(pre - post for key, (pre, post) in seen.lamports.items() if name_of(key) == "payer") == paper.FEE
+    assert next(pre - post for key, (pre, post) in seen.lamports.items() if name_of(key) == "payer") == handwritten.FEE
 
 
 def test_a_failed_transaction_whose_lookup_tables_never_loaded_is_told_all_the_same():
@@ -228,7 +228,7 @@ def test_a_legacy_transaction_has_no_loaded_addresses_at_all():
 # --- numbers
 
 
-def _hand_checked_block() -> list[Paper]:
+def _hand_checked_block() -> list[Handwritten]:
     """A block of the shape that was checked by hand on mainnet, see SOLANA.md.
 
     156 transfers in 45 transactions: 9 by outer instructions, 147 by inner ones in 40 groups of one outer index and
@@ -242,7 +242,7 @@ def _hand_checked_block() -> list[Paper]:
         inner = inner[1:]
         outer = 1 if number >= 36 else 0
         size = outer + sum(groups)
-        sheet = Paper(payer=f"payer{number}", loaded_writable=("b",) if looked_up >= size else ())
+        sheet = Handwritten(payer=f"payer{number}", loaded_writable=("b",) if looked_up >= size else ())
         looked_up -= size if looked_up >= size else 0
         calls = [transfer("a", "b", 1) for _ in range(size)]
         for at in range(min(checked, size)):
@@ -255,7 +255,7 @@ def _hand_checked_block() -> list[Paper]:
         sheets.append(sheet.account("a", "gold", 99, 99 - size).account("b", "gold", 0, size))
     assert (checked, looked_up) == (0, 0)
     for number, size in enumerate([50] * 8 + [33]):
-        failed = Paper(payer=f"loser{number}", error={"InstructionError": [0, {"Custom": 6000}]})
+        failed = Handwritten(payer=f"loser{number}", error={"InstructionError": [0, {"Custom": 6000}]})
         failed.calls(*(transfer("a", "b", 1) for _ in range(size)))
         sheets.append(failed.account("a", "gold", 99, 99).account("b", "gold", 0, 0))
     return sheets

@@ -3,10 +3,10 @@
 import pytest
 
 from ledger.observation import Kind
-from tests.support import handwritten_transactions as paper
+from tests.support import handwritten_transactions as handwritten
 from tests.support.handwritten_transactions import (
     Call,
-    Paper,
+    Handwritten,
     address,
     burn,
     exchange,
@@ -46,7 +46,7 @@ from tests.support.handwritten_transactions import (
     ids=lambda value: value.data[:2].hex() if isinstance(value, Call) else "",
 )  # fmt: skip
 def test_layouts_of_token_instructions(call, kind, source, destination, authority, amount, fee):
-    sheet = Paper()
+    sheet = Handwritten()
     sheet.account("a", "gold", 20, 20 - amount if source else 20)
     sheet.account("b", "gold", 30, 30 + amount - fee if destination else 30)
     seen = sheet.does(call).decoded()
@@ -72,7 +72,7 @@ def test_layouts_of_token_instructions(call, kind, source, destination, authorit
 def test_an_account_opened_and_closed_inside_has_its_mint_and_owner_from_its_initialize_instruction(opening):
     sheet = exchange(a=(10, 4), b=(0, 6))
     sheet.does(opening).does(transfer("a", "temporary", 6)).does(transfer("temporary", "b", 6, owner="holder"))
-    seen = sheet.does(paper.close("temporary", "payer", "holder")).decoded()
+    seen = sheet.does(handwritten.close("temporary", "payer", "holder")).decoded()
     assert moves(seen) == [("1", "transfer", "a", "temporary", 6), ("2", "transfer", "temporary", "b", 6)]
     assert {m.mint for m in seen.movements} == {address("gold")}
     assert [name_of(m.source_owner) for m in seen.movements] == ["a's owner", "holder"]
@@ -82,20 +82,20 @@ def test_an_account_opened_and_closed_inside_has_its_mint_and_owner_from_its_ini
 
 
 def test_a_plain_transfer_from_an_unseen_account_takes_its_mint_from_the_counterparty():
-    seen = Paper().account("b", "gold", 0, 6).does(transfer("unseen", "b", 6)).decoded()
+    seen = Handwritten().account("b", "gold", 0, 6).does(transfer("unseen", "b", 6)).decoded()
     (movement,) = seen.movements
     assert (movement.mint, movement.source_owner) == (address("gold"), None)
 
 
 def test_a_transfer_whose_mint_nothing_tells_is_reported():
-    seen = Paper().does(transfer("unseen", "hidden", 6)).decoded()
+    seen = Handwritten().does(transfer("unseen", "hidden", 6)).decoded()
     assert seen.movements[0].mint is None
     assert findings(seen) == [("unseen", 6, "no account tells the mint")]
 
 
 def test_a_temporary_account_closed_with_tokens_on_it_is_reported():
     sheet = exchange(a=(10, 4)).does(initialize("temporary", "gold", "holder")).does(transfer("a", "temporary", 6))
-    assert findings(sheet.does(paper.close("temporary", "payer")).decoded()) == [
+    assert findings(sheet.does(handwritten.close("temporary", "payer")).decoded()) == [
         ("temporary", -6, "no instruction shows it")
     ]
 
@@ -108,7 +108,7 @@ def test_a_node_that_contradicts_the_initialize_instruction_is_reported():
 
 def test_an_account_that_changes_hands_belongs_to_each_owner_in_turn():
     give = token("spl", b"\x06\x02\x01" + key("heir"), "a", "owner")
-    sheet = Paper().account("a", "gold", 10, 3, owner=("parent", "heir")).account("b", "gold", 0, 7)
+    sheet = Handwritten().account("a", "gold", 10, 3, owner=("parent", "heir")).account("b", "gold", 0, 7)
     seen = sheet.does(transfer("a", "b", 3)).does(give).does(transfer("a", "b", 4)).decoded()
     assert [name_of(m.source_owner) for m in seen.movements] == ["parent", "heir"]
     assert [name_of(change.owner) for change in seen.balances] == ["heir", "b's owner"]
@@ -164,7 +164,7 @@ def test_instructions_that_move_nothing_say_nothing(data):
 
 def test_lamports_out_of_a_derived_account_are_allowed_by_its_base():
     data = (11).to_bytes(4, "little") + u64(9) + u64(4) + b"seed" + key("system")
-    seen = Paper(references=("order",)).does(Call("system", ("derived", "base", "shop", "order"), data)).decoded()
+    seen = Handwritten(references=("order",)).does(Call("system", ("derived", "base", "shop", "order"), data)).decoded()
     (movement,) = seen.movements
     assert (movement.kind, movement.amount) == (Kind.NATIVE_TRANSFER, 9)
     assert [name_of(x) for x in (movement.source, movement.destination, movement.authority)] == [
@@ -190,4 +190,4 @@ def test_lamports_out_of_a_derived_account_are_allowed_by_its_base():
     ids=["create", "with seed", "allow prefund", "nonce withdraw", "nonce advance", "allocate", "cut short", "alone"],
 )
 def test_system_instructions_that_are_no_payment(accounts, data):
-    assert Paper().does(Call("system", accounts, data)).decoded().movements == ()
+    assert Handwritten().does(Call("system", accounts, data)).decoded().movements == ()

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.observation import Kind
-from tests.support.handwritten_transactions import FEE, Call, Paper, address, key, name_of, token
+from tests.support.handwritten_transactions import FEE, Call, Handwritten, address, key, name_of, token
 from tests.support.handwritten_transactions import close as close_call
 from tests.support.handwritten_transactions import create as create_call
 from tests.support.handwritten_transactions import initialize as initialize_call
@@ -142,7 +142,7 @@ def test_every_life_of_wrapped_accounts_is_decoded(rent, amounts, unsynced, pref
     for step, *arguments in steps:
         getattr(model, step)(*arguments)
 
-    sheet = Paper()
+    sheet = Handwritten()
     for name in ("payer", "pool", *ACCOUNTS):
         fee = FEE if name == "payer" else 0
         sheet.holds(name, lamports_before.get(name, 0), model.lamports.get(name, 0) - fee)

@@ -10,7 +10,7 @@ from localnet.genesis import FAUCET
 from tests.support import raw_instructions as raw
 from tests.support.handwritten_transactions import (
     Call,
-    Paper,
+    Handwritten,
     address,
     close,
     findings,
@@ -35,9 +35,9 @@ def world():
     return World()
 
 
-def sheet(**ends) -> Paper:
+def sheet(**ends) -> Handwritten:
     """Token-2022 accounts of one mint with their balances as (before, after)."""
-    written = Paper()
+    written = Handwritten()
     for name, (pre, post) in ends.items():
         written.account(name, "gold", pre, post, program="2022")
     return written
@@ -176,7 +176,7 @@ def test_an_account_given_away_in_between_belongs_to_each_owner_in_turn(world):
     assert seen.unexplained == ()
 
 
-# --- on paper
+# --- handwritten
 
 
 def test_the_balance_knows_better_than_a_rule_that_has_changed():
@@ -218,7 +218,7 @@ def test_plain_transfers_withhold_nothing():
 
 
 def test_the_older_program_withholds_nothing():
-    written = Paper().account("a", "gold", 1_000, 900).account("b", "gold", 0, 93)
+    written = Handwritten().account("a", "gold", 1_000, 900).account("b", "gold", 0, 93)
     written.does(transfer_checked("a", "gold", "b", 100, program="spl"))
     assert findings(written.decoded()) == [("b", -7, "no instruction shows it")]
 

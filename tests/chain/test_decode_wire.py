@@ -15,12 +15,12 @@ from solders.transaction import VersionedTransaction
 
 from chain.base58 import b58decode, b58encode
 from chain.decode import BlockResult, MalformedAnswerError, TransactionResult, decode, decode_block
-from tests.support.handwritten_transactions import FEE, Paper, address, findings, moves, name_of, transfer
+from tests.support.handwritten_transactions import FEE, Handwritten, address, findings, moves, name_of, transfer
 from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
 
 
-def sheet() -> Paper:
-    written = Paper().account("a", "gold", 10, 3).account("b", "gold", 0, 7)
+def sheet() -> Handwritten:
+    written = Handwritten().account("a", "gold", 10, 3).account("b", "gold", 0, 7)
     return written.does(transfer("a", "b", 3)).calls(transfer("a", "b", 4))
 
 
@@ -99,7 +99,7 @@ def test_version_1_transactions_are_read():
     message = MessageV1(MessageHeader(1, 0, 1), TransactionConfig(), Hash.new_unique(), keys, [instruction])
     raw = bytes(VersionedTransaction(message, [payer]))
     assert raw[0] == 129
-    result = Paper().account("a", "gold", 10, 3).account("b", "gold", 0, 7).does(transfer("a", "b", 7)).result()
+    result = Handwritten().account("a", "gold", 10, 3).account("b", "gold", 0, 7).does(transfer("a", "b", 7)).result()
     result["meta"]["preBalances"] = result["meta"]["postBalances"] = [1] * 5
     result |= {"transaction": [base64.b64encode(raw).decode(), "base64"], "version": 1}
     seen = decode(result)
@@ -258,7 +258,7 @@ def test_the_work_for_a_transaction_grows_no_faster_than_its_instructions():
     """Ten times the accounts and transfers cost about ten times the lines run; a square would cost a hundred times."""
 
     def lines_run(accounts):
-        written = Paper().account("a", "gold", 10**6, 10**6 - accounts)
+        written = Handwritten().account("a", "gold", 10**6, 10**6 - accounts)
         for n in range(accounts):
             written.account(f"b{n}", "gold", 0, 1)
         result = written.calls(*(transfer("a", f"b{n}", 1) for n in range(accounts))).result()

@@ -21,7 +21,7 @@ from chain.node import Node
 from chain.rpc import RetryableRpcError, RpcLimits, RpcPool
 from ledger.observation import Observation
 from tests.support.api_client import running_api
-from tests.support.handwritten_transactions import Call, Paper, address, transfer
+from tests.support.handwritten_transactions import Call, Handwritten, address, transfer
 from tests.support.ledger_rows import Till, new_signature
 from tests.support.scripted_nodes import Reply, scripted
 from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
@@ -46,7 +46,7 @@ def answers():
         world.send([world.transfer_checked(PYUSD, 0, 1, 1), world.pay_lamports(0, 1, 5)]),
         world.send([world.in_batch([world.transfer(USDC, 0, 1, 5), world.burn(USDC, 0, 3)])]),
     ]
-    written = Paper().account("a", "gold", 10, 3).account("b", "gold", 0, 7)
+    written = Handwritten().account("a", "gold", 10, 3).account("b", "gold", 0, 7)
     written = written.does(transfer("a", "b", 3, "ref")).calls(transfer("a", "b", 4))
     return [*(one.result(encoding) for one in done for encoding in ("json", "base64")), written.result()]
 
@@ -139,12 +139,12 @@ BALANCE = st.none() | st.integers(0, 3) | st.integers(0, U64 - 1)
 @SEEDED
 @given(st.lists(CALLS, max_size=6), st.lists(CALLS, max_size=4), st.lists(BALANCE, min_size=4, max_size=4))
 def test_instructions_of_any_bytes_are_decoded_or_unexplained(outer, inner, balances):
-    paper = Paper().account("a", "gold", balances[0], balances[1]).account("b", "wsol", balances[2], balances[3])
+    sheet = Handwritten().account("a", "gold", balances[0], balances[1]).account("b", "wsol", balances[2], balances[3])
     for call in outer:
-        paper.does(call)
+        sheet.does(call)
     if inner:
-        paper.calls(*inner)
-    answer = paper.result()
+        sheet.calls(*inner)
+    answer = sheet.result()
     # Wrapped SOL of that much is more lamports than there are.
     for side in ("preBalances", "postBalances"):
         answer["meta"][side] = [min(amount, 2**62) for amount in answer["meta"][side]]
@@ -236,7 +236,10 @@ async def test_what_a_node_says_instead_of_an_answer_is_an_error_of_ours(said):
 
 async def test_another_transaction_than_the_one_asked_for_decides_no_claim(database_url, redis_url, pool):
     """It failed, or pays somebody else: said of another transaction, that is nothing."""
-    failed, other = Paper(error={"x": 1}).result(), Paper().account("a", "gold", 1, 0).account("b", "gold", 0, 1)
+    failed, other = (
+        Handwritten(error={"x": 1}).result(),
+        Handwritten().account("a", "gold", 1, 0).account("b", "gold", 0, 1),
+    )
     for answer in (failed, other.does(transfer("a", "b", 1)).result()):
         async with (
             scripted([Reply(result=answer)]) as (node,),

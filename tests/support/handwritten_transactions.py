@@ -1,6 +1,6 @@
 """Transactions written by hand, for what LiteSVM cannot run: programs that call others, or move lamports directly.
 
-A paper transaction says what a node would report: keys, instructions with those they called, and balances before
+A handwritten transaction says what a node would report: keys, instructions with those they called, and balances before
 and after. Accounts go by names; every name has its address.
 """
 
@@ -140,7 +140,7 @@ class _Token:
 
 
 @dataclass
-class Paper:
+class Handwritten:
     """One transaction; `payer` signs and pays the fee, `references` are read-only, the rest is written."""
 
     payer: str = "payer"
@@ -153,7 +153,9 @@ class Paper:
     tokens: dict[str, _Token] = field(default_factory=dict)
     lamports: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def account(self, name, mint, pre, post, *, owner=None, program="spl", reserve=RENT, unsynced=(0, 0)) -> "Paper":
+    def account(
+        self, name, mint, pre, post, *, owner=None, program="spl", reserve=RENT, unsynced=(0, 0)
+    ) -> "Handwritten":
         """A token account with its balances (`None`: it does not exist); `owner` may be a pair, before and after.
 
         The lamports of a wrapped-SOL account follow from its balance, `reserve` and what is `unsynced`.
@@ -171,19 +173,19 @@ class Paper:
         )
         return self
 
-    def holds(self, name, pre, post) -> "Paper":
+    def holds(self, name, pre, post) -> "Handwritten":
         """The lamports of an account before and after."""
         self.lamports[name] = (pre, post)
         return self
 
-    def does(self, call: Call, *called: Call) -> "Paper":
+    def does(self, call: Call, *called: Call) -> "Handwritten":
         """An outer instruction, and those that it called in order of appearance."""
         if called:
             self.inner[len(self.outer)] = list(called)
         self.outer.append(call)
         return self
 
-    def calls(self, *called: Call) -> "Paper":
+    def calls(self, *called: Call) -> "Handwritten":
         """A program of no interest that calls `called`."""
         return self.does(Call("router", ("payer",), b"\x01"), *called)
 
@@ -266,7 +268,7 @@ class Paper:
 
 
 def name_of(known: str | None) -> str | None:
-    """The name of an address that a paper transaction used."""
+    """The name of an address that a handwritten transaction used."""
     return known and _NAMES[known]
 
 
@@ -280,9 +282,9 @@ def findings(observation) -> list[tuple]:
     return [(name_of(finding.account), finding.difference, finding.reason) for finding in observation.unexplained]
 
 
-def exchange(**ends) -> Paper:
+def exchange(**ends) -> Handwritten:
     """Two accounts of one mint, a and b, with their balances as (before, after)."""
-    sheet = Paper()
+    sheet = Handwritten()
     for name, (pre, post) in ends.items():
         sheet.account(name, "gold", pre, post)
     return sheet

@@ -1,4 +1,4 @@
-"""Wrapped SOL on paper: what another program would have to do, or the price of rent, and what must not be absorbed."""
+"""Wrapped SOL in handwritten transactions: of other programs, with the price of rent, and what must not be absorbed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ledger.observation import Kind
 from tests.support.handwritten_transactions import (
     RENT,
     Call,
-    Paper,
+    Handwritten,
     address,
     close,
     create,
@@ -33,7 +33,7 @@ LOWER_RENT = 203_928  # 165 bytes at a tenth of the old price (SIMD-0437)
 
 
 def test_lamports_put_on_a_temporary_account_come_to_light_when_they_are_spent():
-    sheet = Paper().account("pool", "wsol", 100, 800)
+    sheet = Handwritten().account("pool", "wsol", 100, 800)
     sheet.does(create("payer", "purse", RENT)).does(initialize("purse", "wsol", "payer"))
     sheet.calls(sync("purse"), move("purse", "pool", 700)).does(close("purse", "payer"))
     seen = sheet.decoded()
@@ -42,7 +42,7 @@ def test_lamports_put_on_a_temporary_account_come_to_light_when_they_are_spent()
 
 
 def test_unseen_lamports_spent_between_two_syncs_belong_to_the_first():
-    sheet = Paper().account("a", "wsol", 0, 40).account("pool", "wsol", 0, 100)
+    sheet = Handwritten().account("a", "wsol", 0, 40).account("pool", "wsol", 0, 100)
     sheet.calls(sync("a"), move("a", "pool", 100), sync("a"))
     assert moves(sheet.decoded()) == [
         ("0.0", "wrap", None, "a", 100),
@@ -52,7 +52,7 @@ def test_unseen_lamports_spent_between_two_syncs_belong_to_the_first():
 
 
 def test_unseen_lamports_that_were_spent_do_not_hide_what_is_paid_later():
-    sheet = Paper().account("a", "wsol", 0, None).account("pool", "wsol", 0, 100)
+    sheet = Handwritten().account("a", "wsol", 0, None).account("pool", "wsol", 0, 100)
     sheet.calls(sync("a"), move("a", "pool", 100)).does(pay("payer", "a", 60)).does(sync("a")).does(close("a", "payer"))
     assert wrapped(sheet.decoded()) == [
         (Kind.WRAP, 100),
@@ -63,7 +63,7 @@ def test_unseen_lamports_that_were_spent_do_not_hide_what_is_paid_later():
 
 
 def test_a_temporary_account_that_received_closes_with_all_of_it():
-    sheet = Paper().account("pool", "wsol", 900, 200).does(create_with_seed("payer", "purse", RENT))
+    sheet = Handwritten().account("pool", "wsol", 900, 200).does(create_with_seed("payer", "purse", RENT))
     sheet.does(initialize("purse", "wsol", "payer")).calls(move("pool", "purse", 700)).does(close("purse", "payer"))
     seen = sheet.decoded()
     assert moves(seen)[1:] == [("3", "closeAccount", "purse", None, 700)]
@@ -73,13 +73,13 @@ def test_a_temporary_account_that_received_closes_with_all_of_it():
 
 @pytest.mark.parametrize("rent", [RENT, LOWER_RENT])
 def test_what_an_account_that_stays_wraps_does_not_depend_on_the_price_of_rent(rent):
-    sheet = Paper().account("purse", "wsol", None, 1_000, owner="payer", reserve=(0, rent))
+    sheet = Handwritten().account("purse", "wsol", None, 1_000, owner="payer", reserve=(0, rent))
     sheet.does(create("payer", "purse", rent + 1_000)).does(initialize("purse", "wsol", "payer"))
     assert (moves(sheet.decoded()), findings(sheet.decoded())) == ([("1", "wrap", None, "purse", 1_000)], [])
 
 
 def test_a_purse_opened_at_a_lower_price_of_rent_spends_and_receives_to_the_unit():
-    sheet = Paper().account("pool", "wsol", 900, 1_200)
+    sheet = Handwritten().account("pool", "wsol", 900, 1_200)
     for name, lamports in (("in", LOWER_RENT + 1_000), ("out", LOWER_RENT)):
         sheet.does(create("payer", name, lamports)).does(initialize(name, "wsol", "payer"))
     sheet.calls(move("in", "pool", 1_000), move("pool", "out", 700))
@@ -95,13 +95,13 @@ def test_a_purse_opened_at_a_lower_price_of_rent_spends_and_receives_to_the_unit
 
 
 def test_a_purse_opened_at_a_lower_price_of_rent_wraps_what_it_is_paid_later():
-    sheet = Paper().does(create("payer", "purse", LOWER_RENT)).does(initialize("purse", "wsol", "payer"))
+    sheet = Handwritten().does(create("payer", "purse", LOWER_RENT)).does(initialize("purse", "wsol", "payer"))
     sheet.does(pay("payer", "purse", 1_000)).does(sync("purse")).does(close("purse", "payer"))
     assert wrapped(sheet.decoded()) == [(Kind.WRAP, 1_000), (Kind.CLOSE, 1_000)]
 
 
 def test_an_account_that_stays_tells_the_price_of_its_rent():
-    sheet = Paper().account("purse", "wsol", None, 1_007, owner="payer", reserve=(0, LOWER_RENT))
+    sheet = Handwritten().account("purse", "wsol", None, 1_007, owner="payer", reserve=(0, LOWER_RENT))
     sheet.does(create("payer", "purse", LOWER_RENT + 1_000)).does(initialize("purse", "wsol", "payer"))
     sheet.does(pay("payer", "purse", 7)).does(sync("purse"))
     assert wrapped(sheet.decoded()) == [(Kind.WRAP, 1_000), (Kind.WRAP, 7)]
@@ -109,19 +109,19 @@ def test_an_account_that_stays_tells_the_price_of_its_rent():
 
 def test_a_sync_after_the_price_of_rent_fell_turns_the_difference_into_balance():
     """The program sets the reserve anew at every sync: the balance rises although no lamport moved."""
-    sheet = Paper().account("a", "wsol", 500, 500 + RENT - LOWER_RENT, reserve=(RENT, LOWER_RENT)).does(sync("a"))
+    sheet = Handwritten().account("a", "wsol", 500, 500 + RENT - LOWER_RENT, reserve=(RENT, LOWER_RENT)).does(sync("a"))
     assert moves(sheet.decoded()) == [("0", "wrap", None, "a", RENT - LOWER_RENT)]
     assert findings(sheet.decoded()) == []
 
 
 def test_lamports_that_come_after_the_last_sync_stay_unsynced():
-    sheet = Paper().account("a", "wsol", 0, 10, unsynced=(0, 3)).holds("payer", 10**9, 10**9 - 13)
+    sheet = Handwritten().account("a", "wsol", 0, 10, unsynced=(0, 3)).holds("payer", 10**9, 10**9 - 13)
     sheet.does(pay("payer", "a", 10)).does(sync("a")).does(pay("payer", "a", 3))
     assert [row for row in moves(sheet.decoded()) if row[1] == "wrap"] == [("1", "wrap", None, "a", 10)]
 
 
 def test_the_payers_own_wrapped_account_is_no_part_of_its_fee():
-    sheet = Paper().account("a", "wsol", 0, 50, owner="payer").holds("payer", 10**9, 10**9 - 50 - 5_000)
+    sheet = Handwritten().account("a", "wsol", 0, 50, owner="payer").holds("payer", 10**9, 10**9 - 50 - 5_000)
     seen = sheet.does(pay("payer", "a", 50)).does(sync("a")).decoded()
     assert moves(seen) == [("0", "nativeTransfer", "payer", "a", 50), ("1", "wrap", None, "a", 50)]
     assert findings(seen) == []
@@ -131,7 +131,7 @@ def test_the_payers_own_wrapped_account_is_no_part_of_its_fee():
 
 
 def test_balance_lost_without_an_instruction_is_reported_although_the_account_was_synced():
-    sheet = Paper().account("a", "wsol", 100, 130).holds("payer", 10**9, 10**9 - 50)
+    sheet = Handwritten().account("a", "wsol", 100, 130).holds("payer", 10**9, 10**9 - 50)
     sheet.does(pay("payer", "a", 50)).does(sync("a"))
     seen = sheet.decoded()
     assert [row for row in moves(seen) if row[1] == "wrap"] == [("1", "wrap", None, "a", 50)]
@@ -139,18 +139,18 @@ def test_balance_lost_without_an_instruction_is_reported_although_the_account_wa
 
 
 def test_balance_gained_without_a_sync_is_reported():
-    assert findings(Paper().account("a", "wsol", 100, 130).decoded()) == [("a", 30, "no instruction shows it")]
+    assert findings(Handwritten().account("a", "wsol", 100, 130).decoded()) == [("a", 30, "no instruction shows it")]
 
 
 def test_a_sync_does_not_absorb_what_an_unknown_instruction_did():
     novel = token("spl", b"\xc8", "a", "b")
-    sheet = Paper().account("a", "wsol", 0, 30).account("b", "wsol", 100, 70).calls(novel, sync("a"), sync("b"))
+    sheet = Handwritten().account("a", "wsol", 0, 30).account("b", "wsol", 100, 70).calls(novel, sync("a"), sync("b"))
     reason = "an instruction that is not known here: c8"
     assert findings(sheet.decoded()) == [("a", 30, reason), ("b", -30, reason)]
 
 
 def test_a_sync_does_not_absorb_what_was_spent_of_an_unknown_gain():
-    sheet = Paper().account("a", "wsol", 0, 0).account("b", "wsol", 0, 30)
+    sheet = Handwritten().account("a", "wsol", 0, 0).account("b", "wsol", 0, 30)
     sheet.calls(sync("a"), token("spl", b"\xc8", "a"), move("a", "b", 30))
     seen = sheet.decoded()
     assert wrapped(seen) == [(Kind.TRANSFER, 30)]
@@ -158,20 +158,20 @@ def test_a_sync_does_not_absorb_what_was_spent_of_an_unknown_gain():
 
 
 def test_an_account_that_spends_what_it_never_had_is_reported_when_it_closes():
-    sheet = Paper().account("a", "wsol", 10, None).account("b", "wsol", 0, 30)
+    sheet = Handwritten().account("a", "wsol", 10, None).account("b", "wsol", 0, 30)
     seen = sheet.does(move("a", "b", 30)).does(close("a", "payer")).decoded()
     assert moves(seen) == [("0", "transfer", "a", "b", 30)]
     assert findings(seen) == [("a", 20, "no instruction shows it")]
 
 
 def test_a_sync_of_an_account_of_another_mint_wraps_nothing():
-    sheet = Paper().account("a", "gold", 5, 9).does(sync("a"))
+    sheet = Handwritten().account("a", "gold", 5, 9).does(sync("a"))
     assert (moves(sheet.decoded()), findings(sheet.decoded())) == ([], [("a", 4, "no instruction shows it")])
 
 
 def test_the_wraps_of_a_closed_account_do_not_explain_the_one_opened_after_it():
     """Both go by one address, but the second was never given what the node says it holds."""
-    sheet = Paper().account("a", "wsol", 0, 60, owner="payer").holds("payer", 10**9, 10**9 - 5_010)
+    sheet = Handwritten().account("a", "wsol", 0, 60, owner="payer").holds("payer", 10**9, 10**9 - 5_010)
     sheet.does(pay("payer", "a", 10)).does(sync("a")).does(close("a", "payer"))
     sheet.does(create("payer", "a", RENT)).does(initialize("a", "wsol", "payer"))
     seen = sheet.decoded()
@@ -184,18 +184,20 @@ def test_the_wraps_of_a_closed_account_do_not_explain_the_one_opened_after_it():
 
 
 def test_unwrap_of_an_account_that_nobody_knows_is_passed_over():
-    assert Paper().does(unwrap("unseen", "payer", 5)).decoded().movements == ()
+    assert Handwritten().does(unwrap("unseen", "payer", 5)).decoded().movements == ()
 
 
 def test_a_prefunded_account_that_nobody_pays_for_on_creation():
     call = Call("system", ("purse",), (13).to_bytes(4, "little") + u64(0) + u64(165) + key("spl"))
-    sheet = Paper().account("purse", "wsol", None, 9, owner="payer").holds("purse", RENT + 9, RENT + 9)
+    sheet = Handwritten().account("purse", "wsol", None, 9, owner="payer").holds("purse", RENT + 9, RENT + 9)
     sheet.does(call).does(initialize("purse", "wsol", "payer"))
     assert moves(sheet.decoded()) == [("1", "wrap", None, "purse", 9)]
 
 
 def test_checked_transfers_of_token_2022_wrapped_sol_withhold_no_fee():
-    sheet = Paper().account("a", "wsol2022", 50, 10, program="2022").account("b", "wsol2022", 0, 39, program="2022")
+    sheet = (
+        Handwritten().account("a", "wsol2022", 50, 10, program="2022").account("b", "wsol2022", 0, 39, program="2022")
+    )
     seen = (
         sheet.does(transfer_checked("a", "wsol2022", "b", 30))
         .does(transfer_checked("a", "wsol2022", "b", 10))
