@@ -13,11 +13,11 @@ from typing import Any, Final
 import asyncpg
 
 from ledger.sql import load_queries
+from ledger.totals import fold_claim_changes
 from migrations.migrate import upgrade
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.errors import OperatorError
-from worker.totals import fold_totals
 
 _queries = load_queries("bench", "dataset.sql")
 _TABLES: Final = ["transfers", "transactions"]
@@ -110,7 +110,7 @@ async def filled_ledger(
             if analytics:
                 await _queries.make_events(connection)
                 await _queries.note_all_claims(connection)
-                await fold_totals(connection)
+                await fold_claim_changes(connection)
             await connection.execute("VACUUM ANALYZE")
             await connection.execute("CHECKPOINT")
         yield Ledger(dsn, transfers, claims, unclaimed, time.monotonic() - started)

@@ -59,7 +59,7 @@ INSERT INTO claim_changes (day, user_id, agent_id, mint, environment, claims, re
 SELECT ("timestamp" AT TIME ZONE 'UTC')::date, user_id, agent_id, mint, environment,
   count(*), sum(received), max("timestamp")
 FROM transactions
-WHERE status IN ('confirmed', 'finalized')
+WHERE claim_is_paid(status)
 GROUP BY 1, 2, 3, 4, 5;
 
 -- name: constraints_of

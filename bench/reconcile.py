@@ -26,7 +26,7 @@ from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
 from worker.claims.decide import Reconciled, reconcile
-from worker.context import WorkerContext, load_worker_queries
+from worker.context import WorkerContext
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 
@@ -88,9 +88,7 @@ async def _measure() -> bool:
             await upgrade(dsn)
             async with open_pool(dsn, application="bench", max_size=4) as pool, RpcPool(["http://127.0.0.1:9"]) as rpc:
                 registry = CollectorRegistry()
-                context = WorkerContext(
-                    WorkerSettings(), pool, load_worker_queries(), Node(rpc), None, registry, WorkerMetrics(registry)
-                )
+                context = WorkerContext(WorkerSettings(), pool, Node(rpc), None, registry, WorkerMetrics(registry))
                 wallets = await _prepare(pool)
                 points = [await _one_size(context, wallets, size) for size in _SIZES]
     title = f"Pending claims decided in one pass, median of {_RUNS}"

@@ -50,7 +50,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
   WHERE c.nonce = p.nonce AND c.user_id IS NOT DISTINCT FROM merchant.user_id
-    AND c.status IN ('confirmed', 'finalized', 'reversed')
+    AND claim_holds_transfer(c.status)
   LIMIT 1
 ) AS used ON true
 LEFT JOIN LATERAL (
@@ -61,11 +61,11 @@ LEFT JOIN LATERAL (
 ) AS proof ON true
 LEFT JOIN transfers AS t
   ON t.signature = p.signature AND t.finality <> 'orphaned'
-  AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+  AND kind_is_payment(t.kind)
 LEFT JOIN recipients AS paid ON paid.address = t.destination_owner
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
-  WHERE c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')
+  WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
   LIMIT 1
 ) AS taker ON true
 ORDER BY p.n, t.path;
@@ -127,7 +127,7 @@ WHERE id = :id
     answered_at IS NULL
     OR (asked_with = :asked_with::text AND answered_at > clock_timestamp() - interval '24 hours')
   )
-  AND status IN ('confirmed', 'finalized')
+  AND claim_is_paid(status)
 RETURNING id, status, "timestamp";
 
 -- name: honour_pending
@@ -146,12 +146,12 @@ held AS (
   WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT c.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.signature = t.signature AND o.path = t.path AND o.status IN ('confirmed', 'finalized', 'reversed')
+      WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)
       OFFSET 0
     )
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND o.status IN ('confirmed', 'finalized', 'reversed')
+      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND claim_holds_transfer(o.status)
       OFFSET 0
     )
   ORDER BY t.signature, t.path
@@ -192,12 +192,12 @@ held AS (
   WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.signature = t.signature AND o.path = t.path AND o.status IN ('confirmed', 'finalized', 'reversed')
+      WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)
       OFFSET 0
     )
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND o.status IN ('confirmed', 'finalized', 'reversed')
+      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND claim_holds_transfer(o.status)
       OFFSET 0
     )
   ORDER BY t.signature, t.path
@@ -304,7 +304,7 @@ WITH moved AS (
       END AS status
     FROM transactions AS o
     JOIN transfers AS t ON t.signature = o.signature AND t.path = o.path
-    WHERE o.status IN ('confirmed', 'reversed')
+    WHERE claim_may_move(o.status)
   ) AS m
   -- By where it stood, and not by a list of statuses: an index on those tempts the planner to look at all for each.
   WHERE c.id = m.id AND m.status IS NOT NULL AND c.status = m.stood

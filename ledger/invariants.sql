@@ -3,7 +3,7 @@
 SELECT c.id::text AS subject, c.received AS found, t.amount - t.fee AS expected
 FROM transactions AS c
 JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
-WHERE c.status IN ('confirmed', 'finalized')
+WHERE claim_is_paid(c.status)
   AND (c.received <> t.amount - t.fee OR c.received < c.least_amount OR c.mint <> t.mint
     OR c.recipient IS DISTINCT FROM t.destination_owner)
 LIMIT :limit;
@@ -12,7 +12,7 @@ LIMIT :limit;
 -- No transfer honours two claims.
 SELECT c.signature || '/' || c.path AS subject, count(*) AS found, 1 AS expected
 FROM transactions AS c
-WHERE c.status IN ('confirmed', 'finalized', 'reversed')
+WHERE claim_holds_transfer(c.status)
 GROUP BY c.signature, c.path
 HAVING count(*) > 1
 LIMIT :limit;
@@ -21,7 +21,7 @@ LIMIT :limit;
 -- No nonce of a merchant is used twice.
 SELECT c.user_id || '/' || c.nonce AS subject, count(*) AS found, 1 AS expected
 FROM transactions AS c
-WHERE c.status IN ('confirmed', 'finalized', 'reversed')
+WHERE claim_holds_transfer(c.status)
 GROUP BY c.user_id, c.nonce
 HAVING count(*) > 1
 LIMIT :limit;
@@ -138,7 +138,7 @@ FROM (
   UNION ALL
   SELECT whose, ("timestamp" AT TIME ZONE 'UTC')::date, mint, environment, 1, received, false
   FROM transactions CROSS JOIN LATERAL unnest(ARRAY[user_id, '']) AS w (whose)
-  WHERE status IN ('confirmed', 'finalized')
+  WHERE claim_is_paid(status)
 ) AS held
 GROUP BY user_id, day, mint, environment
 HAVING coalesce(sum(received) FILTER (WHERE is_total), 0) <> coalesce(sum(received) FILTER (WHERE NOT is_total), 0)

@@ -34,7 +34,7 @@ SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_ag
     SELECT c.status
     FROM transactions AS c
     WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
-    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
   ) AS claim_status
 FROM job_requests AS j
@@ -53,7 +53,7 @@ SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_ag
     SELECT c.status
     FROM transactions AS c
     WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
-    ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+    ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
   ) AS claim_status
 FROM job_requests AS j
@@ -272,7 +272,7 @@ WITH due AS (
         AND NOT EXISTS (
           SELECT FROM transactions AS c
           WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
-            AND c.status IN ('confirmed', 'finalized', 'reversed')
+            AND claim_holds_transfer(c.status)
         )
       )
     )

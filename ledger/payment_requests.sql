@@ -35,7 +35,7 @@ LEFT JOIN LATERAL (
   SELECT *
   FROM transactions AS c
   WHERE c.user_id = n.user_id AND c.nonce = n.nonce
-  ORDER BY c.status IN ('confirmed', 'finalized', 'reversed') DESC, c.status = 'pending' DESC, c."timestamp" DESC
+  ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
   LIMIT 1
 ) AS c ON true
 LEFT JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path

@@ -4,7 +4,7 @@ SELECT signature, path, slot, kind, mint, source, destination, source_owner, des
   amount, fee, amount - fee AS credited, finality, memos, cardinality(reference_keys) AS reference_count
 FROM transfers
 WHERE destination_owner = ANY(:wallets::text[])
-  AND kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+  AND kind_is_payment(kind)
   AND finality <> 'orphaned'
 ORDER BY slot, recorded_at, signature, path;
 

@@ -26,7 +26,13 @@ class ClaimStatus(StrEnum):
 
 
 HONOURED: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED, ClaimStatus.REVERSED})
-"""Statuses in which a claim holds a transfer and has used up its nonce."""
+"""Statuses in which a claim holds a transfer and has used up its nonce; SQL says `claim_holds_transfer`."""
+
+PAID: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED})
+"""Statuses of a claim whose transfer stands: it counts as revenue; SQL says `claim_is_paid`."""
+
+MOVING: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.REVERSED})
+"""Statuses of a claim that moves with its transfer, which is not final; SQL says `claim_may_move`."""
 
 ShownStatus = Literal["pending", "confirmed", "failed", "expired", "reversed"]
 """A claim's status as clients have it."""

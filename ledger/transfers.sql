@@ -9,7 +9,7 @@ CROSS JOIN LATERAL (
   SELECT *
   FROM transfers AS t
   WHERE t.destination_owner = r.address
-    AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+    AND kind_is_payment(t.kind)
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
     AND (:finality::finality IS NULL OR t.finality = :finality)
@@ -22,7 +22,7 @@ CROSS JOIN LATERAL (
   LIMIT :limit
 ) AS t
 LEFT JOIN transactions AS c
-  ON c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')
+  ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE (:user_id::text IS NULL OR r.user_id = :user_id) AND (:recipient::text IS NULL OR r.address = :recipient)
 ORDER BY t.slot DESC, t.signature, t.path
 LIMIT :limit;
@@ -36,8 +36,8 @@ SELECT
 FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
 LEFT JOIN transactions AS c
-  ON c.signature = t.signature AND c.path = t.path AND c.status IN ('confirmed', 'finalized', 'reversed')
+  ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.signature = :signature
-  AND t.kind IN ('transfer', 'transferChecked', 'transferCheckedWithFee', 'nativeTransfer')
+  AND kind_is_payment(t.kind)
   AND (:user_id::text IS NULL OR r.user_id = :user_id)
 ORDER BY t.path;

@@ -88,6 +88,24 @@ $$;
 
 COMMENT ON FUNCTION public.check_transition() IS 'Refuses a step that state_transitions does not list. Arguments: machine, column';
 
+CREATE FUNCTION public.claim_holds_transfer(status public.claim_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
+
+COMMENT ON FUNCTION public.claim_holds_transfer(status public.claim_status) IS 'True for a claim that has its transfer and has used up its nonce';
+
+CREATE FUNCTION public.claim_is_paid(status public.claim_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status]));
+
+COMMENT ON FUNCTION public.claim_is_paid(status public.claim_status) IS 'True for a claim whose transfer stands: it counts as revenue';
+
+CREATE FUNCTION public.claim_may_move(status public.claim_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['confirmed'::public.claim_status, 'reversed'::public.claim_status]));
+
+COMMENT ON FUNCTION public.claim_may_move(status public.claim_status) IS 'True for a claim that moves with its transfer: it has one that is not final';
+
 CREATE FUNCTION public.escrow_is_held(status public.escrow_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['escrowed'::public.escrow_status, 'disputed'::public.escrow_status]));
@@ -111,6 +129,12 @@ CREATE FUNCTION public.job_is_open(status public.job_status) RETURNS boolean
     RETURN (status = ANY (ARRAY['pending'::public.job_status, 'accepted'::public.job_status, 'in_progress'::public.job_status]));
 
 COMMENT ON FUNCTION public.job_is_open(status public.job_status) IS 'True for a job that is still to be done';
+
+CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (kind = ANY (ARRAY['transfer'::text, 'transferChecked'::text, 'transferCheckedWithFee'::text, 'nativeTransfer'::text]));
+
+COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
 
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
@@ -160,6 +184,12 @@ CREATE FUNCTION public.paid_at(block_time timestamp with time zone, notified_at 
 $$;
 
 COMMENT ON FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) IS 'When a transfer was paid: by its block where that can be, else when we were told of it';
+
+CREATE FUNCTION public.payout_is_open(status public.payout_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status <> 'settled'::public.payout_status);
+
+COMMENT ON FUNCTION public.payout_is_open(status public.payout_status) IS 'True for a payout that has not reached its recipient, finalized';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,

@@ -217,6 +217,25 @@ def test_rows_of_the_ledger_are_written_in_one_place_and_never_deleted(table):
             assert re.fullmatch(r"finality = '\w+'", columns), columns
 
 
+CLAIMS = {"ledger/claims.sql", "ledger/claims_matched.sql"}
+
+
+def test_a_claim_comes_to_be_and_moves_in_one_place():
+    queries = {str(path.relative_to(ROOT)): statements(path) for path in SQL if "migrations" not in path.parts}
+    assert set(queries) >= CLAIMS
+    written = {path: {verb.upper() for verb in writers("transactions", text)} for path, text in queries.items()}
+    assert {path for path, verbs in written.items() if "INSERT INTO" in verbs} == CLAIMS
+    assert not any({"DELETE FROM", "TRUNCATE", "COPY"} & verbs for verbs in written.values())
+    for path in set(queries) - CLAIMS:
+        # Elsewhere only what was noted about a claim changes, never where it stands or what it took.
+        for columns in re.findall(r"UPDATE transactions\b.*? SET (.*?) (?:FROM|WHERE)\b", queries[path]):
+            assert re.fullmatch(r"missing_at_height = \S+", columns), f"{path}: {columns}"
+
+
+def test_no_python_moves_a_claim_itself():
+    assert relative(path for path in SOURCES if writers("transactions", path.read_text(encoding="utf-8"))) == []
+
+
 def test_no_python_writes_the_ledger_itself():
     # The demo's ledger of its own starts empty each time.
     exempt = {ROOT / "cli" / "commands" / "demo.py"}

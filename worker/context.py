@@ -1,4 +1,4 @@
-"""What the worker and its commands work with: database, nodes, queries, and the settlement wallet's key, if any.
+"""What the worker's passes and commands work with: database, nodes, and the settlement wallet's key, if any.
 
 A pass is a function of this; the schedule, the commands and the tests call the same ones.
 """
@@ -6,29 +6,26 @@ A pass is a function of this; the schedule, the commands and the tests call the 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
-from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from worker.metrics import WorkerMetrics
-from worker.payouts.signer import Signer, load_signer
 from worker.settings import WorkerSettings
+from worker.signer import Signer, load_signer
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """The parts, open and working. Without a `signer` payouts wait for an operator's signature."""
+    """What is open while the worker runs. Without a `signer` payouts wait for an operator's signature."""
 
     settings: WorkerSettings
     database: asyncpg.Pool
-    queries: Any
     node: Node
     signer: Signer | None
     registry: CollectorRegistry
@@ -39,7 +36,7 @@ class WorkerContext:
 async def open_worker_context(
     settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str]
 ) -> AsyncIterator[WorkerContext]:
-    """Open everything.
+    """Open what the passes need, and close it at the end.
 
     Raises:
         OperatorError: The database, its schema or the settlement key is not usable.
@@ -52,24 +49,7 @@ async def open_worker_context(
     limits = RpcLimits(
         answer_seconds=10.0, attempts=4, call_seconds=20.0, requests_per_second=settings.rpc_requests_per_second
     )
-    queries = load_worker_queries()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
-        yield WorkerContext(settings, database, queries, Node(rpc), signer, registry, metrics)
-
-
-def load_worker_queries() -> Any:
-    """Every query that a pass runs."""
-    return load_queries(
-        "ledger",
-        "claims.sql",
-        "expiry.sql",
-        "heartbeats.sql",
-        "index_requests.sql",
-        "payouts.sql",
-        "reconcile.sql",
-        "reports.sql",
-        "settlement.sql",
-        "vitals.sql",
-    )
+        yield WorkerContext(settings, database, Node(rpc), signer, registry, metrics)

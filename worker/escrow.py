@@ -7,9 +7,13 @@ from typing import Final
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.references import fresh_reference
 from ledger import jobs
+from ledger.claims_matched import claim_strays
+from ledger.sql import load_queries
 from worker.context import WorkerContext
-from worker.payouts.crash_points import OnStep, around, nobody
+from worker.payouts.crash_points import crash_point
 from worker.payouts.send import send_payouts
+
+_queries = load_queries("worker", "escrow.sql")
 
 _PER_STATEMENT: Final = 1_000
 # Payments that name a job and cannot fund it are looked for among the newest; a sweep looks at all of them.
@@ -38,7 +42,6 @@ async def settle(
     *,
     sweep: bool = False,
     progress: Callable[[Settled], None] = lambda _: None,
-    on_step: OnStep = nobody,
 ) -> Settled:
     """One pass: fund, begin, approve, expire, make payouts, send them.
 
@@ -50,10 +53,10 @@ async def settle(
     done = Settled()
     await move_jobs(context, done, sweep=sweep)
     progress(done)
-    async with around(on_step, "make"):
+    async with crash_point("make"):
         done.payouts_made = await make_payouts(context)
     progress(done)
-    sent = await send_payouts(context, on_step=on_step)
+    sent = await send_payouts(context)
     done.payouts_settled, done.payouts_signed, done.payouts_waiting = sent.settled, sent.signed, sent.waiting
     progress(done)
     return done
@@ -64,7 +67,7 @@ async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = Fals
     database, settings = context.database, context.settings
     funding = await jobs.fund_jobs(database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return
-    done.to_return += await _take_strays(context, sweep=sweep)
+    done.to_return += await _claim_strays(context, sweep=sweep)
     done.begun = await jobs.begin_funded_jobs(database, limit=_PER_STATEMENT)
     done.approved_by_silence = await jobs.approve_silent_jobs(
         database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT
@@ -72,31 +75,31 @@ async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = Fals
     done.expired = await jobs.expire_jobs(database, grace_seconds=_FUNDING_GRACE_SECONDS, limit=_PER_STATEMENT)
 
 
-async def _take_strays(context: WorkerContext, *, sweep: bool) -> int:
-    wallets = {context.settings.settlement_wallet, context.signer.address if context.signer else None} - {None}
+async def _claim_strays(context: WorkerContext, *, sweep: bool) -> int:
+    """Claim what names a job and can never fund it; with `sweep` in every wallet that was ever a job's."""
+    settings, signer = context.settings, context.signer
+    wallets = {wallet for wallet in (settings.settlement_wallet, signer.address if signer else None) if wallet}
     if sweep:
-        wallets |= {row["settlement_wallet"] async for row in context.queries.settlement_wallets(context.database)}
+        wallets |= {row["settlement_wallet"] async for row in _queries.settlement_wallets(context.database)}
     if not wallets:
         return 0
-    newest = await context.queries.newest_slot(context.database, wallets=list(wallets))
-    row = await context.queries.take_strays(
+    newest: int = await _queries.newest_slot(context.database, wallets=list(wallets))
+    return await claim_strays(
         context.database,
-        wallets=list(wallets),
+        list(wallets),
         from_slot=0 if sweep else max(newest - _RECENT_SLOTS, 0),
         native_sol=NATIVE_SOL,
         wrapped_sol=WRAPPED_SOL_MINT,
         limit=_PER_STATEMENT,
     )
-    taken: int = row["taken"]
-    return taken
 
 
 async def make_payouts(context: WorkerContext) -> int:
-    """A payout for whatever is to leave; returns how many were made."""
-    due = [row async for row in context.queries.due_payouts(context.database, limit=_PER_STATEMENT)]
+    """Make a payout for whatever is to leave; returns how many were made."""
+    due = [row async for row in _queries.due_payouts(context.database, limit=_PER_STATEMENT)]
     if not due:
         return 0
-    made = context.queries.add_payouts(
+    made = _queries.add_payouts(
         context.database,
         claim_ids=[row["claim_id"] for row in due],
         parts=[row["part"] for row in due],

@@ -1,36 +1,50 @@
-"""How the ledger is: signs of life, gauges, and the invariants of money."""
+"""How the ledger is doing: gauges, and the invariants of money."""
+
+from dataclasses import dataclass
 
 import structlog
 
 from ledger.invariants import INVARIANTS, check_invariants
+from ledger.sql import from_row, load_queries
 from ledger.states import ClaimStatus, PayoutStatus
 from worker.context import WorkerContext
 from worker.payouts.checks import Waiting
 
 _log = structlog.get_logger(__name__)
+_queries = load_queries("worker", "gauges.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutCount:
+    """How many payouts have a status and, of those that wait, a reason, and how old the oldest of them is."""
+
+    status: str
+    waiting_reason: str | None
+    payouts: int
+    oldest_seconds: float
 
 
 async def measure(context: WorkerContext) -> None:
     """Bring the gauges of claims and payouts up to date."""
     metrics, database = context.metrics, context.database
-    claims = {row["status"]: row["claims"] async for row in context.queries.claim_counts(database)}
+    claims: dict[str, int] = {row["status"]: row["claims"] async for row in _queries.claim_counts(database)}
     for claim_status in ClaimStatus:
         metrics.claims.labels(claim_status.value).set(claims.get(claim_status.value, 0))
-    metrics.oldest_pending.set(await context.queries.oldest_pending_seconds(database))
-    rows = [row async for row in context.queries.payout_counts(database)]
+    metrics.oldest_pending.set(await _queries.oldest_pending_seconds(database))
+    counts = [from_row(PayoutCount, row) async for row in _queries.payout_counts(database)]
     for status in PayoutStatus:
-        metrics.payouts.labels(status.value).set(sum(r["payouts"] for r in rows if r["status"] == status))
+        metrics.payouts.labels(status.value).set(sum(one.payouts for one in counts if one.status == status))
     for reason in Waiting:
         metrics.payouts_waiting.labels(reason.value).set(
-            sum(r["payouts"] for r in rows if r["waiting_reason"] == reason)
+            sum(one.payouts for one in counts if one.waiting_reason == reason)
         )
-    open_ones = [row["oldest_seconds"] for row in rows if row["status"] != PayoutStatus.SETTLED]
-    metrics.oldest_payout.set(max(open_ones, default=0.0))
+    open_ages = [one.oldest_seconds for one in counts if one.status != PayoutStatus.SETTLED]
+    metrics.oldest_payout.set(max(open_ages, default=0.0))
 
 
 async def inspect(context: WorkerContext) -> int:
     """Check every invariant of money; returns how many rows break one. Reads the whole ledger, so it is rare."""
-    context.metrics.unmatched.set(await context.queries.unmatched_count(context.database))
+    context.metrics.unmatched.set(await _queries.unmatched_count(context.database))
     violations = await check_invariants(context.database)
     for name in INVARIANTS:
         context.metrics.violations.labels(name).set(sum(one.invariant == name for one in violations))

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from ledger.sql import load_queries
 from worker.context import WorkerContext
+
+_queries = load_queries("worker", "housekeeping.sql")
 
 _PER_STATEMENT: Final = 5_000
 _DAY_SECONDS: Final = 86_400.0
@@ -23,10 +26,8 @@ class Expired:
 
 async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] = lambda _: None) -> Expired:
     """Mark payment requests that have expired unpaid, end the keys whose grace is over, and prune."""
-    done = Expired()
-    done.requests_expired = await _in_bites(
-        lambda limit: context.queries.expire_requests(context.database, limit=limit), "requests"
-    )
+    database, done = context.database, Expired()
+    done.requests_expired = await _in_bites(lambda limit: _queries.expire_requests(database, limit=limit))
     progress(done)
     await prune(context, done)
     progress(done)
@@ -35,26 +36,24 @@ async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] 
 
 async def prune(context: WorkerContext, done: Expired) -> None:
     """Remove answers after a day, and after `keep_days` unpaid requests, worked-off requests and old reports."""
-    keep_seconds = context.settings.keep_days * _DAY_SECONDS
-    row = await context.queries.revoke_due_keys(context.database)
-    done.keys_revoked = row["keys"]
+    database, keep_seconds = context.database, context.settings.keep_days * _DAY_SECONDS
+    done.keys_revoked = await _queries.revoke_due_keys(database)
     done.answers_removed = await _in_bites(
-        lambda limit: context.queries.prune_answers(context.database, limit=limit, keep_seconds=keep_seconds), "gone"
+        lambda limit: _queries.prune_answers(database, limit=limit, keep_seconds=keep_seconds)
     )
     done.requests_removed = await _in_bites(
-        lambda limit: context.queries.prune_requests(context.database, limit=limit, keep_seconds=keep_seconds), "gone"
+        lambda limit: _queries.prune_requests(database, limit=limit, keep_seconds=keep_seconds)
     )
-    silent = await context.queries.prune_signs_of_life(context.database)
-    finished = await context.queries.prune_finished_work(context.database, keep_seconds=keep_seconds)
-    done.other_rows_removed = silent["gone"] + finished["gone"]
+    silent: int = await _queries.prune_signs_of_life(database)
+    finished: int = await _queries.prune_finished_work(database, keep_seconds=keep_seconds)
+    done.other_rows_removed = silent + finished
 
 
-async def _in_bites(bite: Callable[[int], Awaitable[Any]], column: str) -> int:
+async def _in_bites(bite: Callable[[int], Awaitable[int]]) -> int:
     """Repeat a statement until it finds less than it may take at once: short transactions, whatever has piled up."""
     total = 0
     while True:
-        row = await bite(_PER_STATEMENT)
-        count: int = row[column]
+        count = await bite(_PER_STATEMENT)
         total += count
         if count < _PER_STATEMENT:
             return total

@@ -1,4 +1,4 @@
-"""What the worker tells Prometheus. Labels are bounded: never an address, a signature or a key."""
+"""What the worker shows Prometheus. Labels are bounded: never an address, a signature or a key."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -19,6 +19,11 @@ class WorkerMetrics:
         )
         self.run_seconds = Histogram(
             "pay402_worker_run_seconds", "What a pass took", ["job"], buckets=_SECONDS, registry=registry
+        )
+        self.by_redis = Gauge(
+            "pay402_worker_by_redis",
+            "1 while Redis divides the passes between the workers, 0 while this one runs them by its own clock",
+            registry=registry,
         )
         self.claims = Gauge("pay402_claims", "Claims by status", ["status"], registry=registry)
         self.oldest_pending = Gauge(

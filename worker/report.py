@@ -5,7 +5,7 @@ every one of them.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -13,11 +13,13 @@ from uuid import UUID
 import structlog
 
 from chain.rpc import RpcError
+from ledger.sql import load_queries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
+_queries = load_queries("worker", "report.sql")
 
 KINDS: Final = (
     "unmatchedTransfer",
@@ -40,10 +42,9 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
     Returns:
         Its id; `None` when there is none to take up.
     """
-    taken = await context.queries.take_report(context.database, id=run, dead_seconds=_DEAD_SECONDS)
-    if taken is None:
+    chosen: UUID | None = await _queries.take_report(context.database, id=run, dead_seconds=_DEAD_SECONDS)
+    if chosen is None:
         return None
-    chosen: UUID = taken["id"]
     try:
         note = None
         try:
@@ -51,31 +52,37 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         except RpcError as error:
             # What the ledger holds is decided and can be reported; what it lacks has to wait for the chain.
             decided, note = Reconciled(), str(error)
-        await context.queries.tell_report(context.database, id=chosen, progress={"decided": decided.as_json()})
+        await _queries.note_progress(context.database, id=chosen, progress={"decided": decided.as_json()})
         report = await make_report(context)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
     except DATABASE_ERRORS as error:
-        await context.queries.finish_report(context.database, id=chosen, report=None, error=str(error))
+        await _queries.finish_report(context.database, id=chosen, report=None, error=str(error))
         raise
-    await context.queries.finish_report(context.database, id=chosen, report=report, error=None)
+    await _queries.finish_report(context.database, id=chosen, report=report, error=None)
     _log.info("reconciled", run=str(chosen), **report["counts"])
     return chosen
+
+
+async def is_report_due(context: WorkerContext) -> bool:
+    """True when the newest report, finished or not, is older than they are to be, or there is none."""
+    age_seconds: float | None = await _queries.seconds_since_report(context.database)
+    return age_seconds is None or age_seconds > context.settings.report_seconds
 
 
 async def make_report(context: WorkerContext) -> dict[str, Any]:
     """The report of one moment: everything in it is read in one snapshot."""
     async with _snapshot(context) as connection:
-        received = [_totals(row) async for row in context.queries.received_totals(connection)]
-        claims = [_claims(row) async for row in context.queries.claim_totals(connection)]
+        received = [_totals(row) async for row in _queries.received_totals(connection)]
+        claims = [_claims(row) async for row in _queries.claim_totals(connection)]
         counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-        async with context.queries.findings_cursor(connection) as rows:
+        async with _queries.findings_cursor(connection) as rows:
             async for row in rows:
                 counts[row["kind"]] += 1
                 if counts[row["kind"]] <= _KEPT_PER_KIND:
                     kept[row["kind"]].append(finding_json(row))
-        doubtful = [_doubt(row) async for row in context.queries.accounts_in_doubt(connection)]
-        audited = await context.queries.audited(connection)
+        doubtful = [_doubt(row) async for row in _queries.accounts_in_doubt(connection)]
+        audited = await _queries.audited(connection)
         at = await connection.fetchval("SELECT clock_timestamp()")
     return {
         "at": int(at.timestamp() * 1000),
@@ -98,7 +105,7 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
 
 async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
     """Every finding, however many, in one snapshot."""
-    async with _snapshot(context) as connection, context.queries.findings_cursor(connection) as rows:
+    async with _snapshot(context) as connection, _queries.findings_cursor(connection) as rows:
         async for row in rows:
             yield finding_json(row)
 
@@ -111,7 +118,7 @@ async def _snapshot(context: WorkerContext) -> AsyncIterator[Any]:
         yield connection
 
 
-def finding_json(row: Any) -> Finding:
+def finding_json(row: Mapping[str, Any]) -> Finding:
     """A finding as JSON and CSV have it; amounts are base units as text."""
     return {
         "kind": row["kind"],
@@ -130,7 +137,7 @@ def finding_json(row: Any) -> Finding:
     }
 
 
-def _totals(row: Any) -> dict[str, Any]:
+def _totals(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "userId": row["user_id"],
         "mint": row["mint"],
@@ -163,7 +170,7 @@ def _by_mint(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _claims(row: Any) -> dict[str, Any]:
+def _claims(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "userId": row["user_id"],
         "mint": row["mint"],
@@ -174,7 +181,7 @@ def _claims(row: Any) -> dict[str, Any]:
     }
 
 
-def _doubt(row: Any) -> dict[str, Any]:
+def _doubt(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "userId": row["user_id"],
         "account": row["address"],

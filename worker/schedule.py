@@ -10,15 +10,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.cron import CronJob
-from arq.worker import Function, Worker
+from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from chain.rpc import RpcError
+from ledger.reports import request_reconciliation
+from ledger.totals import fold_claim_changes
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
@@ -26,13 +27,21 @@ from worker.context import WorkerContext
 from worker.escrow import settle
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
-from worker.report import run_report
-from worker.totals import fold_totals
+from worker.report import is_report_due, run_report
 
 _log = structlog.get_logger(__name__)
 
 QUEUE: Final = "pay402:worker"
 _REDIS_RETRY_SECONDS: Final = 3.0
+_REDIS_RETRY_MAX_SECONDS: Final = 60.0
+# Redis counts as back when the schedule has run on it for so long.
+_STEADY_SECONDS: Final = 5.0
+# So many intervals, and so many seconds, after it was due a pass is begun by our own clock whatever Redis says.
+_FORGOTTEN_INTERVALS: Final = 3
+_FORGOTTEN_SECONDS: Final = 5.0
+_MISSED_PASSES_MAX: Final = 5
+_LONG_PASS_GRACES: Final = 10
+_LIMIT_SECONDS_MAX: Final = 86_400.0
 _TICK_SECONDS: Final = 0.1
 _JOB_SECONDS: Final = 1_800
 _POLL_SECONDS: Final = 0.2
@@ -50,6 +59,12 @@ class Pass:
     name: str
     every_seconds: float
     run: Callable[[WorkerContext], Awaitable[Any]]
+    is_long: bool = False
+
+    def limit_seconds(self, grace_seconds: float) -> float:
+        """How long it may go without success: several intervals and a grace, which a long pass has ten times."""
+        grace_seconds *= _LONG_PASS_GRACES if self.is_long else 1
+        return min(_MISSED_PASSES_MAX * self.every_seconds + grace_seconds, _LIMIT_SECONDS_MAX)
 
 
 def passes(context: WorkerContext) -> tuple[Pass, ...]:
@@ -58,12 +73,12 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
     return (
         Pass("reconcile_claims", settings.reconcile_seconds, reconcile),
         Pass("settle_jobs", settings.settle_seconds, settle),
-        Pass("sweep", settings.sweep_seconds, _sweep),
-        Pass("expire_nonces", settings.housekeeping_seconds, expire),
-        Pass("reports", settings.reconcile_seconds, _reports),
+        Pass("sweep", settings.sweep_seconds, _sweep, is_long=True),
+        Pass("expire_nonces", settings.housekeeping_seconds, expire, is_long=True),
+        Pass("reports", settings.reconcile_seconds, _reports, is_long=True),
         Pass("fold_totals", settings.gauge_seconds, _fold_totals),
         Pass("measure", settings.gauge_seconds, measure),
-        Pass("inspect", settings.inspect_seconds, inspect),
+        Pass("inspect", settings.inspect_seconds, inspect, is_long=True),
     )
 
 
@@ -74,34 +89,38 @@ async def _sweep(context: WorkerContext) -> None:
 
 
 async def _fold_totals(context: WorkerContext) -> None:
-    await fold_totals(context.database)
+    await fold_claim_changes(context.database)
 
 
 async def _reports(context: WorkerContext) -> None:
     """Make the reports that were asked for, and one when the newest is old."""
-    age_seconds = await context.queries.seconds_since_report(context.database)
-    if age_seconds is None or age_seconds > context.settings.report_seconds:
-        await context.queries.ask_for_report(context.database, requested_by="schedule")
+    if await is_report_due(context):
+        await request_reconciliation(context.database, requested_by="schedule")
     while await run_report(context) is not None:
         pass
 
 
 async def run_pass(context: WorkerContext, one: Pass) -> bool:
-    """Run a pass and count how it ended; false when it failed for a reason that passes by itself."""
+    """Run a pass and count how it ended; true when it did its work.
+
+    Whatever it fails by, the next one is tried at its time and the other passes go on: a defect is counted, logged with
+    its traceback, and shown by `/health` once the pass has been without success for too long.
+    """
     began_at = time.monotonic()
-    outcome = "defect"
+    outcome = "cancelled"
     try:
         await one.run(context)
         outcome = "ok"
+        context.metrics.liveness.succeeded(one.name)
     except RpcError as error:
         outcome = "chain_away"
         _log.warning("chain_away", job=one.name, error=str(error))
     except DATABASE_ERRORS as error:
         outcome = _OUTCOMES[trouble_of(error)]
         context.metrics.troubles.note("a pass", error, job=one.name)
-    except asyncio.CancelledError:
-        outcome = "cancelled"
-        raise
+    except Exception:  # noqa: BLE001 - a pass that is broken must not stop the others
+        outcome = "defect"
+        _log.exception("pass_failed", job=one.name)
     finally:
         context.metrics.runs.labels(one.name, outcome).inc()
         context.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)
@@ -109,47 +128,89 @@ async def run_pass(context: WorkerContext, one: Pass) -> bool:
 
 
 class Schedule:
-    """Runs the passes until told to stop; what is under way then is finished."""
+    """Runs the passes until asked to stop; what is under way then is finished.
+
+    Attributes:
+        by_redis: True while Redis divides the passes between the workers.
+    """
 
     def __init__(self, context: WorkerContext, redis_url: str) -> None:
-        self._bench = context
+        self._context = context
         self._redis_url = redis_url
         self._passes = passes(context)
-        self._due = {one.name: 0.0 for one in self._passes}
+        self._due_at = {one.name: time.monotonic() for one in self._passes}
         self._busy: dict[str, asyncio.Lock] = {one.name: asyncio.Lock() for one in self._passes}
-        self.by_redis = False
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._is_redis_missed = False
+        self._set_by_redis(False)
+        for one in self._passes:
+            limit = one.limit_seconds(context.settings.pass_grace_seconds)
+            context.metrics.liveness.expect(one.name, within_seconds=limit)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
-        while not stop.is_set():
-            try:
-                redis = await create_pool(_redis_settings(self._redis_url), default_queue_name=QUEUE)
-            except (RedisError, OSError) as error:
-                _log.warning("redis_away", error=str(error), hint="passes run by this process's own clock meanwhile")
-                await self._by_clock(stop, _REDIS_RETRY_SECONDS)
-                continue
-            try:
-                await self._by_arq(redis, stop)
-            except (RedisError, OSError) as error:
-                _log.warning("redis_lost", error=str(error))
-            finally:
-                self.by_redis = False
-                with contextlib.suppress(RedisError, OSError):
-                    await redis.aclose()
+        pause_seconds = _REDIS_RETRY_SECONDS
+        try:
+            while not stop.is_set():
+                began_at = time.monotonic()
+                error = await self._by_redis(stop)
+                if stop.is_set():
+                    break
+                if time.monotonic() - began_at > _STEADY_SECONDS:
+                    pause_seconds = _REDIS_RETRY_SECONDS
+                self._miss_redis(error)
+                await self._by_clock(stop, pause_seconds)
+                pause_seconds = min(2 * pause_seconds, _REDIS_RETRY_MAX_SECONDS)
+            await asyncio.gather(*self._under_way)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _set_by_redis(self, by_redis: bool) -> None:
+        self.by_redis = by_redis
+        self._context.metrics.by_redis.set(by_redis)
+
+    def _miss_redis(self, error: Exception | None) -> None:
+        """Say once that Redis is of no use; it is tried again in silence until it is."""
+        if not self._is_redis_missed:
+            hint = "passes run by this process's own clock meanwhile; look at Redis with `pay402 doctor`"
+            _log.warning("redis_away", error=str(error) if error else "its schedule ended", hint=hint)
+        self._is_redis_missed = True
+
+    def _find_redis(self) -> None:
+        if self._is_redis_missed:
+            _log.info("redis_back", hint="Redis divides the passes between the workers again")
+        self._is_redis_missed = False
 
     async def _by_clock(self, stop: asyncio.Event, seconds: float) -> None:
+        """Begin what is due, by this process's own clock."""
         until = time.monotonic() + seconds
         while not stop.is_set() and time.monotonic() < until:
-            for one in self._passes:
-                if time.monotonic() >= self._due[one.name] and not stop.is_set():
-                    await self._alone(one)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _TICK_SECONDS)
+            self._begin_due(late=False)
+            await _wait(stop, _TICK_SECONDS)
+
+    async def _by_redis(self, stop: asyncio.Event) -> Exception | None:
+        """Let Redis say what is due, as long as it does; answers what was wrong with it."""
+        try:
+            redis = await create_pool(_redis_settings(self._redis_url), default_queue_name=QUEUE)
+        except (RedisError, OSError) as error:
+            return error
+        try:
+            # A Redis that is full, or grants no rights, answers a ping all the same.
+            await redis.set(f"{QUEUE}:probe", "1", ex=60)
+            await self._by_arq(redis, stop)
+        except (RedisError, OSError) as error:
+            return error
+        finally:
+            self._set_by_redis(False)
+            with contextlib.suppress(RedisError, OSError):
+                await redis.aclose()
+        return None
 
     async def _by_arq(self, redis: ArqRedis, stop: asyncio.Event) -> None:
-        """Let arq say what is due; passes more frequent than its cron's second run by a ticker that takes turns."""
+        """Let arq say what is due, until asked to stop or Redis fails."""
         worker = Worker(
-            functions=[Function("reconcile", self._asked_for, _JOB_SECONDS, 0, False, 3)],
             cron_jobs=[self._cron(one) for one in self._passes],
             queue_name=QUEUE,
             redis_pool=redis,
@@ -161,10 +222,10 @@ class Schedule:
             health_check_key=f"{QUEUE}:health",
         )
         running = asyncio.create_task(worker.async_run())
-        stopping = asyncio.create_task(stop.wait())
-        self.by_redis = True
+        watching = asyncio.create_task(self._begin_what_redis_forgets(stop))
+        self._set_by_redis(True)
         try:
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
                 # No new job is begun, and those under way are finished.
                 worker.allow_pick_jobs = False
@@ -172,17 +233,37 @@ class Schedule:
             else:
                 running.result()
         finally:
-            for task in (running, stopping):
+            for task in (running, watching):
                 task.cancel()
-            await asyncio.gather(running, stopping, return_exceptions=True)
+            await asyncio.gather(running, watching, return_exceptions=True)
             # Whatever ended badly must not leave a pass running behind our back.
             for task in worker.tasks.values():
                 task.cancel()
             await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
 
+    async def _begin_what_redis_forgets(self, stop: asyncio.Event) -> None:
+        """Begin by our own clock what is long overdue: arq takes some failures of Redis for a job that others run."""
+        steady_at = time.monotonic() + _STEADY_SECONDS
+        while not stop.is_set():
+            await _wait(stop, _TICK_SECONDS)
+            if not stop.is_set():
+                self._begin_due(late=True)
+                if time.monotonic() > steady_at:
+                    self._find_redis()
+
+    def _begin_due(self, *, late: bool) -> None:
+        for one in self._passes:
+            due_at = self._due_at[one.name]
+            if late:
+                due_at += _FORGOTTEN_INTERVALS * one.every_seconds + _FORGOTTEN_SECONDS
+            if time.monotonic() >= due_at and not self._busy[one.name].locked():
+                task = asyncio.create_task(self._run_alone(one))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+
     def _cron(self, one: Pass) -> CronJob:
         async def due(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - arq's signature
-            await self._alone(one)
+            await self._run_alone(one)
 
         seconds = max(1, round(one.every_seconds))
         by_minute = seconds >= 60  # noqa: PLR2004
@@ -206,17 +287,18 @@ class Schedule:
             max_tries=1,
         )
 
-    async def _alone(self, one: Pass) -> None:
+    async def _run_alone(self, one: Pass) -> None:
         """Run a pass unless it is under way here already: one that takes long is not piled up."""
         if self._busy[one.name].locked():
             return
         async with self._busy[one.name]:
-            await run_pass(self._bench, one)
-            self._due[one.name] = time.monotonic() + one.every_seconds
+            await run_pass(self._context, one)
+            self._due_at[one.name] = time.monotonic() + one.every_seconds
 
-    async def _asked_for(self, ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - arq's signature
-        """The job that the API enqueues with the id of a run, whose row tells how it stands."""
-        await run_report(self._bench, UUID(args[0]) if args else None)
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 def _redis_settings(url: str) -> RedisSettings:

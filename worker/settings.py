@@ -30,6 +30,8 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     gauge_seconds: float = Field(15.0, gt=0, validation_alias="WORKER_GAUGE_SECONDS")
     # How often the invariants of money are checked, which reads the whole ledger.
     inspect_seconds: float = Field(300.0, gt=0, validation_alias="WORKER_INSPECT_SECONDS")
+    # /health says what is wrong when a pass is without success for five of its intervals and so long.
+    pass_grace_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_PASS_GRACE_SECONDS")
     heartbeat_seconds: float = Field(3.0, gt=0, validation_alias="WORKER_HEARTBEAT_SECONDS")
 
     # Claims decided by one statement.

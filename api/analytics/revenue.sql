@@ -21,7 +21,7 @@ SELECT date_bin(:step::interval, "timestamp", :since::timestamptz) AS at, mint, 
   sum(received) AS received
 FROM transactions
 WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since
-  AND status IN ('confirmed', 'finalized')
+  AND claim_is_paid(status)
   AND (:environment::text IS NULL OR environment = :environment)
 GROUP BY 1, 2;
 
@@ -70,7 +70,7 @@ LIMIT :limit::int;
 SELECT agent_id, count(*) AS claims, sum(received) AS received, max("timestamp") AS last_at
 FROM transactions
 WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since AND mint = ANY(:mints::text[])
-  AND status IN ('confirmed', 'finalized') AND agent_id IS NOT NULL
+  AND claim_is_paid(status) AND agent_id IS NOT NULL
   AND (:environment::text IS NULL OR environment = :environment)
 GROUP BY agent_id
 ORDER BY received DESC, agent_id

@@ -19,8 +19,8 @@ from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging, scrub
 from runtime.settings import CacheSettings, DatabaseSettings, IndexerSettings, Settings, SolanaSettings, load
-from worker.payouts.signer import load_signer
 from worker.settings import WorkerSettings
+from worker.signer import load_signer
 
 _PART_SECONDS: Final = 60.0
 _WIDTH_IN_FILES: Final = 160

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from ledger.amounts import figure_text
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
 from worker.payouts.offline_signing import Exported, Imported, export_payouts, import_payout
+from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 
 app = typer.Typer(
     help="What is to be paid out: list, export, import, retry.", no_args_is_help=True, rich_markup_mode=None
@@ -37,19 +38,19 @@ def list_(
     Example: pay402 payouts list --status waiting
     """
 
-    async def work(context: WorkerContext) -> list[Any]:
-        return [row async for row in context.queries.payouts(context.database, status=status, limit=_SHOWN)]
+    async def work(context: WorkerContext) -> list[ListedPayout]:
+        return await list_payouts(context.database, status=status, limit=_SHOWN)
 
-    rows = with_worker_context(work)
+    listed = with_worker_context(work)
     if as_json:
-        typer.echo(msgspec.json.encode([dict(row) for row in rows]).decode())
+        typer.echo(msgspec.json.encode(listed).decode())
         return
     table = Table("payout", "job", "kind", "amount", "recipient", "status", "note")
-    for row in rows:
-        amount = f"{figure_text(row['amount'], row['decimals'])} {row['symbol'] or row['mint']}"
-        note = row["waiting_reason"] or (row["error"] if row["status"] != "settled" else row["settled_signature"])
-        cells = (str(row["id"]), str(row["job_id"]), f"{row['kind']} ({row['reason']})", amount, row["recipient"])
-        table.add_row(*cells, row["status"], note or "")
+    for one in listed:
+        amount = f"{figure_text(one.amount, one.decimals)} {one.symbol or one.mint}"
+        note = one.waiting_reason or (one.error if one.status != "settled" else one.settled_signature)
+        cells = (str(one.id), str(one.job_id), f"{one.kind} ({one.reason})", amount, one.recipient)
+        table.add_row(*cells, one.status, note or "")
     Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
 
 
@@ -100,9 +101,7 @@ def retry(ids: Ids = None, as_json: AsJson = False) -> None:
     """
 
     async def work(context: WorkerContext) -> int:
-        row = await context.queries.retry_payouts(context.database, ids=ids or [])
-        count: int = row["payouts"]
-        return count
+        return await retry_payouts(context.database, ids or ())
 
     retried = with_worker_context(work)
     typer.echo(msgspec.json.encode({"retried": retried}).decode() if as_json else f"{retried} payouts are tried again.")

@@ -11,6 +11,7 @@ import sys
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
 from worker.escrow import settle
+from worker.payouts.crash_points import watch_steps
 from worker.settings import WorkerSettings
 
 
@@ -23,7 +24,8 @@ async def main(point: str) -> None:
     dsn = settings.database_url.get_secret_value()
     async with open_worker_context(settings, dsn, settings.rpc_urls) as context:
         await reconcile(context)
-        await settle(context, on_step=on_step)
+        with watch_steps(on_step):
+            await settle(context)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -7,7 +7,7 @@ from localnet import payments as pay
 from localnet.payments import USDT
 from tests.support.job_shop import PRICE
 from tests.support.ledger_checks import eventually
-from tests.worker.test_reconcile import claim
+from tests.support.pending_claims import claim
 from worker.claims.decide import reconcile
 from worker.escrow import settle
 

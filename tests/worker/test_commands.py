@@ -12,9 +12,9 @@ import pytest
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
+from tests.support.dying_worker import approved_order
 from tests.support.job_shop import FAST, PRICE, fast_settings
 from tests.support.ledger_checks import eventually
-from tests.worker.test_exactly_once import approved_order
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
 from worker.escrow import settle

@@ -5,75 +5,24 @@ import contextlib
 import os
 import signal
 import sys
-import time
 
 import pytest
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.rpc import RpcError
-from ledger.jobs import fund_jobs
-from tests.support.job_shop import FAST, PRICE, fast_settings, secret
+from tests.support.dying_worker import (
+    POINTS,
+    WITHOUT_END,
+    KilledError,
+    approved_order,
+    attempts,
+    paid_once,
+    settle_dying,
+    work_on,
+)
+from tests.support.job_shop import FAST, fast_settings, secret
 from tests.support.ledger_checks import eventually
-from worker.claims.decide import reconcile
 from worker.context import open_worker_context
 from worker.escrow import settle
-from worker.payouts.crash_points import STEPS
-
-POINTS = [f"{side} {step}" for step in STEPS for side in ("before", "after")]
-WITHOUT_END = [point for point in POINTS if not point.endswith(" end")]
-
-
-class KilledError(BaseException):
-    """The process is gone: nothing that follows is executed."""
-
-
-def dying_at(point):
-    async def on_step(reached):
-        if reached == point:
-            raise KilledError
-
-    return on_step
-
-
-async def approved_order(shop, context):
-    """A job whose money is due to its provider, without any payout yet."""
-    order = await shop.order()
-    await order.pay()
-
-    async def escrowed():
-        with contextlib.suppress(RpcError):
-            await reconcile(context)
-            await fund_jobs(context.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100)
-        return (await order.row())["escrow_status"] == "escrowed"
-
-    await eventually(escrowed)
-    for step in ("accept", "submit", "approve"):
-        assert await order.step(step)
-    return order
-
-
-async def work_on(context, order, net, *, seconds=60.0):
-    """What the worker does from then on, at a pace; the chain is hurried where a blockhash has to die."""
-    deadline = time.monotonic() + seconds
-    while (await order.row())["escrow_status"] != "released":
-        with contextlib.suppress(RpcError):
-            await settle(context)
-        await asyncio.sleep(0.1)
-        assert time.monotonic() < deadline, [dict(row) for row in await attempts(order)]
-
-
-async def attempts(order):
-    return await order.shop.pool.fetch(
-        "SELECT a.outcome, a.error, a.sent_at, a.last_valid_block_height, a.dead_from_slot, p.status::text,"
-        " p.waiting_reason FROM payout_attempts AS a JOIN payouts AS p ON p.id = a.payout_id WHERE p.job_id = $1"
-        " ORDER BY a.created_at",
-        order.id,
-    )
-
-
-async def paid_once(shop, times=1):
-    assert await shop.balance(shop.provider.pubkey()) == times * PRICE
-    assert await shop.violations() == []
 
 
 @pytest.mark.parametrize("point", WITHOUT_END)
@@ -82,7 +31,7 @@ async def test_a_worker_that_dies_at_any_step(shop, indexer, context, net, point
     died = False
     for _ in range(3):
         try:
-            await settle(context, on_step=dying_at(point))
+            await settle_dying(context, point)
         except KilledError:
             died = True
         await asyncio.sleep(0.05)
@@ -98,14 +47,14 @@ async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, index
     order = await approved_order(shop, context)
     net.set_faults({"transactionsLost": 1})
     with contextlib.suppress(KilledError):
-        await settle(context, on_step=dying_at(point))
+        await settle_dying(context, point)
     await settle(context)
     assert len(await attempts(order)) == 1
     net.chain.tick(160)
 
     async def second():
         with contextlib.suppress(KilledError):
-            await settle(context, on_step=dying_at(point))
+            await settle_dying(context, point)
         # What has died once comes back to life and gets on.
         await settle(context)
         return len(await attempts(order)) == 2
@@ -125,13 +74,13 @@ async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, index
 async def test_a_fork_takes_the_payout_back(shop, indexer, context, net, point, fate):
     order = await approved_order(shop, context)
     with contextlib.suppress(KilledError):
-        await settle(context, on_step=dying_at("after broadcast"))
+        await settle_dying(context, "after broadcast")
     (signature,) = await shop.pool.fetchrow("SELECT signature FROM payout_attempts")
     await eventually(lambda: net.chain.find(signature) is not None)
     net.chain.tick(2)
     net.chain.fork(3, drop=[signature] if fate == "dropped" else [], reland=[] if fate == "dropped" else [signature])
     with contextlib.suppress(KilledError):
-        await settle(context, on_step=dying_at(point))
+        await settle_dying(context, point)
     # The same bytes are sent again: where the fork dropped them they land once more, otherwise they are known already.
     await work_on(context, order, net)
     await paid_once(shop)
@@ -162,7 +111,7 @@ async def test_nodes_that_lie(shop, indexer, net, database_url, lie):
                 # Cut short after two seconds: one more way to die, at any moment.
                 with contextlib.suppress(KilledError, RpcError, TimeoutError):
                     async with asyncio.timeout(2.0):
-                        await settle(context, on_step=dying_at(point))
+                        await settle_dying(context, point)
                 net.chain.tick(25)
             assert liar.hazard.struck or "nodeBehindSlots" in LIES[lie]
             liar.set_faults(None)

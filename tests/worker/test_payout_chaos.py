@@ -13,12 +13,19 @@ import pytest
 from chain.rpc import RpcError
 from indexer.main import running_indexer
 from localnet import Localnet
+from tests.support.dying_worker import (
+    POINTS,
+    KilledError,
+    approved_order,
+    attempts,
+    paid_once,
+    settle_dying,
+    work_on,
+)
 from tests.support.job_shop import fast_settings, secret
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_checks import fast_settings as fast_indexer
-from tests.worker.test_exactly_once import POINTS, KilledError, approved_order, attempts, dying_at, paid_once, work_on
 from worker.context import open_worker_context
-from worker.escrow import settle
 
 FIRST, _, LAST = os.environ.get("PAYOUT_SEEDS", "1-2").partition("-")
 SEEDS = range(int(FIRST), int(LAST or FIRST) + 1)
@@ -62,7 +69,7 @@ async def test_everything_at_random(shop, net, database_url, seed):
                 indexers_node.set_faults(dice.choice(LIES))
             with contextlib.suppress(KilledError, RpcError, TimeoutError):
                 async with asyncio.timeout(dice.uniform(0.05, 1.0)):
-                    await settle(context, on_step=dying_at(dice.choice([*POINTS, "never"])))
+                    await settle_dying(context, dice.choice([*POINTS, "never"]))
             if dice.random() < 0.3:
                 depth = dice.randrange(0, 6)
                 with contextlib.suppress(ValueError):

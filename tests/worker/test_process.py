@@ -26,8 +26,8 @@ from tests.support.ledger_checks import eventually
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
 from worker.main import running_worker
-from worker.payouts.signer import load_signer
 from worker.settings import WorkerSettings
+from worker.signer import load_signer
 
 NOBODY = "redis://127.0.0.1:1"
 

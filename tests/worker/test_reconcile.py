@@ -1,7 +1,6 @@
 """What becomes of pending claims: by the ledger where it knows, by the chain where it does not, never by guess."""
 
 import contextlib
-import datetime as dt
 import uuid
 
 import pytest
@@ -13,24 +12,9 @@ from localnet import payments as pay
 from localnet.payments import USDC
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_checks import fast_settings as fast_indexer
+from tests.support.pending_claims import AMOUNT, claim
 from worker.claims.decide import reconcile
-from worker.claims.match_requests import match_arrivals, sweep_requests
-
-AMOUNT = 1_000
-
-
-async def claim(shop, signature, *, user="merchant", payer=None, amount=AMOUNT, nonce=None, age_seconds=60, **columns):
-    """A pending claim, as `/verify` leaves it when the payment is not there yet."""
-    values = {
-        "user_id": user, "nonce": nonce or uuid.uuid4().hex, "signature": signature,
-        "payer": payer or str(shop.client.pubkey()), "mint": str(USDC), "currency": "USDC", "amount": amount,
-        "least_amount": amount, "timestamp": dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_seconds), **columns,
-    }  # fmt: skip
-    names = ", ".join(f'"{name}"' for name in values)
-    marks = ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    return await shop.pool.fetchval(
-        f"INSERT INTO transactions ({names}) VALUES ({marks}) RETURNING id", *values.values()
-    )
+from worker.claims.match_requests import match_new_payments, sweep_requests
 
 
 async def fate(shop, claim_id):
@@ -225,28 +209,28 @@ async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, co
     )
     if search == "sweep":
         await eventually(lambda: shop.pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
-        assert await match_arrivals(context) == 0
+        assert await match_new_payments(context) == 0
         assert await sweep_requests(context) == 1
     else:
-        assert await match_arrivals(context) == 1
+        assert await match_new_payments(context) == 1
     (row,) = await honoured(shop, nonce)
     assert (row["signature"], row["payer"], row["received"]) == (signature, str(shop.client.pubkey()), AMOUNT)
     assert row["answered_at"] is None
-    assert await match_arrivals(context) == await sweep_requests(context) == 0
+    assert await match_new_payments(context) == await sweep_requests(context) == 0
 
 
 async def test_what_does_not_fit_its_request_matches_nothing(shop, indexer, context):
     short, late, exact = await request(shop), await request(shop, seconds=-60), await request(shop, scheme="exact")
     for (nonce, reference), amount in ((short, AMOUNT - 1), (late, AMOUNT), (exact, AMOUNT + 1)):
         await pay_request(shop, reference, amount)
-        assert await match_arrivals(context) == 0
+        assert await match_new_payments(context) == 0
         assert await sweep_requests(context) == 0
         assert await honoured(shop, nonce) == []
     # Paid twice, the request takes one of the two.
     nonce, reference = await request(shop)
     await pay_request(shop, reference)
     await pay_request(shop, reference, AMOUNT + 1)
-    assert await match_arrivals(context) == 1
+    assert await match_new_payments(context) == 1
     assert len(await honoured(shop, nonce)) == 1
     assert await shop.violations() == []
 

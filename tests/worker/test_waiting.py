@@ -1,18 +1,21 @@
 """Payouts that cannot be sent wait, with a reason and a pause; mended, they go."""
 
+from uuid import uuid4
+
 import pytest
 from solders.keypair import Keypair
 
 from chain.node import Node
 from localnet.genesis import FAUCET, FEE_MINT
 from localnet.payments import USDC, token_account, withheld_fee
+from tests.support.dying_worker import approved_order, paid_once, work_on
 from tests.support.job_shop import PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
-from tests.worker.test_exactly_once import approved_order, paid_once, work_on
 from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.gauges import measure
 from worker.payouts.checks import NotReadyError, Waiting, ready_sending
+from worker.payouts.rows import Payout, retry_payouts
 
 
 async def waiting(shop):
@@ -28,21 +31,22 @@ async def drained(shop, amount):
     await shop.send(payment.instructions, shop.wallet)
 
 
-async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, context, net):
+async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, context, net, database_url):
     order = await approved_order(shop, context)
     await drained(shop, 1)
     await eventually(lambda: shop.balance(shop.wallet.pubkey()))
     await eventually(lambda: _is(shop, PRICE - 1))
-    for _ in range(20):
-        await settle(context)
+    patient = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet), WORKER_PAYOUT_RETRY_SECONDS=600)
+    async with open_worker_context(patient, database_url, [net.rpc_url]) as unhurried:
+        for _ in range(20):
+            await settle(unhurried)
     row = await waiting(shop)
-    assert (row["status"], row["waiting_reason"]) == ("waiting", "insufficient_funds")
-    assert row["tries"] <= 3
+    assert (row["status"], row["waiting_reason"], row["tries"]) == ("waiting", "insufficient_funds", 1)
     await measure(context)
     assert context.metrics.payouts_waiting.labels("insufficient_funds")._value.get() == 1
     assert await shop.pool.fetchval("SELECT count(*) FROM payout_attempts") == 0
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 1)
-    await context.queries.retry_payouts(shop.pool, ids=[])
+    await retry_payouts(shop.pool, ())
     await work_on(context, order, net)
     await paid_once(shop)
 
@@ -113,15 +117,16 @@ def _set_state(net, address, state):
     net.chain.bank.set_account(address, Account(account.lamports, bytes(data), account.owner))
 
 
+def payout_of(shop, recipient, mint, amount):
+    return Payout(uuid4(), str(shop.wallet.pubkey()), str(recipient), str(mint), amount, str(Keypair().pubkey()), 0)
+
+
 async def test_a_token_with_a_fee_arrives_to_the_last_unit(shop, net):
     """What the token keeps comes on top, so that the recipient gains exactly what is owed."""
     node, recipient = Node(shop.rpc), Keypair()
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(FEE_MINT), 1_000_000_000)
     for amount in (1, 99, 100, 101, 12_345, 5_000_001, 600_000_000):
-        payout = {
-            "id": "x", "wallet": str(shop.wallet.pubkey()), "recipient": str(recipient.pubkey()),
-            "mint": str(FEE_MINT), "amount": amount, "reference": str(Keypair().pubkey()),
-        }  # fmt: skip
+        payout = payout_of(shop, recipient.pubkey(), FEE_MINT, amount)
         sending = await eventually(lambda payout=payout: _ready(node, payout))
         assert sending.gross - withheld_fee(sending.gross) == amount
         assert sending.fee == withheld_fee(sending.gross)
@@ -160,14 +165,13 @@ async def test_what_can_never_receive_waits(shop, net):
     node = Node(shop.rpc)
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 10)
     account = str(token_account(shop.wallet.pubkey(), USDC))
-    row = {"id": "x", "wallet": str(shop.wallet.pubkey()), "mint": str(USDC), "amount": 5, "reference": account}
     for recipient in (account, str(USDC)):
         with pytest.raises(NotReadyError) as refused:
-            await eventually(lambda recipient=recipient: _ready(node, {**row, "recipient": recipient}))
+            await eventually(lambda recipient=recipient: _ready(node, payout_of(shop, recipient, USDC, 5)))
         assert refused.value.reason is Waiting.DESTINATION_UNUSABLE
     from chain.programs import NATIVE_SOL
 
-    nobody = {**row, "mint": NATIVE_SOL, "recipient": str(Keypair().pubkey())}
+    nobody = payout_of(shop, Keypair().pubkey(), NATIVE_SOL, 5)
     with pytest.raises(NotReadyError) as refused:
         await ready_sending(node, nobody)
     assert refused.value.reason is Waiting.BELOW_RENT

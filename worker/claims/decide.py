@@ -1,12 +1,12 @@
 """Decides pending claims by what the ledger holds, a page of them at a time.
 
-What the ledger lacks is left to `missing.py`, payments that nobody claims to `references.py`.
+What the ledger lacks is left to `missing.py`, payments that nobody claims to `match_requests.py`.
 """
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -14,14 +14,42 @@ import structlog
 
 from ledger.claims import ClaimContext, ClaimKey, follow_transfers, honour_pending, read_contexts, settle_pending
 from ledger.judge import Claim, Outcome, Standing, judge
+from ledger.sql import from_row, load_queries
 from ledger.tokens import mints_counting_as
-from worker.claims.match_requests import match_arrivals
+from worker.claims.match_requests import match_new_payments
 from worker.claims.missing import Missing, settle_missing
 from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
+_queries = load_queries("worker.claims", "decide.sql")
 
 _BEGINNING: Final = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class PendingClaim:
+    """A claim that is still to be decided; amounts are in base units of `mint`.
+
+    Attributes:
+        recipient: The wallet that its payer named, `None` where any of the merchant's will do.
+        missing_at_height: The block height at which no node knew its transaction, `None` where it was not missed.
+        is_overdue: The indexer has had its time to record the transaction.
+    """
+
+    id: UUID
+    user_id: str
+    nonce: str
+    signature: str
+    payer: str
+    recipient: str | None
+    mint: str
+    amount: int
+    least_amount: int
+    exact: bool
+    final_only: bool
+    missing_at_height: int | None
+    timestamp: dt.datetime
+    is_overdue: bool
 
 
 @dataclass(slots=True)
@@ -61,7 +89,7 @@ async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], 
     # First, so that what is decided below takes one step in one pass: the next one makes it final.
     followed = await follow_transfers(context.database)
     done.finalized, done.reversed = followed.finalized, followed.reversed
-    done.matched_by_reference = await match_arrivals(context)
+    done.matched_by_reference = await match_new_payments(context)
     missing: list[Missing] = []
     async for page in _pages(context):
         missing += await _decide(context, page, done)
@@ -78,28 +106,28 @@ async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], 
     return done
 
 
-async def _pages(context: WorkerContext) -> AsyncIterator[list[Any]]:
+async def _pages(context: WorkerContext) -> AsyncIterator[list[PendingClaim]]:
     """Pending claims, page by page; what is decided meanwhile does not move the pages."""
     after = _BEGINNING
     while True:
-        rows = context.queries.pending_claims(
+        rows = _queries.pending_claims(
             context.database,
             after_timestamp=after[0],
             after_id=after[1],
             limit=context.settings.page_size,
             grace_seconds=context.settings.grace_seconds,
         )
-        page = [row async for row in rows]
+        page = [from_row(PendingClaim, row) async for row in rows]
         if page:
             yield page
-            after = page[-1]["timestamp"], page[-1]["id"]
+            after = page[-1].timestamp, page[-1].id
         if len(page) < context.settings.page_size:
             return
 
 
-async def _decide(context: WorkerContext, page: Sequence[Any], done: Reconciled) -> list[Missing]:
+async def _decide(context: WorkerContext, page: Sequence[PendingClaim], done: Reconciled) -> list[Missing]:
     """Decide a page; answers the claims whose transactions the ledger lacks."""
-    keys = [ClaimKey(row["user_id"], row["nonce"], row["signature"], row["payer"], row["recipient"]) for row in page]
+    keys = [ClaimKey(one.user_id, one.nonce, one.signature, one.payer, one.recipient) for one in page]
     known = await read_contexts(context.database, keys)
     grants: list[tuple[UUID, str]] = []
     refusals: list[tuple[UUID, str, str]] = []
@@ -107,26 +135,28 @@ async def _decide(context: WorkerContext, page: Sequence[Any], done: Reconciled)
     # Within a page the database does not know yet what is about to be given away.
     taken: set[tuple[str, str]] = set()
     used: set[tuple[str, str]] = set()
-    for row, facts in zip(page, known, strict=True):
+    for pending, facts in zip(page, known, strict=True):
         verdict = judge(
-            _claim(row, facts),
-            [replace(t, is_taken=t.is_taken or (row["signature"], t.path) in taken) for t in facts.transfers],
+            _claim(pending, facts),
+            [replace(t, is_taken=t.is_taken or (pending.signature, t.path) in taken) for t in facts.transfers],
             standing=Standing(is_nonce_free=facts.use is None),
         )
         if verdict.outcome is Outcome.PAYMENT_PENDING:
-            missing.append(Missing.of(row))
-        elif verdict.outcome is Outcome.NOT_FINALIZED or (row["user_id"], row["nonce"]) in used:
+            missing.append(
+                Missing(pending.id, pending.signature, pending.timestamp, pending.missing_at_height, pending.is_overdue)
+            )
+        elif verdict.outcome is Outcome.NOT_FINALIZED or (pending.user_id, pending.nonce) in used:
             done.still_pending += 1
         elif verdict.is_honoured:
             assert verdict.transfer is not None
-            grants.append((row["id"], verdict.transfer.path))
-            taken.add((row["signature"], verdict.transfer.path))
-            used.add((row["user_id"], row["nonce"]))
-        elif any((row["signature"], t.path) in taken for t in facts.transfers):
+            grants.append((pending.id, verdict.transfer.path))
+            taken.add((pending.signature, verdict.transfer.path))
+            used.add((pending.user_id, pending.nonce))
+        elif any((pending.signature, t.path) in taken for t in facts.transfers):
             # Whoever is about to take it may yet lose it: the next pass knows.
             done.still_pending += 1
         else:
-            refusals.append((row["id"], "failed", verdict.outcome.value))
+            refusals.append((pending.id, "failed", verdict.outcome.value))
     done.looked_at += len(page)
     done.honoured += await _grant(context, grants)
     if refusals:
@@ -134,16 +164,16 @@ async def _decide(context: WorkerContext, page: Sequence[Any], done: Reconciled)
     return missing
 
 
-def _claim(row: Any, known: ClaimContext) -> Claim:
-    named = row["recipient"]
+def _claim(pending: PendingClaim, known: ClaimContext) -> Claim:
+    named = pending.recipient
     return Claim(
-        payer=row["payer"],
+        payer=pending.payer,
         recipients=known.wallets if named is None else known.wallets & {named},
-        mints=mints_counting_as(row["mint"]),
-        amount=row["amount"],
-        least_amount=row["least_amount"],
-        exact=row["exact"],
-        final_only=row["final_only"],
+        mints=mints_counting_as(pending.mint),
+        amount=pending.amount,
+        least_amount=pending.least_amount,
+        exact=pending.exact,
+        final_only=pending.final_only,
     )
 
 

@@ -3,92 +3,86 @@
 A payment names a request by its reference key (Solana Pay) or by its nonce as memo.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
+from ledger.claims_matched import Match, honour_matches
 from ledger.judge import Claim, Transfer, judge
+from ledger.sql import load_queries
 from ledger.tokens import mints_counting_as
 from worker.context import WorkerContext
+
+_queries = load_queries("worker.claims", "match_requests.sql")
 
 _PAYMENTS_PER_PASS: Final = 5_000
 
 
-async def match_arrivals(context: WorkerContext) -> int:
+@dataclass(frozen=True, slots=True)
+class NamedRequest:
+    """The terms of a payment request that a payment names; `amount` is in base units of `mint`.
+
+    `is_of_job` is true where it funds a job, whose client is `client_agent_id`.
+    """
+
+    nonce: str
+    recipient: str
+    mint: str
+    decimals: int
+    amount: int
+    exact: bool
+    is_of_job: bool
+    client_agent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamingPayment:
+    """A payment request, and a transfer of the transaction `signature` that names it."""
+
+    request: NamedRequest
+    signature: str
+    transfer: Transfer
+
+
+async def match_new_payments(context: WorkerContext) -> int:
     """Look at the payments that are not final yet; returns how many requests are paid by them."""
-    rows = [row async for row in context.queries.arrivals_for_requests(context.database, limit=_PAYMENTS_PER_PASS)]
-    return await _honour(context, sorted(rows, key=lambda row: row["nonce"]))
+    rows = _queries.payments_not_final(context.database, limit=_PAYMENTS_PER_PASS)
+    payments = [_payment(row) async for row in rows]
+    return await _honour(context, sorted(payments, key=_nonce))
 
 
 async def sweep_requests(context: WorkerContext) -> int:
     """Search the whole ledger for every open request, a page at a time; returns how many are found paid."""
-    matched = 0
-    async for rows in _pages(context):
-        matched += await _honour(context, [row for row in rows if row["signature"] is not None])
-    return matched
+    return sum([await _honour(context, page) async for page in _pages(context)])
 
 
-async def _pages(context: WorkerContext) -> AsyncIterator[list[Any]]:
+async def _pages(context: WorkerContext) -> AsyncIterator[list[NamingPayment]]:
     after, limit = "", context.settings.page_size
     while True:
-        rows = context.queries.payments_of_open_requests(
+        rows = _queries.payments_of_open_requests(
             context.database, after_nonce=after, late_seconds=context.settings.late_seconds, limit=limit
         )
         page = [row async for row in rows]
-        if page:
-            yield page
-            after = page[-1]["nonce"]
+        yield [_payment(row) for row in page if row["signature"] is not None]
         if len({row["nonce"] for row in page}) < limit:
             return
+        after = page[-1]["nonce"]
 
 
-async def _honour(context: WorkerContext, rows: Iterable[Any]) -> int:
-    """Give each request the first of its payments that fits; `rows` come sorted by nonce."""
-    grants: list[tuple[str, str, str, str, int, str | None]] = []
-    taken: set[tuple[str, str]] = set()
-    for nonce, payments in groupby(rows, key=lambda row: row["nonce"]):
-        for row in payments:
-            place = row["signature"], row["path"]
-            payer = row["source_owner"] or row["authority"]
-            if payer is None or place in taken:
-                continue
-            claim = _claim(row, payer)
-            if judge(claim, [_transfer(row)]).is_honoured:
-                grants.append((nonce, *place, payer, claim.least_amount, row["client_agent_id"]))
-                taken.add(place)
-                break
-    if not grants:
-        return 0
-    nonces, signatures, paths, payers, least_amounts, agents = map(list, zip(*grants, strict=True))
-    honoured = context.queries.honour_requests(
-        context.database,
-        nonces=nonces,
-        signatures=signatures,
-        paths=paths,
-        payers=payers,
-        least_amounts=least_amounts,
-        agent_ids=agents,
-    )
-    return len([row async for row in honoured])
-
-
-def _claim(row: Any, payer: str) -> Claim:
-    mint, amount = row["request_mint"], row["amount"]
-    # Of a job's price not a single unit may be missing: the provider is to receive all of it.
-    least = amount if row["job_id"] is not None else least_equal_amount(amount, row["decimals"])
-    return Claim(
-        payer=payer,
-        recipients=frozenset({row["recipient"]}),
-        mints=mints_counting_as(mint),
-        amount=amount,
-        least_amount=least,
+def _payment(row: Mapping[str, Any]) -> NamingPayment:
+    request = NamedRequest(
+        nonce=row["nonce"],
+        recipient=row["recipient"],
+        mint=row["request_mint"],
+        decimals=row["decimals"],
+        amount=row["amount"],
         exact=row["scheme"] == "exact",
+        is_of_job=row["job_id"] is not None,
+        client_agent_id=row["client_agent_id"],
     )
-
-
-def _transfer(row: Any) -> Transfer:
-    return Transfer(
+    transfer = Transfer(
         path=row["path"],
         mint=row["mint"],
         source_owner=row["source_owner"],
@@ -96,4 +90,52 @@ def _transfer(row: Any) -> Transfer:
         authority=row["authority"],
         credited=row["credited"],
         is_final=row["is_final"],
+    )
+    return NamingPayment(request, row["signature"], transfer)
+
+
+def _nonce(payment: NamingPayment) -> str:
+    return payment.request.nonce
+
+
+async def _honour(context: WorkerContext, payments: Iterable[NamingPayment]) -> int:
+    """Give each request the first of its payments that fits; `payments` come sorted by nonce."""
+    matches: list[Match] = []
+    taken: set[tuple[str, str]] = set()
+    for _, naming in groupby(payments, key=_nonce):
+        match = _first_that_fits([one for one in naming if (one.signature, one.transfer.path) not in taken])
+        if match is not None:
+            matches.append(match)
+            taken.add((match.signature, match.path))
+    return await honour_matches(context.database, matches) if matches else 0
+
+
+def _first_that_fits(payments: Sequence[NamingPayment]) -> Match | None:
+    for one in payments:
+        payer = one.transfer.source_owner or one.transfer.authority
+        if payer is None:
+            continue
+        claim = _claim(one.request, payer)
+        if judge(claim, [one.transfer]).is_honoured:
+            return Match(
+                one.request.nonce,
+                one.signature,
+                one.transfer.path,
+                payer,
+                claim.least_amount,
+                one.request.client_agent_id,
+            )
+    return None
+
+
+def _claim(request: NamedRequest, payer: str) -> Claim:
+    # Of a job's price not a single unit may be missing: the provider is to receive all of it.
+    least = request.amount if request.is_of_job else least_equal_amount(request.amount, request.decimals)
+    return Claim(
+        payer=payer,
+        recipients=frozenset({request.recipient}),
+        mints=mints_counting_as(request.mint),
+        amount=request.amount,
+        least_amount=least,
+        exact=request.exact,
     )

@@ -9,7 +9,7 @@ durable nonce has no such end: its claim expires all the same, and its payer pro
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -19,9 +19,11 @@ from chain.node import STATUSES_PER_CALL, SignatureStatus
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome
+from ledger.sql import load_queries
 from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
+_queries = load_queries("worker.claims", "missing.sql")
 
 _BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 
@@ -35,11 +37,6 @@ class Missing:
     claimed_at: dt.datetime
     missing_at_height: int | None
     is_overdue: bool
-
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        """From a row of `pending_claims`."""
-        return cls(row["id"], row["signature"], row["timestamp"], row["missing_at_height"], row["is_overdue"])
 
 
 @dataclass(slots=True)
@@ -107,7 +104,7 @@ async def _refusal(context: WorkerContext, signature: str, status: SignatureStat
         # A node that answers something else says nothing about this one.
         return None
     owners = {movement.destination_owner for movement in observation.transfers if movement.destination_owner}
-    rows = context.queries.followed_among(context.database, wallets=list(owners))
+    rows = _queries.followed_among(context.database, wallets=list(owners))
     followed = [row["address"] async for row in rows]
     return None if followed or observation.unexplained else Outcome.RECIPIENT_MISMATCH
 
@@ -115,7 +112,7 @@ async def _refusal(context: WorkerContext, signature: str, status: SignatureStat
 async def _note_found(context: WorkerContext, claims: Sequence[Missing]) -> None:
     ids = [claim.id for claim in claims if claim.missing_at_height is not None]
     if ids:
-        await context.queries.note_found(context.database, ids=ids)
+        await _queries.note_found(context.database, ids=ids)
 
 
 async def _expire(context: WorkerContext, claims: Sequence[Missing]) -> int:
@@ -125,7 +122,7 @@ async def _expire(context: WorkerContext, claims: Sequence[Missing]) -> int:
     height = await context.node.block_height("finalized")
     new = [claim.id for claim in claims if claim.missing_at_height is None]
     if new:
-        await context.queries.note_missing(context.database, ids=new, height=newest)
+        await _queries.note_missing(context.database, ids=new, height=newest)
     latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=context.settings.expire_seconds)
     dead = [
         (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)

@@ -1,7 +1,7 @@
 """Whether a payout can be sent now, and if not, for what reason it has to wait."""
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from chain.accounts import AccountState
 from chain.fees import parse_fee_rule
@@ -9,6 +9,7 @@ from chain.node import Node
 from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from chain.sending import Sending, rent_exempt_lamports
 from ledger.amounts import MAX_BASE_UNITS
+from worker.payouts.rows import Payout
 
 _SIGNATURE_FEE_LAMPORTS: Final = 5_000
 # A token account of Token-2022 carries extensions: the associated account of a mint with fees has 182 bytes.
@@ -45,33 +46,31 @@ class NotReadyError(Exception):
         self.reason = reason
 
 
-async def ready_sending(node: Node, payout: Any, *, unit_price: int = 0) -> Sending:
+async def ready_sending(node: Node, payout: Payout, *, unit_price: int = 0) -> Sending:
     """What to send so that the recipient of `payout` gains exactly its amount.
 
     Args:
         node: Asked for the accounts as the cluster has voted for them.
-        payout: A row with `id`, `wallet`, `recipient`, `mint`, `amount` and `reference`.
+        payout: What is to be sent.
         unit_price: What is offered for each compute unit, in millionths of a lamport.
 
     Raises:
         NotReadyError: Something is missing.
         RpcError: The nodes did not answer.
     """
-    memo = f"402pay payout {payout['id']}"
-    route = (payout["wallet"], payout["recipient"], payout["mint"])
-    if payout["mint"] == NATIVE_SOL:
-        sending = Sending(
-            *route, SYSTEM_PROGRAM, SOL_DECIMALS, payout["amount"], 0, payout["reference"], memo, unit_price
-        )
+    memo = f"402pay payout {payout.id}"
+    route = (payout.wallet, payout.recipient, payout.mint)
+    if payout.mint == NATIVE_SOL:
+        sending = Sending(*route, SYSTEM_PROGRAM, SOL_DECIMALS, payout.amount, 0, payout.reference, memo, unit_price)
         await _check_lamports(node, sending)
         return sending
-    _, mint = await node.account(payout["mint"])
+    _, mint = await node.account(payout.mint)
     if mint is None or mint.program not in TOKEN_PROGRAMS:
         raise NotReadyError(Waiting.MINT_UNUSABLE)
-    fee = await _fee_on_top(node, mint, payout["amount"])
+    fee = await _fee_on_top(node, mint, payout.amount)
     decimals = mint.data[_MINT_DECIMALS_AT]
-    gross = payout["amount"] + fee
-    sending = Sending(*route, mint.program, decimals, gross, fee, payout["reference"], memo, unit_price)
+    gross = payout.amount + fee
+    sending = Sending(*route, mint.program, decimals, gross, fee, payout.reference, memo, unit_price)
     await _check_tokens(node, sending)
     return sending
 

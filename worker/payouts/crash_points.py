@@ -1,24 +1,39 @@
-"""The steps of a payout by name, so that tests can end the process before and after each of them."""
+"""The steps of a payout by name, so that tests can end the process before and after each of them.
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+Code that pays marks its steps with `crash_point`; in production nobody watches them, and a mark does nothing.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 STEPS: Final = ("make", "settle", "check", "sign", "store", "broadcast", "note", "end")
 """In the order in which a payout takes them; `end` only where a transaction could never land."""
 
 OnStep = Callable[[str], Awaitable[None]]
-"""Told `before store`, `after store` and so on."""
+"""Called with `before store`, `after store` and so on; what it raises ends the pass there."""
+
+_watcher: ContextVar[OnStep | None] = ContextVar("watcher", default=None)
 
 
-async def nobody(_: str) -> None:
-    """Whom nothing is to be told."""
+@contextmanager
+def watch_steps(on_step: OnStep) -> Iterator[None]:
+    """Call `on_step` at every crash point that this task, and those it starts, reach meanwhile."""
+    token = _watcher.set(on_step)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 @asynccontextmanager
-async def around(on_step: OnStep, step: str) -> AsyncIterator[None]:
-    """Tell before and after `step`; after it only when it went well."""
+async def crash_point(step: str) -> AsyncIterator[None]:
+    """Mark what is inside as the step `step`: a watcher is called before it, and after it when it went well."""
     assert step in STEPS
-    await on_step(f"before {step}")
+    on_step = _watcher.get()
+    if on_step is not None:
+        await on_step(f"before {step}")
     yield
-    await on_step(f"after {step}")
+    if on_step is not None:
+        await on_step(f"after {step}")

@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from solders.message import Message
@@ -16,7 +16,9 @@ from solders.transaction import Transaction
 
 from chain.sending import finalized_tip, latest_blockhash
 from worker.context import WorkerContext
+from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, ready_sending
+from worker.payouts.rows import PayoutToSign
 
 _PER_EXPORT: Final = 1_000
 
@@ -52,24 +54,23 @@ async def export_payouts(context: WorkerContext, ids: Sequence[UUID] = ()) -> li
         RpcError: The nodes did not answer.
     """
     address = context.signer.address if context.signer else None
-    await context.queries.leave_to_operator(context.database, signer=address)
-    rows = context.queries.payouts_to_sign(context.database, ids=list(ids), limit=_PER_EXPORT)
-    return [await _export(context, row) for row in [row async for row in rows]]
+    await rows.leave_to_operator(context.database, address)
+    return [await _export(context, one) for one in await rows.payouts_to_sign(context.database, ids, limit=_PER_EXPORT)]
 
 
-async def _export(context: WorkerContext, row: Any) -> Exported:
-    about = (str(row["id"]), row["wallet"], row["recipient"], row["mint"], row["amount"])
-    message, last = row["message"], row["last_valid_block_height"]
-    if message is None:
+async def _export(context: WorkerContext, waiting: PayoutToSign) -> Exported:
+    payout, message, last = waiting.payout, waiting.message, waiting.last_valid_block_height
+    about = (str(payout.id), payout.wallet, payout.recipient, payout.mint, payout.amount)
+    if message is None or last is None:
         try:
-            sending = await ready_sending(context.node, row, unit_price=context.settings.payout_unit_price)
+            sending = await ready_sending(context.node, payout, unit_price=context.settings.payout_unit_price)
         except NotReadyError as missing:
             return Exported(*about, waits_for=missing.reason.value)
         lifetime = await latest_blockhash(context.node.pool)
         message, last = bytes(sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
-        stored = await context.queries.store_unsigned(
+        stored = await rows.store_unsigned(
             context.database,
-            payout_id=row["id"],
+            payout.id,
             source_account=sending.source,
             message=message,
             last_valid_block_height=last,
@@ -94,9 +95,9 @@ async def import_payout(context: WorkerContext, text: str) -> Imported:
     except Exception as error:  # noqa: BLE001 - solders raises a class of its own for a signature that is missing or wrong
         return Imported(None, None, f"its signatures are not good ({error})")
     signature = str(transaction.signatures[0])
-    row = await context.queries.store_imported(
+    payout_id = await rows.store_imported(
         context.database, message=bytes(transaction.message), signature=signature, wire=wire
     )
-    if row is None:
+    if payout_id is None:
         return Imported(None, signature, "it is not what was exported last, or has expired; export again")
-    return Imported(str(row["id"]), signature)
+    return Imported(str(payout_id), signature)

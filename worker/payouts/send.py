@@ -12,17 +12,22 @@ nobody; one that dies later has left them for whoever comes next.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+from uuid import UUID
 
 import structlog
 
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import broadcast, finalized_tip, latest_blockhash
 from ledger.jobs import count_late_ratings
+from ledger.states import PayoutStatus
 from worker.context import WorkerContext
+from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, Waiting, ready_sending
-from worker.payouts.crash_points import OnStep, around, nobody
-from worker.payouts.signer import Signer
+from worker.payouts.crash_points import crash_point
+from worker.payouts.rows import Attempt, Payout
+from worker.payouts.settle import settle_payouts
+from worker.signer import Signer
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +35,7 @@ _ATTEMPTS_PER_PASS: Final = 1_000
 _ALREADY_PROCESSED: Final = "already been processed"
 
 
-_MOST_FAILURES: Final = 3
+_FAILURES_MAX: Final = 3
 
 
 @dataclass(slots=True)
@@ -57,75 +62,74 @@ class Failures:
             yield
         except RpcError as error:
             self._errors.append(error)
-            if len(self._errors) >= _MOST_FAILURES:
+            if len(self._errors) >= _FAILURES_MAX:
                 raise
 
-    def tell(self) -> None:
+    def raise_first(self) -> None:
         """Raise what was noted, after everything else is done."""
         if self._errors:
             raise self._errors[0]
 
 
-async def send_payouts(context: WorkerContext, *, on_step: OnStep = nobody) -> Sent:
+async def send_payouts(context: WorkerContext) -> Sent:
     """One pass over all open payouts; any number of workers may do so at once.
 
     Raises:
         RpcError: The nodes did not answer about some of them; nothing is lost by it.
     """
     done, failures = Sent(), Failures()
-    async with around(on_step, "settle"):
-        done.settled = len([row async for row in context.queries.settle_payouts(context.database)])
+    async with crash_point("settle"):
+        done.settled = await settle_payouts(context.database)
         await count_late_ratings(context.database)
-    rows = context.queries.living_attempts(context.database, limit=_ATTEMPTS_PER_PASS)
-    living = [row async for row in rows]
+    living = await rows.living_attempts(context.database, limit=_ATTEMPTS_PER_PASS)
     async with failures.noted():
-        await _end_the_dead(context, living, done, on_step)
+        await _end_the_dead(context, living, done)
     for attempt in living:
-        if attempt["wire"] is not None and attempt["dead_from_slot"] is None:
+        if attempt.wire is not None and attempt.dead_from_slot is None:
+            is_first = attempt.status == PayoutStatus.SIGNED
             async with failures.noted():
-                await _broadcast(context, attempt, done, on_step)
-    await _sign_new(context, done, failures, on_step)
-    failures.tell()
+                await _broadcast(context, attempt.id, attempt.wire, done, is_first=is_first, known_error=attempt.error)
+    await _sign_new(context, done, failures)
+    failures.raise_first()
     return done
 
 
-async def _sign_new(context: WorkerContext, done: Sent, failures: Failures, on_step: OnStep) -> None:
+async def _sign_new(context: WorkerContext, done: Sent, failures: Failures) -> None:
     signer = context.signer
-    await context.queries.requeue_waiting(context.database)
-    await context.queries.leave_to_operator(context.database, signer=signer.address if signer else None)
+    await rows.requeue_waiting(context.database)
+    await rows.leave_to_operator(context.database, signer.address if signer else None)
     if signer is None:
         return
-    await context.queries.take_from_operator(context.database, signer=signer.address)
-    rows = context.queries.queued_payouts(context.database, limit=context.settings.payouts_per_pass)
-    for payout in [row async for row in rows]:
+    await rows.take_from_operator(context.database, signer.address)
+    for payout in await rows.queued_payouts(context.database, limit=context.settings.payouts_per_pass):
         async with failures.noted():
             try:
-                await _sign(context, signer, payout, done, on_step)
+                await _sign(context, signer, payout, done)
             except NotReadyError as missing:
                 done.waiting += 1
                 await _wait(context, payout, missing.reason)
 
 
-async def _wait(context: WorkerContext, payout: Any, reason: Waiting) -> None:
+async def _wait(context: WorkerContext, payout: Payout, reason: Waiting) -> None:
     """Leave a payout alone for a while, longer each time."""
     settings = context.settings
-    doubled: float = settings.payout_retry_seconds * 2 ** min(payout["tries"], 20)
+    doubled: float = settings.payout_retry_seconds * 2 ** min(payout.tries, 20)
     pause = min(doubled, settings.payout_retry_most_seconds)
-    _log.warning("payout_waits", payout=str(payout["id"]), reason=reason.value, seconds=pause)
-    await context.queries.wait_payout(context.database, id=payout["id"], reason=reason.value, pause_seconds=pause)
+    _log.warning("payout_waits", payout=str(payout.id), reason=reason.value, seconds=pause)
+    await rows.wait_payout(context.database, payout.id, reason.value, pause_seconds=pause)
 
 
-async def _sign(context: WorkerContext, signer: Signer, payout: Any, done: Sent, on_step: OnStep) -> None:
-    async with around(on_step, "check"):
+async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Sent) -> None:
+    async with crash_point("check"):
         sending = await ready_sending(context.node, payout, unit_price=context.settings.payout_unit_price)
-    async with around(on_step, "sign"):
+    async with crash_point("sign"):
         lifetime = await latest_blockhash(context.node.pool)
         message = sending.message(lifetime.blockhash)
         transaction = signer.sign(message)
-    async with around(on_step, "store"):
-        stored = await context.queries.store_signed(
+    async with crash_point("store"):
+        stored = await rows.store_signed(
             context.database,
-            payout_id=payout["id"],
+            payout.id,
             source_account=sending.source,
             message=bytes(message),
             last_valid_block_height=lifetime.last_valid_block_height,
@@ -135,64 +139,61 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Any, done: Sent,
     if stored is None:
         return  # another worker was quicker: these bytes are forgotten unseen
     done.signed += 1
-    fresh = {"id": stored["id"], "wire": bytes(transaction), "status": "signed", "error": None}
-    await _broadcast(context, fresh, done, on_step)
+    await _broadcast(context, stored, bytes(transaction), done, is_first=True)
 
 
-async def _broadcast(context: WorkerContext, attempt: Any, done: Sent, on_step: OnStep) -> None:
-    """Hand an attempt to a node. The first to take it is asked to try it beforehand, for it tells what is wrong."""
-    is_first = attempt["status"] == "signed"
+async def _broadcast(
+    context: WorkerContext, attempt_id: UUID, wire: bytes, done: Sent, *, is_first: bool, known_error: str | None = None
+) -> None:
+    """Hand an attempt to a node. The first to take it is asked to try it beforehand, for it says what is wrong."""
     try:
-        async with around(on_step, "broadcast"):
-            await broadcast(context.node.pool, attempt["wire"], preflight=is_first)
+        async with crash_point("broadcast"):
+            await broadcast(context.node.pool, wire, preflight=is_first)
     except PermanentRpcError as error:
         if _ALREADY_PROCESSED not in str(error):
-            if attempt["error"] != str(error):
-                _log.warning("payout_refused", attempt=str(attempt["id"]), error=str(error))
-                await context.queries.note_attempt_error(context.database, id=attempt["id"], error=str(error))
+            if known_error != str(error):
+                _log.warning("payout_refused", attempt=str(attempt_id), error=str(error))
+                await rows.note_attempt_error(context.database, attempt_id, str(error))
             return
     done.broadcast += 1
     if is_first:
-        async with around(on_step, "note"):
-            await context.queries.note_sent(context.database, id=attempt["id"])
+        async with crash_point("note"):
+            await rows.note_sent(context.database, attempt_id)
 
 
-async def _end_the_dead(context: WorkerContext, living: Sequence[Any], done: Sent, on_step: OnStep) -> None:
+async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done: Sent) -> None:
     """End attempts that can never land any more, so that their payouts are signed anew."""
     if not living:
         return
     tip = await finalized_tip(context.node.pool)
-    beyond = [a for a in living if a["last_valid_block_height"] < tip.block_height]
+    beyond = [attempt for attempt in living if attempt.last_valid_block_height < tip.block_height]
     if not beyond:
         return
-    await context.queries.note_beyond(
-        context.database, ids=[a["id"] for a in beyond], slot=tip.absolute_slot, height=tip.block_height
-    )
-    rows = context.queries.proven_absent(context.database, ids=[a["id"] for a in beyond])
-    absent = {row["id"] async for row in rows}
+    ids = [attempt.id for attempt in beyond]
+    await rows.note_beyond(context.database, ids, slot=tip.absolute_slot, height=tip.block_height)
+    absent = await rows.proven_absent(context.database, ids)
     for attempt in beyond:
-        if attempt["id"] in absent and attempt["dead_from_slot"] is not None:
-            await _end_one(context, attempt, done, on_step)
+        if attempt.id in absent and attempt.dead_from_slot is not None:
+            await _end_one(context, attempt, attempt.dead_from_slot, done)
 
 
-async def _end_one(context: WorkerContext, attempt: Any, done: Sent, on_step: OnStep) -> None:
+async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int, done: Sent) -> None:
     """Two more witnesses, for what it costs: the history by signature, and by the payout's reference."""
     outcome, error = "expired", None
-    if attempt["signature"] is not None:
-        seen_slot, (status,) = await context.node.signature_statuses([attempt["signature"]])
-        if seen_slot < attempt["dead_from_slot"] or (status is not None and status.err is None):
+    if attempt.signature is not None:
+        seen_slot, (status,) = await context.node.signature_statuses([attempt.signature])
+        if seen_slot < dead_from_slot or (status is not None and status.err is None):
             return
         if status is not None:
             outcome, error = "failed", f"it failed on chain: {status.err}"
-    if any(info.err is None for info in await context.node.signatures(attempt["reference"])):
+    if any(info.err is None for info in await context.node.signatures(attempt.reference)):
         return
-    async with around(on_step, "end"):
-        ended = await context.queries.end_attempt(
+    async with crash_point("end"):
+        done.ended += await rows.end_attempt(
             context.database,
-            id=attempt["id"],
+            attempt.id,
             outcome=outcome,
             error=error,
             pause_seconds=context.settings.payout_retry_seconds if outcome == "failed" else 0.0,
         )
-    done.ended += ended is not None
-    _log.warning("payout_attempt_ended", payout=str(attempt["payout_id"]), outcome=outcome, error=error)
+    _log.warning("payout_attempt_ended", payout=str(attempt.payout_id), outcome=outcome, error=error)

@@ -10,9 +10,9 @@ import pytest
 from api.analytics import lists, revenue
 from api.analytics.windows import window_of
 from ledger.amounts import figure_text
+from ledger.totals import fold_claim_changes
 from tests.support.api_client import key_for
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
-from worker.totals import fold_totals
 
 NOW = dt.datetime.now(dt.UTC)
 AGENTS = ("buyer-1", "buyer-2", None)
@@ -138,7 +138,7 @@ async def test_pages_are_the_list(admin, claims):
 @pytest.mark.parametrize("period", PERIODS)
 async def test_revenue_is_what_honoured_claims_add_up_to(pool, merchant, admin, claims, period, is_folded):
     if is_folded:
-        await fold_totals(pool)
+        await fold_claim_changes(pool)
     for client, user in ((merchant, "merchant"), (admin, None)):
         answer = exact(await client.get(f"/analytics/revenue?period={period}"))
         paid = honoured(claims, user, period)
@@ -200,7 +200,7 @@ async def test_an_empty_ledger_has_earned_nothing(merchant):
 @pytest.mark.parametrize("period", PERIODS)
 async def test_top_agents_are_those_that_spent_most(pool, merchant, admin, claims, period, is_folded):
     if is_folded:
-        await fold_totals(pool)
+        await fold_claim_changes(pool)
     for client, user in ((merchant, "merchant"), (admin, None)):
         answer = exact(await client.get(f"/analytics/top-agents?period={period}&currency=USDC"))
         spent = {}

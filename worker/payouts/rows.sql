@@ -1,15 +1,15 @@
--- name: requeue_waiting^
+-- name: requeue_waiting$
 -- Payouts that have waited for long enough are tried again.
 WITH moved AS (
   UPDATE payouts SET status = 'queued', waiting_reason = NULL
   WHERE status = 'waiting' AND next_try_at <= clock_timestamp()
   RETURNING 1
 )
-SELECT count(*)::int AS payouts FROM moved;
+SELECT count(*)::int FROM moved;
 
 -- name: queued_payouts
 -- Payouts to be made into transactions, oldest first.
-SELECT id, job_id, kind, wallet, recipient, mint, amount, reference, tries
+SELECT id, wallet, recipient, mint, amount, reference, tries
 FROM payouts
 WHERE status = 'queued' AND next_try_at <= clock_timestamp()
 ORDER BY created_at, id
@@ -22,16 +22,16 @@ SET status = 'waiting', waiting_reason = :reason, tries = tries + 1,
   next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
 WHERE id = :id AND status = 'queued';
 
--- name: leave_to_operator^
+-- name: leave_to_operator$
 -- Payouts that we have no key for wait for an operator's signature.
 WITH moved AS (
   UPDATE payouts SET status = 'awaiting_signature'
   WHERE status = 'queued' AND wallet IS DISTINCT FROM :signer::text
   RETURNING 1
 )
-SELECT count(*)::int AS payouts FROM moved;
+SELECT count(*)::int FROM moved;
 
--- name: take_from_operator^
+-- name: take_from_operator$
 -- Payouts that waited for an operator's signature though we have the key now, if nothing of theirs can land any more.
 WITH moved AS (
   UPDATE payouts AS p SET status = 'queued'
@@ -39,9 +39,9 @@ WITH moved AS (
     AND NOT EXISTS (SELECT FROM payout_attempts AS a WHERE a.payout_id = p.id AND a.ended_at IS NULL)
   RETURNING 1
 )
-SELECT count(*)::int AS payouts FROM moved;
+SELECT count(*)::int FROM moved;
 
--- name: store_signed^
+-- name: store_signed$
 -- Keep the signed bytes of an attempt before anybody can see them. Nothing happens where another attempt lives.
 WITH moved AS (
   UPDATE payouts SET status = 'signed'
@@ -55,7 +55,7 @@ INSERT INTO payout_attempts (
 SELECT id, :source_account, :message, :last_valid_block_height, :signature, :wire, clock_timestamp() FROM moved
 RETURNING id;
 
--- name: store_unsigned^
+-- name: store_unsigned$
 -- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
 WITH open AS (
   SELECT id FROM payouts
@@ -67,7 +67,7 @@ INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_bloc
 SELECT id, :source_account, :message, :last_valid_block_height FROM open
 RETURNING id;
 
--- name: store_imported^
+-- name: store_imported$
 -- Keep the bytes that an operator has signed; they must be those of the living attempt.
 WITH found AS (
   UPDATE payout_attempts AS a
@@ -121,13 +121,13 @@ WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL
       AND t.source_owner = p.wallet
   );
 
--- name: end_attempt^
+-- name: end_attempt$
 -- An attempt can never land: its payout may be attempted again.
 WITH gone AS (
   UPDATE payout_attempts AS a
   SET ended_at = clock_timestamp(), outcome = :outcome, error = coalesce(:error::text, a.error)
   FROM payouts AS p
-  WHERE a.id = :id AND p.id = a.payout_id AND a.ended_at IS NULL AND p.status <> 'settled'
+  WHERE a.id = :id AND p.id = a.payout_id AND a.ended_at IS NULL AND payout_is_open(p.status)
   RETURNING a.payout_id, a.error
 ),
 moved AS (
@@ -137,7 +137,7 @@ moved AS (
   FROM gone AS g
   WHERE p.id = g.payout_id AND p.status IN ('signed', 'sent')
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'payout.attempt_ended', payout_id::text, jsonb_build_object('outcome', :outcome::text, 'error', error) FROM gone
 )
@@ -157,19 +157,18 @@ LIMIT :limit;
 
 -- name: payouts_to_sign
 -- Payouts that wait for an operator's signature, with the message of the attempt that lives, if any.
-SELECT p.id, p.job_id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, a.message,
-  a.last_valid_block_height
+SELECT p.id, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, a.message, a.last_valid_block_height
 FROM payouts AS p
 LEFT JOIN payout_attempts AS a ON a.payout_id = p.id AND a.ended_at IS NULL
 WHERE p.status = 'awaiting_signature' AND (cardinality(:ids::uuid[]) = 0 OR p.id = ANY(:ids::uuid[]))
 ORDER BY p.created_at, p.id
 LIMIT :limit;
 
--- name: retry_payouts^
+-- name: retry_payouts$
 -- Try waiting payouts again at once.
 WITH moved AS (
   UPDATE payouts SET status = 'queued', waiting_reason = NULL, next_try_at = clock_timestamp()
   WHERE status = 'waiting' AND (cardinality(:ids::uuid[]) = 0 OR id = ANY(:ids::uuid[]))
   RETURNING 1
 )
-SELECT count(*)::int AS payouts FROM moved;
+SELECT count(*)::int FROM moved;

@@ -1,4 +1,4 @@
--- name: expire_requests^
+-- name: expire_requests$
 -- Payment requests whose time is over without a payment.
 WITH moved AS (
   UPDATE nonces AS n
@@ -9,7 +9,7 @@ WITH moved AS (
       AND NOT EXISTS (
         SELECT FROM transactions AS c
         WHERE c.user_id = o.user_id AND c.nonce = o.nonce
-          AND c.status IN ('pending', 'confirmed', 'finalized', 'reversed')
+          AND (c.status = 'pending' OR claim_holds_transfer(c.status))
       )
     ORDER BY o.expires_at
     LIMIT :limit
@@ -18,22 +18,22 @@ WITH moved AS (
   WHERE n.nonce = due.nonce
   RETURNING n.nonce, n.user_id
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id)
   SELECT 'request.expired', nonce, user_id FROM moved
 )
-SELECT count(*)::int AS requests FROM moved;
+SELECT count(*)::int FROM moved;
 
--- name: revoke_due_keys^
+-- name: revoke_due_keys$
 -- Keys whose time to live on after a rotation is over.
 WITH moved AS (
   UPDATE api_keys SET revoked = true
   WHERE NOT revoked AND revoked_at <= clock_timestamp()
   RETURNING key_prefix
 )
-SELECT count(*)::int AS keys FROM moved;
+SELECT count(*)::int FROM moved;
 
--- name: prune_answers^
+-- name: prune_answers$
 -- Answers kept for repeated requests, after a day. That their keys were used for a request is known for longer.
 WITH emptied AS (
   UPDATE idempotent_answers SET status = NULL, headers = NULL, body = NULL
@@ -55,9 +55,9 @@ gone AS (
   )
   RETURNING 1
 )
-SELECT ((SELECT count(*) FROM emptied) + (SELECT count(*) FROM gone))::int AS gone;
+SELECT ((SELECT count(*) FROM emptied) + (SELECT count(*) FROM gone))::int;
 
--- name: prune_requests^
+-- name: prune_requests$
 -- Payment requests that expired long ago and were never paid, claimed or ordered for.
 WITH gone AS (
   DELETE FROM nonces
@@ -70,14 +70,14 @@ WITH gone AS (
   )
   RETURNING 1
 )
-SELECT count(*)::int AS gone FROM gone;
+SELECT count(*)::int FROM gone;
 
--- name: prune_signs_of_life^
+-- name: prune_signs_of_life$
 -- Processes that have not been heard of for a day.
 WITH gone AS (DELETE FROM heartbeats WHERE at < clock_timestamp() - interval '1 day' RETURNING 1)
-SELECT count(*)::int AS gone FROM gone;
+SELECT count(*)::int FROM gone;
 
--- name: prune_finished_work^
+-- name: prune_finished_work$
 -- Requests to the indexers that were worked off long ago.
 WITH gone AS (
   DELETE FROM index_requests WHERE finished_at < clock_timestamp() - make_interval(secs => :keep_seconds) RETURNING 1
@@ -93,4 +93,4 @@ old_reports AS (
   RETURNING 1
 )
 SELECT
-  ((SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_too) + (SELECT count(*) FROM old_reports))::int AS gone;
+  ((SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_too) + (SELECT count(*) FROM old_reports))::int;

@@ -13,3 +13,15 @@ SELECT status::text AS status, waiting_reason, count(*)::int AS payouts,
   coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision AS oldest_seconds
 FROM payouts
 GROUP BY status, waiting_reason;
+
+-- name: unmatched_count$
+-- Received transfers that no claim has taken.
+SELECT count(*)::int
+FROM transfers AS t
+WHERE t.finality <> 'orphaned'
+  AND kind_is_payment(t.kind)
+  AND t.destination_owner IN (SELECT address FROM recipients)
+  AND NOT EXISTS (
+    SELECT FROM transactions AS c
+    WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+  );

@@ -1,0 +1,111 @@
+-- name: honour_requests
+-- Give payment requests the transfers that name them, though no payer has claimed them. Answers those that were made.
+WITH wanted AS (
+  SELECT *
+  FROM unnest(
+    :nonces::text[], :signatures::text[], :paths::text[], :payers::text[], :least_amounts::numeric[], :agent_ids::text[]
+  ) AS w (nonce, signature, path, payer, least_amount, agent_id)
+),
+held AS (
+  SELECT w.payer, w.least_amount, w.agent_id, w.signature, w.path, n.user_id, n.nonce, n.currency, n.amount, n.scheme,
+    n.resource, n.environment, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
+  FROM wanted AS w
+  JOIN nonces AS n ON n.nonce = w.nonce
+  JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
+  WHERE t.finality <> 'orphaned'
+  ORDER BY t.signature, t.path
+  FOR SHARE OF t
+),
+made AS (
+  INSERT INTO transactions (
+    user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
+    resource, agent_id, environment, status, honoured_at, settled_at
+  )
+  SELECT
+    user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received,
+    scheme = 'exact', resource, agent_id, environment,
+    CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
+    clock_timestamp(), CASE finality WHEN 'finalized' THEN clock_timestamp() END
+  FROM held
+  ON CONFLICT DO NOTHING
+  RETURNING id, user_id, nonce, signature, path, mint, received, status, agent_id
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.' || status, id::text, user_id, agent_id,
+    jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text,
+      'matchedBy', 'reference')
+  FROM made
+)
+SELECT id, user_id, nonce, status FROM made;
+
+-- name: take_strays^
+-- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, once too often, or
+-- their request was deleted before they were matched with it.
+-- Each is taken by a claim of its own, so that what goes back can pay for nothing else, and noted to go back.
+WITH named AS (
+  SELECT DISTINCT ON (t.signature, t.path)
+    t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.amount - t.fee AS received,
+    j.id AS job_id, j.client_user_id, j.client_agent_id, j.settlement_user_id, j.price_currency, j.environment,
+    CASE
+      WHEN EXISTS (
+        SELECT FROM transactions AS c
+        WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
+          AND claim_holds_transfer(c.status)
+      ) THEN 'duplicate'
+      WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
+      WHEN NOT (t.mint = j.price_mint OR (j.price_mint = :native_sol AND t.mint = :wrapped_sol)) THEN 'wrong_token'
+      WHEN t.amount - t.fee < j.price_amount THEN 'short'
+      WHEN NOT EXISTS (SELECT FROM nonces AS n WHERE n.nonce = j.nonce) THEN 'closed'
+    END AS reason
+  FROM unnest(:wallets::text[]) AS w (wallet)
+  JOIN transfers AS t ON t.destination_owner = w.wallet
+  CROSS JOIN LATERAL (
+    SELECT j.* FROM job_requests AS j WHERE j.reference = ANY(t.reference_keys)
+    UNION ALL
+    SELECT j.* FROM job_requests AS j WHERE j.nonce = ANY(t.memos)
+  ) AS j
+  WHERE t.slot >= :from_slot::bigint
+    AND (t.reference_keys <> '{}' OR t.memos <> '{}')
+    AND t.finality = 'finalized'
+    AND kind_is_payment(t.kind)
+    AND t.amount > t.fee
+    AND t.source_owner IS NOT NULL AND t.source_owner <> t.destination_owner
+    AND j.settlement_wallet = t.destination_owner
+    AND NOT EXISTS (
+      SELECT FROM transactions AS c
+      WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+    )
+  ORDER BY t.signature, t.path, j.created_at
+),
+taken AS (
+  INSERT INTO transactions (
+    user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, resource,
+    environment, status, honoured_at, settled_at
+  )
+  SELECT
+    -- Nobody can guess this nonce and use it up.
+    settlement_user_id, 'refund ' || gen_random_uuid(), signature, path, source_owner, destination_owner, mint,
+    price_currency, received, received, received, 'marketplace refund', environment, 'finalized', clock_timestamp(),
+    clock_timestamp()
+  FROM named
+  WHERE reason IS NOT NULL
+  LIMIT :limit
+  ON CONFLICT DO NOTHING
+  RETURNING id, signature, path
+),
+noted AS (
+  INSERT INTO job_fundings (claim_id, job_id, escrowed, rest, rest_reason)
+  SELECT c.id, s.job_id, 0, s.received, s.reason
+  FROM taken AS c
+  JOIN named AS s ON s.signature = c.signature AND s.path = c.path
+  RETURNING claim_id, job_id, rest, rest_reason
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'job.not_funded', f.job_id::text, j.client_user_id, j.client_agent_id,
+    jsonb_build_object('claim', f.claim_id, 'escrowed', '0', 'rest', f.rest::text, 'reason', f.rest_reason)
+  FROM noted AS f
+  JOIN job_requests AS j ON j.id = f.job_id
+)
+SELECT count(*)::int AS taken FROM noted;

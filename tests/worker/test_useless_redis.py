@@ -1,0 +1,126 @@
+"""A Redis that takes nothing stops no pass, is not stormed, and is said once; passes that fail are shown."""
+
+import contextlib
+import json
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from runtime.embedded.valkey import EmbeddedValkey
+from tests.support.databases import short_lived_home
+from tests.support.job_shop import fast_settings
+from tests.support.ledger_checks import eventually
+from worker.main import running_worker
+
+
+@pytest.fixture
+def valkey():
+    """A Redis of this test alone, which it may spoil."""
+    with short_lived_home() as home:
+        server = EmbeddedValkey(home)
+        server.enter()
+        try:
+            yield server.url
+        finally:
+            server.leave()
+
+
+@contextlib.asynccontextmanager
+async def administering(url):
+    client = Redis.from_url(url)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def ran(worker, job, times=2):
+    """Wait for so many more passes of `job`."""
+    counter = worker.context.metrics.runs.labels(job, "ok")
+    before = counter._value.get()
+    await eventually(lambda: counter._value.get() >= before + times, seconds=40)
+
+
+async def connections(admin):
+    return (await admin.info("stats"))["total_connections_received"]
+
+
+JOBS = ("reconcile_claims", "settle_jobs", "measure")
+# Whatever it may do, something that a schedule needs is missing.
+RIGHTS = {
+    "nothing but a ping": ["+ping"],
+    "reading": ["+@read", "+@connection", "+info"],
+    "all but enqueueing": ["+@all", "-zadd"],
+    "all but taking a job": ["+@all", "-psetex"],
+    "all but looking for jobs": ["+@all", "-zrangebyscore"],
+    "all but transactions": ["+@all", "-multi"],
+}
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+async def test_a_user_without_rights_stops_no_pass(valkey, net, database_url, rights):
+    async with administering(valkey) as admin:
+        await admin.execute_command("ACL", "SETUSER", "weak", "on", ">secret", "~*", "&*", *RIGHTS[rights])
+        url = valkey.replace("://", "://weak:secret@", 1)
+        before = await connections(admin)
+        with capture_logs() as lines:
+            async with running_worker(fast_settings(), database_url, url, [net.rpc_url]) as worker:
+                for job in JOBS:
+                    await ran(worker, job)
+                seen = await connections(admin) - before
+                assert worker.context.metrics.liveness.reasons() == []
+    assert seen <= 20, "a storm of connections"
+    assert len([line for line in lines if line["event"] in {"redis_away", "redis_lost"}]) <= 1
+
+
+async def test_a_full_redis_stops_no_pass_and_is_said_once(valkey, net, database_url):
+    async with administering(valkey) as admin:
+        with capture_logs() as lines:
+            async with running_worker(fast_settings(), database_url, valkey, [net.rpc_url]) as worker:
+                await eventually(lambda: worker.schedule.by_redis)
+                await ran(worker, "settle_jobs")
+                await admin.config_set("maxmemory-policy", "noeviction")
+                await admin.config_set("maxmemory", "1")
+                await eventually(lambda: not worker.schedule.by_redis, seconds=20)
+                before = await connections(admin)
+                for job in JOBS:
+                    await ran(worker, job, times=5)
+                assert not worker.schedule.by_redis
+                assert worker.context.metrics.by_redis._value.get() == 0
+                seen = await connections(admin) - before
+                await admin.config_set("maxmemory", "0")
+                await eventually(lambda: worker.schedule.by_redis, seconds=60)
+                assert worker.context.metrics.by_redis._value.get() == 1
+    assert seen <= 10, "a storm of connections"
+    assert len([line for line in lines if line["event"] == "redis_away"]) == 1
+
+
+async def health(port):
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/health") as answer:
+        return answer.status, json.dumps(await answer.json())
+
+
+@pytest.mark.parametrize("redis", ["with redis", "without"])
+async def test_passes_that_fail_make_the_process_unwell(net, database_url, redis_url, pool, redis):
+    url = redis_url if redis == "with redis" else "redis://127.0.0.1:1"
+    settings = fast_settings(WORKER_PASS_GRACE_SECONDS=0.5)
+    async with running_worker(settings, database_url, url, [net.rpc_url]) as worker:
+        await ran(worker, "measure")
+        await pool.execute("ALTER TABLE job_fundings RENAME TO hidden")
+
+        async def unwell():
+            status, text = await health(worker.metrics_port)
+            return text if status == 503 else None
+
+        reasons = await eventually(unwell, seconds=60)
+        assert "settle_jobs" in reasons
+        # What does not need the table goes on.
+        await ran(worker, "measure")
+        await pool.execute("ALTER TABLE hidden RENAME TO job_fundings")
+
+        async def well():
+            return (await health(worker.metrics_port))[0] == 200
+
+        await eventually(well, seconds=60)

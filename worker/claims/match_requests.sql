@@ -1,0 +1,73 @@
+-- name: payments_not_final
+-- Payments that name an open payment request by its reference key or by its nonce as memo, not final yet.
+--
+-- Every payment is of this kind for a few seconds; `payments_of_open_requests` finds those that were not looked at then.
+WITH named AS (
+  SELECT t.signature, t.path, n.nonce
+  FROM transfers AS t
+  CROSS JOIN LATERAL unnest(t.reference_keys) AS k (reference)
+  JOIN nonces AS n ON n.reference = k.reference
+  WHERE t.finality = 'confirmed' AND t.reference_keys <> '{}' AND n.recipient = t.destination_owner
+  UNION
+  SELECT t.signature, t.path, n.nonce
+  FROM transfers AS t
+  CROSS JOIN LATERAL unnest(t.memos) AS m (memo)
+  JOIN nonces AS n ON n.nonce = m.memo
+  WHERE t.finality = 'confirmed' AND t.memos <> '{}' AND n.recipient = t.destination_owner
+)
+SELECT
+  n.nonce, n.user_id, n.recipient, n.mint AS request_mint, n.currency, n.amount, n.scheme, n.resource, n.environment,
+  j.id AS job_id, j.client_agent_id, token.decimals,
+  t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.authority, t.amount - t.fee AS credited,
+  t.finality = 'finalized' AS is_final
+FROM named
+JOIN nonces AS n ON n.nonce = named.nonce
+JOIN transfers AS t ON t.signature = named.signature AND t.path = named.path
+JOIN tokens AS token ON token.mint = n.mint
+LEFT JOIN job_requests AS j ON j.nonce = n.nonce
+WHERE kind_is_payment(t.kind)
+  AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
+  AND NOT EXISTS (
+    SELECT FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND claim_holds_transfer(c.status)
+  )
+  AND NOT EXISTS (
+    SELECT FROM transactions AS c
+    WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+  )
+ORDER BY t.slot, t.signature, t.path
+LIMIT :limit;
+
+-- name: payments_of_open_requests
+-- The same the other way round: a page of open payment requests, with the payments that name them.
+SELECT
+  n.nonce, n.user_id, n.recipient, n.mint AS request_mint, n.currency, n.amount, n.scheme, n.resource, n.environment,
+  j.id AS job_id, j.client_agent_id, token.decimals,
+  t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.authority, t.amount - t.fee AS credited,
+  t.finality = 'finalized' AS is_final
+FROM (
+  SELECT * FROM nonces
+  WHERE nonce > :after_nonce AND expires_at > clock_timestamp() - make_interval(secs => :late_seconds)
+  ORDER BY nonce
+  LIMIT :limit
+) AS n
+JOIN tokens AS token ON token.mint = n.mint
+LEFT JOIN job_requests AS j ON j.nonce = n.nonce
+LEFT JOIN LATERAL (
+  SELECT * FROM transfers
+  WHERE reference_keys @> ARRAY[n.reference::text] AND reference_keys <> '{}'
+  UNION
+  SELECT * FROM transfers
+  WHERE memos @> ARRAY[n.nonce] AND memos <> '{}'
+) AS t ON t.destination_owner = n.recipient AND t.finality <> 'orphaned'
+  AND kind_is_payment(t.kind)
+  AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
+  AND NOT EXISTS (
+    SELECT FROM transactions AS c
+    WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND claim_holds_transfer(c.status)
+  )
+  AND NOT EXISTS (
+    SELECT FROM transactions AS c
+    WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+  )
+ORDER BY n.nonce, t.slot, t.signature, t.path;

@@ -1,0 +1,13 @@
+-- name: note_missing!
+-- No node knows the transactions of these claims; remember the block height at which that was first seen.
+UPDATE transactions SET missing_at_height = :height
+WHERE id = ANY(:ids::uuid[]) AND status = 'pending' AND missing_at_height IS NULL;
+
+-- name: note_found!
+-- The transactions of these claims are on the chain after all.
+UPDATE transactions SET missing_at_height = NULL
+WHERE id = ANY(:ids::uuid[]) AND status = 'pending' AND missing_at_height IS NOT NULL;
+
+-- name: followed_among
+-- Which of these wallets are followed.
+SELECT address FROM recipients WHERE active AND address = ANY(:wallets::text[]);

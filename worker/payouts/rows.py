@@ -1,0 +1,222 @@
+"""Payouts and the signed attempts at sending them, as the database holds them.
+
+Functions take a database connection or pool. A payout moves only from the status in which it is believed to be, and it
+has one living attempt at most: whoever comes second changes nothing.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.sql import from_row, load_queries
+
+_queries = load_queries("worker.payouts", "rows.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Money to send: `amount` base units of `mint` from the settlement wallet `wallet` to `recipient`.
+
+    `reference` is the key that every attempt carries; `tries` counts the attempts and waits that came to nothing.
+    """
+
+    id: UUID
+    wallet: str
+    recipient: str
+    mint: str
+    amount: int
+    reference: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A transaction made for a payout that may still land.
+
+    Attributes:
+        signature: Of the signed bytes `wire`; both are `None` while an operator is to sign.
+        last_valid_block_height: Beyond this height, finalized, it can never land.
+        dead_from_slot: A finalized slot beyond that height, `None` until there is one.
+        error: What a node said of it last.
+        status: Of its payout.
+        reference: Of its payout.
+    """
+
+    id: UUID
+    payout_id: UUID
+    signature: str | None
+    wire: bytes | None
+    last_valid_block_height: int
+    dead_from_slot: int | None
+    error: str | None
+    status: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutToSign:
+    """A payout that waits for an operator's signature, with the message of its living attempt, if it has one."""
+
+    payout: Payout
+    message: bytes | None
+    last_valid_block_height: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPayout:
+    """A payout as it is listed, with how many attempts it took and what went wrong with the newest."""
+
+    id: UUID
+    job_id: UUID
+    kind: str
+    reason: str
+    wallet: str
+    recipient: str
+    mint: str
+    amount: int
+    reference: str
+    status: str
+    waiting_reason: str | None
+    tries: int
+    next_try_at: dt.datetime
+    settled_signature: str | None
+    created_at: dt.datetime
+    settled_at: dt.datetime | None
+    symbol: str | None
+    decimals: int
+    attempts: int
+    error: str | None
+
+
+async def list_payouts(database: Any, *, status: str | None, limit: int) -> list[ListedPayout]:
+    """Payouts, of one status or of all, open ones first."""
+    return [from_row(ListedPayout, row) async for row in _queries.payouts(database, status=status, limit=limit)]
+
+
+async def requeue_waiting(database: Any) -> int:
+    """Queue payouts again that have waited for long enough; returns how many."""
+    moved: int = await _queries.requeue_waiting(database)
+    return moved
+
+
+async def retry_payouts(database: Any, ids: Sequence[UUID]) -> int:
+    """Queue waiting payouts again at once, these or, without any, all of them; returns how many."""
+    moved: int = await _queries.retry_payouts(database, ids=list(ids))
+    return moved
+
+
+async def leave_to_operator(database: Any, signer: str | None) -> int:
+    """Let payouts from other wallets than `signer` wait for an operator's signature; returns how many."""
+    moved: int = await _queries.leave_to_operator(database, signer=signer)
+    return moved
+
+
+async def take_from_operator(database: Any, signer: str) -> int:
+    """Queue payouts from `signer` that waited for an operator's signature and have no living attempt."""
+    moved: int = await _queries.take_from_operator(database, signer=signer)
+    return moved
+
+
+async def queued_payouts(database: Any, *, limit: int) -> list[Payout]:
+    """Payouts to sign now, oldest first."""
+    return [from_row(Payout, row) async for row in _queries.queued_payouts(database, limit=limit)]
+
+
+async def wait_payout(database: Any, payout_id: UUID, reason: str, *, pause_seconds: float) -> None:
+    """Let a queued payout wait for `reason` and be tried again after the pause."""
+    await _queries.wait_payout(database, id=payout_id, reason=reason, pause_seconds=pause_seconds)
+
+
+async def store_signed(
+    database: Any,
+    payout_id: UUID,
+    *,
+    source_account: str,
+    message: bytes,
+    last_valid_block_height: int,
+    signature: str,
+    wire: bytes,
+) -> UUID | None:
+    """Keep the signed bytes of an attempt before anybody can see them.
+
+    Returns:
+        The attempt's id; `None` where the payout has a living attempt already, or is not queued any more.
+    """
+    stored: UUID | None = await _queries.store_signed(
+        database,
+        payout_id=payout_id,
+        source_account=source_account,
+        message=message,
+        last_valid_block_height=last_valid_block_height,
+        signature=signature,
+        wire=wire,
+    )
+    return stored
+
+
+async def payouts_to_sign(database: Any, ids: Sequence[UUID], *, limit: int) -> list[PayoutToSign]:
+    """Payouts that wait for an operator's signature, these or, without any, all of them, oldest first."""
+    rows = _queries.payouts_to_sign(database, ids=list(ids), limit=limit)
+    return [PayoutToSign(from_row(Payout, row), row["message"], row["last_valid_block_height"]) async for row in rows]
+
+
+async def store_unsigned(
+    database: Any, payout_id: UUID, *, source_account: str, message: bytes, last_valid_block_height: int
+) -> UUID | None:
+    """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does."""
+    stored: UUID | None = await _queries.store_unsigned(
+        database,
+        payout_id=payout_id,
+        source_account=source_account,
+        message=message,
+        last_valid_block_height=last_valid_block_height,
+    )
+    return stored
+
+
+async def store_imported(database: Any, *, message: bytes, signature: str, wire: bytes) -> UUID | None:
+    """Keep the bytes that an operator has signed.
+
+    Returns:
+        The payout's id; `None` where `message` is not that of a living attempt without a signature.
+    """
+    payout_id: UUID | None = await _queries.store_imported(database, message=message, signature=signature, wire=wire)
+    return payout_id
+
+
+async def living_attempts(database: Any, *, limit: int) -> list[Attempt]:
+    """Attempts that may still land, oldest first."""
+    return [from_row(Attempt, row) async for row in _queries.living_attempts(database, limit=limit)]
+
+
+async def note_sent(database: Any, attempt_id: UUID) -> None:
+    """Note that a node has taken an attempt."""
+    await _queries.note_sent(database, id=attempt_id)
+
+
+async def note_attempt_error(database: Any, attempt_id: UUID, error: str) -> None:
+    """Note what a node said against an attempt; it may land all the same."""
+    await _queries.note_attempt_error(database, id=attempt_id, error=error)
+
+
+async def note_beyond(database: Any, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:
+    """Note that the finalized block at `slot` and `height` is beyond the last at which these attempts could land."""
+    await _queries.note_beyond(database, ids=list(attempt_ids), slot=slot, height=height)
+
+
+async def proven_absent(database: Any, attempt_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Of these attempts, those of which the ledger, proven complete beyond the end of their lives, knows nothing."""
+    rows = _queries.proven_absent(database, ids=list(attempt_ids))
+    return frozenset([row["id"] async for row in rows])
+
+
+async def end_attempt(
+    database: Any, attempt_id: UUID, *, outcome: str, error: str | None, pause_seconds: float
+) -> bool:
+    """End an attempt that can never land, and queue its payout again; false where it has ended or is settled."""
+    ended = await _queries.end_attempt(
+        database, id=attempt_id, outcome=outcome, error=error, pause_seconds=pause_seconds
+    )
+    return ended is not None

@@ -1,0 +1,144 @@
+-- name: received_totals
+-- What came in, by merchant and mint: matched with a claim or not. Matched and unmatched add up to received.
+SELECT
+  r.user_id,
+  t.mint,
+  coalesce(token.symbol, t.mint) AS symbol,
+  coalesce(token.decimals, 0)::int AS decimals,
+  count(*)::int AS transfers,
+  count(c.id)::int AS matched_transfers,
+  sum(t.amount - t.fee) AS received,
+  coalesce(sum(t.amount - t.fee) FILTER (WHERE c.id IS NOT NULL), 0) AS matched,
+  coalesce(sum(t.amount - t.fee) FILTER (WHERE c.id IS NULL), 0) AS unmatched
+FROM transfers AS t
+JOIN recipients AS r ON r.address = t.destination_owner
+LEFT JOIN tokens AS token ON token.mint = t.mint
+LEFT JOIN transactions AS c
+  ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+WHERE t.finality <> 'orphaned'
+  AND kind_is_payment(t.kind)
+GROUP BY r.user_id, t.mint, token.symbol, token.decimals
+ORDER BY r.user_id, t.mint;
+
+-- name: claim_totals
+-- Claims by merchant, mint and status.
+SELECT user_id, mint, status::text AS status, count(*)::int AS claims, sum(amount) AS claimed,
+  coalesce(sum(received), 0) AS received
+FROM transactions
+GROUP BY user_id, mint, status
+ORDER BY user_id, mint, status;
+
+-- name: findings
+-- Everything that does not match, each with its kind: one row for each transfer, claim or request it is about.
+WITH paid AS (
+  SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
+    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
+  FROM transfers AS t
+  LEFT JOIN transactions AS c
+    ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+  WHERE t.finality <> 'orphaned'
+    AND kind_is_payment(t.kind)
+    AND t.destination_owner IN (SELECT address FROM recipients)
+),
+named AS (
+  SELECT DISTINCT ON (p.signature, p.path, n.nonce)
+    p.*, n.nonce, n.user_id, n.mint AS request_mint, n.amount, n.expires_at,
+    (
+      SELECT o.id FROM transactions AS o
+      WHERE o.user_id = n.user_id AND o.nonce = n.nonce AND claim_holds_transfer(o.status)
+    ) AS paid_by
+  FROM paid AS p
+  CROSS JOIN LATERAL (
+    SELECT q.* FROM nonces AS q WHERE q.reference = ANY(p.reference_keys)
+    UNION ALL
+    SELECT q.* FROM nonces AS q WHERE q.nonce = ANY(p.memos)
+  ) AS n
+  WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
+)
+SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,
+  NULL::numeric AS expected, p.source_owner AS payer, p.destination_owner AS recipient, NULL::text AS nonce,
+  NULL::uuid AS claim_id, NULL::text AS code, p.at
+FROM paid AS p
+JOIN recipients AS r ON r.address = p.destination_owner
+WHERE p.claim_id IS NULL
+UNION ALL
+SELECT 'unpaidClaim', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
+  c.nonce, c.id, coalesce(c.code, upper(c.status::text)), c."timestamp"
+FROM transactions AS c
+WHERE NOT claim_is_paid(c.status)
+UNION ALL
+SELECT 'latePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
+  claim_id, NULL, at
+FROM named
+WHERE at > expires_at
+UNION ALL
+SELECT 'shortPayment', n.user_id, n.signature, n.path, n.mint, n.credited, n.amount, n.source_owner,
+  n.destination_owner, n.nonce, n.claim_id, NULL, n.at
+FROM named AS n
+WHERE n.credited < n.amount AND n.mint = n.request_mint AND n.paid_by IS DISTINCT FROM n.claim_id
+UNION ALL
+SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
+  c.nonce, c.id, c.code, c."timestamp"
+FROM transactions AS c
+WHERE c.status = 'failed' AND c.code = 'INSUFFICIENT_AMOUNT'
+UNION ALL
+SELECT 'overPayment', c.user_id, c.signature, c.path, c.mint, c.received, c.amount, c.payer, c.recipient, c.nonce, c.id,
+  NULL, c."timestamp"
+FROM transactions AS c
+WHERE claim_is_paid(c.status) AND c.received > c.amount
+UNION ALL
+SELECT 'duplicatePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
+  claim_id, NULL, at
+FROM named
+WHERE paid_by IS NOT NULL AND paid_by IS DISTINCT FROM claim_id
+ORDER BY kind, at, signature, path;
+
+-- name: accounts_in_doubt
+-- Accounts whose ledger is not the chain's, as their last audit found them.
+SELECT r.user_id, a.address, a.recipient, a.mint, a.drift, a.gaps, a.heal_reason, a.audited_slot
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active AND (a.drift <> 0 OR a.gaps > 0)
+ORDER BY a.address;
+
+-- name: audited^
+-- How far the proof of completeness goes.
+SELECT count(*)::int AS accounts, count(a.audited_slot)::int AS audited, min(a.audited_slot) AS least_audited_slot,
+  count(*) FILTER (WHERE a.drift <> 0)::int AS drifting, coalesce(sum(a.gaps), 0)::int AS gaps
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active;
+
+-- name: take_report$
+-- Take a reconciliation that was asked for, or one whose worker has died at it.
+UPDATE reconciliation_runs AS q
+SET status = 'running', started_at = clock_timestamp()
+FROM (
+  SELECT id FROM reconciliation_runs
+  WHERE finished_at IS NULL
+    AND (:id::uuid IS NULL OR id = :id)
+    AND (status = 'queued' OR started_at < clock_timestamp() - make_interval(secs => :dead_seconds))
+  ORDER BY created_at
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED
+) AS due
+WHERE q.id = due.id
+RETURNING q.id;
+
+-- name: note_progress!
+-- How far a reconciliation has come.
+UPDATE reconciliation_runs SET progress = :progress WHERE id = :id;
+
+-- name: finish_report!
+-- A reconciliation has ended: with its report, or with an error.
+UPDATE reconciliation_runs
+SET
+  status = CASE WHEN :error::text IS NULL THEN 'done' ELSE 'failed' END,
+  report = :report,
+  error = :error,
+  finished_at = clock_timestamp()
+WHERE id = :id AND finished_at IS NULL;
+
+-- name: seconds_since_report$
+-- The age of the newest reconciliation, finished or not; null without one.
+SELECT extract(epoch FROM clock_timestamp() - max(created_at))::double precision FROM reconciliation_runs;
