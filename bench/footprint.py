@@ -25,7 +25,7 @@ from bench.footprint_phase import Phase
 from bench.footprint_report import conclude
 from bench.keys import new_key
 from chain.rpc import RpcPool
-from cli.commands.recipients import register
+from cli.registration import register
 from cli.system.processes import Child
 from localnet.market import open_market
 from migrations.migrate import upgrade

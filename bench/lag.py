@@ -27,7 +27,7 @@ from rich.table import Table
 from bench.plot import draw
 from bench.points import Point
 from bench.report import write_result
-from cli.commands.recipients import register
+from cli.registration import register
 from cli.system.processes import Child
 from indexer.main import running_indexer
 from localnet import payments as pay

@@ -1,53 +1,136 @@
-"""What the commands that run one pass of the worker share: they open its context, run the pass, print its figures."""
+"""What commands share: they read settings, open what they need, do their work, and end well on a signal."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-import typer
+import asyncpg
 
 from chain.rpc import RpcError
 from cli.system.localnet_address import solana_endpoints
-from runtime.embedded import servers as embedded
+from migrations.status import check_current
+from runtime.database import open_connection
+from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
+from runtime.logging import COMMAND, configure_logging
 from runtime.process import run_until_signal
-from runtime.settings import load
-from worker.context import WorkerContext, open_worker_context
-from worker.settings import WorkerSettings
+from runtime.settings import DatabaseSettings, IndexerSettings, Settings, load
+
+if TYPE_CHECKING:
+    from indexer.context import IndexerContext
+    from worker.context import WorkerContext
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 
 
-def with_worker_context(work: Callable[[WorkerContext], Awaitable[T]]) -> T:
-    """The result of `work` on an open context.
+def settings_for(kind: type[S], service: str = COMMAND, *, level: str | None = None) -> S:
+    """The settings of a command, with its logs configured; `level` replaces LOG_LEVEL."""
+    settings = load(kind)
+    configure_logging(settings if level is None else settings.model_copy(update={"log_level": level}), service)
+    return settings
+
+
+def with_database(work: Callable[[str], Awaitable[T]]) -> T:
+    """The result of `work` on the address of the database."""
+    settings = settings_for(DatabaseSettings)
+
+    async def main() -> T:
+        async with database_address(settings) as dsn:
+            return await work(dsn)
+
+    return asyncio.run(main())
+
+
+def with_connection(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    """The result of `work` on a connection to a database whose schema is current."""
+
+    async def connected(dsn: str) -> T:
+        await check_current(dsn)
+        async with open_connection(dsn) as connection:
+            return await work(connection)
+
+    return with_database(connected)
+
+
+def with_worker_context(work: Callable[["WorkerContext"], Awaitable[T]]) -> T:
+    """The result of one pass of the worker, or of several.
 
     Raises:
-        OperatorError: The chain cannot be asked, or what it needs is not usable.
+        OperatorError: The chain cannot be asked, or what the worker needs is not usable.
     """
-    settings = load(WorkerSettings)
-    configure_logging(settings.model_copy(update={"log_level": "error"}))
+    # Late, for a command that needs neither should start at once.
+    from worker.context import open_worker_context
+    from worker.settings import WorkerSettings
+
+    settings = settings_for(WorkerSettings, level="error")
     rpc_urls, _ = solana_endpoints(settings)
 
-    async def main(_: Any) -> T:
-        async with embedded.database(settings) as dsn, open_worker_context(settings, dsn, rpc_urls) as context:
-            try:
-                return await work(context)
-            except RpcError as error:
-                raise OperatorError(
-                    f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again."
-                ) from error
+    async def main(_: asyncio.Event) -> T:
+        async with database_address(settings) as dsn, open_worker_context(settings, dsn, rpc_urls) as context:
+            return await _asking_the_chain(work(context))
 
-    result = run_until_signal(main)
-    assert result is not None
-    return result
+    return run_to_end(main)
 
 
-def print_figures(figures: Any, *, as_json: bool) -> None:
-    """Print what a pass did: a dataclass of figures."""
-    if as_json:
-        typer.echo(msgspec.json.encode(figures).decode())
-        return
-    for name, value in asdict(figures).items():
-        typer.echo(f"{value:>8}  {name.replace('_', ' ')}")
+def with_indexer_context(
+    work: Callable[["IndexerContext", asyncio.Event], Awaitable[T]], *, level: str | None = None
+) -> T:
+    """The result of `work` on what an indexer works with, and on the event that a signal sets.
+
+    Raises:
+        OperatorError: The chain cannot be asked, or what the indexer needs is not usable.
+    """
+    from indexer.context import open_context
+
+    settings = settings_for(IndexerSettings, level=level)
+    rpc_urls, _ = solana_endpoints(settings)
+
+    async def main(stop: asyncio.Event) -> T:
+        async with database_address(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
+            return await _asking_the_chain(work(context, stop))
+
+    return run_to_end(main)
+
+
+def run_to_end(main: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+    """The result of `main`, which a signal asks to end early but never without a result."""
+    results = []
+
+    async def kept(stop: asyncio.Event) -> None:
+        results.append(await main(stop))
+
+    run_until_signal(kept)
+    return results[0]
+
+
+def run_stoppable(work: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+    """The result of `work`, which a signal ends at once: what it has begun is undone.
+
+    Raises:
+        OperatorError: It was stopped; `name`, such as "The backup", begins the sentence.
+    """
+
+    async def main(stop: asyncio.Event) -> T:
+        working = asyncio.ensure_future(work())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise OperatorError(f"{name} was stopped before its end; run the same command again.")
+        finally:
+            stopping.cancel()
+            working.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await working
+
+    return run_to_end(main)
+
+
+async def _asking_the_chain(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except RpcError as error:
+        raise OperatorError(f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again.") from error

@@ -18,6 +18,7 @@ import asyncpg
 import msgspec
 
 from cli.backups import postgres_client
+from cli.backups.retention import kept
 from ledger.sql import load_queries
 from migrations.status import read_status
 from runtime.database import open_connection
@@ -104,6 +105,16 @@ def archives_in(directory: Path) -> list[Archive]:
     """The complete backups in a directory, oldest first; what else lies there is none of our business."""
     dumps = [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
     return [archive for archive in map(Archive, sorted(dumps)) if archive.checksum_file.exists()]
+
+
+def prune(directory: Path) -> list[Archive]:
+    """Remove the backups in `directory` that need not be kept; returns them."""
+    archives = archives_in(directory)
+    keep = kept(archive.made_at for archive in archives)
+    old = [archive for archive in archives if archive.made_at not in keep]
+    for archive in old:
+        archive.remove()
+    return old
 
 
 async def take(dsn: str, directory: Path, now: dt.datetime) -> tuple[Archive, Note]:

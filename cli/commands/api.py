@@ -1,18 +1,17 @@
 """`pay402 api`: one API process."""
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
 
 from api.main import serve_until
 from api.settings import ApiSettings
+from cli.printing import print_json
+from cli.running import settings_for
 from cli.system.localnet_address import solana_endpoints
-from runtime.embedded import servers as embedded
-from runtime.logging import configure_logging
+from runtime.embedded.servers import database_address, redis_address
 from runtime.process import leave_alone_what_is_there, run_until_signal
-from runtime.settings import load
 
 
 def command(
@@ -28,17 +27,16 @@ def command(
 
     Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 api
     """
-    settings = load(ApiSettings)
-    configure_logging(settings, "api")
+    settings = settings_for(ApiSettings, "api")
     rpc_urls, _ = solana_endpoints(settings)
 
     def ready(url: str) -> None:
         leave_alone_what_is_there()
         if as_json:
-            typer.echo(json.dumps({"ready": True, "api": url}))
+            print_json({"ready": True, "api": url})
 
     async def main(stop: asyncio.Event) -> None:
-        async with embedded.database(settings) as dsn, embedded.cache(settings) as redis_url:
+        async with database_address(settings) as dsn, redis_address(settings) as redis_url:
             await serve_until(
                 stop,
                 settings,

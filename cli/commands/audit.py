@@ -3,20 +3,16 @@
 import asyncio
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from chain.rpc import RpcError
-from cli.system.localnet_address import solana_endpoints
+from cli.printing import AsJson, print_json
+from cli.running import with_indexer_context
 from indexer.audit import AuditReport
-from indexer.context import IndexerContext, open_context
-from runtime.embedded import servers as embedded
+from indexer.context import IndexerContext
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
-from runtime.process import run_until_signal, working
-from runtime.settings import IndexerSettings, load
+from runtime.process import working
 
 _HEAL_SECONDS = 300.0
 
@@ -27,7 +23,7 @@ def command(
     whole: Annotated[
         bool, typer.Option("--whole", help="Prove the whole ledger again, not only since the last good audit")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove the ledger complete: by its own balance chain, and against balances on chain.
 
@@ -35,31 +31,21 @@ def command(
 
     Example: pay402 audit --heal
     """
-    settings = load(IndexerSettings)
-    configure_logging(settings)
-    rpc_urls, _ = solana_endpoints(settings)
 
-    async def main(stop: asyncio.Event) -> AuditReport:
-        async with embedded.database(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
-            if unknown := set(wallets or ()) - (await context.accounts.wallets()).keys():
-                raise OperatorError(f"Not followed: {', '.join(sorted(unknown))}; see `pay402 recipients list`.")
-            try:
-                if heal:
-                    await context.load(only=wallets or ())
-                report = await context.auditor.audit(wallets or (), whole=whole)
-                if heal and report.findings:
-                    await _heal(context, stop)
-                    report = await context.auditor.audit(wallets or (), whole=whole)
-            except RpcError as error:
-                raise OperatorError(
-                    f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again."
-                ) from error
-            return report
+    async def work(context: IndexerContext, stop: asyncio.Event) -> AuditReport:
+        if unknown := set(wallets or ()) - (await context.accounts.wallets()).keys():
+            raise OperatorError(f"Not followed: {', '.join(sorted(unknown))}; see `pay402 recipients list`.")
+        if heal:
+            await context.load(only=wallets or ())
+        report = await context.auditor.audit(wallets or (), whole=whole)
+        if heal and report.findings:
+            await _heal(context, stop)
+            report = await context.auditor.audit(wallets or (), whole=whole)
+        return report
 
-    report = run_until_signal(main)
-    assert report is not None
+    report = with_indexer_context(work)
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)
     else:
         _print(report)
     if report.findings:

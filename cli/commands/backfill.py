@@ -4,13 +4,13 @@ import asyncio
 import datetime as dt
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from chain.rpc import RpcError
-from cli.system.localnet_address import solana_endpoints
+from cli.printing import AsJson, print_json
+from cli.running import with_indexer_context
 from indexer.backfill import (
     BackfillRefusedError,
     BackfillSummary,
@@ -18,13 +18,9 @@ from indexer.backfill import (
     backfill_signatures,
     slot_at,
 )
-from indexer.context import IndexerContext, open_context
+from indexer.context import IndexerContext
 from indexer.history import IncompleteHistoryError
-from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
-from runtime.process import run_until_signal
-from runtime.settings import IndexerSettings, load
 
 
 def command(
@@ -34,7 +30,7 @@ def command(
     to_slot: Annotated[int | None, typer.Option(help="Last slot; default: the newest", min=0)] = None,
     since: Annotated[dt.datetime | None, typer.Option(help="First moment, UTC, instead of --from-slot")] = None,
     until: Annotated[dt.datetime | None, typer.Option(help="Last moment, UTC, instead of --to-slot")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Record a stretch of history again or for the first time; what is recorded already is left alone.
 
@@ -42,28 +38,23 @@ def command(
 
     Example: pay402 backfill --recipient 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --from-slot 250000000
     """
-    settings = load(IndexerSettings)
-    configure_logging(settings.model_copy(update={"log_level": "error"}))
-    rpc_urls, _ = solana_endpoints(settings)
 
-    async def main(_: asyncio.Event) -> BackfillSummary:
-        async with embedded.database(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
-            try:
-                await context.load(only=recipient or ())
-                if signature:
-                    return await backfill_signatures(context, signature, _tell_failure)
-                first = await slot_at(context, _seconds(since)) if since else from_slot
-                last = await slot_at(context, _seconds(until)) if until else to_slot
-                return await _accounts(context, first, last)
-            except BackfillRefusedError as error:
-                raise OperatorError(f"Refused: {error}; ask an archive node, or for less.") from error
-            except (RpcError, IncompleteHistoryError) as error:
-                raise OperatorError(f"The history cannot be read: {error}; run the same command again.") from error
+    async def work(context: IndexerContext, _: asyncio.Event) -> BackfillSummary:
+        try:
+            await context.load(only=recipient or ())
+            if signature:
+                return await backfill_signatures(context, signature, _print_failure)
+            first = await slot_at(context, _seconds(since)) if since else from_slot
+            last = await slot_at(context, _seconds(until)) if until else to_slot
+            return await _accounts(context, first, last)
+        except BackfillRefusedError as error:
+            raise OperatorError(f"Refused: {error}; ask an archive node, or for less.") from error
+        except (RpcError, IncompleteHistoryError) as error:
+            raise OperatorError(f"The history cannot be read: {error}; run the same command again.") from error
 
-    summary = run_until_signal(main)
-    assert summary is not None
+    summary = with_indexer_context(work, level="error")
     if as_json:
-        typer.echo(msgspec.json.encode(summary).decode())
+        print_json(summary)
     else:
         typer.echo(
             f"found {summary.found} transactions: {summary.new} new, {summary.known} already known, "
@@ -73,7 +64,7 @@ def command(
         raise typer.Exit(1)
 
 
-def _tell_failure(signature: str, reason: str) -> None:
+def _print_failure(signature: str, reason: str) -> None:
     typer.echo(f"{signature} is not recorded: {reason}; ask an archive node.", err=True)
 
 

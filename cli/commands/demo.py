@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.progress import Progress
 from rich.table import Table
 
-from cli.commands.recipients import register
 from cli.demo.claims import Receipt, claim_some, verdicts
+from cli.registration import register
 from cli.system.processes import SystemSettings, running_system
 from ledger.sql import load_queries
 from localnet.market import Market, TransferKey, open_market

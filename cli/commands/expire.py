@@ -1,16 +1,13 @@
 """`pay402 expire`: mark what has expired, and remove what nobody needs any more."""
 
-from typing import Annotated
-
-import typer
-
-from cli.running import print_figures, with_worker_context
+from cli.printing import AsJson, print_counts
+from cli.running import with_worker_context
 from worker.housekeeping import expire
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False) -> None:
+def command(as_json: AsJson = False) -> None:
     """Mark payment requests that have expired unpaid, end rotated keys, prune old rows. The worker does so by itself.
 
     Example: pay402 expire
     """
-    print_figures(with_worker_context(expire), as_json=as_json)
+    print_counts(with_worker_context(expire), as_json=as_json)

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cli.printing import print_ready
+from cli.running import settings_for
 from cli.system.localnet_address import solana_endpoints
 from indexer.main import index_until
-from runtime.embedded import servers as embedded
-from runtime.logging import configure_logging
+from runtime.embedded.servers import database_address
 from runtime.process import run_until_signal
-from runtime.settings import IndexerSettings, load
+from runtime.settings import IndexerSettings
 
 
 def command(
@@ -20,17 +21,11 @@ def command(
 
     Example: DATABASE_URL=postgresql://… SOLANA_RPC_URL=https://… pay402 indexer
     """
-    settings = load(IndexerSettings)
-    configure_logging(settings, "indexer")
+    settings = settings_for(IndexerSettings, "indexer")
     rpc_urls, ws_urls = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> None:
-        async with embedded.database(settings) as dsn:
-            await index_until(stop, settings, dsn, rpc_urls, ws_urls, ready=_ready if as_json else None)
+        async with database_address(settings) as dsn:
+            await index_until(stop, settings, dsn, rpc_urls, ws_urls, ready=print_ready if as_json else None)
 
     run_until_signal(main)
-
-
-def _ready(metrics_port: int | None) -> None:
-    port = "null" if metrics_port is None else str(metrics_port)
-    typer.echo(f'{{"ready": true, "metricsPort": {port}}}')

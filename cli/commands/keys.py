@@ -1,32 +1,20 @@
 """`pay402 keys`: API keys, for operators. The first admin key comes from here."""
 
-import asyncio
 import datetime as dt
-import sys
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import asyncpg
-import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from api.access.key_ring import make_key
+from cli.printing import AsJson, print_json, print_table
+from cli.running import with_connection
 from ledger.api_keys import PERMISSIONS, ApiKey, NewApiKey, add_key, list_keys, revoke_key
-from migrations.status import check_current
-from runtime.database import open_connection
-from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
-from runtime.settings import DatabaseSettings, load
 
 app = typer.Typer(help="Keys of the API: create, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
-
-T = TypeVar("T")
-_WIDTH_IN_FILES = 160
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
 
 @app.command()
@@ -61,10 +49,10 @@ def create(
     async def work(connection: asyncpg.Connection) -> ApiKey | None:
         return await add_key(connection, stored)
 
-    _with_connection(work)
+    with_connection(work)
     if as_json:
         made = {"apiKey": new.key, "keyPrefix": new.prefix, "userId": user, "permissions": permissions}
-        typer.echo(msgspec.json.encode(made).decode())
+        print_json(made)
     else:
         typer.echo(new.key)
         typer.echo(f"for {user}, may {', '.join(permissions)}; store it now, it is not shown again.", err=True)
@@ -82,9 +70,9 @@ def list_(
     async def work(connection: asyncpg.Connection) -> list[ApiKey]:
         return await list_keys(connection, user)
 
-    keys = _with_connection(work)
+    keys = with_connection(work)
     if as_json:
-        typer.echo(msgspec.json.encode(keys).decode())
+        print_json(keys)
         return
     table = Table("key", "name", "user", "environment", "may", "last used", "expires", "revoked")
     for key in keys:
@@ -97,7 +85,7 @@ def list_(
             *(f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.last_used, key.expires_at)),
             "yes" if key.revoked else "",
         )
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
+    print_table(table)
 
 
 @app.command()
@@ -112,19 +100,6 @@ def revoke(
     async def work(connection: asyncpg.Connection) -> bool:
         return await revoke_key(connection, key_prefix, dt.datetime.now(dt.UTC))
 
-    if not _with_connection(work):
+    if not with_connection(work):
         raise OperatorError(f"There is no key {key_prefix!r}; see `pay402 keys list`.")
-    typer.echo(msgspec.json.encode({"revoked": key_prefix}).decode() if as_json else f"Revoked {key_prefix}.")
-
-
-def _with_connection(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-    settings = load(DatabaseSettings)
-
-    async def main() -> T:
-        async with embedded.database(settings) as dsn:
-            await check_current(dsn)
-            async with open_connection(dsn) as connection:
-                return await work(connection)
-
-    configure_logging(settings)
-    return asyncio.run(main())
+    print_json({"revoked": key_prefix}) if as_json else typer.echo(f"Revoked {key_prefix}.")

@@ -1,18 +1,18 @@
 """`pay402 localnet`: a Solana chain of our own."""
 
 import asyncio
-import json
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
+from cli.printing import print_json
+from cli.running import settings_for
 from localnet import Localnet
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
 from runtime.process import run_until_signal
-from runtime.settings import Settings, load
+from runtime.settings import Settings
 
 # PubSub needs the port after it.
 LAST_PORT: Final = 65534
@@ -40,7 +40,7 @@ def command(
         async with AsyncExitStack() as stack:
             net = await listen(stack)
             if as_json:
-                typer.echo(json.dumps({"rpc": net.rpc_url, "ws": net.ws_url}))
+                print_json({"rpc": net.rpc_url, "ws": net.ws_url})
             else:
                 typer.echo(f"localnet: JSON-RPC at {net.rpc_url}, PubSub at {net.ws_url}; Ctrl-C ends it")
             await stop.wait()
@@ -56,5 +56,5 @@ def command(
                 f"Port {port} or {port + 1} is taken ({error.strerror}); choose another with --port, or 0."
             ) from error
 
-    configure_logging(load(Settings).model_copy(update={"log_level": "warning"}), "localnet")
+    settings_for(Settings, "localnet", level="warning")
     run_until_signal(main)

@@ -1,25 +1,20 @@
 """`pay402 migrate`: the schema, up and down."""
 
 import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 import migrations
+from cli.printing import AsJson, print_json
+from cli.running import with_database
 from migrations import MigrationStatus
-from runtime.embedded import servers as embedded
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
 from runtime.settings import DatabaseSettings, LoginSettings, load
 
-T = TypeVar("T")
-
 _NOT_CURRENT = 3
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts")]
 
 
 app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True)
@@ -44,7 +39,7 @@ def up(
             await migrations.give_logins(dsn, addresses)
         return found
 
-    _tell(_with_database(work), as_json=as_json)
+    _print(with_database(work), as_json=as_json)
 
 
 @app.command()
@@ -61,7 +56,7 @@ def down(
     """
     if not yes:
         _confirm(f"This drops tables and everything in them, down to {target}.")
-    _tell(_with_database(lambda dsn: migrations.downgrade(dsn, target)), as_json=as_json)
+    _print(with_database(lambda dsn: migrations.downgrade(dsn, target)), as_json=as_json)
 
 
 @app.command()
@@ -73,8 +68,8 @@ def status(
 
     Example: pay402 migrate status --check
     """
-    found = _with_database(migrations.status)
-    _tell(found, as_json=as_json)
+    found = with_database(migrations.status)
+    _print(found, as_json=as_json)
     if check and not found.is_current:
         raise typer.Exit(_NOT_CURRENT)
 
@@ -89,7 +84,7 @@ def roles() -> None:
     """
     from migrations.roles import create_statements, grants
 
-    without = _with_database(migrations.give_rights)
+    without = with_database(migrations.give_rights)
     if without:
         typer.echo(create_statements(), nl=False)
         raise OperatorError(
@@ -117,16 +112,6 @@ def dump() -> None:
     Console().print(f"wrote {SCHEMA_FILE}", highlight=False, soft_wrap=True)
 
 
-def _with_database(work: Callable[[str], Awaitable[T]]) -> T:
-    async def main() -> T:
-        async with embedded.database(settings) as dsn:
-            return await work(dsn)
-
-    settings = load(DatabaseSettings)
-    configure_logging(settings)
-    return asyncio.run(main())
-
-
 def _confirm(warning: str) -> None:
     """Ask a person. A script has said what it wants, but production wants to hear it twice."""
     if load(DatabaseSettings).is_production:
@@ -135,9 +120,9 @@ def _confirm(warning: str) -> None:
         typer.confirm(f"{warning} Go on?", abort=True)
 
 
-def _tell(found: MigrationStatus, *, as_json: bool) -> None:
+def _print(found: MigrationStatus, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"current": found.current, "head": found.head, "pending": list(found.pending)}))
+        print_json({"current": found.current, "head": found.head, "pending": list(found.pending)})
         return
     console = Console(highlight=False)
     if found.is_current:

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.printing import AsJson, print_json, print_table
 from cli.running import with_worker_context
 from ledger.amounts import figure_text
 from runtime.errors import OperatorError
@@ -22,10 +21,8 @@ app = typer.Typer(
 )
 
 _SHOWN = 1_000
-_WIDTH_IN_FILES = 200
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all without any")]
 LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the lines are JSON without it too")]
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
 
 @app.command("list")
@@ -43,7 +40,7 @@ def list_(
 
     listed = with_worker_context(work)
     if as_json:
-        typer.echo(msgspec.json.encode(listed).decode())
+        print_json(listed)
         return
     table = Table("payout", "job", "kind", "amount", "recipient", "status", "note")
     for one in listed:
@@ -51,7 +48,7 @@ def list_(
         note = one.waiting_reason or (one.error if one.status != "settled" else one.settled_signature)
         cells = (str(one.id), str(one.job_id), f"{one.kind} ({one.reason})", amount, one.recipient)
         table.add_row(*cells, one.status, note or "")
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES).print(table)
+    print_table(table, width_in_files=200)
 
 
 @app.command("export")
@@ -65,7 +62,7 @@ def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
         return await export_payouts(context, ids or ())
 
     for exported in with_worker_context(work):
-        typer.echo(msgspec.json.encode({k: v for k, v in asdict(exported).items() if v is not None}).decode())
+        print_json({name: value for name, value in asdict(exported).items() if value is not None})
 
 
 @app.command("import")
@@ -86,7 +83,7 @@ def import_(
 
     results = with_worker_context(work)
     for result in results:
-        typer.echo(msgspec.json.encode(result).decode())
+        print_json(result)
     if refused := [result for result in results if result.refusal]:
         raise OperatorError(
             f"{len(refused)} of {len(results)} transactions were refused: {refused[0].refusal}; see the lines above."
@@ -104,4 +101,4 @@ def retry(ids: Ids = None, as_json: AsJson = False) -> None:
         return await retry_payouts(context.database, ids or ())
 
     retried = with_worker_context(work)
-    typer.echo(msgspec.json.encode({"retried": retried}).decode() if as_json else f"{retried} payouts are tried again.")
+    print_json({"retried": retried}) if as_json else typer.echo(f"{retried} payouts are tried again.")

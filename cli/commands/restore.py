@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import structlog
 import typer
 from pydantic import SecretStr
 
 from cli.backups.archive import Archive
 from cli.backups.restoration import Restored, restore, scratch_database
-from cli.stoppable import stoppable
+from cli.printing import AsJson, print_json
+from cli.running import run_stoppable, settings_for
 from migrations import give_rights, status
-from runtime.embedded import servers as embedded
+from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
-from runtime.logging import configure_logging
-from runtime.process import run_until_signal
-from runtime.settings import DatabaseSettings, load
+from runtime.settings import DatabaseSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +30,7 @@ def command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Only into a scratch database beside it, which is dropped again")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty database, all or nothing, and compare every row with what was dumped.
 
@@ -40,14 +38,13 @@ def command(
 
     Example: DATABASE_URL=postgresql://… pay402 restore /var/backups/pay402/pay402-20251119T031500Z.dump
     """
-    settings = load(DatabaseSettings)
-    configure_logging(settings)
+    settings = settings_for(DatabaseSettings)
     if into is not None:
         settings = settings.model_copy(update={"database_url": SecretStr(into)})
     archive = Archive(file)
 
     async def work() -> tuple[Restored, str]:
-        async with embedded.database(settings) as dsn:
+        async with database_address(settings) as dsn:
             if verify:
                 async with scratch_database(dsn) as scratch:
                     return await restore(archive, scratch), ""
@@ -62,11 +59,9 @@ def command(
                 return restored, f"its schema {found.current} is newer than {found.head}; install the newer pay402"
             return restored, f"its schema is at {found.current}, not {found.head}; run pay402 migrate up"
 
-    done = run_until_signal(lambda stop: stoppable(stop, work(), "The restore"))
-    assert done is not None
-    restored, remark = done
+    restored, remark = run_stoppable(work, "The restore")
     if as_json:
-        typer.echo(msgspec.json.encode(restored).decode())
+        print_json(restored)
     else:
         where = "a scratch database, which is dropped again" if verify else "the database"
         typer.echo(f"{restored.rows} rows of {restored.tables} tables are in {where}, the same as were dumped")

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from chain.programs import TOKENS
+from cli.printing import AsJson, print_json
 from cli.running import with_worker_context
 from ledger.example_services import seed
 from runtime.errors import OperatorError
@@ -18,7 +18,7 @@ def command(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Also in production, where examples seldom belong")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Offer some examples on the marketplace; those that are there already stay as they are.
 
@@ -39,4 +39,4 @@ def command(
         return await seed(context.database, mint=mint, currency=_CURRENCY, payout_address=wallet)
 
     added = with_worker_context(work)
-    typer.echo(msgspec.json.encode({"added": added}).decode() if as_json else f"{added} services were added.")
+    print_json({"added": added}) if as_json else typer.echo(f"{added} services were added.")

@@ -1,15 +1,12 @@
 """`pay402 settle`: move jobs and payouts on, once."""
 
-from typing import Annotated
-
-import typer
-
-from cli.running import print_figures, with_worker_context
+from cli.printing import AsJson, print_counts
+from cli.running import with_worker_context
 from worker.context import WorkerContext
 from worker.escrow import Settled, settle
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="For scripts")] = False) -> None:
+def command(as_json: AsJson = False) -> None:
     """Fund jobs by what the ledger shows, make payouts and refunds, and send them. The worker does so by itself.
 
     Example: pay402 settle
@@ -18,4 +15,4 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For scripts")]
     async def work(context: WorkerContext) -> Settled:
         return await settle(context, sweep=True)
 
-    print_figures(with_worker_context(work), as_json=as_json)
+    print_counts(with_worker_context(work), as_json=as_json)

@@ -1,15 +1,14 @@
 """`pay402 up`: everything together."""
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
 
+from cli.printing import print_json
+from cli.running import settings_for
 from cli.system.processes import SystemSettings, running_system, watch
-from runtime.logging import configure_logging
 from runtime.process import run_until_signal
-from runtime.settings import load
 
 
 def command(
@@ -29,7 +28,7 @@ def command(
         async with running_system(settings, rpc_port=rpc_port, slot_seconds=slot_seconds, say=say) as system:
             ready = system.ready_line()
             if as_json:
-                typer.echo(json.dumps(ready))
+                print_json(ready)
             else:
                 for name, value in ready.items():
                     if value is not None:
@@ -41,6 +40,5 @@ def command(
         if not as_json:
             typer.echo(f"starting {part}")
 
-    settings = load(SystemSettings)
-    configure_logging(settings, "system")
+    settings = settings_for(SystemSettings, "system")
     run_until_signal(main)

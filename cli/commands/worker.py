@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from cli.printing import print_ready
+from cli.running import settings_for
 from cli.system.localnet_address import solana_endpoints
-from runtime.embedded import servers as embedded
-from runtime.logging import configure_logging
+from runtime.embedded.servers import database_address, redis_address
 from runtime.process import run_until_signal
-from runtime.settings import load
 from worker.main import work_until
 from worker.settings import WorkerSettings
 
@@ -21,19 +21,13 @@ def command(
 
     Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 worker
     """
-    settings = load(WorkerSettings)
-    configure_logging(settings, "worker")
+    settings = settings_for(WorkerSettings, "worker")
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(stop: asyncio.Event) -> None:
-        async with embedded.database(settings) as dsn, embedded.cache(settings) as redis_url:
-            ready = _ready if as_json else None
+        async with database_address(settings) as dsn, redis_address(settings) as redis_url:
+            ready = print_ready if as_json else None
             await work_until(stop, settings, dsn, redis_url, rpc_urls, ready=ready)
 
     # The passes under way are given their own time to end, then the process its own to close.
     run_until_signal(main, drain_seconds=settings.drain_seconds + 5.0)
-
-
-def _ready(metrics_port: int | None) -> None:
-    port = "null" if metrics_port is None else str(metrics_port)
-    typer.echo(f'{{"ready": true, "metricsPort": {port}}}')

@@ -17,7 +17,7 @@ from api.settings import ApiSettings
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from cli.system.settlement_wallet import local_settlement
 from migrations.migrate import upgrade
-from runtime.embedded import servers as embedded
+from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
 from runtime.process import SUPERVISOR_VARIABLE
 from runtime.settings import IndexerSettings, LoginSettings
@@ -134,12 +134,12 @@ async def running_system(
     """
     async with AsyncExitStack() as stack:
         say("Postgres")
-        database_url = await stack.enter_async_context(embedded.database(settings))
+        database_url = await stack.enter_async_context(database_address(settings))
         await upgrade(database_url)
         if prepare is not None:
             await prepare(database_url)
         say("Valkey")
-        redis_url = await stack.enter_async_context(embedded.cache(settings))
+        redis_url = await stack.enter_async_context(redis_address(settings))
         environment = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,

@@ -12,7 +12,7 @@ _UNPRIVILEGED: Final = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceAccount:
+class OsAccount:
     """A user and group of the operating system, or ourselves when `user` is None."""
 
     user: int | None
@@ -59,7 +59,7 @@ class ServiceAccount:
             path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
 
 
-def account_for(data: Path) -> ServiceAccount:
+def account_for(data: Path) -> OsAccount:
     """The account that servers with their files in `data` run as.
 
     Root steps down: to whom the files belong already, else to `nobody`, which exists everywhere.
@@ -68,9 +68,9 @@ def account_for(data: Path) -> ServiceAccount:
         OperatorError: We are root and there is nobody to step down to.
     """
     if os.geteuid() != 0:
-        return ServiceAccount(None, None)
+        return OsAccount(None, None)
     if data.exists() and (status := data.stat()).st_uid != 0:
-        return ServiceAccount(status.st_uid, status.st_gid)
+        return OsAccount(status.st_uid, status.st_gid)
     import pwd
 
     try:
@@ -80,4 +80,4 @@ def account_for(data: Path) -> ServiceAccount:
             f"Postgres does not run as root and this machine has no user {_UNPRIVILEGED!r}; "
             "start pay402 as an ordinary user."
         ) from None
-    return ServiceAccount(entry.pw_uid, entry.pw_gid)
+    return OsAccount(entry.pw_uid, entry.pw_gid)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from runtime.embedded.os_account import ServiceAccount, account_for
+from runtime.embedded.os_account import OsAccount, account_for
 from runtime.embedded.shared_use import SharedUse
 from runtime.errors import OperatorError
 
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
             **(options or {}),
         }
         self._use = SharedUse(self._home, "postgres")
-        self._account = ServiceAccount(None, None)
+        self._account = OsAccount(None, None)
 
     @property
     def log(self) -> Path:

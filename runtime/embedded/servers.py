@@ -16,14 +16,14 @@ from runtime.settings import CacheSettings, DatabaseSettings
 DATABASE: Final = "pay402"
 
 
-class _Share(Protocol):
+class _SharedServer(Protocol):
     def enter(self) -> None: ...
 
     def leave(self) -> None: ...
 
 
 @asynccontextmanager
-async def database(settings: DatabaseSettings) -> AsyncIterator[str]:
+async def database_address(settings: DatabaseSettings) -> AsyncIterator[str]:
     """The DSN of the database: DATABASE_URL, or that of an embedded Postgres which runs meanwhile."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
@@ -33,7 +33,7 @@ async def database(settings: DatabaseSettings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def cache(settings: CacheSettings) -> AsyncIterator[str]:
+async def redis_address(settings: CacheSettings) -> AsyncIterator[str]:
     """The URL of Redis: REDIS_URL, or that of an embedded Valkey which runs meanwhile."""
     if settings.redis_url is not None:
         yield settings.redis_url.get_secret_value()
@@ -68,7 +68,7 @@ async def embedded_valkey(home: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _shared(server: _Share) -> AsyncIterator[None]:
+async def _shared(server: _SharedServer) -> AsyncIterator[None]:
     try:
         await _in_thread(server.enter)
         yield

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.embedded.os_account import ServiceAccount, account_for
+from runtime.embedded.os_account import OsAccount, account_for
 from runtime.embedded.shared_use import SharedUse
 from runtime.errors import OperatorError
 
@@ -56,7 +56,7 @@ class EmbeddedValkey:
         # {"pid", "port"}: how the other processes of this home find it.
         self._note = self._home / "valkey.json"
         self._use = SharedUse(self._home, "valkey")
-        self._account = ServiceAccount(None, None)
+        self._account = OsAccount(None, None)
         self._server: _Server | None = None
 
     @property

@@ -8,7 +8,7 @@ from aiohttp import web
 from solders.keypair import Keypair
 
 from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
-from cli.commands.recipients import register
+from cli.registration import register
 from cli.system.localnet_address import solana_endpoints
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC

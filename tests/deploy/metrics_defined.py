@@ -1,7 +1,7 @@
 """Every metric that a process of ours defines, with its labels, read off the classes themselves."""
 
 from api.metrics import ApiMetrics
-from cli.commands.backup import BackupMetrics
+from cli.backups.metrics import BackupMetrics
 from indexer.metrics import IndexerMetrics
 from runtime.metrics import new_registry
 from worker.metrics import WorkerMetrics

@@ -1,0 +1,1 @@
+"""Recorded answers of nodes, decoded for people and scripts."""

@@ -1,0 +1,100 @@
+"""The whole examination: settings, database, Redis and nodes, each by itself and within bounds."""
+
+import asyncio
+from typing import Final
+
+from pydantic import Field, SecretStr
+
+from api.settings import ApiSettings
+from cli.diagnosis import cache, configuration, database, nodes
+from cli.diagnosis.findings import Finding, bounded, from_sentence, good
+from cli.system.localnet_address import solana_endpoints
+from runtime.embedded.servers import database_address, redis_address
+from runtime.errors import OperatorError
+from runtime.settings import CacheSettings, DatabaseSettings, IndexerSettings, Settings, SolanaSettings, load
+from worker.settings import WorkerSettings
+from worker.signer import load_signer
+
+_PART_SECONDS: Final = 60.0
+
+
+class _WebSettings(Settings):
+    jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
+    bootstrap_token: SecretStr | None = Field(None, validation_alias="BOOTSTRAP_TOKEN")
+    allowed_origins: str | None = Field(None, validation_alias="ALLOWED_ORIGINS")
+
+
+async def examine(*, at_rest: bool) -> list[Finding]:
+    """Every finding of every part: what is wrong with one does not hide another.
+
+    `at_rest` expects no indexer to be running.
+    """
+    parts = await asyncio.gather(
+        bounded("settings", "reading", _PART_SECONDS, _settings()),
+        bounded("database", "answers", _PART_SECONDS, _database(at_rest=at_rest)),
+        bounded("redis", "answers", _PART_SECONDS, _redis()),
+        bounded("nodes", "answers", _PART_SECONDS, _nodes()),
+    )
+    return [finding for part in parts for finding in part]
+
+
+async def _settings() -> list[Finding]:
+    found = []
+    for kind in (ApiSettings, IndexerSettings):
+        try:
+            load(kind)
+        except OperatorError as error:
+            found.append(from_sentence("settings", "complete", str(error)))
+    settings = load(_WebSettings)
+    found += _settlement_key()
+    if not any(finding.part == "settings" for finding in found):
+        found.append(good("settings", "complete", f"for {settings.app_env}"))
+    production = settings.is_production
+    token = settings.bootstrap_token.get_secret_value() if settings.bootstrap_token else None
+    jwt = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+    found += configuration.secret("JWT_SECRET", jwt, needed=production)
+    found += configuration.secret("BOOTSTRAP_TOKEN", token, needed=False)
+    found += configuration.origins(settings.allowed_origins, production=production)
+    return found
+
+
+def _settlement_key() -> list[Finding]:
+    """Whether the worker would take the key that it is given, if any; the key is read and not shown."""
+    try:
+        signer = load_signer(load(WorkerSettings))
+    except OperatorError as error:
+        sentence = str(error)
+        # What else a worker lacks, the others lack as well.
+        return [from_sentence("secrets", "SETTLEMENT_KEYPAIR", sentence)] if "SETTLEMENT" in sentence else []
+    return [good("secrets", "SETTLEMENT_KEYPAIR", f"signs as {signer.address}")] if signer else []
+
+
+async def _database(*, at_rest: bool) -> list[Finding]:
+    try:
+        settings = load(DatabaseSettings)
+        async with database_address(settings) as dsn:
+            return await database.examine(dsn, production=settings.is_production, at_rest=at_rest)
+    except OperatorError as error:
+        return [from_sentence("database", "connection", str(error))]
+
+
+async def _redis() -> list[Finding]:
+    try:
+        settings = load(CacheSettings)
+        async with redis_address(settings) as url:
+            return await cache.examine(url, production=settings.is_production)
+    except OperatorError as error:
+        return [from_sentence("redis", "ping", str(error))]
+
+
+async def _nodes() -> list[Finding]:
+    try:
+        settings = load(SolanaSettings)
+        rpc_urls, ws_urls = solana_endpoints(settings)
+    except OperatorError as error:
+        return [from_sentence("nodes", "addresses", str(error))]
+    found = await nodes.examine(rpc_urls, ws_urls, settings.solana_network)
+    for url in settings.rpc_urls:
+        encrypted = url.startswith("https")
+        found += configuration.encryption("SOLANA_RPC_URL", url, encrypted=encrypted, production=settings.is_production)
+    return found
