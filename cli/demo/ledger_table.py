@@ -1,0 +1,68 @@
+"""The demo's ledger, as tables for people."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import asyncpg
+from rich.table import Table
+
+from cli.demo.claims import Receipt, claim_some, verdicts
+from cli.demo.verdict import received
+from ledger.sql import load_queries
+from localnet.market import Market
+
+_queries = load_queries("ledger", "report.sql")
+
+_ROWS_SHOWN: Final = 18
+
+
+async def ledger_table(pool: asyncpg.Pool, market: Market, rows: int | None = _ROWS_SHOWN) -> Table:
+    """The newest `rows` transfers; every one without a number."""
+    transfers = await received(pool, market)
+    tokens = {row["mint"]: row async for row in _queries.token_symbols(pool)}
+    names = {wallet: f"shop {number}" for number, wallet in enumerate(market.wallets, 1)}
+    table = Table(title=f"The ledger: {len(transfers)} transfers; on chain: {market.expected().total()}")
+    for column in ("slot", "signature", "path", "kind", "to", "amount", "fee", "token", "note"):
+        table.add_column(column, justify="right" if column in {"slot", "amount", "fee"} else "left")
+    for row in transfers if rows is None else transfers[-rows:]:
+        symbol, decimals = _token(tokens, row["mint"])
+        table.add_row(
+            str(row["slot"]),
+            f"{row['signature'][:8]}…",
+            row["path"],
+            row["kind"],
+            names[row["destination_owner"]],
+            _amount(row["amount"], decimals),
+            _amount(row["fee"], decimals) if row["fee"] else "",
+            symbol,
+            ", ".join(row["memos"]),
+        )
+    return table
+
+
+async def claims_table(api_url: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt]) -> Table:
+    """What the API verified of the payments, some of which are claimed for it."""
+    decimals = {row["mint"]: row["decimals"] async for row in _queries.token_symbols(pool)}
+    shops = [recipient.pubkey() for recipient in market.recipients]
+    return verdicts(await claim_some(api_url, receipts, shops, decimals))
+
+
+def kinds_table(market: Market) -> Table:
+    """How many payments of each kind were paid."""
+    table = Table("payments", "sent", title="What was paid")
+    for kind, count in market.kinds().items():
+        table.add_row(kind, str(count))
+    return table
+
+
+def _token(tokens: Mapping[str, Any], mint: str) -> tuple[str, int]:
+    known = tokens.get(mint)
+    return (known["symbol"] or f"{mint[:4]}…", known["decimals"]) if known else (f"{mint[:4]}…", 0)
+
+
+def _amount(base_units: int, decimals: int) -> str:
+    """Base units with every decimal, so that the points of a column stand below each other."""
+    if not decimals:
+        return str(base_units)
+    digits = str(base_units).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}"
