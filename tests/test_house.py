@@ -48,6 +48,16 @@ def test_every_name_of_a_file_says_what_is_in_it():
     assert relative(file for file in files if file.stem.lower() in NAMES_THAT_SAY_NOTHING) == []
 
 
+def test_whatever_draws_its_seed_from_the_clock_prints_how_to_replay_it():
+    of_the_clock = re.compile(r"seed\w*\W.*\btime\.time\(\)")
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    drawn = [path for path, text in texts.items() if of_the_clock.search(text)]
+    assert len(drawn) > 2
+    by_another = {ROOT / "tests" / "scenarios" / "test_chaos.py": ROOT / "tests" / "scenarios" / "chaos.py"}
+    assert relative(path for path in drawn if "replay: " not in texts[by_another.get(path, path)]) == []
+
+
 def test_websockets_is_the_one_websocket_library():
     others = re.compile(r"\bws_connect\b|\bWebSocketResponse\b|\bWSMsgType\b|^\s*(?:import|from) wsproto", re.MULTILINE)
     here = ROOT / "tests" / "test_house.py"

@@ -1,5 +1,7 @@
 """Walking a history whose answers lie: whatever looks like its end is the end, or it is an error, never a gap."""
 
+import random
+
 import pytest
 
 from chain.node import SignatureInfo
@@ -138,3 +140,57 @@ async def test_nodes_that_order_a_slot_differently_lose_nothing():
         assert set(await walked(Two(one, whole, history=slot))) == {"new", "x", "y", "z"}
     except IncompleteHistoryError as error:
         assert "differently" in str(error)  # noqa: PT017 - either is right
+
+
+class Growing(Histories):
+    """A node on which `sizes` more transactions land before each question; all in the newest slot, or each in its own.
+
+    A fake for the same reason: what lands has to land between two exact questions.
+    """
+
+    def __init__(self, sizes, history, *, same_slot):
+        super().__init__(history=list(history))
+        self.sizes, self.same_slot = list(sizes), same_slot
+
+    async def signatures(self, account, **options):
+        for _ in range(self.sizes.pop(0) if self.sizes else 0):
+            newest = self.history[0].slot if self.history else 7
+            name = f"landed {len(self.history)}"
+            self.history.insert(0, line(name, newest if self.same_slot else newest + 1))
+        return await super().signatures(account, **options)
+
+
+@pytest.mark.parametrize("same_slot", [False, True])
+@pytest.mark.parametrize("size", [1, 2, PAGE, 2 * PAGE + 1])
+@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("length", range(len(HISTORY) + 1))
+async def test_what_lands_between_two_pages_is_no_disorder(length, at, size, same_slot):
+    node = Growing([0] * at + [size], HISTORY[:length], same_slot=same_slot)
+    found = await walked(node)
+    assert set(found) >= set(ALL[:length])
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("same_slot", [False, True])
+@pytest.mark.parametrize("length", range(len(HISTORY) + 1))
+async def test_what_lands_before_every_page_is_no_disorder(length, same_slot):
+    node = Growing([1] * 40, HISTORY[:length], same_slot=same_slot)
+    assert set(await walked(node)) >= set(ALL[:length])
+
+
+@pytest.mark.parametrize("seed", range(200))
+async def test_a_growing_history_is_walked_down_to_a_slot_without_a_gap(seed):
+    chance = random.Random(seed)
+    history = HISTORY[: chance.randrange(len(HISTORY) + 1)]
+    lower_slot = chance.choice([0, *(info.slot for info in history)])
+    sizes = [chance.choice([0, 0, 1, 2, PAGE, 9]) for _ in range(6)]
+    node = Growing(sizes, history, same_slot=chance.random() < 0.5)
+    found = await walked(node, lower_slot)
+    assert set(found) >= {info.signature for info in history if info.slot >= lower_slot}
+    assert len(found) == len(set(found))
+
+
+async def test_a_payment_that_arrives_while_an_account_of_one_line_is_walked():
+    """A page that begins at the top again shows it above the one line, which is not older than itself."""
+    node = Growing([0, 1], HISTORY[:1], same_slot=False)
+    assert await walked(node) == ["s00", "landed 1"]

@@ -1,5 +1,6 @@
 """A short run of the soak that `make soak` runs long, and what its judge makes of a system that is not well."""
 
+import os
 import signal
 import time
 
@@ -23,7 +24,8 @@ def named(points, *, good):
 
 
 async def test_a_short_soak_is_good_and_whatever_goes_wrong_is_noticed(home, tmp_path):
-    seed = int(time.time())
+    seed = int(os.environ.get("SOAK_SEED") or time.time())
+    print(f"replay: SOAK_SEED={seed} .venv/bin/python -m pytest tests/scenarios/test_soak.py")  # noqa: T201
     async with soaked(home, seed=seed, seconds=SECONDS, rate=8, gap_seconds=1.2, pace=QUICK) as soak:
         points = await judge(soak)
         assert named(points, good=False) == {}, f"seed {seed}: {soak.happened}"

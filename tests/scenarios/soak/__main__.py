@@ -100,6 +100,7 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging(Settings(log_level="error"))
     print(f"soak: seed {options.seed}, {options.minutes:g} minutes", flush=True)
+    print(f"replay: make soak ARGS='--minutes {options.minutes:g} --seed {options.seed}'", flush=True)
     return asyncio.run(run(options))
 
 
