@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.access.callers import count_refused
 from api.access.context import AccessContext
 from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
@@ -91,9 +92,14 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
         app.include_router(router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     # The last is the outermost.
-    app.add_middleware(RequestBounds, requests_max=settings.requests_max, body_seconds=settings.body_seconds)
-    app.add_middleware(Cors, origins=split(settings.allowed_origins))
-    app.add_middleware(AccessLog, metrics=metrics)
+    app.add_middleware(
+        RequestBounds,
+        requests_max=settings.requests_max,
+        body_seconds=settings.body_seconds,
+        count_malformed=lambda scope: count_refused(Request(scope)),
+    )
+    app.add_middleware(Cors, origins=split(settings.origins_allowed))
+    app.add_middleware(AccessLog, metrics=metrics, refusal_fields=verify_routes.REFUSAL_FIELDS)
     return app
 
 

@@ -10,6 +10,7 @@ from runtime.marketplace_settings import MarketplaceSettings
 from runtime.settings import IN_PRODUCTION, CacheSettings, DatabaseSettings, SolanaSettings
 
 SECRET_CHARACTERS: Final = 32
+_ORIGINS_IN_DEVELOPMENT: Final = "http://localhost:3000,http://localhost:5173"
 
 
 class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
@@ -81,6 +82,13 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
         except (AmountError, ValueError):
             raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:100,SOL:0.5") from None
         return value
+
+    @property
+    def origins_allowed(self) -> str:
+        """ALLOWED_ORIGINS; unset in development, where dashboards run on a developer's machine."""
+        if not self.allowed_origins and self.app_env == "development":
+            return _ORIGINS_IN_DEVELOPMENT
+        return self.allowed_origins
 
     @property
     def short_secrets(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from ipaddress import ip_network
 from typing import Annotated, Any, Final, Literal
 
@@ -13,11 +14,14 @@ from api.access.caller import Caller
 from api.access.context import AccessContext, access_context
 from api.access.key_ring import DEMO_KEYS, DEMO_USER
 from api.http.errors import ApiError, forbidden
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
 _KEY_START: Final = "sk_"
 _IPV6_PREFIX: Final = 64
+# Where a request notes that it was counted.
+_COUNTED: Final = "api.access.is_counted"
 
 Permission = Literal["read", "write", "admin"]
 
@@ -81,19 +85,54 @@ async def optional_caller(request: Request, _key: Any = SECURITY[0], _token: Any
 
 
 async def count_request(request: Request, caller: Caller | None) -> None:
-    """Count a request against the limit of its key or its address. Raises ApiError 429."""
-    context = access_context(request)
-    if caller is None:
-        await context.rates.hit("public", limited_address(request), context.public_limit)
-    else:
-        await context.rates.hit("auth", caller.key_prefix, context.key_limit)
+    """Count a request, once, against the limit of its key or its address. Raises ApiError 429."""
+    if _is_first_count(request):
+        context = access_context(request)
+        if caller is None:
+            await context.rates.hit("public", limited_address(request), context.public_limit)
+        else:
+            await context.rates.hit("auth", caller.key_prefix, context.key_limit)
 
 
 async def count_verification(request: Request, caller: Caller | None) -> None:
-    """Count a verification against the limit of its key or its address. Raises ApiError 429."""
-    context = access_context(request)
-    subject = caller.key_prefix if caller else limited_address(request)
-    await context.rates.hit("verify", subject, context.verify_limit)
+    """Count a verification, once, against the limit of its key or its address. Raises ApiError 429."""
+    if _is_first_count(request):
+        context = access_context(request)
+        subject = caller.key_prefix if caller else limited_address(request)
+        await context.rates.hit("verify", subject, context.verify_limit)
+
+
+Count = Callable[[Request, Caller | None], Awaitable[None]]
+"""How requests of a route are counted."""
+
+
+async def count_refused(request: Request, count: Count = count_request) -> None:
+    """Count a request that is refused before its route has counted it: what is malformed counts too.
+
+    Raises:
+        ApiError: 429, which then is the answer.
+    """
+    if _COUNTED in request.scope:
+        return
+    try:
+        caller = await identify(request)
+    except ApiError as error:
+        # Whoever guesses keys was counted there.
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise
+        return
+    except DATABASE_ERRORS:
+        # That no key can be looked up does not make the request a good one.
+        caller = None
+    await count(request, caller)
+
+
+def _is_first_count(request: Request) -> bool:
+    """True the first time that this is asked about a request."""
+    if _COUNTED in request.scope:
+        return False
+    request.scope[_COUNTED] = True
+    return True
 
 
 def client_address(request: Request) -> str:

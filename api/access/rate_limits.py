@@ -24,26 +24,30 @@ _log = structlog.get_logger(__name__)
 _WINDOW_SECONDS: Final = 60
 _SYNC_SECONDS: Final = 0.25
 # Redis may take so long before a request goes on without it, and is left alone for so long after a failure.
-_PATIENCE_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 0.25
 _REST_SECONDS: Final = 1.0
 # From this share of a limit on, every request is counted in Redis before it is served.
 _NEAR: Final = 0.8
 _SMALL_LIMIT: Final = 100
 # Callers that are remembered in a minute; beyond, whoever was counted first is counted anew.
-_SUBJECTS: Final = 100_000
+_SUBJECTS_MAX: Final = 100_000
 
 
 @dataclass(slots=True)
 class _Count:
-    """One caller's requests in this minute: what Redis said, and what it has not been told."""
+    """One caller's requests in this minute.
 
+    Attributes:
+        own: Those that came to this replica.
+        shared: How many of them Redis has counted.
+        others: Those of other replicas, as far as Redis has said so.
+        sharing: What sends Redis those that it has not counted, while it does.
+    """
+
+    own: int = 0
     shared: int = 0
-    told: int = 0
-    untold: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.shared + self.told + self.untold
+    others: int = 0
+    sharing: asyncio.Task[None] | None = None
 
 
 class RateLimits:
@@ -71,47 +75,59 @@ class RateLimits:
         count = self._counts.get(key)
         is_first = count is None
         if count is None:
-            if len(self._counts) >= _SUBJECTS:
+            if len(self._counts) >= _SUBJECTS_MAX:
                 del self._counts[next(iter(self._counts))]
             count = self._counts[key] = _Count()
-        count.untold += 1
-        if is_first or limit <= _SMALL_LIMIT or count.total > limit * _NEAR:
-            await self._tell(key, count)
-        if count.total > limit:
+        count.own += 1
+        # Which one of this minute it is. What arrives together must not be refused for each other's sake.
+        mine = count.own
+        if is_first or limit <= _SMALL_LIMIT or mine + count.others > limit * _NEAR:
+            await self._share(key, count)
+        number = mine + count.others
+        if number > limit:
             self._metrics.rate_limited.labels(name).inc()
             raise _too_many(name, limit, _WINDOW_SECONDS - now % _WINDOW_SECONDS)
 
     async def run(self) -> None:
-        """Tell Redis what it has not been told, until cancelled; then let go of it."""
+        """Send Redis what it has not been sent, until cancelled; then let go of it."""
         try:
             while True:
                 await asyncio.sleep(_SYNC_SECONDS)
                 for key, count in list(self._counts.items()):
-                    if count.untold:
-                        await self._tell(key, count)
+                    if count.shared < count.own:
+                        await self._share(key, count)
         finally:
             # The library does not close what it opens.
             if isinstance(bridge := self._storage.bridge, RedispyBridge):
                 await bridge.storage.aclose()
 
-    async def _tell(self, key: str, count: _Count) -> None:
-        if time.monotonic() < self._resting_until:
-            return
-        amount, count.untold = count.untold, 0
-        count.told += amount
+    async def _share(self, key: str, count: _Count) -> None:
+        """Have Redis count what it has not counted of this replica's; return when it has, or while it is away.
+
+        What comes while Redis is asked is sent with the next question: many at once are few questions.
+        """
+        mine = count.own
+        while count.shared < mine and time.monotonic() >= self._resting_until:
+            if count.sharing is None:
+                count.sharing = asyncio.create_task(self._send(key, count))
+            # Whoever hangs up must not take the answer from the others.
+            await asyncio.shield(count.sharing)
+
+    async def _send(self, key: str, count: _Count) -> None:
+        own = count.own
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                total = await self._storage.incr(key, _WINDOW_SECONDS * 2, amount=amount)
+                total: int = await self._storage.incr(key, _WINDOW_SECONDS * 2, amount=own - count.shared)
         except (RedisError, OSError, TimeoutError) as error:
-            count.untold += amount
             self._away(error)
         else:
+            count.shared = own
             # A Redis that was flushed knows less than we do.
-            count.shared = max(total, count.shared + amount)
+            count.others = max(count.others, total - own)
             self._metrics.redis_calls.labels("ok").inc()
             self._metrics.redis_up.set(1)
         finally:
-            count.told -= amount
+            count.sharing = None
 
     def _away(self, error: BaseException) -> None:
         self._metrics.redis_calls.labels("error").inc()

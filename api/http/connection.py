@@ -4,13 +4,15 @@ nginx in front of us sets its own, but the process must not depend on what stand
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.http.errors import ApiError, invalid
+from api.http.middleware import HEADERS_OF_EVERY_ANSWER
 
 HEAD_BYTES_MAX: Final = 32_768
 HEADERS_MAX: Final = 100
@@ -37,6 +39,47 @@ class Patience:
     unread_seconds: float
 
 
+class _LingeringTransport:
+    """A transport that hangs up on somebody who still sends only after they have had time to read the answer.
+
+    To close a connection with unread bytes resets it, and takes from its caller the answer that says why.
+    """
+
+    def __init__(self, transport: asyncio.Transport, must_linger: Callable[[], bool], seconds: float) -> None:
+        self._transport = transport
+        self._must_linger = must_linger
+        self._seconds = seconds
+        self._end: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    @property
+    def is_lingering(self) -> bool:
+        """True while the answer is sent and whatever else comes is thrown away."""
+        return self._end is not None
+
+    def is_closing(self) -> bool:
+        """True as soon as it is to be closed."""
+        return self.is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close at once, or when the caller does or time is up, where the caller still sends."""
+        if self.is_closing():
+            return
+        if self._must_linger() and self._transport.can_write_eof():
+            self._end = asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def forget(self) -> None:
+        """The connection is lost: there is nothing to close any more."""
+        if self._end is not None:
+            self._end.cancel()
+
+
 class BoundedConnection(HttpToolsProtocol):
     """A connection that is closed when its caller is too slow or sends too much.
 
@@ -49,7 +92,6 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._phase = _Phase.NOTHING
         self._received = 0
-        self._is_deaf = False
         self._refusal: ApiError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited = _Phase.NOTHING
@@ -57,19 +99,23 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin: somebody who connects has something to say."""
-        super().connection_made(transport)
+        self._lingering = _LingeringTransport(
+            transport, lambda: self._phase is not _Phase.NOTHING, self.patience.body_seconds
+        )
+        super().connection_made(cast("asyncio.Transport", self._lingering))
         self._await(_Phase.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._disarm()
+        self._lingering.forget()
         if self._unread is not None:
             self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on, within bounds of size and time."""
-        if self._is_deaf:
+        if self._lingering.is_lingering:
             return
         self._received += len(data)
         super().data_received(data)
@@ -166,9 +212,9 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse_body(self) -> None:
-        """Read no more of it. Hanging up at once would take from the caller the answer that says so."""
+        """Read no more of it."""
         if self.cycle.response_complete:
-            self._is_deaf = True
+            self.transport.close()
         else:
             self._refuse(ApiError(413, "PAYLOAD_TOO_LARGE", "The body comes in too many pieces; send it in one."))
 
@@ -177,7 +223,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._disarm()
         if self._may_answer():
             answer = error.response()
-            answer.headers["Connection"] = "close"
+            answer.headers.update({**HEADERS_OF_EVERY_ANSWER, "Connection": "close"})
             head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
             self.transport.write(b"HTTP/1.1 %d Refused\r\n" % error.status + head + b"\r\n" + bytes(answer.body))
         if self.cycle is not None:

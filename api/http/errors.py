@@ -1,16 +1,26 @@
 """Refusals that all look alike."""
 
 from collections.abc import Collection, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import Field
 from starlette.responses import Response
 from structlog.contextvars import get_contextvars
 
-from api.http.json import Shape, answer
+from api.http.json import AnswerShape, answer
 
 RETRY_SECONDS: Final = 2
 """What callers are told to wait while a part of ours is down."""
+
+
+_refusal_fields: ContextVar[Mapping[str, Any]] = ContextVar("refusal_fields", default=MappingProxyType({}))
+
+
+def answer_refusals_with(fields: Mapping[str, Any]) -> None:
+    """Let every refusal of the request that is being served carry these fields too."""
+    _refusal_fields.set(fields)
 
 
 class ApiError(Exception):
@@ -40,7 +50,13 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """The answer in the form that every error has."""
-        content = {**self.body, "error": self.sentence, "message": self.sentence, "code": self.code}
+        content = {
+            **_refusal_fields.get(),
+            **self.body,
+            "error": self.sentence,
+            "message": self.sentence,
+            "code": self.code,
+        }
         if self.details is not None:
             content["details"] = self.details
         content["requestId"] = get_contextvars().get("request_id")
@@ -79,7 +95,7 @@ def busy(what: str) -> ApiError:
     return ApiError(503, "UNAVAILABLE", sentence, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-class ErrorBody(Shape):
+class ErrorBody(AnswerShape):
     """Every error looks like this."""
 
     error: str = Field(description="One sentence that says what is wrong and what to do next")
@@ -104,9 +120,9 @@ _MEANINGS: Final = {
 }
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def errors(*statuses: int, model: type[ErrorBody] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """The documentation of the errors that a route may answer, besides those that `errors_of` knows."""
-    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted(statuses)}
+    return {status: {"model": model, "description": _MEANINGS[status]} for status in sorted(statuses)}
 
 
 def errors_of(methods: Collection[str]) -> dict[int | str, dict[str, Any]]:

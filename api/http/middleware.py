@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 import structlog
@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import ApiError, busy
+from api.http.errors import ApiError, answer_refusals_with, busy
 from api.metrics import ApiMetrics
 
 _log = structlog.get_logger("api.access")
@@ -23,15 +23,28 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Scraped and probed every few seconds: a line for each would drown the others.
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
+HEADERS_OF_EVERY_ANSWER: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Origin",
+}
+"""What browsers and caches are told with every answer, refusals included."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class AccessLog:
-    """The outermost layer: every request has an id, a line in the log and its place in the metrics."""
+    """The outermost layer: every request has an id, a line in the log, its place in the metrics, and our headers.
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+    `refusal_fields` are what refusals of a path carry besides what every error has, for clients that read those first.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: ApiMetrics, refusal_fields: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._refusal_fields = refusal_fields or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -41,13 +54,20 @@ class AccessLog:
         started = time.perf_counter()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        answer_refusals_with(self._refusal_fields.get(scope["path"], {}))
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in HEADERS_OF_EVERY_ANSWER.items():
+                    if name == "Vary":
+                        headers.add_vary_header(value)
+                    else:
+                        headers[name] = value
             await send(message)
 
         try:
@@ -71,11 +91,19 @@ class RequestBounds:
 
     No more than `requests_max` requests are under way at once: what a slow database cannot answer in time must not
     pile up. Defects of ours are logged and answered here too. It stands within `Cors`, so that browsers may read what
-    it refuses.
+    it refuses. A body that is refused is given to `count_malformed`, for it counts against its sender's limit.
     """
 
-    def __init__(self, app: ASGIApp, *, requests_max: int, body_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        requests_max: int,
+        body_seconds: float,
+        count_malformed: Callable[[Scope], Awaitable[None]],
+    ) -> None:
         self._app = app
+        self._count_malformed = count_malformed
         self._requests_max = requests_max
         self._body_seconds = body_seconds
         self._under_way = 0
@@ -96,7 +124,7 @@ class RequestBounds:
         try:
             if self._under_way > self._requests_max and scope["path"] not in _QUIET:
                 raise busy("requests")  # noqa: TRY301 - answered like every refusal here
-            bounded = await _read_body(scope, receive, self._body_seconds) if scope["method"] in _WITH_BODY else receive
+            bounded = await self._read_body(scope, receive) if scope["method"] in _WITH_BODY else receive
             await self._app(scope, bounded, send_noting)
         except ApiError as error:
             await error.response()(scope, receive, send)
@@ -108,6 +136,13 @@ class RequestBounds:
             await _defect().response()(scope, receive, send)
         finally:
             self._under_way -= 1
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
+        try:
+            return await _read_body(scope, receive, self._body_seconds)
+        except ApiError:
+            await self._count_malformed(scope)
+            raise
 
 
 def _request_id(sent: str | None) -> str:

@@ -78,6 +78,8 @@ class KeyRotated(KeyMade):
     """A key in place of another, shown this once."""
 
     replaced_key_prefix: str = Field(description="The key that is revoked at the end of its grace period")
+    replaced_key_good_until: EpochMs = Field(description="The end of that grace period")
+    warning: str = Field(description="What becomes of the old key, and when")
 
 
 class KeyListed(AnswerShape):
@@ -90,7 +92,8 @@ class KeyListed(AnswerShape):
     permissions: list[str]
     last_used: EpochMs | None
     created_at: EpochMs
-    expires_at: EpochMs | None
+    expires_at: EpochMs | None = Field(description="When it ends: of a key that was replaced, with its grace period")
+    grace_ends_at: EpochMs | None = Field(description="The end of its grace period, of a key that was replaced")
     revoked: bool
 
 
@@ -171,6 +174,8 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Sequence[str
     if caller is not None and caller.by_token:
         # A token that leaks is good for minutes; a key that was made with it would be good for ever.
         raise forbidden("Keys are made with a key, not with an access token; send the API key.")
+    if caller is not None:
+        _check_environment(caller, environment)
     if caller is None or caller.is_admin:
         return
     if user_id != caller.user_id:
@@ -179,6 +184,12 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Sequence[str
         raise forbidden("A key cannot be given permissions that yours lacks; ask for fewer.")
     if environment != caller.environment:
         raise forbidden(f"A {caller.environment} key makes {caller.environment} keys only; use another key.")
+
+
+def _check_environment(caller: Caller, environment: str) -> None:
+    """A test key lies around in development and must not reach what is live, whoever's it is. Raises ApiError 403."""
+    if caller.environment == "test" and environment != "test":
+        raise forbidden("A test key neither makes nor ends live keys; use a live key.")
 
 
 def _end(caller: Caller | None, wanted: dt.datetime | None) -> dt.datetime | None:
@@ -204,10 +215,16 @@ def _shown_once(stored: ApiKey, made: NewKey) -> dict[str, Any]:
 
 @router.get("", response_model=KeyList, responses=errors(401, 403))
 async def get_keys(
-    context: Keys, caller: Reader, user_id: Annotated[ShortText | None, Query(alias="userId")] = None
+    context: Keys,
+    caller: Reader,
+    user_id: Annotated[ShortText | None, Query(alias="userId", description="For admins: only this user's")] = None,
+    include_revoked: Annotated[
+        bool, Query(alias="includeRevoked", description="Those too that are revoked or expired")
+    ] = False,
 ) -> Response:
-    """List the caller's keys; an admin sees everybody's."""
-    found = await list_keys(context.database, user_id if caller.is_admin else caller.user_id)
+    """List the caller's keys that are good; an admin sees everybody's."""
+    whose = user_id if caller.is_admin else caller.user_id
+    found = await list_keys(context.database, whose, include_revoked=include_revoked)
     listed = [
         KeyListed(
             key_prefix=key.key_prefix,
@@ -217,7 +234,8 @@ async def get_keys(
             permissions=list(key.permissions),
             last_used=epoch_ms(key.last_used),
             created_at=epoch_ms(key.created_at),
-            expires_at=epoch_ms(key.expires_at),
+            expires_at=epoch_ms(min(filter(None, (key.expires_at, key.revoked_at)), default=None)),
+            grace_ends_at=epoch_ms(key.revoked_at) if key.replaced_by is not None else None,
             revoked=key.revoked,
         )
         for key in found
@@ -230,6 +248,7 @@ async def delete_key(context: Keys, caller: Writer, key_prefix: Prefix) -> Respo
     """Revoke a key. Every replica refuses it within 5 seconds."""
     async with context.database.acquire() as connection, connection.transaction():
         old = await _own_key(connection, caller, key_prefix)
+        _check_environment(caller, old.environment)
         if key_prefix != caller.key_prefix and not caller.may_hand_out(old.permissions):
             raise forbidden("A key with more permissions than yours is revoked by an admin; use an admin key.")
         await revoke_key(connection, key_prefix, dt.datetime.now(dt.UTC))
@@ -246,6 +265,8 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
         _check_rights(caller, old.user_id, old.permissions, old.environment)
         if old.revoked or old.revoked_at is not None:
             raise conflict("The key is revoked or replaced already; make a new one with POST /api-keys.")
+        if not old.is_good:
+            raise conflict("The key has expired, and one like it would be expired too; make one with POST /api-keys.")
         made = make_key(old.environment)
         new = NewApiKey(
             key_prefix=made.prefix,
@@ -264,8 +285,10 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
     context.key_ring.forget()
     body = KeyRotated(
         **_shown_once(stored, made),
-        message=f"Store this key now; it is not shown again. The old key is good until {ends.isoformat()}.",
+        message="Store this key now; it is not shown again.",
         replaced_key_prefix=key_prefix,
+        replaced_key_good_until=epoch_ms(ends),
+        warning=f"The old key {key_prefix} is refused from {ends.isoformat(timespec='seconds')} on; replace it before.",
     )
     return answer(body, 201, SECRET_HEADERS)
 

@@ -103,7 +103,7 @@ async def _request_hash(request: Request) -> str:
 
 
 def _caller_hash(request: Request, caller: Caller | None) -> str:
-    """Whose Idempotency-Keys these are: a user's, with the same rights; another key of theirs will do, as a rotated one."""
+    """Whose Idempotency-Keys these are: a user's, with the same rights; a rotated key of theirs has them too."""
     if caller is None:
         name = f"address {client_address(request)}"
     else:

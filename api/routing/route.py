@@ -8,10 +8,13 @@ from typing import Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Request, params
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.http.errors import errors_of, invalid
+from api.access.callers import Count, count_refused, count_request
+from api.http.errors import ApiError, errors_of, invalid
 from api.routing.idempotency import answer_once
 
 _NUMBER_CHARACTERS_MAX: Final = 64
@@ -43,7 +46,12 @@ class ExactRequest(Request):
 
 
 class ExactRoute(APIRoute):
-    """A route of ours. Its documentation tells of the errors that every such route may answer."""
+    """A route of ours. Its documentation names the errors that every such route may answer."""
+
+    @classmethod
+    def count(cls) -> Count:
+        """How requests are counted that are refused before the handler counts them."""
+        return count_request
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         known = errors_of(options.get("methods") or ("GET",))
@@ -57,18 +65,39 @@ class ExactRoute(APIRoute):
 
         async def read_exactly(request: Request) -> Response:
             exact = ExactRequest(request.scope, request.receive)
-            if request.method == "POST" and (key := request.headers.get("idempotency-key")) is not None:
-                return await answer_once(exact, key, handle)
-            return await handle(exact)
+            try:
+                if request.method == "POST" and (key := request.headers.get("idempotency-key")) is not None:
+                    return await answer_once(exact, key, handle)
+                return await handle(exact)
+            except (RequestValidationError, HTTPException, ApiError):
+                await count_refused(exact, self.count())
+                raise
 
         return read_exactly
 
 
 def new_router(
-    prefix: str = "", tags: list[Any] | None = None, *, dependencies: Sequence[params.Depends] = ()
+    prefix: str = "",
+    tags: list[Any] | None = None,
+    *,
+    dependencies: Sequence[params.Depends] = (),
+    count: Count = count_request,
 ) -> APIRouter:
-    """A router whose routes are ours; `dependencies` are those of all of them."""
-    return APIRouter(prefix=prefix, tags=tags, route_class=ExactRoute, dependencies=list(dependencies))
+    """A router whose routes are ours.
+
+    Args:
+        prefix: How their paths begin.
+        tags: Under which name they are documented.
+        dependencies: What all of them depend on.
+        count: How their requests are counted.
+    """
+
+    class CountedRoute(ExactRoute):
+        @classmethod
+        def count(cls) -> Count:
+            return count
+
+    return APIRouter(prefix=prefix, tags=tags, route_class=CountedRoute, dependencies=list(dependencies))
 
 
 async def _refuse_unknown_parameters(request: Request) -> None:

@@ -24,7 +24,10 @@ from ledger.recipients import REGISTRATION_START
 
 _log = structlog.get_logger(__name__)
 
-router = new_router(tags=["Verify"])
+REFUSAL_FIELDS: Final = {"/verify": {"valid": False, "verified": False}}
+"""What every refusal of a path carries besides what errors have: clients read these first."""
+
+router = new_router(tags=["Verify"], count=count_verification)
 
 _RETRY_SECONDS: Final = 2
 _SIGNATURE_BYTES: Final = 64
@@ -57,7 +60,7 @@ _RETRYABLE: Final = frozenset({Outcome.PAYMENT_PENDING, Outcome.NOT_FINALIZED})
             "description": "Refused, or not decided yet (`PAYMENT_PENDING`, `NOT_FINALIZED`, with `Retry-After`). "
             "In order of precedence: " + ", ".join(f"`{outcome}`" for outcome in _SENTENCES),
         },
-        **errors(401, 403, 409, 413, 415),
+        **errors(400, 401, 403, 408, 409, 413, 415, 429, 503, model=RefusedBody),
     },
     dependencies=SECURITY,
 )

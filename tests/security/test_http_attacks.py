@@ -205,6 +205,31 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_here_and_the_ans
                 assert await attacker.is_closed()
 
 
+@pytest.mark.parametrize("size", [1_100_000, 8_000_000], ids=["a little too large", "far too large"])
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+@pytest.mark.parametrize("form", ["declared", "in large chunks", "in small chunks"])
+async def test_a_refusal_reaches_whoever_reads_only_when_all_is_sent(process, size, connection, form):
+    """Hanging up with unread bytes resets the connection, and takes the answer from its caller."""
+    _, client = process
+    piece = 16 if form == "in small chunks" else 65_536
+    size = min(size, 2_400_000) if form == "in small chunks" else size
+    if form == "declared":
+        start, pieces = head("POST", "/verify", f"Content-Length: {size}", f"Connection: {connection}"), [b" " * size]
+    else:
+        start = head("POST", "/verify", *CHUNKED, f"Connection: {connection}")
+        chunk = f"{piece:x}\r\n".encode() + b" " * piece + b"\r\n"
+        pieces = [chunk * 500 for _ in range(size // (piece * 500) + 1)]
+    async with wire(client.url) as caller:
+        # A client that writes all before it reads: what comes meanwhile waits in the socket, and a reset discards it.
+        caller.writer.transport.pause_reading()
+        for one in (start, *pieces):
+            assert await caller.send(one)
+        await asyncio.sleep(0.3)
+        caller.writer.transport.resume_reading()
+        assert await caller.statuses() == [413]
+        assert b"PAYLOAD_TOO_LARGE" in caller.received
+
+
 async def test_headers_after_the_body_are_none(process, pool):
     """A proxy that takes a header away, or sets it, does not look for it there."""
     _, client = process

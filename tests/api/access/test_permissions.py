@@ -157,7 +157,7 @@ async def test_a_rotated_key_is_good_until_its_grace_ends(api, merchant):
         return (await merchant.get("/recipients")).status == HTTPStatus.UNAUTHORIZED
 
     await eventually(is_refused)
-    listed = (await api.holding(new["apiKey"]).get("/api-keys"))["apiKeys"]
+    listed = (await api.holding(new["apiKey"]).get("/api-keys?includeRevoked=true"))["apiKeys"]
     assert {row["keyPrefix"]: row["revoked"] for row in listed} == {
         new["keyPrefix"]: False,
         prefix(merchant.key): True,

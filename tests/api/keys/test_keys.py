@@ -4,6 +4,8 @@ import asyncio
 import datetime as dt
 import time
 
+import pytest
+
 from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import BOOTSTRAP, bearing, prefix
 from tests.support.api_processes import api_processes
@@ -152,3 +154,63 @@ async def test_odd_credentials_are_nobodys(till):
     hashed = await till.pool.fetchval("SELECT key FROM api_keys LIMIT 1")
     for credential in (hashed, prefix(till.client.key)):
         assert (await till.api.holding(credential).get("/recipients")).status == 401
+
+
+async def test_a_list_shows_what_is_good_and_when_it_ends(till, pool):
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    expired = prefix(await key_for(pool, till.user, expires_at=past))
+    revoked = (await till.client.post("/api-keys", {"name": "revoked"}))["keyPrefix"]
+    assert (await till.client.delete(f"/api-keys/{revoked}")).status == 200
+    replaced = (await till.client.post("/api-keys", {"name": "replaced"}))["keyPrefix"]
+    rotated = await till.client.post(f"/api-keys/{replaced}/rotate", {"graceMs": 60_000})
+    ends = rotated["replacedKeyGoodUntil"]
+    assert replaced in rotated["warning"]
+    assert rotated["expiresAt"] is None
+
+    async def listed(query=""):
+        reply = await till.client.get(f"/api-keys{query}")
+        assert reply["total"] == len(reply["apiKeys"])
+        return {key["keyPrefix"]: key for key in reply["apiKeys"]}
+
+    good, every = await listed(), await listed("?includeRevoked=true")
+    assert set(good) == {prefix(till.client.key), replaced, rotated["keyPrefix"]}
+    assert set(every) == set(good) | {expired, revoked}
+    # One that knows no graceEndsAt reads expiresAt.
+    assert (good[replaced]["graceEndsAt"], good[replaced]["expiresAt"], good[replaced]["revoked"]) == (
+        ends,
+        ends,
+        False,
+    )
+    assert good[rotated["keyPrefix"]]["graceEndsAt"] is good[rotated["keyPrefix"]]["expiresAt"] is None
+    assert (every[revoked]["revoked"], every[expired]["revoked"]) == (True, False)
+
+
+@pytest.mark.parametrize("end", ["expired", "revoked"])
+async def test_a_key_that_has_ended_is_not_replaced_by_a_dead_one(till, pool, end):
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    old = prefix(await key_for(pool, till.user, expires_at=past if end == "expired" else None))
+    if end == "revoked":
+        assert (await till.client.delete(f"/api-keys/{old}")).status == 200
+    before = await pool.fetchval("SELECT count(*) FROM api_keys")
+    refused = await till.client.post(f"/api-keys/{old}/rotate")
+    assert (refused.status, refused.code) == (409, "CONFLICT")
+    assert await pool.fetchval("SELECT count(*) FROM api_keys") == before
+
+
+@pytest.mark.parametrize("permissions", [("read", "write"), ("read", "write", "admin")])
+@pytest.mark.parametrize("credential", ["key", "token"])
+async def test_a_test_key_touches_nothing_that_is_live(till, pool, permissions, credential):
+    tester = till.api.holding(await key_for(pool, till.user, permissions, environment="test"))
+    headers = bearing((await tester.post("/auth/token"))["token"]) if credential == "token" else {}
+    caller = till.api if credential == "token" else tester
+    live = prefix(till.client.key)
+    for method, path, body in (
+        ("DELETE", f"/api-keys/{live}", None),
+        ("POST", f"/api-keys/{live}/rotate", None),
+        ("POST", "/api-keys", {"name": "live", "environment": "live"}),
+    ):
+        refused = await caller.call(method, path, body, headers=headers)
+        assert (refused.status, refused.code) == (403, "FORBIDDEN"), path
+    assert await pool.fetchval("SELECT revoked_at IS NULL FROM api_keys WHERE key_prefix = $1", live)
+    other = prefix(await key_for(pool, till.user, environment="test"))
+    assert (await caller.call("DELETE", f"/api-keys/{other}", headers=headers)).status == 200
