@@ -45,6 +45,7 @@ class JobStep:
 
 STEPS: Final[dict[str, tuple[JobStep, ...]]] = {
     "accept": (JobStep(_PROVIDER, frozenset({JobStatus.PENDING}), JobStatus.ACCEPTED, _BEFORE_WORK, in_time=True),),
+    "start": (JobStep(_PROVIDER, frozenset({JobStatus.ACCEPTED}), JobStatus.IN_PROGRESS, _HELD, in_time=True),),
     "submit": (
         JobStep(
             _PROVIDER,

@@ -44,6 +44,7 @@ class Job:
         fund_until: What is paid later goes back.
         score: The client's rating, `None` while there is none.
         claim_status: The status of the claim on its nonce, `None` while there is none.
+        funding_signature: The transaction that paid what is held for it, `None` before.
     """
 
     id: UUID
@@ -55,8 +56,6 @@ class Job:
     provider_agent_id: str
     status: str
     escrow_status: str
-    input: Any
-    output: Any
     price_amount: int
     price_mint: str
     price_currency: str
@@ -78,6 +77,15 @@ class Job:
     settled_at: dt.datetime | None
     updated_at: dt.datetime
     claim_status: str | None
+    funding_signature: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FullJob(Job):
+    """A job with what its client ordered and its provider submitted: JSON of theirs."""
+
+    input: Any
+    output: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +148,10 @@ async def add_job(connection: Any, new: NewJob) -> UUID | None:
     return row["id"] if row else None
 
 
-async def find_job(database: Any, job_id: UUID) -> Job | None:
+async def find_job(database: Any, job_id: UUID) -> FullJob | None:
     """A job with its service and its funding; `None` where there is none."""
     row = await _queries.job(database, id=job_id)
-    return from_row(Job, row) if row else None
+    return from_row(FullJob, row) if row else None
 
 
 async def list_jobs(database: Any, which: JobFilter, *, limit: int, offset: int) -> tuple[list[Job], int]:
@@ -222,11 +230,6 @@ async def fund_jobs(database: Any, *, native_sol: str, wrapped_sol: str, limit: 
     """Let finalized payments fund their jobs, at most `limit`; what is not the price is noted to go back."""
     row = await _queries.fund_jobs(database, native_sol=native_sol, wrapped_sol=wrapped_sol, limit=limit)
     return from_row(Funding, row)
-
-
-async def begin_funded_jobs(database: Any, *, limit: int) -> int:
-    """Begin work on jobs that are accepted and funded; returns how many."""
-    return _jobs(await _queries.begin_funded_jobs(database, limit=limit))
 
 
 async def approve_silent_jobs(database: Any, *, review_seconds: float, limit: int) -> int:

@@ -36,7 +36,13 @@ SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_ag
     WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
     ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
-  ) AS claim_status
+  ) AS claim_status,
+  (
+    SELECT c.signature
+    FROM job_fundings AS f
+    JOIN transactions AS c ON c.id = f.claim_id
+    WHERE f.job_id = j.id AND f.escrowed > 0
+  ) AS funding_signature
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
@@ -44,18 +50,24 @@ LEFT JOIN ratings AS r ON r.job_id = j.id
 WHERE j.id = :id;
 
 -- name: jobs
--- A page of jobs, newest first, by whatever is asked for.
+-- A page of jobs, newest first, by whatever is asked for; what a client and a provider wrote is left out.
 SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_agent_id, j.provider_user_id,
   j.provider_agent_id, j.status, j.escrow_status, j.price_amount, j.price_mint, j.price_currency, t.decimals, j.nonce,
   j.reference, j.settlement_wallet, j.fund_until, j.dispute_reason, j.resolution, r.score, r.feedback, j.deadline,
-  j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at, j.input, j.output,
+  j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at,
   (
     SELECT c.status
     FROM transactions AS c
     WHERE c.user_id = j.settlement_user_id AND c.nonce = j.nonce
     ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
     LIMIT 1
-  ) AS claim_status
+  ) AS claim_status,
+  (
+    SELECT c.signature
+    FROM job_fundings AS f
+    JOIN transactions AS c ON c.id = f.claim_id
+    WHERE f.job_id = j.id AND f.escrowed > 0
+  ) AS funding_signature
 FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
@@ -168,7 +180,7 @@ WHERE s.id = c.service_id;
 WITH ready AS (
   SELECT c.id AS claim_id, j.id AS job_id, j.price_amount, c.received,
     CASE
-      WHEN j.status NOT IN ('pending', 'accepted') THEN 'closed'
+      WHEN NOT job_is_open(j.status) THEN 'closed'
       -- While its request exists no claim on it has other terms than the job's; but it can be deleted.
       WHEN NOT (c.mint = j.price_mint OR (j.price_mint = :native_sol AND c.mint = :wrapped_sol)) THEN 'wrong_token'
       WHEN least(c."timestamp", paid_at(t.block_time, t.notified_at, t.recorded_at)) > j.fund_until THEN 'late'
@@ -201,8 +213,7 @@ moved AS (
   SET
     escrow_status = 'escrowed',
     escrowed_at = clock_timestamp(),
-    updated_at = clock_timestamp(),
-    status = CASE j.status WHEN 'accepted' THEN 'in_progress'::job_status ELSE j.status END
+    updated_at = clock_timestamp()
   FROM noted AS f
   WHERE j.id = f.job_id AND f.escrowed > 0
 ),
@@ -217,24 +228,6 @@ logged AS (
 )
 SELECT count(*) FILTER (WHERE escrowed > 0)::int AS funded, count(*) FILTER (WHERE rest > 0)::int AS to_return
 FROM noted;
-
--- name: begin_funded_jobs^
--- Work begins on jobs that are accepted and funded, in whichever order that came.
-WITH moved AS (
-  UPDATE job_requests AS j SET status = 'in_progress', updated_at = clock_timestamp()
-  FROM (
-    SELECT id FROM job_requests WHERE status = 'accepted' AND escrow_status = 'escrowed'
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-  ) AS due
-  WHERE j.id = due.id AND j.status = 'accepted'
-  RETURNING j.id, j.client_user_id, j.client_agent_id
-),
-logged AS (
-  INSERT INTO events (type, subject, user_id, agent_id)
-  SELECT 'job.in_progress', id::text, client_user_id, client_agent_id FROM moved
-)
-SELECT count(*)::int AS jobs FROM moved;
 
 -- name: approve_silent_jobs^
 -- Jobs whose client neither approved nor disputed them in time are approved.

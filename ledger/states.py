@@ -74,7 +74,7 @@ class JobStatus(StrEnum):
     ACCEPTED = "accepted"
     """The provider will do it."""
     IN_PROGRESS = "in_progress"
-    """It is accepted, and its price is in escrow."""
+    """The provider says that work has begun; a job can be submitted without this."""
     COMPLETED = "completed"
     """The provider has submitted its output."""
     APPROVED = "approved"

@@ -28,7 +28,6 @@ class Settled:
 
     funded: int = 0
     to_return: int = 0
-    begun: int = 0
     approved_by_silence: int = 0
     expired: int = 0
     payouts_made: int = 0
@@ -43,7 +42,7 @@ async def settle(
     sweep: bool = False,
     progress: Callable[[Settled], None] = lambda _: None,
 ) -> Settled:
-    """One pass: fund, begin, approve, expire, make payouts, send them.
+    """One pass: fund, approve, expire, make payouts, send them.
 
     Any number of workers may do so at once. With `sweep` all payments to settlement wallets are looked at again.
 
@@ -63,12 +62,11 @@ async def settle(
 
 
 async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = False) -> None:
-    """What needs no chain: money that came in, work that begins, time that is over."""
+    """What needs no chain: money that came in, time that is over."""
     database, settings = context.database, context.settings
     funding = await jobs.fund_jobs(database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return
     done.to_return += await _claim_strays(context, sweep=sweep)
-    done.begun = await jobs.begin_funded_jobs(database, limit=_PER_STATEMENT)
     done.approved_by_silence = await jobs.approve_silent_jobs(
         database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT
     )

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from api.http.fields import BaseUnitsText, EpochMs, Figure, LongText, ShortText
 from api.http.json import AnswerShape, Shape, StrictShape, epoch_ms, figure
+from api.http.stored_json import as_stored
 from chain.programs import NATIVE_SOL
-from ledger.jobs import Job, JobMovement
+from ledger.jobs import FullJob, Job, JobMovement
 from ledger.payment_requests import request_status, solana_pay_url
 
 Status = Literal["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
@@ -88,8 +89,8 @@ class JobBody(AnswerShape):
     provider_agent_id: str
     status: Status
     escrow_status: Literal["pending", "escrowed", "disputed", "released", "refunded"]
-    input: Any
-    output: Any
+    escrow_address: str | None = Field(description="The wallet that holds the price, once it is paid")
+    escrow_transaction_id: str | None = Field(description="The transaction that paid the price")
     payment_amount: Figure
     payment_amount_base_units: BaseUnitsText
     payment_currency: str
@@ -110,8 +111,10 @@ class JobBody(AnswerShape):
 
 
 class JobDetail(JobBody):
-    """A job with its money."""
+    """A job with what was ordered and submitted, and with its money."""
 
+    input: Any
+    output: Any
     money: list[MovementBody]
 
 
@@ -129,7 +132,7 @@ def job_body(job: Job) -> JobBody:
     return JobBody(**_fields(job))
 
 
-def job_detail(job: Job, movements: list[JobMovement]) -> JobDetail:
+def job_detail(job: FullJob, movements: list[JobMovement]) -> JobDetail:
     """A job as it is answered, with every payment for it."""
     money = [
         MovementBody(
@@ -143,7 +146,7 @@ def job_detail(job: Job, movements: list[JobMovement]) -> JobDetail:
         )
         for movement in movements
     ]
-    return JobDetail(**_fields(job), money=money)
+    return JobDetail(**_fields(job), input=as_stored(job.input), output=as_stored(job.output), money=money)
 
 
 def _fields(job: Job) -> dict[str, Any]:
@@ -155,8 +158,8 @@ def _fields(job: Job) -> dict[str, Any]:
         "provider_agent_id": job.provider_agent_id,
         "status": job.status,
         "escrow_status": job.escrow_status,
-        "input": job.input,
-        "output": job.output,
+        "escrow_address": job.settlement_wallet if job.funding_signature else None,
+        "escrow_transaction_id": job.funding_signature,
         "payment_amount": figure(job.price_amount, job.decimals),
         "payment_amount_base_units": str(job.price_amount),
         "payment_currency": job.price_currency,

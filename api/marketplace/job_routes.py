@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import optional_caller, require
-from api.http.errors import conflict, errors, forbidden, invalid, not_found
+from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found
 from api.http.fields import ShortText, parse_id
 from api.http.json import answer
 from api.http.stored_json import stored_json
@@ -33,7 +33,7 @@ from api.routing.route import new_router
 from chain.references import fresh_reference
 from ledger import jobs
 from ledger.job_steps import Party, allowed_steps, owners_of
-from ledger.jobs import Job, JobFilter, NewJob
+from ledger.jobs import FullJob, Job, JobFilter, NewJob
 from ledger.payment_requests import create_request
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
@@ -54,7 +54,7 @@ async def get_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
-    """List jobs, newest first."""
+    """List jobs, newest first. What was ordered and submitted is shown by one job alone."""
     which = JobFilter(
         status=status,
         client=client_agent_id or (None if as_provider else agent_id),
@@ -69,7 +69,7 @@ async def get_job(
     marketplace: Marketplace, job_id: JobId, _caller: Annotated[Caller | None, Depends(optional_caller)]
 ) -> Response:
     """Show a job and every payment for it."""
-    return answer(await _detail(marketplace, parse_id(job_id, "The job")))
+    return answer(await _detail(marketplace.database, parse_id(job_id, "The job")))
 
 
 @router.post("", response_model=JobDetail, status_code=201, responses=errors(401, 403, 404, 409))
@@ -114,7 +114,8 @@ async def post_job(
         added = await jobs.add_job(connection, new)
         if added is None:
             raise conflict("The service was changed at this very moment; look at it again and order it anew.")
-    return answer(await _detail(marketplace, added), 201)
+        # Read back before the commit: what cannot be answered is not written.
+        return answer(await _detail(connection, added, sent=("input", stored)), 201)
 
 
 def _deadline(marketplace: MarketplaceContext, milliseconds: int | None) -> dt.datetime:
@@ -133,6 +134,14 @@ async def accept(
 ) -> Response:
     """Accept a job; by its provider."""
     return await _step(marketplace, job_id, caller, "accept")
+
+
+@router.post("/{job_id}/start", response_model=JobDetail, responses=errors(401, 403, 404, 409))
+async def start(
+    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]
+) -> Response:
+    """Say that work on a funded job has begun; by its provider. A job can be submitted without this."""
+    return await _step(marketplace, job_id, caller, "start")
 
 
 @router.post("/{job_id}/submit", response_model=JobDetail, responses=errors(401, 403, 404, 409))
@@ -184,10 +193,11 @@ async def rate(
     job = await _find(marketplace, job_id)
     if Party.CLIENT not in _parties(job, caller):
         raise forbidden("Only the client of a job rates it.")
-    if not await jobs.rate_job(marketplace.database, job.id, score=body.score, feedback=body.feedback):
-        reason = "was rated before" if job.score is not None else f"is {job.status} and not approved"
-        raise conflict(f"The job {reason}; an approved job is rated once.", _standing(job, caller))
-    return answer(await _detail(marketplace, job.id))
+    async with marketplace.database.acquire() as connection, connection.transaction():
+        if not await jobs.rate_job(connection, job.id, score=body.score, feedback=body.feedback):
+            reason = "was rated before" if job.score is not None else f"is {job.status} and not approved"
+            raise conflict(f"The job {reason}; an approved job is rated once.", _standing(job, caller))
+        return answer(await _detail(connection, job.id))
 
 
 async def _step(
@@ -208,18 +218,22 @@ async def _step(
     elif not parties & (owners := owners_of(name)):
         whose = " or ".join(sorted(owners))
         raise forbidden(f"To {name} is the step of the job's {whose}, and this key is not theirs; use the right one.")
-    if not await jobs.take_step(
-        marketplace.database, job.id, name, parties, by=caller.user_id, output=output, reason=reason
-    ):
-        job = await _find(marketplace, job_id)
-        standing = _standing(job, caller)
-        steps = ", ".join(standing["allowedSteps"]) or "none"
-        raise conflict(
-            f"The job is {job.status} and its money {job.escrow_status}, so {name} is not possible"
-            f"{_late(job)}; possible for this caller: {steps}.",
-            standing,
-        )
-    return answer(await _detail(marketplace, job.id))
+    async with marketplace.database.acquire() as connection, connection.transaction():
+        if not await jobs.take_step(connection, job.id, name, parties, by=caller.user_id, output=output, reason=reason):
+            raise _out_of_order(await _found(connection, job.id), caller, name)
+        # Read back before the commit: what cannot be answered is not written.
+        sent = ("output", output) if name == "submit" else None
+        return answer(await _detail(connection, job.id, sent=sent))
+
+
+def _out_of_order(job: Job, caller: Caller, name: str) -> ApiError:
+    standing = _standing(job, caller)
+    steps = ", ".join(standing["allowedSteps"]) or "none"
+    return conflict(
+        f"The job is {job.status} and its money {job.escrow_status}, so {name} is not possible"
+        f"{_late(job)}; possible for this caller: {steps}.",
+        standing,
+    )
 
 
 def _late(job: Job) -> str:
@@ -242,16 +256,23 @@ def _standing(job: Job, caller: Caller) -> dict[str, Any]:
 
 
 async def _find(marketplace: MarketplaceContext, job_id: str) -> Job:
-    return await _found(marketplace, parse_id(job_id, "The job"))
+    return await _found(marketplace.database, parse_id(job_id, "The job"))
 
 
-async def _found(marketplace: MarketplaceContext, job_id: uuid.UUID) -> Job:
-    job = await jobs.find_job(marketplace.database, job_id)
+async def _found(database: Any, job_id: uuid.UUID) -> FullJob:
+    job = await jobs.find_job(database, job_id)
     if job is None:
         raise not_found("The job")
     return job
 
 
-async def _detail(marketplace: MarketplaceContext, job_id: uuid.UUID) -> JobDetail:
-    job = await _found(marketplace, job_id)
-    return job_detail(job, await jobs.job_movements(marketplace.database, job_id))
+async def _detail(database: Any, job_id: uuid.UUID, *, sent: tuple[str, Any] | None = None) -> JobDetail:
+    """A job with every payment for it. `sent` is a field of JSON with what was written into it just now.
+
+    Raises:
+        ApiError: 404 where there is no such job; 400 where the database gives back something else than was sent.
+    """
+    job = await _found(database, job_id)
+    if sent is not None and getattr(job, sent[0]) != sent[1]:
+        raise invalid(f"{sent[0]} cannot be stored as it is; send it as text.", {"field": sent[0]})
+    return job_detail(job, await jobs.job_movements(database, job_id))

@@ -145,7 +145,8 @@ class Order:
 
     async def step(self, name: str, **details) -> bool:
         parties = {
-            "accept": Party.PROVIDER, "submit": Party.PROVIDER, "approve": Party.CLIENT, "dispute": Party.CLIENT,
+            "accept": Party.PROVIDER, "start": Party.PROVIDER, "submit": Party.PROVIDER, "approve": Party.CLIENT,
+            "dispute": Party.CLIENT,
             "cancel": Party.CLIENT, "release": Party.ADMIN, "refund": Party.ADMIN,
         }  # fmt: skip
         return await take_step(self.shop.pool, self.id, name, frozenset({parties[name]}), by="test", **details)

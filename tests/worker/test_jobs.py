@@ -20,7 +20,7 @@ async def test_a_job_done_is_paid_exactly_its_price(shop, worker):
     await order.pay()
     await order.until("escrowed")
     assert await order.step("accept")
-    await order.until("escrowed", "in_progress")
+    await order.until("escrowed", "accepted")
     assert not await order.step("approve")
     assert await order.step("submit", output={"text": "done"})
     assert await order.step("approve")

@@ -222,7 +222,7 @@ async def test_harm_is_noticed_by_its_invariant(shop, indexer, context, name, ha
         await reconcile(context)
         await settle(context)
         row = await order.row()
-        if row["escrow_status"] == "escrowed" and row["status"] == "in_progress":
+        if row["escrow_status"] == "escrowed" and row["status"] == "accepted":
             assert await order.step("submit")
             assert await order.step("approve")
         return row["escrow_status"] == "released"

@@ -120,10 +120,15 @@ async def test_offered_ordered_funded_accepted_submitted_approved_paid(market):
     assert job["payment"]["amountBaseUnits"] == str(PRICE)
     refused = await market.step(market.provider, job, "submit", {"output": "x"}, status=409)
     assert refused["details"]["allowedSteps"] == ["accept", "cancel"]
-    await market.fund(job)
+    assert (job["escrowAddress"], job["escrowTransactionId"]) == (None, None)
+    await market.step(market.provider, job, "start", status=409)
+    paid = await market.fund(job)
     await market.until(job, escrowStatus="escrowed")
     assert (await market.step(market.provider, job, "accept"))["status"] == "accepted"
-    await market.until(job, status="in_progress")
+    # The older agents submit what is accepted, and nothing else.
+    funded = await market.until(job, status="accepted", escrowStatus="escrowed")
+    assert funded["escrowAddress"] == job["payment"]["recipient"]
+    assert funded["escrowTransactionId"] == paid
     assert (await market.step(market.provider, job, "submit", {"output": {"text": "short"}}))["status"] == "completed"
     assert (await market.step(market.client, job, "rate", {"score": 4}, status=409))["code"] == "CONFLICT"
     assert (await market.step(market.client, job, "approve"))["status"] == "approved"
@@ -160,6 +165,8 @@ async def test_a_dispute_ends_in_a_refund_or_a_release(market):
         await market.fund(job)
         await market.until(job, escrowStatus="escrowed")
         await market.step(market.provider, job, "accept")
+        await market.step(market.client, job, "start", status=403)
+        assert (await market.step(market.provider, job, "start"))["status"] == "in_progress"
         await market.step(market.provider, job, "submit", {"output": "nothing"})
         disputed = await market.step(market.client, job, "dispute", {"reason": "there is nothing in it"})
         assert (disputed["status"], disputed["escrowStatus"]) == ("disputed", "disputed")

@@ -195,7 +195,7 @@ class Trade:
         """Whoever's turn it is takes it. A lost answer does no harm: the job is looked at again before the next."""
         steps = {
             ("pending", "escrowed"): (self.provider, "accept", None),
-            ("in_progress", "escrowed"): (self.provider, "submit", {"output": {"text": "short"}}),
+            ("accepted", "escrowed"): (self.provider, "submit", {"output": {"text": "short"}}),
             ("completed", "escrowed"): (self.client, "approve", None),
         }
         if step := steps.get((shown["status"], shown["escrowStatus"])):
