@@ -54,7 +54,9 @@ def code_of(process):
                 if module:
                     text += functions_of_ledger(module).get(alias.name, "")
                 else:
-                    text += "".join(functions_of_ledger(alias.name).values())
+                    # Of a module that is imported whole, what is called by its name.
+                    called = re.findall(rf"\b{alias.asname or alias.name}\.(\w+)", source)
+                    text += "".join(functions_of_ledger(alias.name).get(name, "") for name in called)
                 text += files_loaded_by_ledger(module or alias.name)
     return text
 
