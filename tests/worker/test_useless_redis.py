@@ -79,8 +79,9 @@ async def test_a_full_redis_stops_no_pass_and_is_said_once(valkey, net, database
     async with administering(valkey) as admin:
         with capture_logs() as lines:
             async with running_worker(fast_settings(), database_url, valkey, [net.rpc_url]) as worker:
-                await eventually(lambda: worker.schedule.by_redis)
+                await eventually(lambda: worker.schedule.by_redis, seconds=30)
                 await ran(worker, "settle_jobs")
+                lines.clear()
                 await admin.config_set("maxmemory-policy", "noeviction")
                 await admin.config_set("maxmemory", "1")
                 await eventually(lambda: not worker.schedule.by_redis, seconds=20)
@@ -91,7 +92,7 @@ async def test_a_full_redis_stops_no_pass_and_is_said_once(valkey, net, database
                 assert worker.context.metrics.by_redis._value.get() == 0
                 seen = await connections(admin) - before
                 await admin.config_set("maxmemory", "0")
-                await eventually(lambda: worker.schedule.by_redis, seconds=60)
+                await eventually(lambda: worker.schedule.by_redis, seconds=75)
                 assert worker.context.metrics.by_redis._value.get() == 1
     assert seen <= 10, "a storm of connections"
     assert len([line for line in lines if line["event"] == "redis_away"]) == 1
