@@ -39,6 +39,7 @@ from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from ledger.sql import load_queries
 from migrations.status import check_current
+from runtime.cluster import check_cluster, watch_cluster
 from runtime.database import open_pool
 from runtime.errors import OperatorError
 from runtime.listener import Listener
@@ -88,6 +89,7 @@ async def open_rooms(
             )
         )
         redis = await stack.enter_async_context(_redis(redis_url))
+        await check_cluster(database, rpc_urls, settings.solana_network, names_it=False)
         rpc = await stack.enter_async_context(
             RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
         )
@@ -163,7 +165,15 @@ async def open_rooms(
                 tokens=tokens,
             ),
         )
-        await stack.enter_async_context(working(listener.run(), key_ring.run(), rates.run(), batches.run()))
+        await stack.enter_async_context(
+            working(
+                listener.run(),
+                key_ring.run(),
+                rates.run(),
+                batches.run(),
+                watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles, names_it=False),
+            )
+        )
         yield rooms
 
 

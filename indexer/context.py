@@ -22,6 +22,7 @@ from indexer.pipeline import Pipeline
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
 from migrations.status import check_current
+from runtime.cluster import check_cluster
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from runtime.process import working
@@ -70,7 +71,7 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
     """Open everything; what is under way at the end is drained.
 
     Raises:
-        OperatorError: The database or its schema is not usable.
+        OperatorError: The database or its schema is not usable, or a node is of another cluster.
     """
     await check_current(dsn)
     registry = new_registry()
@@ -80,6 +81,7 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
     limits = RpcLimits(requests_per_second=settings.rpc_requests_per_second)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
+        await check_cluster(database, rpc_urls, settings.solana_network)
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
         node, accounts = Node(rpc), Accounts(database)
         recorder = Recorder(database, metrics, settings.batch_size)

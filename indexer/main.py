@@ -18,6 +18,7 @@ from indexer.index_requests import IndexRequests
 from indexer.liveness import expect_work, watch_progress
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
+from runtime.cluster import watch_cluster
 from runtime.heartbeat import SeenSlots, signs_of_life
 from runtime.listener import Listener
 from runtime.metrics import serving_metrics
@@ -81,6 +82,7 @@ async def running_indexer(
                 context.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 listener.run(),
                 requests.run(),
+                watch_cluster(context.database, rpc_urls, settings.solana_network, metrics.troubles),
                 watch_progress(context, feed),
             )
         )

@@ -2,10 +2,11 @@
 
 -- role: pay402_indexer
 -- Writes what the chain did. Of claims it only moves the status, to where their transfers are.
-GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
-  vanished_transactions, transactions, heartbeats, index_requests, backfill_requests TO pay402_indexer;
+GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers,
+  balance_changes, vanished_transactions, transactions, heartbeats, index_requests, backfill_requests
+  TO pay402_indexer;
 GRANT INSERT, UPDATE ON token_accounts, transfers, balance_changes, heartbeats TO pay402_indexer;
-GRANT INSERT ON tokens, events, claim_changes TO pay402_indexer;
+GRANT INSERT ON tokens, events, claim_changes, cluster TO pay402_indexer;
 GRANT INSERT, DELETE ON vanished_transactions TO pay402_indexer;
 GRANT UPDATE (status, code, received, settled_at, reversed_at) ON transactions TO pay402_indexer;
 GRANT UPDATE ON index_requests, backfill_requests TO pay402_indexer;
@@ -13,7 +14,7 @@ GRANT DELETE ON heartbeats, index_requests TO pay402_indexer;
 
 -- role: pay402_api
 -- Answers requests. It reads the ledger and may lock a transfer, but never writes one; money is sent by the worker.
-GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
+GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services, job_requests, job_fundings,
   ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes, revenue_days, agent_days,
   agent_months TO pay402_api;
@@ -27,7 +28,7 @@ GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
-GRANT SELECT ON alembic_version, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
+GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
   vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, job_requests,
   job_fundings, ratings, payouts, payout_attempts, reconciliation_runs, index_requests, backfill_requests,
   claim_changes, revenue_days, agent_days, agent_months TO pay402_worker;
@@ -38,7 +39,7 @@ GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
 GRANT INSERT, UPDATE ON transactions, nonces, agent_services, job_requests, job_fundings, ratings, payouts,
   payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_days, agent_months
   TO pay402_worker;
-GRANT INSERT ON events TO pay402_worker;
+GRANT INSERT ON cluster, events TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
 GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;

@@ -888,6 +888,20 @@ ALTER TABLE public.claim_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+CREATE TABLE public.cluster (
+    is_only boolean DEFAULT true NOT NULL,
+    genesis_hash text NOT NULL,
+    network text NOT NULL,
+    named_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT cluster_is_only_check CHECK (is_only)
+);
+
+COMMENT ON TABLE public.cluster IS 'The cluster that this ledger is about: one row from the first use on';
+
+COMMENT ON COLUMN public.cluster.genesis_hash IS 'The hash of its first block, by which every node is checked';
+
+COMMENT ON COLUMN public.cluster.network IS 'SOLANA_NETWORK at the first use, for people';
+
 ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.events_id_seq
     START WITH 1
@@ -1072,6 +1086,9 @@ ALTER TABLE ONLY public.balance_changes
 
 ALTER TABLE ONLY public.claim_changes
     ADD CONSTRAINT claim_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.cluster
+    ADD CONSTRAINT cluster_pkey PRIMARY KEY (is_only);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);

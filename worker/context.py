@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from migrations.status import check_current
+from runtime.cluster import check_cluster
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from worker.metrics import WorkerMetrics
@@ -39,7 +40,7 @@ async def open_worker_context(
     """Open what the passes need, and close it at the end.
 
     Raises:
-        OperatorError: The database, its schema or the settlement key is not usable.
+        OperatorError: The database, its schema or the settlement key is not usable, or a node is of another cluster.
     """
     signer = load_signer(settings)
     await check_current(dsn)
@@ -51,5 +52,6 @@ async def open_worker_context(
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
+        await check_cluster(database, rpc_urls, settings.solana_network)
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
         yield WorkerContext(settings, database, Node(rpc), signer, registry, metrics)

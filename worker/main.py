@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from runtime.cluster import watch_cluster
 from runtime.heartbeat import signs_of_life
 from runtime.metrics import serving_metrics
-from runtime.process import instance_name
+from runtime.process import instance_name, working
 from worker.context import WorkerContext, open_worker_context
 from worker.schedule import Schedule
 from worker.settings import WorkerSettings
@@ -44,6 +45,9 @@ async def running_worker(
             signs_of_life(
                 context.database, "worker", settings.heartbeat_seconds, context.metrics.troubles, take_back=True
             )
+        )
+        await stack.enter_async_context(
+            working(watch_cluster(context.database, rpc_urls, settings.solana_network, context.metrics.troubles))
         )
         schedule = Schedule(context, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))

@@ -14,13 +14,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from chain.pubsub import reason_of
 from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
 from cli.diagnosis.findings import Finding, bad, doubtful, good
+from runtime.cluster import cluster_name, is_of_network
 
-# The hash of each cluster's first block: the only name of a cluster that a node cannot be mistaken about.
-GENESIS: Final = {
-    "mainnet-beta": "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d",
-    "devnet": "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG",
-    "testnet": "4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY",
-}
 _BEHIND_SLOTS: Final = 30
 _FAR_BEHIND_SLOTS: Final = 150
 # A payment's timestamp may be a minute ahead: beyond that, honest ones are refused. Block time is a median of the
@@ -79,11 +74,9 @@ async def _rpc(url: str, network: str) -> _Seen:
 
 
 def _genesis(part: str, genesis: str, network: str) -> list[Finding]:
-    wanted = GENESIS.get(network)
-    if wanted == genesis or (wanted is None and genesis not in GENESIS.values()):
+    if is_of_network(genesis, network):
         return [good(part, "cluster", f"{network}, by its genesis hash")]
-    name = next((name for name, known in GENESIS.items() if known == genesis), "an unknown cluster")
-    detail = f"it serves {name}, but SOLANA_NETWORK is {network}"
+    detail = f"it serves {cluster_name(genesis)}, but SOLANA_NETWORK is {network}"
     return [bad(part, "cluster", detail, "correct SOLANA_NETWORK or SOLANA_RPC_URL before anything is indexed")]
 
 

@@ -12,6 +12,7 @@ from solders.keypair import Keypair
 from cli.diagnosis import cache, configuration, database, nodes
 from localnet import Localnet
 from migrations import downgrade
+from runtime.cluster import GENESIS_HASHES
 from runtime.database import open_connection
 from tests.cli.test_recipients import serving
 from tests.support.command_line import pay402
@@ -305,7 +306,7 @@ async def test_a_node_of_another_cluster_is_told(net, network):
 
 
 async def test_a_public_cluster_is_never_taken_for_the_localnet():
-    genesis = nodes.GENESIS["mainnet-beta"]
+    genesis = GENESIS_HASHES["mainnet-beta"]
 
     async def answer(request):
         asked = await request.json()

@@ -1,0 +1,22 @@
+"""Which cluster the ledger is about, by the hash of that cluster's first block.
+
+The functions take a database connection or pool.
+"""
+
+from typing import Any
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "cluster.sql")
+
+
+async def named_cluster(database: Any) -> str | None:
+    """The genesis hash of the ledger's cluster; `None` before its first use."""
+    found: str | None = await _queries.named_cluster(database)
+    return found
+
+
+async def name_cluster(database: Any, genesis_hash: str, network: str) -> str:
+    """Name the ledger's cluster unless it has one; returns the genesis hash that counts from then on."""
+    await _queries.name_cluster(database, genesis_hash=genesis_hash, network=network)
+    return await named_cluster(database) or genesis_hash

@@ -1,0 +1,114 @@
+"""The right chain: every node must be of the cluster that the settings name and that the ledger is about.
+
+A node of another cluster answers every question well, about money that is worth nothing. So each endpoint is asked
+for its genesis hash before it is believed, and again while the process runs: an address may lead elsewhere tomorrow.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+
+from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
+from ledger.cluster import name_cluster, named_cluster
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+from runtime.errors import OperatorError
+
+_log = structlog.get_logger(__name__)
+
+GENESIS_HASHES: Final = {
+    "mainnet-beta": "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d",
+    "devnet": "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG",
+    "testnet": "4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY",
+}
+"""The hash of each public cluster's first block: the one name that a node cannot be mistaken about."""
+
+WRONG_CLUSTER: Final = 4
+"""The exit code of a process whose node is of another cluster."""
+
+_LIMITS: Final = RpcLimits(answer_seconds=3.0, attempts=1, call_seconds=3.0)
+_AGAIN_SECONDS: Final = 60.0
+_FIRST_SECONDS: Final = 1.0
+
+
+def cluster_name(genesis_hash: str) -> str:
+    """The cluster of a genesis hash, for people."""
+    return next((name for name, known in GENESIS_HASHES.items() if known == genesis_hash), "a private cluster")
+
+
+def is_of_network(genesis_hash: str, network: str) -> bool:
+    """True when a node with this genesis hash serves `network`; a localnet is whatever is none of the public ones."""
+    wanted = GENESIS_HASHES.get(network)
+    return genesis_hash == wanted if wanted else genesis_hash not in GENESIS_HASHES.values()
+
+
+async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str, *, names_it: bool = True) -> set[str]:
+    """Pass when every node that answers is of the cluster that `network` names and that the ledger is about.
+
+    Args:
+        database: A connection or pool of the ledger.
+        rpc_urls: Every endpoint of the process.
+        network: SOLANA_NETWORK.
+        names_it: At the first use, store the cluster with the ledger.
+
+    Returns:
+        The endpoints that did not answer, of which nothing is known yet.
+
+    Raises:
+        OperatorError: A node is of another cluster; the exit code is `WRONG_CLUSTER`.
+    """
+    hashes = await asyncio.gather(*map(_genesis_hash, rpc_urls))
+    ledger = await named_cluster(database)
+    for url, found in zip(rpc_urls, hashes, strict=True):
+        if found is None:
+            continue
+        if not is_of_network(found, network):
+            raise OperatorError(
+                f"The node {host_of(url)} serves {cluster_name(found)}, but SOLANA_NETWORK is {network}; "
+                "correct SOLANA_RPC_URL or SOLANA_NETWORK.",
+                exit_code=WRONG_CLUSTER,
+            )
+        if ledger is None:
+            ledger = await name_cluster(database, found, network) if names_it else found
+        if found != ledger:
+            raise OperatorError(
+                f"The ledger is about another chain (genesis hash {ledger}) than the node {host_of(url)} serves "
+                f"({found}); correct SOLANA_RPC_URL, or give DATABASE_URL of an empty database.",
+                exit_code=WRONG_CLUSTER,
+            )
+    return {url for url, found in zip(rpc_urls, hashes, strict=True) if found is None}
+
+
+async def watch_cluster(
+    database: Any, rpc_urls: Sequence[str], network: str, troubles: DatabaseTroubles, *, names_it: bool = True
+) -> None:
+    """Go on asking, until cancelled: once a minute, and sooner those that have not answered yet.
+
+    `troubles` counts failures of the database; the other arguments are those of `check_cluster`.
+
+    Raises:
+        OperatorError: A node has changed its cluster, or turned out to be of another.
+    """
+    unknown = set(rpc_urls)
+    pause_seconds = _FIRST_SECONDS
+    while True:
+        await asyncio.sleep(pause_seconds if unknown else _AGAIN_SECONDS)
+        pause_seconds = min(2 * pause_seconds, _AGAIN_SECONDS) if unknown else _FIRST_SECONDS
+        try:
+            unknown = await check_cluster(database, sorted(unknown) or rpc_urls, network, names_it=names_it)
+        except OperatorError as error:
+            _log.critical("wrong_cluster", error=str(error))
+            raise
+        except DATABASE_ERRORS as error:
+            await asyncio.sleep(troubles.note("checking the cluster", error))
+
+
+async def _genesis_hash(url: str) -> str | None:
+    """The genesis hash of a node; `None` while it does not answer."""
+    async with RpcPool([url], _LIMITS) as pool:
+        try:
+            found: str = await pool.call("getGenesisHash", [], str)
+        except RpcError:
+            return None
+    return found
