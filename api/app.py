@@ -28,7 +28,6 @@ from api.operations import health_routes, order_routes
 from api.operations.context import OperationsContext
 from api.payments import recipient_routes, request_routes, transfer_routes
 from api.payments.context import PaymentsContext
-from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
@@ -68,7 +67,6 @@ class Rooms:
     operations: OperationsContext
     verify: VerifyContext
     payments: PaymentsContext
-    resources: Resources
 
 
 def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:

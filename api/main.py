@@ -27,7 +27,6 @@ from api.metrics import ApiMetrics
 from api.operations.context import OperationsContext
 from api.operations.probes import Probes
 from api.payments.context import PaymentsContext
-from api.resources import Resources
 from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split, thresholds
 from api.tokens import TokenBook
@@ -37,7 +36,6 @@ from api.verify.notifications import TRANSFERS_CHANNEL, TransferNotifications
 from api.verify.verifier import Verifier, VerifyBounds
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
-from ledger.sql import load_queries
 from migrations.status import check_current
 from runtime.cluster import check_cluster, watch_cluster
 from runtime.database import open_pool
@@ -67,7 +65,6 @@ async def open_rooms(
         OperatorError: The database or its schema is not usable.
     """
     await check_current(dsn)
-    queries = load_queries("ledger", "claims.sql", "tokens.sql")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_pool(
@@ -157,12 +154,6 @@ async def open_rooms(
                 probes=Probes(database, redis, metrics),
                 metrics=metrics if settings.enable_metrics else None,
                 environment=settings.app_env,
-            ),
-            resources=Resources(
-                settings=settings,
-                database=database,
-                queries=queries,
-                tokens=tokens,
             ),
         )
         await stack.enter_async_context(

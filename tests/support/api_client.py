@@ -14,6 +14,7 @@ from api.main import serve_until
 from api.settings import ApiSettings
 from ledger.api_keys import NewApiKey, add_key
 from localnet import payments as pay
+from tests.support.documented_answers import undocumented
 
 FAST = {"VERIFY_WAIT_MS": 1500, "PUBLIC_RATE_LIMIT": 0, "AUTH_RATE_LIMIT": 0, "VERIFY_RATE_LIMIT": 0}
 
@@ -54,7 +55,10 @@ class Client:
         ) as response:
             text = await response.text(errors="replace")
             is_json = response.content_type == "application/json"
-            return Reply(response.status, await response.json() if is_json else None, response.headers, text)
+            body = await response.json() if is_json else None
+            if is_json:
+                assert undocumented(method, path, response.status, body) == []
+            return Reply(response.status, body, response.headers, text)
 
     async def get(self, path, **options):
         return await self.call("GET", path, **options)

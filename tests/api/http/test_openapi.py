@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.support.api_client import key_for, running_api
+from tests.support.documented_answers import undocumented
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "response_schema_conformance", "content_type_conformance")
 UNLIMITED = {"/health", "/ready", "/metrics"}
@@ -66,6 +67,38 @@ async def test_every_operation_documents_its_refusals_in_the_one_form_that_error
         for status, answer in refusals.items():
             form = schemas[answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
             assert {"error", "message", "code", "requestId"} <= form["properties"].keys(), (name, status)
+
+
+def object_schemas(schema, schemas, seen):
+    """Every schema of an object with named fields that `schema` holds or refers to, by its name."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from object_schemas(part, schemas, seen)
+    elif isinstance(schema, dict):
+        if (name := schema.get("$ref", "").rpartition("/")[2]) and name not in seen:
+            seen.add(name)
+            if "properties" in schemas[name]:
+                yield name, schemas[name]
+            yield from object_schemas(schemas[name], schemas, seen)
+        for part in schema.values():
+            yield from object_schemas(part, schemas, seen)
+
+
+async def test_no_answer_may_hold_a_field_that_is_not_declared(document):
+    schemas = document["components"]["schemas"]
+    answers = [operation["responses"] for _, operation in operations_of(document)]
+    found = dict(object_schemas(answers, schemas, set()))
+    assert len(found) > 30
+    assert [name for name, schema in found.items() if schema.get("additionalProperties") is not False] == []
+
+
+def test_an_undeclared_field_would_be_found():
+    revoked = {"message": "m", "keyPrefix": "p"}
+    assert undocumented("DELETE", "/api-keys/x?y=z", 200, revoked) == []
+    (wrong,) = undocumented("DELETE", "/api-keys/x", 200, {**revoked, "replaced": True})
+    assert "'replaced' was unexpected" in wrong
+    (missing,) = undocumented("DELETE", "/api-keys/x", 200, {"message": "m"})
+    assert "'keyPrefix' is a required property" in missing
 
 
 async def test_a_page_of_payments_says_which_time_counts(document):
