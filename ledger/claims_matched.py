@@ -44,17 +44,13 @@ async def honour_matches(database: Any, matches: Sequence[Match]) -> int:
     return len([row async for row in rows])
 
 
-async def claim_strays(
-    database: Any, wallets: Sequence[str], *, from_slot: int, native_sol: str, wrapped_sol: str, limit: int
-) -> int:
+async def claim_strays(database: Any, wallets: Sequence[str], *, from_slot: int, limit: int) -> int:
     """Claim finalized payments to `wallets` that name a job and can never fund it, so that they go back.
 
     Args:
         database: A connection or pool.
         wallets: Settlement wallets.
         from_slot: Payments from this slot on are looked at.
-        native_sol: The mint that stands for native SOL.
-        wrapped_sol: The mint of wrapped SOL, which pays a price in SOL too.
         limit: How many are claimed at most.
 
     Returns:
@@ -64,8 +60,6 @@ async def claim_strays(
         database,
         wallets=list(wallets),
         from_slot=from_slot,
-        native_sol=native_sol,
-        wrapped_sol=wrapped_sol,
         limit=limit,
     )
     taken: int = row["taken"]

@@ -54,7 +54,7 @@ WITH named AS (
           AND claim_holds_transfer(c.status)
       ) THEN 'duplicate'
       WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
-      WHEN NOT (t.mint = j.price_mint OR (j.price_mint = :native_sol AND t.mint = :wrapped_sol)) THEN 'wrong_token'
+      WHEN NOT mint_counts_as(t.mint, j.price_mint) THEN 'wrong_token'
       WHEN t.amount - t.fee < j.price_amount THEN 'short'
       WHEN NOT EXISTS (SELECT FROM nonces AS n WHERE n.nonce = j.nonce) THEN 'closed'
     END AS reason

@@ -226,9 +226,9 @@ async def count_late_ratings(database: Any) -> None:
     await _queries.count_late_ratings(database)
 
 
-async def fund_jobs(database: Any, *, native_sol: str, wrapped_sol: str, limit: int) -> Funding:
+async def fund_jobs(database: Any, *, limit: int) -> Funding:
     """Let finalized payments fund their jobs, at most `limit`; what is not the price is noted to go back."""
-    row = await _queries.fund_jobs(database, native_sol=native_sol, wrapped_sol=wrapped_sol, limit=limit)
+    row = await _queries.fund_jobs(database, limit=limit)
     return from_row(Funding, row)
 
 

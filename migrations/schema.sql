@@ -136,6 +136,12 @@ CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
 
 COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
 
+CREATE FUNCTION public.mint_counts_as(paid text, asked text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((paid = asked) OR ((asked = '11111111111111111111111111111111'::text) AND (paid = 'So11111111111111111111111111111111111111112'::text)));
+
+COMMENT ON FUNCTION public.mint_counts_as(paid text, asked text) IS 'True for a payment in one mint that counts as one in the mint that was asked for';
+
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.references import fresh_reference
 from ledger import jobs
 from ledger.claims_matched import claim_strays
@@ -64,7 +63,7 @@ async def settle(
 async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = False) -> None:
     """What needs no chain: money that came in, time that is over."""
     database, settings = context.database, context.settings
-    funding = await jobs.fund_jobs(database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=_PER_STATEMENT)
+    funding = await jobs.fund_jobs(database, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return
     done.to_return += await _claim_strays(context, sweep=sweep)
     done.approved_by_silence = await jobs.approve_silent_jobs(
@@ -86,8 +85,6 @@ async def _claim_strays(context: WorkerContext, *, sweep: bool) -> int:
         context.database,
         list(wallets),
         from_slot=0 if sweep else max(newest - _RECENT_SLOTS, 0),
-        native_sol=NATIVE_SOL,
-        wrapped_sol=WRAPPED_SOL_MINT,
         limit=_PER_STATEMENT,
     )
 

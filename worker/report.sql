@@ -75,7 +75,7 @@ UNION ALL
 SELECT 'shortPayment', n.user_id, n.signature, n.path, n.mint, n.credited, n.amount, n.source_owner,
   n.destination_owner, n.nonce, n.claim_id, NULL, n.at
 FROM named AS n
-WHERE n.credited < n.amount AND n.mint = n.request_mint AND n.paid_by IS DISTINCT FROM n.claim_id
+WHERE n.credited < n.amount AND mint_counts_as(n.mint, n.request_mint) AND n.paid_by IS DISTINCT FROM n.claim_id
 UNION ALL
 SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
   c.nonce, c.id, c.code, c."timestamp"

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
 from chain.rpc import RpcError
 from ledger.jobs import fund_jobs
 from tests.support.job_shop import PRICE
@@ -43,7 +42,7 @@ async def approved_order(shop, context):
     async def escrowed():
         with contextlib.suppress(RpcError):
             await reconcile(context)
-            await fund_jobs(context.database, native_sol=NATIVE_SOL, wrapped_sol=WRAPPED_SOL_MINT, limit=100)
+            await fund_jobs(context.database, limit=100)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)

@@ -1,0 +1,1 @@
+DROP FUNCTION mint_counts_as(text, text);
