@@ -5,6 +5,7 @@ import asyncio
 import re
 import sys
 from contextlib import asynccontextmanager
+from functools import cache
 
 import asyncpg
 import pytest
@@ -24,53 +25,71 @@ WALLET, PAYER, MINT = "w" * 44, "p" * 44, "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJg
 SIGNATURE = "5" * 88
 
 
+@cache
+def parsed(path):
+    source = path.read_text(encoding="utf-8")
+    return source, ast.parse(source)
+
+
 def functions_of_ledger(module):
     """The text of each function of a module of `ledger`, by name."""
-    source = (ROOT / "ledger" / f"{module}.py").read_text(encoding="utf-8")
-    return {
-        node.name: ast.get_source_segment(source, node)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
-    }
+    source, tree = parsed(ROOT / "ledger" / f"{module}.py")
+    functions = ast.AsyncFunctionDef | ast.FunctionDef
+    return {node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, functions)}
 
 
-def files_loaded_by_ledger(module):
-    """Each call with which a module of `ledger` loads its statements."""
-    source = (ROOT / "ledger" / f"{module}.py").read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^_queries = load_queries\(.*\)$", source, re.MULTILINE))
-
-
-def code_of(process):
-    """All that a process runs of ours: its own package, what it imports of the ledger, and the files loaded there."""
-    text = ""
-    for path in (ROOT / process).rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        text += source
-        for node in ast.walk(ast.parse(source)):
-            if not (isinstance(node, ast.ImportFrom) and re.match(r"ledger(?!\.sql$)", node.module or "")):
-                continue
+def called_of_ledger(path):
+    """(module, name) of each function of `ledger` that a file calls."""
+    source, tree = parsed(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and re.match(r"ledger(?!\.sql$)", node.module or ""):
+            module = node.module.removeprefix("ledger").removeprefix(".")
             for alias in node.names:
-                module = node.module.removeprefix("ledger").removeprefix(".")
                 if module:
-                    text += functions_of_ledger(module).get(alias.name, "")
+                    yield module, alias.name
                 else:
                     # Of a module that is imported whole, what is called by its name.
                     called = re.findall(rf"\b{alias.asname or alias.name}\.(\w+)", source)
-                    text += "".join(functions_of_ledger(alias.name).get(name, "") for name in called)
-                text += files_loaded_by_ledger(module or alias.name)
-    return text
+                    yield from ((alias.name, name) for name in called)
 
 
-def queries_of(process):
-    """Every query that a process runs: of the files that it loads, those that its code calls."""
-    text = code_of(process)
-    for call in re.findall(r"load_queries\(([^)]*)\)", text):
+def with_what_they_call(calls):
+    """`calls`, and the functions that those call in their own and in other modules of `ledger`."""
+    found, waiting = set(), list(calls)
+    while waiting:
+        module, name = call = waiting.pop()
+        functions = functions_of_ledger(module) if (ROOT / "ledger" / f"{module}.py").is_file() else {}
+        if call in found or name not in functions:
+            continue
+        found.add(call)
+        waiting += [(module, other) for other in functions if re.search(rf"\b{other}\(", functions[name])]
+        imported = called_of_ledger(ROOT / "ledger" / f"{module}.py")
+        waiting += [one for one in imported if re.search(rf"\b{one[1]}\(", functions[name])]
+    return found
+
+
+def statements_in(text, loading):
+    """The statements that `text` runs of the files that `loading` loads."""
+    for call in re.findall(r"load_queries\(([^)]*)\)", loading):
         package, *files = re.findall(r'"([^"]+)"', call)
         for file in files:
             queries = load_queries(package, file)
             for name in queries.available_queries:
-                if re.search(rf"\.{name}\b", text):
+                if re.search(rf"queries\.{name}\b", text):
                     yield file, name, getattr(queries, name).sql
+
+
+def queries_of(process):
+    """Every statement that a process runs: its own, those of `ledger` that it calls, and those of all processes."""
+    paths = list((ROOT / process).rglob("*.py"))
+    shared = [path for path in (ROOT / "runtime").glob("*.py") if path.name in {"heartbeat.py", "cluster.py"}]
+    text = "".join(parsed(path)[0] for path in paths)
+    found = set(statements_in(text, text))
+    calls = [call for path in [*paths, *(shared if process != "api" else [])] for call in called_of_ledger(path)]
+    for module, name in with_what_they_call(calls):
+        source, _ = parsed(ROOT / "ledger" / f"{module}.py")
+        found.update(statements_in(functions_of_ledger(module)[name], source))
+    return sorted(found)
 
 
 QUERIES = [(process, *query) for process in PROCESSES for query in queries_of(process)]
@@ -79,7 +98,10 @@ QUERIES = [(process, *query) for process in PROCESSES for query in queries_of(pr
 def test_the_queries_of_the_processes_are_found():
     found = {(process, name) for process, _, name, _ in QUERIES}
     assert {("indexer", "record_batch"), ("indexer", "follow_transfers"), ("indexer", "orphan")} <= found
-    assert ("api", "revenue_by_day") in found
+    assert {("api", "revenue_by_day"), ("api", "honour_claims")} <= found
+    assert {("worker", "beat"), ("indexer", "name_cluster")} <= found
+    assert ("api", "beat") not in found
+    assert len(found) > 150
 
 
 @asynccontextmanager
