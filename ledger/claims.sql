@@ -96,14 +96,15 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, asked_with, status, answered_at, honoured_at, settled_at
+    final_only, resource, agent_id, environment, asked_with, status, "timestamp", answered_at, honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
     final_only, resource, agent_id, environment, asked_with,
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
-    clock_timestamp(), clock_timestamp(), CASE finality WHEN 'finalized' THEN clock_timestamp() END
-  FROM held
+    moment.at, moment.at, moment.at, CASE finality WHEN 'finalized' THEN moment.at END
+  -- One moment: a claim is not honoured before it is made.
+  FROM held, (SELECT clock_timestamp() AS at) AS moment
   ON CONFLICT DO NOTHING
   RETURNING id, user_id, nonce, signature, path, recipient, mint, received, status, agent_id, "timestamp"
 ),
@@ -160,7 +161,7 @@ held AS (
 made AS (
   UPDATE transactions AS c
   SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
-    honoured_at = clock_timestamp()
+    honoured_at = greatest(c."timestamp", clock_timestamp())
   FROM held AS h
   WHERE c.id = h.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
@@ -208,7 +209,7 @@ made AS (
   SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
     currency = h.currency, amount = h.amount, least_amount = h.least_amount, exact = h.exact,
     final_only = h.final_only, resource = h.resource, agent_id = coalesce(h.agent_id, c.agent_id),
-    asked_with = h.asked_with, honoured_at = clock_timestamp(), answered_at = clock_timestamp()
+    asked_with = h.asked_with, honoured_at = greatest(c."timestamp", clock_timestamp()), answered_at = clock_timestamp()
   FROM held AS h
   WHERE c.id = h.id AND c.status::text = 'pending'
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"

@@ -19,14 +19,14 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    resource, agent_id, environment, status, honoured_at, settled_at
+    resource, agent_id, environment, status, "timestamp", honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received,
     scheme = 'exact', resource, agent_id, environment,
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
-    clock_timestamp(), CASE finality WHEN 'finalized' THEN clock_timestamp() END
-  FROM held
+    moment.at, moment.at, CASE finality WHEN 'finalized' THEN moment.at END
+  FROM held, (SELECT clock_timestamp() AS at) AS moment
   ON CONFLICT DO NOTHING
   RETURNING id, user_id, nonce, signature, path, mint, received, status, agent_id
 ),
@@ -81,14 +81,14 @@ WITH named AS (
 taken AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, resource,
-    environment, status, honoured_at, settled_at
+    environment, status, "timestamp", honoured_at, settled_at
   )
   SELECT
     -- Nobody can guess this nonce and use it up.
     settlement_user_id, 'refund ' || gen_random_uuid(), signature, path, source_owner, destination_owner, mint,
-    price_currency, received, received, received, 'marketplace refund', environment, 'finalized', clock_timestamp(),
-    clock_timestamp()
-  FROM named
+    price_currency, received, received, received, 'marketplace refund', environment, 'finalized', moment.at, moment.at,
+    moment.at
+  FROM named, (SELECT clock_timestamp() AS at) AS moment
   WHERE reason IS NOT NULL
   LIMIT :limit
   ON CONFLICT DO NOTHING

@@ -71,6 +71,14 @@ async def test_the_query_answers_an_analyst(database_url, ledger, title, query):
     assert rows, title
 
 
+async def test_nobody_waits_for_less_than_no_time(pool, ledger):
+    """A clock may have been set back between the two moments of a claim."""
+    await pool.execute("UPDATE transactions SET honoured_at = \"timestamp\" - interval '1 s' WHERE path IS NOT NULL")
+    (query,) = [query for title, query in QUERIES if title.startswith("How long payers wait")]
+    (row,) = await pool.fetch(query.strip().rstrip(";"))
+    assert row["median"] == row["p99"] == dt.timedelta(0)
+
+
 async def test_every_view_is_in_the_table_and_nothing_else(pool):
     views = await pool.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'analytics'")
     table = DOCUMENT.partition("| view |")[2].partition("\n\n")[0]

@@ -209,3 +209,11 @@ async def test_what_is_no_proof_is_refused_as_malformed(till):
         reply = await till.client.verify({**till.proof(await till.paid()), **change})
         assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), (change, reply.text)
         assert reply["requestId"] == reply.headers["X-Request-Id"]
+
+
+async def test_no_claim_is_honoured_before_it_is_made(till):
+    for _ in range(10):
+        assert (await till.client.verify(till.proof(await till.paid()))).code == "VALID"
+    rows = await till.pool.fetch('SELECT "timestamp", answered_at, honoured_at FROM transactions')
+    assert len(rows) == 10
+    assert all(row["timestamp"] == row["honoured_at"] == row["answered_at"] for row in rows)
