@@ -1,6 +1,7 @@
-"""Addresses as people type them, and what is there: only a wallet can be followed for payments."""
+"""Addresses and signatures as people type them, and what is there: only a wallet can be followed for payments."""
 
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from chain.accounts import AccountState
 from chain.node import Node
@@ -17,6 +18,14 @@ def parse_address(text: str) -> str | None:
         return str(Pubkey.from_string(text.strip()))
     except ValueError:
         return None
+
+
+def is_signature(text: str) -> bool:
+    """True for the signature of a transaction: 64 bytes in base58."""
+    try:
+        return str(Signature.from_string(text)) == text
+    except ValueError:
+        return False
 
 
 async def slot_of_wallet(node: Node, address: str) -> int:

@@ -12,7 +12,7 @@ from indexer.context import IndexerContext
 from indexer.history import walk
 from indexer.pipeline import FetchFailedError
 
-_SLOTS_PER_SECOND: Final = 2.5
+_MARGIN_SLOTS: Final = 150  # a minute of them
 
 
 class BackfillRefusedError(Exception):
@@ -105,11 +105,26 @@ async def refuse_what_is_pruned(context: IndexerContext, from_slot: int) -> None
         raise BackfillRefusedError(f"the node serves blocks from slot {first} on, and slot {from_slot} was asked for")
 
 
-async def slot_at(context: IndexerContext, seconds: int) -> int:
-    """The first slot whose block time is not before `seconds` since 1970, by bisection.
+async def first_slot_since(context: IndexerContext, seconds: int) -> int:
+    """A slot before every block that is not before `seconds` since 1970.
 
-    Block times are estimates of the node; the answer is as good as they are, less a margin of a minute.
+    Block times are estimates of the node: the answer is a minute's slots earlier than they say.
     """
+    return max(await _first_slot_of(context, seconds) - _MARGIN_SLOTS, 0)
+
+
+async def last_slot_until(context: IndexerContext, seconds: int) -> int | None:
+    """A slot after every block that is not after `seconds` since 1970; `None` when the newest is not after it either.
+
+    Block times are estimates of the node: the answer is a minute's slots later than they say.
+    """
+    after = await _first_slot_of(context, seconds + 1)
+    newest = await context.node.slot("finalized")
+    return None if after + _MARGIN_SLOTS >= newest else after + _MARGIN_SLOTS
+
+
+async def _first_slot_of(context: IndexerContext, seconds: int) -> int:
+    """The first slot whose block time is not before `seconds`, by bisection; the newest final one where there is none."""
     low = await context.node.first_available_block()
     high = await context.node.slot("finalized")
     while low < high:
@@ -119,7 +134,7 @@ async def slot_at(context: IndexerContext, seconds: int) -> int:
             high = middle
         else:
             low = at + 1
-    return max(low - int(60 * _SLOTS_PER_SECOND), 0)
+    return low
 
 
 async def _block_time_from(context: IndexerContext, slot: int, last: int) -> tuple[int | None, int]:

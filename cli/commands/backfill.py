@@ -2,12 +2,14 @@
 
 import asyncio
 import datetime as dt
+import time
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from chain.addresses import is_signature
 from chain.rpc import RpcError
 from cli.printing import AsJson, print_json
 from cli.running import with_indexer_context
@@ -16,7 +18,8 @@ from indexer.backfill import (
     BackfillSummary,
     backfill_accounts,
     backfill_signatures,
-    slot_at,
+    first_slot_since,
+    last_slot_until,
 )
 from indexer.context import IndexerContext
 from indexer.history import IncompleteHistoryError
@@ -38,14 +41,15 @@ def command(
 
     Example: pay402 backfill --recipient 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --from-slot 250000000
     """
+    _refuse_contradictions(signature, from_slot, to_slot, since, until, recipient)
 
     async def work(context: IndexerContext, _: asyncio.Event) -> BackfillSummary:
         try:
             await context.load(only=recipient or ())
             if signature:
                 return await backfill_signatures(context, signature, _print_failure)
-            first = await slot_at(context, _seconds(since)) if since else from_slot
-            last = await slot_at(context, _seconds(until)) if until else to_slot
+            first = await first_slot_since(context, _seconds(since)) if since else from_slot
+            last = await last_slot_until(context, _seconds(until)) if until else to_slot
             return await _accounts(context, first, last)
         except BackfillRefusedError as error:
             raise OperatorError(f"Refused: {error}; ask an archive node, or for less.") from error
@@ -64,6 +68,38 @@ def command(
         raise typer.Exit(1)
 
 
+def _refuse_contradictions(
+    signatures: list[str] | None,
+    from_slot: int | None,
+    to_slot: int | None,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    recipients: list[str] | None,
+) -> None:
+    """Refuse what cannot be meant, before anything is opened.
+
+    Raises:
+        OperatorError: Two options contradict each other, or a value is none.
+    """
+    if signatures and any(given is not None for given in (from_slot, to_slot, since, until, recipients or None)):
+        raise OperatorError("--signature means single transactions; leave out every other choice of what to record.")
+    for signature in signatures or ():
+        if not is_signature(signature):
+            raise OperatorError(f"{signature} is no signature, which is 64 bytes in base58; copy it whole.")
+    for by_slot, by_time, names in (
+        (from_slot, since, "--from-slot and --since"),
+        (to_slot, until, "--to-slot and --until"),
+    ):
+        if by_slot is not None and by_time is not None:
+            raise OperatorError(f"{names} say the same in two ways; give one of them.")
+    if from_slot is not None and to_slot is not None and from_slot > to_slot:
+        raise OperatorError(f"--from-slot {from_slot} is later than --to-slot {to_slot}; exchange them.")
+    if since is not None and until is not None and _seconds(since) > _seconds(until):
+        raise OperatorError("--since is later than --until; exchange them.")
+    if since is not None and _seconds(since) > time.time():
+        raise OperatorError("--since lies in the future, where there is no history; give an earlier moment in UTC.")
+
+
 def _print_failure(signature: str, reason: str) -> None:
     typer.echo(f"{signature} is not recorded: {reason}; ask an archive node.", err=True)
 
@@ -74,6 +110,8 @@ async def _accounts(context: IndexerContext, first: int | None, last: int | None
         raise OperatorError("There is no such followed wallet; see `pay402 recipients list`.")
     if first is None:
         first = min(context.watchlist.first_slot(account) for account in accounts)
+    if last is not None and last < first:
+        raise OperatorError(f"The stretch ends at slot {last}, before it begins at slot {first}; give --from-slot.")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,16 +1,25 @@
 """`pay402 audit` and `pay402 backfill`, as an operator runs them: in their own processes."""
 
 import asyncio
+import datetime as dt
 import json
 import os
 import sys
 
 import pytest
+from solders.keypair import Keypair
 
 from indexer.main import running_indexer
 from localnet import payments as pay
 from tests.indexer.test_follow import plain
-from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
+from tests.support.ledger_checks import (
+    balances_agree,
+    eventually,
+    fast_settings,
+    follow,
+    ledger_equals_chain,
+    ledger_transfers,
+)
 
 
 @pytest.mark.parametrize("code", [32001, 32011])
@@ -139,3 +148,44 @@ async def test_a_backfill_that_was_killed_is_simply_run_again(market, net, pool,
     assert 0 < left < len(market.sent)
     assert json.loads(out)["known"] >= left
     await ledger_equals_chain(pool, market)
+
+
+async def test_the_last_minute_before_until_is_recorded(market, net, pool, pay402):
+    """Block times are estimates: the stretch is a minute longer at both ends, not shifted by it."""
+    began = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    await plain(market, 1)
+    await market.settled()
+    await final(net)
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    code, _, err = await pay402("backfill", "--since", f"{began:%FT%T}", "--until", f"{until:%FT%T}")
+    assert code == 0, err
+    await ledger_equals_chain(pool, market)
+
+
+SIGNATURE = "5" * 87
+REFUSED = {
+    "reversed slots": (
+        ["--from-slot", "9", "--to-slot", "8"],
+        "--from-slot 9 is later than --to-slot 8; exchange them.",
+    ),
+    "reversed times": (
+        ["--since", "2024-02-02", "--until", "2024-02-01"],
+        "--since is later than --until; exchange them.",
+    ),
+    "two beginnings": (["--since", "2024-02-02", "--from-slot", "8"], "--from-slot and --since say the same"),
+    "two ends": (["--until", "2024-02-02", "--to-slot", "8"], "--to-slot and --until say the same"),
+    "the future": (["--since", "2999-01-01"], "--since lies in the future"),
+    "no signature": (["--signature", "abc"], "abc is no signature, which is 64 bytes in base58; copy it whole."),
+    "a signature and a stretch": (["--signature", SIGNATURE, "--from-slot", "8"], "leave out every other choice"),
+    "an end before following began": (["--to-slot", "3"], "before it begins"),
+}
+
+
+@pytest.mark.parametrize(("options", "sentence"), REFUSED.values(), ids=REFUSED)
+async def test_a_stretch_that_cannot_be_meant_is_refused_in_one_sentence(net, pool, pay402, options, sentence):
+    await eventually(lambda: net.chain.slot("processed") > 50)
+    await follow(pool, Keypair().pubkey(), from_slot=50)
+    code, out, err = await pay402("backfill", *options)
+    assert (code, out, len(err.splitlines())) == (1, "", 1), err
+    assert sentence in err
+    assert "again" not in err
