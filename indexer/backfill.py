@@ -124,7 +124,7 @@ async def last_slot_until(context: IndexerContext, seconds: int) -> int | None:
 
 
 async def _first_slot_of(context: IndexerContext, seconds: int) -> int:
-    """The first slot whose block time is not before `seconds`, by bisection; the newest final one where there is none."""
+    """The first slot whose block time is not before `seconds`, by bisection; the newest final one if there is none."""
     low = await context.node.first_available_block()
     high = await context.node.slot("finalized")
     while low < high:

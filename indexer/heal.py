@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 _FETCHES_PER_WALK_MAX: Final = 16
 _REASON_CHARACTERS_MAX: Final = 500
 _CONTEXT_SLOT_NOT_REACHED: Final = -32016
-_REFUSALS_OF_A_SLOT_MAX: Final = 2
+_FAILURES_WITH_A_SLOT_MAX: Final = 2
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -72,8 +72,11 @@ class Healer:
                 # Sockets show slots before they are confirmed, and a chain that stands still never confirms the
                 # last ones: ask for a little less each time.
                 min_context_slot = max(min_context_slot - 4 ** (failures + 1), 0)
-            elif isinstance(error, RpcError) and error.is_refusal and failures >= _REFUSALS_OF_A_SLOT_MAX:
-                # A node may say that it has not reached the slot with a code of its own, or not know the parameter.
+            elif failures >= _FAILURES_WITH_A_SLOT_MAX and (
+                isinstance(error, IncompleteHistoryError) or (isinstance(error, RpcError) and error.is_refusal)
+            ):
+                # A node may say that it has not reached the slot with a code of its own, not know the parameter, or
+                # take it for a filter on the lines, so that a history seems to end.
                 min_context_slot = 0
             retry_seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
             if isinstance(error, DATABASE_ERRORS):
@@ -93,13 +96,30 @@ class Healer:
     async def _heal(self, account: str, min_context_slot: int, *, thoroughly: bool) -> None:
         cursor = await self._accounts.cursor(account)
         newest_final: SignatureInfo | None = None
+        is_empty = True
         async for page in walk(self._node, account, cursor.lower_slot, cursor.must_see, min_context_slot or None):
+            is_empty = False
             newest_final = newest_final or next((i for i in page if i.confirmation_status == "finalized"), None)
             missing = await self.missing(account, page, thoroughly=thoroughly)
             for failure in await self.record(account, missing):
                 raise failure
             self._metrics.healed.inc(len(missing))
+        if is_empty and not self._watchlist.is_wallet(account):
+            await self._refuse_emptiness(account, cursor.lower_slot)
         await self._accounts.healed(account, lower_slot=cursor.lower_slot, newest_final=newest_final)
+
+    async def _refuse_emptiness(self, account: str, lower_slot: int) -> None:
+        """A token account that exists was opened once: only a node that has pruned that may show nothing.
+
+        Raises:
+            IncompleteHistoryError: The node should show more.
+        """
+        _, state = await self._node.account(account)
+        if state is None or not state.lamports:
+            return
+        first = await self._node.first_available_block()
+        if first <= 1 or lower_slot < first:
+            raise IncompleteHistoryError(f"the node shows no history of {account}, which exists")
 
     async def missing(
         self, account: str, page: list[SignatureInfo], *, thoroughly: bool = False

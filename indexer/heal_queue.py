@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
+from typing import Final
 
 from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
+
+_EXCUSED_FAILURES_MAX: Final = 3
 
 
 class HealQueue:
@@ -33,8 +36,18 @@ class HealQueue:
         self._changed()
 
     def is_open(self, account: str) -> bool:
-        """True while `account` waits to be healed or is being healed."""
+        """True while `account` waits to be healed or is being healed, and is likely to be whole soon.
+
+        One that fails again and again is not excused: an audit shows what is missing.
+        """
+        if self.failures(account) >= _EXCUSED_FAILURES_MAX:
+            return False
         return account in self._wanted or account in self._busy or account in self._failures
+
+    @property
+    def failing(self) -> int:
+        """How many accounts could not be healed several times in a row."""
+        return sum(count >= _EXCUSED_FAILURES_MAX for count in self._failures.values())
 
     @property
     def is_idle(self) -> bool:

@@ -78,6 +78,11 @@ class IndexerMetrics:
             registry=registry,
         )
         self.heal_queue = Gauge("pay402_heal_queue_length", "Accounts that wait to be healed", registry=registry)
+        self.heal_failing = Gauge(
+            "pay402_heal_failing_accounts",
+            "Accounts whose healing failed several times in a row",
+            registry=registry,
+        )
         self.finalized = Counter(
             "pay402_transfers_finalized_total", "Transfers that can never be undone", registry=registry
         )

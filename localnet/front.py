@@ -126,49 +126,59 @@ class FrontConnection(ServerConnection):
     """
 
     http: ClassVar[web.Server]
+    undecided: ClassVar[set["FrontConnection"]]
     socket: Socket | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._undecided: asyncio.Transport | None = None
+        self.raw_transport: asyncio.Transport
         self._head = b""
 
     @classmethod
     def beside(cls, http: web.Server) -> type["FrontConnection"]:
         """Connections that hand over to `http` what asks for no WebSocket."""
-        return type(cls.__name__, (cls,), {"http": http})
+        return type(cls.__name__, (cls,), {"http": http, "undecided": set()})
+
+    @classmethod
+    def drop_undecided(cls) -> None:
+        """End the connections that have asked for nothing yet."""
+        for connection in cls.undecided:
+            connection.raw_transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request before deciding what this is."""
-        self._undecided = cast("asyncio.Transport", transport)
+        self.raw_transport = cast("asyncio.Transport", transport)
+        self.undecided.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Decide by the request's head; a silent socket looks at nothing any more."""
-        if self._undecided is None:
+        if self not in self.undecided:
             if self.socket is None or not self.socket.silent:
                 super().data_received(data)
             return
         self._head += data
         if b"\r\n\r\n" not in self._head and self._head.startswith(b"GET ") and len(self._head) < _MAX_HEAD_BYTES:
             return
-        transport, self._undecided, head = self._undecided, None, self._head
-        if _asks_for_a_socket(head):
-            super().connection_made(transport)
-            super().data_received(head)
+        self.undecided.discard(self)
+        if _asks_for_a_socket(self._head):
+            super().connection_made(self.raw_transport)
+            super().data_received(self._head)
         else:
             protocol = self.http()
-            transport.set_protocol(protocol)
-            protocol.connection_made(transport)
-            protocol.data_received(head)
+            self.raw_transport.set_protocol(protocol)
+            protocol.connection_made(self.raw_transport)
+            protocol.data_received(self._head)
 
     def eof_received(self) -> None:
         """Nobody has asked for anything yet, or the WebSocket ends."""
-        if self._undecided is None:
+        if self not in self.undecided:
             super().eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody has asked for anything yet, or the WebSocket has ended."""
-        if self._undecided is None:
+        if self in self.undecided:
+            self.undecided.discard(self)
+        else:
             super().connection_lost(error)
 
 

@@ -100,7 +100,9 @@ class Localnet:
             _application(http), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
-        servers = [await _serve_both(runner, sockets, one) for one in listening]
+        assert runner.server is not None, "the runner is set up"
+        front = FrontConnection.beside(runner.server)
+        servers = [await _serve_both(front, sockets, one) for one in listening]
         pace = None if slot_seconds is None else asyncio.create_task(_tick_for_ever(chain, slot_seconds))
         try:
             yield cls(chain, hazard, pubsub, listening[0].getsockname()[1])
@@ -114,6 +116,7 @@ class Localnet:
             for server in servers:
                 server.close()
             await runner.cleanup()
+            front.drop_undecided()
             await asyncio.gather(*(server.wait_closed() for server in servers))
 
 
@@ -131,13 +134,12 @@ def _application(http: HttpFront) -> web.Application:
     return application
 
 
-async def _serve_both(runner: web.AppRunner, sockets: SocketFront, listening: socket.socket) -> Server:
-    """PubSub on `listening`; requests that ask for no WebSocket are the runner's."""
-    assert runner.server is not None, "the runner is set up"
+async def _serve_both(front: type[FrontConnection], sockets: SocketFront, listening: socket.socket) -> Server:
+    """PubSub on `listening`, and HTTP by the same connections."""
     return await serve_sockets(
         sockets.serve,
         sock=listening,
-        create_connection=FrontConnection.beside(runner.server),
+        create_connection=front,
         compression=None,
         ping_interval=None,
         close_timeout=_CLOSE_SECONDS,

@@ -3,7 +3,7 @@
 Logs are never read: p-token, the token program that runs on mainnet, writes none.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from chain.decode.wire import (
     open_envelope,
 )
 from chain.programs import MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
-from ledger.observation import BalanceChange, Movement, Observation, Unexplained
+from ledger.observation import BalanceChange, Kind, Movement, Observation, Unexplained
 
 _FIRST_BLOCK_SECONDS = 1_584_282_000  # the cluster's genesis, March 2020
 _YEAR_3000_SECONDS = 32_503_680_000
@@ -126,6 +126,8 @@ def _observe(
             fee_rules=fee_rules,
         )
         movements, unexplained = replay.run(steps_of(calls, TOKEN_PROGRAMS), before)
+        if meta.pre_token_balances is None or meta.post_token_balances is None:
+            unexplained = [*unexplained, *_unreported(movements, balances)]
         memos = tuple([call.data.decode("utf-8", "replace") for call in calls if call.program in MEMO_PROGRAMS])
     return Observation(
         signature=envelope.signature,
@@ -138,6 +140,17 @@ def _observe(
         memos=memos,
         unexplained=tuple(unexplained),
     )
+
+
+def _unreported(movements: Iterable[Movement], balances: Mapping[str, BalanceChange]) -> Iterator[Unexplained]:
+    """What moved on accounts whose balances the node leaves out together with all the others."""
+    for movement in movements:
+        if movement.kind is Kind.NATIVE_TRANSFER or movement.mint is None:
+            continue
+        gained = movement.amount - movement.fee
+        for account, difference in ((movement.source, -movement.amount), (movement.destination, gained)):
+            if account is not None and account not in balances:
+                yield Unexplained(account, movement.mint, difference, "the node reports no token balances")
 
 
 def _plausible_time(block_time: object) -> int | None:

@@ -15,7 +15,16 @@ from solders.transaction import VersionedTransaction
 
 from chain.base58 import b58decode, b58encode
 from chain.decode import BlockResult, MalformedAnswerError, TransactionResult, decode, decode_block
-from tests.support.handwritten_transactions import FEE, Handwritten, address, findings, moves, name_of, transfer
+from tests.support.handwritten_transactions import (
+    FEE,
+    Handwritten,
+    address,
+    findings,
+    moves,
+    name_of,
+    transfer,
+    transfer_checked,
+)
 from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
 
 
@@ -46,6 +55,22 @@ def test_balances_that_were_not_recorded_leave_the_mint_unknown(absent):
     seen = decode(told(preTokenBalances=absent, postTokenBalances=absent))
     assert [(path, amount) for path, *_, amount in moves(seen)] == [("0", 3), ("1.0", 4)]
     assert findings(seen) == [("a", 3, "no account tells the mint"), ("a", 4, "no account tells the mint")]
+
+
+@pytest.mark.parametrize("absent", [None, ...], ids=["null", "missing"])
+def test_checked_movements_without_any_balances_are_unexplained(absent):
+    """The instruction names the mint, so that nothing else would say that the node knows no balance."""
+    written = Handwritten().account("a", "gold", 10, 6).account("b", "gold", 0, 4)
+    result = written.does(transfer_checked("a", "gold", "b", 4, program="spl")).result()
+    assert findings(decode(result)) == []
+    result["meta"] |= {"preTokenBalances": absent, "postTokenBalances": absent}
+    result["meta"] = {name: value for name, value in result["meta"].items() if value is not ...}
+    seen = decode(result)
+    assert moves(seen) == [("0", "transferChecked", "a", "b", 4)]
+    assert findings(seen) == [
+        ("a", -4, "the node reports no token balances"),
+        ("b", 4, "the node reports no token balances"),
+    ]
 
 
 def test_balances_from_before_that_were_not_recorded_are_taken_from_after():

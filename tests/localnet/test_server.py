@@ -1,6 +1,7 @@
 """The server: ports, pace, start and stop."""
 
 import asyncio
+import contextlib
 import socket
 
 import aiohttp
@@ -108,3 +109,15 @@ async def test_health_can_be_asked_with_a_plain_get(net):
 async def test_a_body_too_large_is_refused(net):
     async with aiohttp.ClientSession() as session, session.post(net.rpc_url, data=b"[" * 60_000) as response:
         assert response.status == 413
+
+
+async def test_connections_that_ask_for_nothing_end_with_the_node():
+    async with Localnet.start(slot_seconds=None) as net:
+        silent = [await asyncio.open_connection(HOST, port) for port in (net.port, net.port + 1)]
+        half = await asyncio.open_connection(HOST, net.port)
+        half[1].write(b"GET / HTTP/1.1\r\nUpgrade: web")
+        await half[1].drain()
+    for reader, writer in (*silent, half):
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()

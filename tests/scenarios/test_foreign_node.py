@@ -116,3 +116,19 @@ async def tick_for_ever(chain):
     while True:
         await asyncio.sleep(0.05)
         chain.tick()
+
+
+async def test_a_node_that_takes_the_slot_to_have_seen_for_a_filter_hides_no_payment(net, database_url, pool):
+    """Told to have seen a slot, it leaves out all that landed before: what was missed looks as if it never was."""
+    node = ForeignNode(filters_by_slot=True)
+    settings = IndexerSettings(**ENVIRONMENT)
+    async with merchants(net, pool) as market, node.before(net):
+        payer, recipient = market.payers[0], market.recipients[0].pubkey()
+        # Of an account that nothing is known of, and of one with a cursor.
+        for amount in (1, 2):
+            await market.pay(pay.plain(payer.pubkey(), recipient, amount), payer)
+            await market.settled()
+            async with running_indexer(settings, database_url, [node.url], [node.ws_url]) as indexer:
+                await ledger_equals_chain(pool, market)
+                await eventually(lambda indexer=indexer: indexer.heal_queue.is_idle)
+        assert await pool.fetchval("SELECT count(*) FROM token_accounts WHERE heal_wanted_at IS NOT NULL") == 0

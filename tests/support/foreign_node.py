@@ -31,6 +31,7 @@ class ForeignNode:
         refused: Methods, over HTTP or PubSub, that it answers with an error of its own.
         slots_told: False for one whose slot subscriptions are accepted and never told of anything.
         instant: True for one that calls its newest slot final.
+        filters_by_slot: True for one that leaves out what landed before `minContextSlot`.
         seconds_ahead: How far its clock, and so every block's time, is ahead of ours.
         asked: Every method it was asked for.
     """
@@ -38,6 +39,7 @@ class ForeignNode:
     refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     slots_told: bool = True
     instant: bool = False
+    filters_by_slot: bool = False
     seconds_ahead: int = 0
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -69,6 +71,9 @@ class ForeignNode:
         if (answer := self._refusal(question)) is None:
             async with self._session.post(self._net.rpc_url, json=self._reworded(question)) as response:
                 answer = await response.json()
+        if self.filters_by_slot and question["method"] == "getSignaturesForAddress" and "result" in answer:
+            first = question["params"][1].get("minContextSlot", 0)
+            answer["result"] = [line for line in answer["result"] if line["slot"] >= first]
         return web.json_response(self._hurried(answer))
 
     async def _socket(self, ours):
