@@ -1,4 +1,4 @@
-"""The application: its layers, its routes, and how failures are told."""
+"""The application: its layers, its routes, and how failures are answered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

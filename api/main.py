@@ -49,7 +49,7 @@ _log = structlog.get_logger(__name__)
 _STATEMENT_SECONDS = 10.0
 # One batch of verifications reads while another becomes durable.
 _BATCHES_MAX = 2
-# A request would rather be told to come again than wait for longer.
+# A request is sent away, to come again, rather than made to wait for longer.
 _CONNECT_SECONDS = 2.0
 # Asking a node is a courtesy to whoever waits; it must not take longer than they do.
 _RPC_LIMITS = RpcLimits(answer_seconds=1.5, attempts=2, call_seconds=2.0)
@@ -193,7 +193,7 @@ async def serve_until(
     ready: Callable[[str], None] = lambda _: None,
     more: Sequence[APIRouter] = (),
 ) -> None:
-    """Serve until `stop` is set, then answer what is under way. `ready` is told the address.
+    """Serve until `stop` is set, then answer what is under way. `ready` is called with the address.
 
     Raises:
         OperatorError: The port is taken, or the database is not usable.

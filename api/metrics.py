@@ -1,4 +1,4 @@
-"""What an API process tells Prometheus. Labels are bounded: never an address, a signature or a key."""
+"""What an API process shows to Prometheus. Labels are bounded: never an address, a signature or a key."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

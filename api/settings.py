@@ -52,7 +52,7 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     unread_seconds: float = Field(30.0, gt=0, validation_alias="API_UNREAD_SECONDS")
     # A body has so long to arrive.
     body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
-    # Requests under way at the same time; beyond, they are told to come again.
+    # Requests under way at the same time; beyond, they are refused, to come again.
     requests_max: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")

@@ -142,7 +142,7 @@ async def note_key_use(database: Any, used: Mapping[str, dt.datetime]) -> None:
     await _queries.note_key_use(database, prefixes=list(used), times=list(used.values()))
 
 
-def _api_key(row: Any) -> ApiKey:
+def _api_key(row: Mapping[str, Any]) -> ApiKey:
     return ApiKey(
         key_prefix=row["key_prefix"],
         user_id=row["user_id"],

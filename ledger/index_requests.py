@@ -107,7 +107,7 @@ async def finish_backfill(database: Any, backfill: UUID, error: str | None, prog
     await _queries.finish_backfill(database, id=backfill, error=error, progress=progress)
 
 
-def order_state(row: Any) -> OrderState:
+def order_state(row: Mapping[str, Any]) -> OrderState:
     """The state in a row of `backfill_requests` or `reconciliation_runs`."""
     return OrderState(
         status=row["status"],

@@ -6,7 +6,7 @@ WITH asked AS (
   ON CONFLICT (signature) DO NOTHING
   RETURNING signature
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'index.requested', signature, jsonb_build_object('reason', :reason::text) FROM asked
 )

@@ -50,5 +50,5 @@ async def newest_report(database: Any) -> FinishedReport | None:
     return None if row is None else _finished(row)
 
 
-def _finished(row: Any) -> FinishedReport:
+def _finished(row: Mapping[str, Any]) -> FinishedReport:
     return FinishedReport(row["id"], row["report"], row["created_at"], row["finished_at"])

@@ -4,7 +4,7 @@ The functions that read take a database connection or pool. SQL asks `mint_count
 rule as `mints_counting_as`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,5 +49,5 @@ def _network_of_mints(network: str) -> str:
     return "devnet" if network == "localnet" else network
 
 
-def _token(row: Any) -> TokenOfMint:
+def _token(row: Mapping[str, Any]) -> TokenOfMint:
     return TokenOfMint(row["mint"], row["symbol"], row["decimals"])

@@ -136,7 +136,7 @@ def _is_first_count(request: Request) -> bool:
 
 
 def client_address(request: Request) -> str:
-    """The address that the request came from, as the load balancer tells it where one is trusted."""
+    """The address that the request came from, as the load balancer says where one is trusted."""
     return request.client.host if request.client else "unknown"
 
 

@@ -1,4 +1,4 @@
-"""What tells who calls and how often they may, as every room above uses it."""
+"""How callers are known and their requests counted, as every room above uses it."""
 
 from dataclasses import dataclass
 

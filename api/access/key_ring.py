@@ -28,7 +28,7 @@ KEYS_CHANNEL: Final = "api_keys"
 
 DEMO_KEYS: Final = frozenset({"demo-key", "demo_key"})
 DEMO_USER: Final = "operator"
-"""Whose wallets the demo key sees: those that `pay402 recipients add` registers unless told otherwise."""
+"""Whose wallets the demo key sees: those that `pay402 recipients add` registers unless another user is named."""
 
 _PREFIX_BYTES: Final = 5
 _SECRET_BYTES: Final = 32

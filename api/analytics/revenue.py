@@ -4,7 +4,7 @@ The functions take a database connection.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -121,5 +121,5 @@ def _whose(user_id: str | None) -> str:
     return user_id or ""
 
 
-def _sum(row: Any) -> Sum:
+def _sum(row: Mapping[str, Any]) -> Sum:
     return Sum(int(row["claims"]), int(row["received"]))

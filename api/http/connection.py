@@ -227,7 +227,7 @@ class BoundedConnection(HttpToolsProtocol):
             head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
             self.transport.write(b"HTTP/1.1 %d Refused\r\n" % error.status + head + b"\r\n" + bytes(answer.body))
         if self.cycle is not None:
-            # Whatever works on it is told that nobody waits any more.
+            # Whatever works on it learns that nobody waits any more.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()

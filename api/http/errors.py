@@ -12,7 +12,7 @@ from structlog.contextvars import get_contextvars
 from api.http.json import AnswerShape, answer
 
 RETRY_SECONDS: Final = 2
-"""What callers are told to wait while a part of ours is down."""
+"""The Retry-After of answers while a part of ours is down."""
 
 
 _refusal_fields: ContextVar[Mapping[str, Any]] = ContextVar("refusal_fields", default=MappingProxyType({}))
@@ -102,7 +102,7 @@ class ErrorBody(AnswerShape):
     message: str = Field(description="The same sentence")
     code: str = Field(examples=["VALIDATION_ERROR"])
     details: Any = None
-    request_id: str | None = Field(None, description="The X-Request-Id of this request, to be told to support")
+    request_id: str | None = Field(None, description="The X-Request-Id of this request, to be named to support")
 
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})

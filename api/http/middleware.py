@@ -29,7 +29,12 @@ HEADERS_OF_EVERY_ANSWER: Final = {
     "Referrer-Policy": "no-referrer",
     "Vary": "Origin",
 }
-"""What browsers and caches are told with every answer, refusals included."""
+"""Headers for browsers and caches on every answer, refusals included."""
+_RAW_HEADERS: Final = [
+    (name.lower().encode("ascii"), value.encode("ascii"))
+    for name, value in HEADERS_OF_EVERY_ANSWER.items()
+    if name != "Vary"
+]
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -61,13 +66,7 @@ class AccessLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in HEADERS_OF_EVERY_ANSWER.items():
-                    if name == "Vary":
-                        headers.add_vary_header(value)
-                    else:
-                        headers[name] = value
+                _complete_headers(message, request_id)
             await send(message)
 
         try:
@@ -145,6 +144,18 @@ class RequestBounds:
             raise
 
 
+def _complete_headers(message: Message, request_id: str) -> None:
+    """Give the start of an answer its request's id and the headers that every answer has."""
+    headers = MutableHeaders(scope=message)
+    varies_by = headers.get("vary")
+    headers.raw.extend(_RAW_HEADERS)
+    headers.raw.append((b"x-request-id", request_id.encode("ascii")))
+    if varies_by is None:
+        headers["Vary"] = "Origin"
+    elif "origin" not in [name.strip().lower() for name in varies_by.split(",")]:
+        headers["Vary"] = f"{varies_by}, Origin"
+
+
 def _request_id(sent: str | None) -> str:
     return sent if sent is not None and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
@@ -190,7 +201,7 @@ async def _received(receive: Receive) -> tuple[bytes, bool]:
 
 
 def _defect() -> ApiError:
-    return ApiError(500, "INTERNAL_ERROR", "This is a defect of ours; tell support the requestId.")
+    return ApiError(500, "INTERNAL_ERROR", "This is a defect of ours; send the requestId to support.")
 
 
 def _too_large() -> ApiError:

@@ -24,9 +24,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 operation["responses"].pop("422", None)
                 # Where an answer is text, FastAPI takes the errors for text too.
-                for status, told in operation["responses"].items():
-                    if status >= "400" and (text := told["content"].pop("text/plain", None)) is not None:
-                        told["content"].setdefault("application/json", text)
+                for status, answer in operation["responses"].items():
+                    if status >= "400" and (text := answer["content"].pop("text/plain", None)) is not None:
+                        answer["content"].setdefault("application/json", text)
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
         app.openapi_schema = document

@@ -14,7 +14,7 @@ from api.http.json import AnswerShape, answer
 from api.operations.context import Operations
 from api.operations.probes import PartStates
 
-# Plain routes: none of them is limited, wants a key or can be told to come again. Probes may ask for the head alone.
+# Plain routes: none of them is limited, wants a key or is refused for want of room. Probes may ask for the head alone.
 router = APIRouter(tags=["Health"])
 
 VERSION: Final = version("pay402")

@@ -1,4 +1,4 @@
-"""Work that operators order over HTTP and the other processes do: each order is a row, which tells how it stands."""
+"""Work that operators order over HTTP and the other processes do: each order is a row, which says how it stands."""
 
 import re
 from typing import Annotated, Any, Final, Literal

@@ -16,7 +16,7 @@ _SALT_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A masked body, with what undoes it for the right credential and tells the wrong one."""
+    """A masked body, with what undoes it for the right credential and shows that another is wrong."""
 
     body: bytes
     salt: str

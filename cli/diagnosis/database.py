@@ -10,6 +10,7 @@ import asyncpg
 
 from cli.diagnosis import configuration
 from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
+from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
 from migrations.status import MigrationStatus, read_status
@@ -18,7 +19,6 @@ from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
 
 _queries = load_queries("cli.diagnosis", "diagnosis.sql")
-_heartbeats = load_queries("ledger", "heartbeats.sql")
 
 VERSIONS: Final = (16, 17, 18)
 _CLOCK_SECONDS: Final = 5.0
@@ -148,16 +148,16 @@ async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
 
 async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
     judge = doubtful if at_rest else bad
-    shown = {row["role"]: row async for row in _heartbeats.signs_of_life(connection)}
+    shown = await signs_of_life(connection)
     for role in ("indexer", "worker"):
-        row, remedy = shown.get(role), f"start pay402 {role}, or read its log"
-        if row is None:
+        sign, remedy = shown.get(role), f"start pay402 {role}, or read its log"
+        if sign is None:
             yield judge(role, "alive", "none has ever shown itself", remedy)
-        elif row["age_seconds"] > _SILENT_SECONDS:
-            yield judge(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago", remedy)
+        elif sign.age_seconds > _SILENT_SECONDS:
+            yield judge(role, "alive", f"the last sign of life was {sign.age_seconds:.0f} s ago", remedy)
         else:
-            yield good(role, "alive", f"the last sign of life was {row['age_seconds']:.0f} s ago")
-    lag = shown["indexer"]["lag_slots"] if "indexer" in shown else None
+            yield good(role, "alive", f"the last sign of life was {sign.age_seconds:.0f} s ago")
+    lag = shown["indexer"].lag_slots if "indexer" in shown else None
     if lag is not None and lag > _LAG_SLOTS:
         remedy = "see IndexerLagging in the runbook: a slow node, a slow database, or more load than it is sized for"
         yield bad("indexer", "lag", f"{lag} slots behind what it has seen", remedy)
