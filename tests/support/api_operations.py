@@ -33,6 +33,7 @@ OPERATIONS = {
     "POST /marketplace/jobs": ("write", {}, 400),
     "GET /marketplace/jobs/{job_id}": (PUBLIC, None, 404),
     "POST /marketplace/jobs/{job_id}/accept": ("write", None, 404),
+    "POST /marketplace/jobs/{job_id}/start": ("write", None, 404),
     "POST /marketplace/jobs/{job_id}/submit": ("write", {"output": 1}, 404),
     "POST /marketplace/jobs/{job_id}/approve": ("write", None, 404),
     "POST /marketplace/jobs/{job_id}/dispute": ("write", {"reason": "late"}, 404),
