@@ -114,6 +114,7 @@ async def open_rooms(
             waiting_max=settings.waiting_requests_max,
             pending_claims_max=settings.pending_claims_max,
         )
+        final_from = thresholds(settings.finalized_above)
         verifier = Verifier(database, batches, notifications, node, metrics, bounds)
         for variable in settings.short_secrets:
             _log.warning(
@@ -138,8 +139,8 @@ async def open_rooms(
                 bootstrap_token=_secret(settings.bootstrap_token),
                 needs_no_first_key=settings.app_env == "development",
             ),
-            verify=VerifyContext(verifier, tokens, thresholds(settings.finalized_above)),
-            payments=PaymentsContext(database, tokens, node),
+            verify=VerifyContext(verifier, tokens, final_from),
+            payments=PaymentsContext(database, tokens, node, final_from),
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,

@@ -1,6 +1,7 @@
 """The tokens that requests may name, by symbol or mint."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 import asyncpg
 
 from api.http.errors import invalid
-from ledger.amounts import AmountError, parse_figure, to_base_units
+from ledger.amounts import AmountError, from_base_units, parse_figure, to_base_units
 from ledger.tokens import NATIVE_SOL, TokenOfMint, mints_counting_as, tokens_of_network
 
 _REFRESH_SECONDS: Final = 60.0
@@ -30,6 +31,11 @@ class Token:
             return to_base_units(parse_figure(str(figure)), self.decimals)
         except AmountError as error:
             raise invalid(f"{name} {error}; correct it.", {"field": name}) from None
+
+    def needs_finality(self, amount: int, final_from: Mapping[str, Decimal]) -> bool:
+        """True for an amount, in base units, from which on `final_from` demands a finalized payment of this token."""
+        above = final_from.get(self.symbol.upper())
+        return above is not None and from_base_units(amount, self.decimals) >= above
 
 
 class TokenBook:

@@ -24,6 +24,7 @@ class ApiKey:
 
     Attributes:
         final_only: Its claims are honoured by finalized payments only.
+        proof_version: The least version of a proof that it accepts.
         revoked: True when it is revoked by now.
         revoked_at: When it was revoked, or the end of its grace period where it was replaced.
         replaced_by: The prefix of the key that replaces it.
@@ -36,6 +37,7 @@ class ApiKey:
     environment: str
     permissions: tuple[str, ...]
     final_only: bool
+    proof_version: int
     created_at: dt.datetime
     expires_at: dt.datetime | None
     last_used: dt.datetime | None
@@ -55,6 +57,7 @@ class GoodKey:
     permissions: frozenset[str]
     environment: str
     final_only: bool
+    proof_version: int
     valid_until: dt.datetime | None
 
 
@@ -70,6 +73,7 @@ class NewApiKey:
     permissions: Sequence[str]
     final_only: bool = False
     expires_at: dt.datetime | None = None
+    proof_version: int = 1
 
 
 async def find_good_key(database: Any, hash_or_prefix: str) -> GoodKey | None:
@@ -84,6 +88,7 @@ async def find_good_key(database: Any, hash_or_prefix: str) -> GoodKey | None:
         permissions=frozenset(row["permissions"]),
         environment=row["environment"],
         final_only=row["final_only"],
+        proof_version=row["proof_version"],
         valid_until=row["valid_until"],
     )
 
@@ -105,6 +110,7 @@ async def add_key(connection: Any, new: NewApiKey, *, only_first: OnlyFirst = "n
         environment=new.environment,
         permissions=list(new.permissions),
         final_only=new.final_only,
+        proof_version=new.proof_version,
         expires_at=new.expires_at,
         only_first=only_first,
     )
@@ -150,6 +156,7 @@ def _api_key(row: Mapping[str, Any]) -> ApiKey:
         environment=row["environment"],
         permissions=tuple(row["permissions"]),
         final_only=row["final_only"],
+        proof_version=row["proof_version"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         last_used=row["last_used"],

@@ -1,6 +1,7 @@
 -- name: find_good_key^
 -- A key by its hash or its prefix, if it is good now; how long it stays good.
-SELECT key_prefix, key, user_id, permissions, environment, final_only, least(expires_at, revoked_at) AS valid_until
+SELECT key_prefix, key, user_id, permissions, environment, final_only, proof_version,
+  least(expires_at, revoked_at) AS valid_until
 FROM api_keys
 WHERE (key = :name OR key_prefix = :name)
   AND NOT revoked
@@ -8,15 +9,15 @@ WHERE (key = :name OR key_prefix = :name)
 
 -- name: add_key<!
 -- Store a new key. With `only_first`, only where no key with these rights was ever made: lock before.
-INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, expires_at)
-SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :expires_at
+INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, proof_version, expires_at)
+SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :proof_version, :expires_at
 WHERE CASE :only_first::text
   WHEN 'no' THEN true
   WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
   ELSE NOT EXISTS (SELECT FROM api_keys)
 END
-RETURNING key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
-  false AS is_revoked, revoked_at, replaced_by, true AS is_good;
+RETURNING key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
+  last_used, false AS is_revoked, revoked_at, replaced_by, true AS is_good;
 
 -- name: lock_first_key^
 -- Make whoever else makes a first key wait until this transaction ends.
@@ -28,8 +29,8 @@ SELECT EXISTS (SELECT FROM api_keys);
 
 -- name: list_keys
 -- The keys of a user, or of everybody, newest first; revoked and expired ones where they are asked for.
-SELECT key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
-  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
+SELECT key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
+  last_used, revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
   NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
 FROM api_keys
 WHERE (:user_id::text IS NULL OR user_id = :user_id)
@@ -41,8 +42,8 @@ ORDER BY created_at DESC, key_prefix;
 
 -- name: hold_key^
 -- One key, whoever's it is; nobody else changes it before this transaction ends.
-SELECT key_prefix, user_id, name, environment, permissions, final_only, created_at, expires_at, last_used,
-  revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
+SELECT key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
+  last_used, revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
   NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
 FROM api_keys
 WHERE key_prefix = :key_prefix

@@ -18,18 +18,30 @@ _queries = load_queries("ledger", "claims.sql")
 
 @dataclass(frozen=True, slots=True)
 class ClaimKey:
-    """What identifies a claim. `user_id` is the merchant who asks, `recipient` the wallet that is named, if any."""
+    """What identifies a claim.
+
+    Attributes:
+        user_id: The merchant who asks, if one does.
+        recipient: The wallet that is named, if any.
+        by_name: The merchant is the one whose wallet is named: only an admin may ask so.
+    """
 
     user_id: str | None
     nonce: str
     signature: str
     payer: str
     recipient: str | None = None
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentRequest:
-    """The terms for which a nonce is registered; `amount` is in base units."""
+class RequestedTerms:
+    """The terms for which a nonce is registered; `amount` is in base units.
+
+    Attributes:
+        final_only: Only a finalized transfer pays it.
+        proof_version: The least version of a proof that is accepted.
+    """
 
     recipient: str
     mint: str
@@ -39,17 +51,20 @@ class PaymentRequest:
     resource: str | None
     environment: str
     expires_at: dt.datetime
+    final_only: bool
+    proof_version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The claim that has used up a nonce.
+    """The claim that has used up a nonce, with this merchant or by this payer with another.
 
     `answered_at` is `None` while no proof of it was answered; `asked_with` identifies the request that was, where it
     carried an Idempotency-Key: the hash of the key and its caller, a space, the hash of the request.
     """
 
     id: UUID
+    user_id: str
     signature: str
     path: str
     payer: str
@@ -80,18 +95,20 @@ class ClaimContext:
         known: What the same proof made before.
         transfers: Every movement of the transaction that can be a payment, with its slot by path.
         wallets: Of the destinations of those, the merchant's.
+        paid_at: When the transaction was paid; `None` while the ledger does not have it.
     """
 
     merchant: str | None
     has_wallets: bool
     named_user_id: str | None
     named_is_followed: bool
-    request: PaymentRequest | None
+    request: RequestedTerms | None
     use: Use | None
     known: Known | None
     transfers: tuple[Transfer, ...]
     slots: dict[str, int]
     wallets: frozenset[str]
+    paid_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +149,7 @@ async def read_contexts(database: Any, keys: Sequence[ClaimKey]) -> list[ClaimCo
         signatures=[key.signature for key in keys],
         payers=[key.payer for key in keys],
         recipients=[key.recipient for key in keys],
+        by_names=[key.by_name for key in keys],
     )
     grouped: list[list[Any]] = [[] for _ in keys]
     async for row in rows:
@@ -153,11 +171,12 @@ def _context(rows: Sequence[Any]) -> ClaimContext:
         transfers=tuple(map(_transfer, moved)),
         slots={row["path"]: row["slot"] for row in moved},
         wallets=frozenset(row["destination_owner"] for row in moved if row["is_to_merchant"]),
+        paid_at=min((row["paid_at"] for row in moved), default=None),
     )
 
 
-def _request(row: Any) -> PaymentRequest:
-    return PaymentRequest(
+def _request(row: Any) -> RequestedTerms:
+    return RequestedTerms(
         recipient=row["request_recipient"],
         mint=row["request_mint"],
         currency=row["request_currency"],
@@ -166,11 +185,13 @@ def _request(row: Any) -> PaymentRequest:
         resource=row["request_resource"],
         environment=row["request_environment"],
         expires_at=row["request_expires_at"],
+        final_only=row["request_final_only"],
+        proof_version=row["request_proof_version"],
     )
 
 
 def _use(row: Any) -> Use:
-    names = ("id", "signature", "path", "payer", "answered_at", "asked_with")
+    names = ("id", "user_id", "signature", "path", "payer", "answered_at", "asked_with")
     return Use(*(row[f"used_{name}"] for name in names))
 
 
@@ -184,6 +205,7 @@ def _transfer(row: Any) -> Transfer:
         credited=row["credited"],
         is_final=row["is_final"],
         is_taken=row["taken_by"] is not None,
+        names_another_request=row["names_another"],
     )
 
 

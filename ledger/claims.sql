@@ -1,7 +1,8 @@
 -- name: claim_contexts
 -- All that is known about some proofs: one row for each transfer of their transactions, or one without.
 --
--- The merchant is who asks, or else whose payment request it is, or else whose wallet is named. What is laterally
+-- The merchant is who asks, or else whose payment request it is; an admin may name the wallet of any. A nonce is used
+-- by a claim of this merchant's, or, unless it is a payment request of theirs, by one of this payer's with any. What is laterally
 -- joined is looked up row by row in its index, however many claims the planner believes there to be: it learns of them late.
 -- What is compared by IS NOT DISTINCT FROM cannot lead it to another index: one of all the claims of a merchant or payer.
 SELECT
@@ -19,7 +20,10 @@ SELECT
   request.resource AS request_resource,
   request.environment AS request_environment,
   request.expires_at AS request_expires_at,
+  request.final_only AS request_final_only,
+  request.proof_version AS request_proof_version,
   used.id AS used_id,
+  used.user_id AS used_user_id,
   used.signature AS used_signature,
   used.path AS used_path,
   used.payer AS used_payer,
@@ -36,21 +40,51 @@ SELECT
   t.authority,
   t.amount - t.fee AS credited,
   t.finality = 'finalized' AS is_final,
+  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at,
   taker.id AS taken_by,
-  coalesce(paid.active AND paid.user_id = merchant.user_id, false) AS is_to_merchant
-FROM unnest(:user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[])
-  WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, n)
+  coalesce(
+    paid.active AND paid.user_id = merchant.user_id AND (
+      paid.owned_since IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) >= paid.owned_since
+    ),
+    false
+  ) AS is_to_merchant,
+  CASE WHEN t.reference_keys <> '{}' OR t.memos <> '{}' THEN coalesce(
+    (
+      SELECT bool_and(n.nonce <> p.nonce)
+      FROM (
+        SELECT nonce FROM nonces WHERE reference = ANY(t.reference_keys) AND recipient = t.destination_owner
+        UNION ALL
+        SELECT nonce FROM nonces WHERE nonce = ANY(t.memos) AND recipient = t.destination_owner
+        UNION ALL
+        SELECT nonce FROM job_requests
+        WHERE reference = ANY(t.reference_keys) AND settlement_wallet = t.destination_owner
+        UNION ALL
+        SELECT nonce FROM job_requests WHERE nonce = ANY(t.memos) AND settlement_wallet = t.destination_owner
+      ) AS n
+    ),
+    false
+  ) ELSE false END AS names_another
+FROM unnest(
+  :user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[], :by_names::boolean[]
+) WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, by_name, n)
 LEFT JOIN nonces AS request
   ON request.nonce = p.nonce AND (p.user_id IS NULL OR request.user_id = p.user_id)
 LEFT JOIN recipients AS named ON named.address = p.recipient
-CROSS JOIN LATERAL (SELECT coalesce(p.user_id, request.user_id, named.user_id) AS user_id) AS merchant
+CROSS JOIN LATERAL (
+  SELECT coalesce(p.user_id, request.user_id, CASE WHEN p.by_name THEN named.user_id END) AS user_id
+) AS merchant
 LEFT JOIN LATERAL (
   SELECT r.address FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active LIMIT 1
 ) AS wallet ON true
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c
-  WHERE c.nonce = p.nonce AND c.user_id IS NOT DISTINCT FROM merchant.user_id
+  WHERE c.nonce = p.nonce
+    AND (
+      c.user_id IS NOT DISTINCT FROM merchant.user_id
+      OR request.nonce IS NULL AND c.payer IS NOT DISTINCT FROM p.payer
+    )
     AND claim_holds_transfer(c.status)
+  ORDER BY c.user_id IS NOT DISTINCT FROM merchant.user_id DESC
   LIMIT 1
 ) AS used ON true
 LEFT JOIN LATERAL (
@@ -86,7 +120,8 @@ WITH wanted AS (
   )
 ),
 held AS (
-  SELECT w.*, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
+  SELECT w.*, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality,
+    EXISTS (SELECT FROM nonces AS n WHERE n.nonce = w.nonce AND n.user_id = w.user_id) AS for_request
   FROM wanted AS w
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
   WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
@@ -96,11 +131,12 @@ held AS (
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, asked_with, status, "timestamp", answered_at, honoured_at, settled_at
+    final_only, resource, agent_id, environment, asked_with, for_request, status, "timestamp", answered_at, honoured_at,
+    settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    final_only, resource, agent_id, environment, asked_with,
+    final_only, resource, agent_id, environment, asked_with, for_request,
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
     moment.at, moment.at, moment.at, CASE finality WHEN 'finalized' THEN moment.at END
   -- One moment: a claim is not honoured before it is made.
@@ -152,7 +188,8 @@ held AS (
     )
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND claim_holds_transfer(o.status)
+      WHERE o.nonce = c.nonce AND (o.user_id = c.user_id OR o.payer = c.payer AND NOT c.for_request)
+        AND claim_holds_transfer(o.status)
       OFFSET 0
     )
   ORDER BY t.signature, t.path
@@ -198,7 +235,8 @@ held AS (
     )
     AND NOT EXISTS (
       SELECT FROM transactions AS o
-      WHERE o.user_id = c.user_id AND o.nonce = c.nonce AND claim_holds_transfer(o.status)
+      WHERE o.nonce = c.nonce AND (o.user_id = c.user_id OR o.payer = c.payer AND NOT c.for_request)
+        AND claim_holds_transfer(o.status)
       OFFSET 0
     )
   ORDER BY t.signature, t.path
@@ -229,12 +267,13 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 WITH made AS (
   INSERT INTO transactions AS c (
     user_id, nonce, signature, payer, recipient, mint, currency, amount, least_amount, exact, final_only, resource,
-    agent_id, environment, status
+    agent_id, environment, for_request, status
   )
   SELECT
     :user_id::text, :nonce::text, :signature::text, :payer::text, :recipient::text, :mint::text, :currency::text,
     :amount::numeric, :least_amount::numeric, :exact::boolean, :final_only::boolean, :resource::text,
-    :agent_id::text, :environment::text, 'pending'
+    :agent_id::text, :environment::text,
+    EXISTS (SELECT FROM nonces AS n WHERE n.nonce = :nonce::text AND n.user_id = :user_id::text), 'pending'
   WHERE (
     SELECT count(*)
     FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :most::int) AS waiting
@@ -312,7 +351,7 @@ WITH moved AS (
       SELECT CASE
         WHEN t.finality = 'orphaned' THEN 'TRANSACTION_FAILED'
         WHEN NOT kind_is_payment(t.kind) OR t.destination_owner IS DISTINCT FROM o.recipient::text
-          OR t.source IS NOT DISTINCT FROM t.destination OR t.source_owner IS NOT DISTINCT FROM t.destination_owner
+          OR NOT moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
           THEN 'RECIPIENT_MISMATCH'
         WHEN t.mint <> o.mint THEN 'CURRENCY_MISMATCH'
         WHEN coalesce(o.payer::text NOT IN (coalesce(t.source_owner::text, ''), coalesce(t.authority::text, '')), true)

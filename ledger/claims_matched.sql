@@ -8,22 +8,22 @@ WITH wanted AS (
 ),
 held AS (
   SELECT w.payer, w.least_amount, w.agent_id, w.signature, w.path, n.user_id, n.nonce, n.currency, n.amount, n.scheme,
-    n.resource, n.environment, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
+    n.resource, n.environment, n.final_only, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
   FROM wanted AS w
   JOIN nonces AS n ON n.nonce = w.nonce
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned'
+  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT n.final_only)
   ORDER BY t.signature, t.path
   FOR SHARE OF t
 ),
 made AS (
   INSERT INTO transactions (
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received, exact,
-    resource, agent_id, environment, status, "timestamp", honoured_at, settled_at
+    final_only, resource, agent_id, environment, for_request, status, "timestamp", honoured_at, settled_at
   )
   SELECT
     user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received,
-    scheme = 'exact', resource, agent_id, environment,
+    scheme = 'exact', final_only, resource, agent_id, environment, true,
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
     moment.at, moment.at, CASE finality WHEN 'finalized' THEN moment.at END
   FROM held, (SELECT clock_timestamp() AS at) AS moment
@@ -55,7 +55,7 @@ WITH named AS (
       ) THEN 'duplicate'
       WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
       WHEN NOT mint_counts_as(t.mint, j.price_mint) THEN 'wrong_token'
-      WHEN t.amount - t.fee < j.price_amount THEN 'short'
+      WHEN t.amount - t.fee < least_equal_amount(j.price_amount, token.decimals) THEN 'short'
       WHEN NOT EXISTS (SELECT FROM nonces AS n WHERE n.nonce = j.nonce) THEN 'closed'
     END AS reason
   FROM unnest(:wallets::text[]) AS w (wallet)
@@ -65,12 +65,13 @@ WITH named AS (
     UNION ALL
     SELECT j.* FROM job_requests AS j WHERE j.nonce = ANY(t.memos)
   ) AS j
+  JOIN tokens AS token ON token.mint = j.price_mint
   WHERE t.slot >= :from_slot::bigint
     AND (t.reference_keys <> '{}' OR t.memos <> '{}')
     AND t.finality = 'finalized'
     AND kind_is_payment(t.kind)
     AND t.amount > t.fee
-    AND t.source_owner IS NOT NULL AND t.source_owner <> t.destination_owner
+    AND t.source_owner IS NOT NULL AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AND j.settlement_wallet = t.destination_owner
     AND NOT EXISTS (
       SELECT FROM transactions AS c

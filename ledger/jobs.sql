@@ -183,7 +183,7 @@ WITH ready AS (
       WHEN NOT job_is_open(j.status) THEN 'closed'
       -- While its request exists no claim on it has other terms than the job's; but it can be deleted.
       WHEN NOT mint_counts_as(c.mint, j.price_mint) THEN 'wrong_token'
-      WHEN least(c."timestamp", paid_at(t.block_time, t.notified_at, t.recorded_at)) > j.fund_until THEN 'late'
+      WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
       WHEN c.received < j.price_amount THEN 'short'
     END AS refusal
   FROM job_requests AS j

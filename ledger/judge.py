@@ -15,15 +15,15 @@ class Outcome(StrEnum):
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
     """The payer did not sign the nonce."""
     PAYMENT_EXPIRED = "PAYMENT_EXPIRED"
-    """The proof is too old or from the future, or the payment request has expired."""
+    """The proof is too old or from the future, or the payment request had expired when it was paid."""
     RECIPIENT_REQUIRED = "RECIPIENT_REQUIRED"
     """Nothing says whose money it should be."""
     RECIPIENT_NOT_FOLLOWED = "RECIPIENT_NOT_FOLLOWED"
     """The ledger does not follow that wallet, and so cannot know."""
     REPLAY_ATTACK = "REPLAY_ATTACK"
-    """The nonce has been used with this merchant, or the transfer honours another claim."""
+    """The nonce was used with this merchant or by this payer, or the transfer honours another claim."""
     NONCE_MISMATCH = "NONCE_MISMATCH"
-    """The nonce is registered for other terms."""
+    """The nonce is registered for other terms, or the transfer names another payment request."""
     PAYMENT_PENDING = "PAYMENT_PENDING"
     """The transaction is not in the ledger yet."""
     TRANSACTION_FAILED = "TRANSACTION_FAILED"
@@ -71,7 +71,8 @@ class Claim:
 class Transfer:
     """One movement that the claimed transaction made.
 
-    `credited` is what its destination gained, in base units. `is_taken` is true when it honours another claim.
+    `credited` is what its destination gained, in base units. `is_taken` is true when it honours another claim,
+    `names_another_request` when it carries the reference or nonce of a payment request that is not the claim's.
     Orphaned transfers are no transfers: leave them out.
     """
 
@@ -83,6 +84,12 @@ class Transfer:
     credited: int
     is_final: bool
     is_taken: bool = False
+    names_another_request: bool = False
+
+    @property
+    def moves_nothing(self) -> bool:
+        """True when it changes nobody's money: it goes from one account of an owner to another, or to itself."""
+        return self.source_owner is not None and self.source_owner == self.destination_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +98,10 @@ class Standing:
 
     Attributes:
         is_signed: The payer's key has signed the nonce.
-        is_in_time: The proof is neither old nor from the future, and its payment request has not expired.
+        is_in_time: The proof is neither old nor from the future, and its request had not expired when it was paid.
         has_merchant: Something says whose money it should be.
         is_followed: The wallets that may have been paid are followed.
-        is_nonce_free: No honoured claim of this merchant has used the nonce.
+        is_nonce_free: No honoured claim of this merchant has used the nonce, and none of this payer with any merchant.
         is_as_requested: The terms are those for which the nonce is registered, if it is.
     """
 
@@ -150,15 +157,18 @@ def judge(
     """
     if (refusal := standing.refusal) is not None:
         return Verdict(refusal)
-    paid = [t for t in transfers if t.destination_owner in claim.recipients]
+    paid = [t for t in transfers if t.destination_owner in claim.recipients and not t.moves_nothing]
     in_token = [t for t in paid if t.mint in claim.mints]
     from_payer = [t for t in in_token if claim.payer in (t.source_owner, t.authority)]
     enough = [t for t in from_payer if t.credited >= claim.least_amount]
     fitting = [t for t in enough if t.credited <= claim.amount] if claim.exact else enough
     free = [t for t in fitting if not t.is_taken]
+    # What names a payment request is that request's alone, whoever else holds a signature of its payer.
+    own = [t for t in free if not t.names_another_request]
+    is_of_others = bool(paid) and all(t.names_another_request for t in paid)
     in_order = (
         (bool(fitting) and not free, Outcome.REPLAY_ATTACK),
-        (not standing.is_as_requested, Outcome.NONCE_MISMATCH),
+        (not standing.is_as_requested or is_of_others or (bool(free) and not own), Outcome.NONCE_MISMATCH),
         (failed, Outcome.TRANSACTION_FAILED),
         (not transfers, Outcome.PAYMENT_PENDING),
         (not paid, Outcome.RECIPIENT_MISMATCH),
@@ -170,9 +180,9 @@ def judge(
     for applies, outcome in in_order:
         if applies:
             return Verdict(outcome)
-    ready = [t for t in free if t.is_final] if claim.final_only else free
+    ready = [t for t in own if t.is_final] if claim.final_only else own
     if not ready:
-        return Verdict(Outcome.NOT_FINALIZED, min(free, key=_preference))
+        return Verdict(Outcome.NOT_FINALIZED, min(own, key=_preference))
     return Verdict(Outcome.HONOURED, min(ready, key=_preference))
 
 

@@ -2,14 +2,15 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
-from ledger.amounts import figure_text
+from ledger.amounts import figure_text, least_equal_amount
 from ledger.sql import load_queries
-from ledger.states import ClaimStatus
+from ledger.states import HONOURED, ClaimStatus
+from ledger.tokens import mints_counting_as
 from ledger.transfers import RecordedTransfer, recorded_transfer
 
 _queries = load_queries("ledger", "payment_requests.sql")
@@ -24,6 +25,8 @@ class PaymentRequest:
     Attributes:
         reference: A fresh key that a transfer can carry, so that it is matched without a claim.
         scheme: `exact` refuses more than the amount, `minimum` accepts it.
+        proof_version: The least version of a proof that is accepted for it.
+        final_only: Only a finalized transfer pays it, however it is matched.
     """
 
     nonce: str
@@ -39,31 +42,53 @@ class PaymentRequest:
     environment: str
     created_at: dt.datetime
     expires_at: dt.datetime
+    proof_version: int
+    final_only: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimOfRequest:
-    """The claim that a request was paid by, or else the last one that says so.
+    """The claim that a request was paid by, or else the first one that waits for its payment, or came to nothing.
 
-    Attributes:
-        received: What the transfer that it took credited, in base units; `None` while it has none.
-        paid_at: When that transfer was paid.
+    Anybody who knows a request's nonce can make a claim that waits: its `payer` is known once it is honoured.
     """
 
-    status: str
+    status: ClaimStatus
     payer: str
     signature: str
-    received: int | None
-    honoured_at: dt.datetime | None
-    paid_at: dt.datetime | None
+    claimed_at: dt.datetime
+
+    @property
+    def is_honoured(self) -> bool:
+        """True when it holds a transfer."""
+        return self.status in HONOURED
 
 
 @dataclass(frozen=True, slots=True)
 class TransferOfRequest:
-    """A transfer that names a request, and when it was paid."""
+    """A transfer that names a request, or honours it, and when it was paid."""
 
     transfer: RecordedTransfer
     paid_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in for a request, in base units of its token, and what is remarkable about that.
+
+    Attributes:
+        amount: All payments for it in its token together.
+        is_late: One of them came after the request had expired, whether it was honoured or not.
+        is_short: All of them together are less than was asked for.
+        is_over: All of them together are more than was asked for.
+        is_duplicate: There is more than one.
+    """
+
+    amount: int
+    is_late: bool
+    is_short: bool
+    is_over: bool
+    is_duplicate: bool
 
 
 async def create_request(
@@ -80,6 +105,8 @@ async def create_request(
     exact: bool = False,
     environment: str = "live",
     metadata: Mapping[str, Any] | None = None,
+    proof_version: int = 1,
+    final_only: bool = False,
 ) -> PaymentRequest:
     """Register a fresh nonce for these terms; `amount` is in base units.
 
@@ -99,6 +126,8 @@ async def create_request(
         reference=reference,
         environment=environment,
         expires_at=expires_at,
+        proof_version=proof_version,
+        final_only=final_only,
     )
     return _request(row)
 
@@ -108,27 +137,50 @@ async def find_request(database: Any, nonce: str) -> tuple[PaymentRequest, Claim
     row = await _queries.find_request(database, nonce=nonce)
     if row is None:
         return None
-    names = ("claim_status", "payer", "signature", "received", "honoured_at", "paid_at")
-    claim = ClaimOfRequest(*(row[name] for name in names)) if row["claim_status"] is not None else None
+    if row["claim_status"] is None:
+        return _request(row), None
+    claim = ClaimOfRequest(ClaimStatus(row["claim_status"]), row["payer"], row["signature"], row["claimed_at"])
     return _request(row), claim
 
 
 async def transfers_of_request(database: Any, request: PaymentRequest) -> list[TransferOfRequest]:
-    """The transfers to the request's wallet that name it by its reference or its nonce, oldest first."""
+    """The payments to the request's wallet that name it or honour it, oldest first."""
     rows = _queries.transfers_of_request(
-        database, recipient=request.recipient, reference=request.reference, nonce=request.nonce
+        database,
+        user_id=request.user_id,
+        recipient=request.recipient,
+        reference=request.reference,
+        nonce=request.nonce,
     )
     return [TransferOfRequest(recorded_transfer(row), row["paid_at"]) async for row in rows]
 
 
-def request_status(claim_status: str | None, expires_at: dt.datetime) -> str:
-    """How a payment request stands: `open`, `pending`, `paid` or `expired`.
+def received_for(request: PaymentRequest, transfers: Sequence[TransferOfRequest], *, decimals: int) -> Received:
+    """What `transfers` bring to `request`, whose token has `decimals`. SOL comes native and wrapped."""
+    mints = mints_counting_as(request.mint)
+    counted = [one.transfer for one in transfers if one.transfer.mint in mints]
+    amount = sum(transfer.credited for transfer in counted)
+    return Received(
+        amount=amount,
+        is_late=any(one.paid_at > request.expires_at for one in transfers),
+        is_short=0 < amount < least_equal_amount(request.amount, decimals),
+        is_over=amount > request.amount,
+        is_duplicate=len(counted) > 1,
+    )
 
-    `claim_status` is that of the claim that it was paid by, or else of the last one that says so.
+
+def request_status(
+    claim_status: str | None, expires_at: dt.datetime, *, claimed_at: dt.datetime | None = None
+) -> Literal["open", "pending", "paid", "expired"]:
+    """How a payment request stands.
+
+    `claim_status` is that of the claim that it was paid by, or else of the first one that waits for its payment,
+    which was made at `claimed_at`: one that was made after the request had expired keeps nothing open.
     """
     if claim_status in {ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED}:
         return "paid"
-    if claim_status in {ClaimStatus.PENDING, ClaimStatus.REVERSED}:
+    is_in_time = claimed_at is None or claimed_at <= expires_at
+    if claim_status == ClaimStatus.REVERSED or (claim_status == ClaimStatus.PENDING and is_in_time):
         return "pending"
     return "expired" if expires_at <= dt.datetime.now(dt.UTC) else "open"
 
@@ -151,5 +203,5 @@ def solana_pay_url(
 
 def _request(row: Mapping[str, Any]) -> PaymentRequest:
     names = ("nonce", "user_id", "recipient", "mint", "currency", "amount", "resource", "scheme", "metadata")
-    more = ("reference", "environment", "created_at", "expires_at")
+    more = ("reference", "environment", "created_at", "expires_at", "proof_version", "final_only")
     return PaymentRequest(*(row[name] for name in (*names, *more)))

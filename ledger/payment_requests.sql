@@ -2,11 +2,12 @@
 -- Register a payment request.
 WITH added AS (
   INSERT INTO nonces (
-    nonce, user_id, recipient, mint, currency, amount, resource, scheme, metadata, reference, environment, expires_at
+    nonce, user_id, recipient, mint, currency, amount, resource, scheme, metadata, reference, environment, expires_at,
+    proof_version, final_only
   )
   VALUES (
     :nonce, :user_id, :recipient, :mint, :currency, :amount, :resource, :scheme, :metadata, :reference, :environment,
-    :expires_at
+    :expires_at, :proof_version, :final_only
   )
   RETURNING *
 ),
@@ -16,40 +17,46 @@ logged AS (
 )
 SELECT
   nonce, user_id, recipient, mint, currency, amount, resource, scheme, metadata, reference, environment, created_at,
-  expires_at
+  expires_at, proof_version, final_only
 FROM added;
 
 -- name: find_request^
--- A payment request with the claim that it was paid by, or else the last one that says so.
+-- A payment request with the claim that it was paid by, or else the first one that waits for its payment.
 SELECT
   n.nonce, n.user_id, n.recipient, n.mint, n.currency, n.amount, n.resource, n.scheme, n.metadata, n.reference,
-  n.environment, n.created_at, n.expires_at,
+  n.environment, n.created_at, n.expires_at, n.proof_version, n.final_only,
   c.status AS claim_status,
   c.payer,
   c.signature,
-  c.received,
-  c.honoured_at,
-  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at
+  c."timestamp" AS claimed_at
 FROM nonces AS n
 LEFT JOIN LATERAL (
   SELECT *
   FROM transactions AS c
   WHERE c.user_id = n.user_id AND c.nonce = n.nonce
-  ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp" DESC
+  ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp"
   LIMIT 1
 ) AS c ON true
-LEFT JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
 WHERE n.nonce = :nonce;
 
 -- name: transfers_of_request
--- The transfers that carry a request's reference key, or its nonce as memo, to its wallet.
+-- The payments to a request's wallet that name it by its reference or nonce, and the one that honours it.
 SELECT
-  t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
-  t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, NULL::uuid AS claim_id,
-  NULL::text AS claim_nonce, NULL::claim_status AS claim_status,
+  t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.fee,
+  t.amount - t.fee AS credited, t.finality, t.memos, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status,
   paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at
-FROM transfers AS t
+FROM (
+  SELECT * FROM transfers WHERE reference_keys <> '{}' AND reference_keys @> ARRAY[:reference::text]
+  UNION
+  SELECT * FROM transfers WHERE memos <> '{}' AND memos @> ARRAY[:nonce::text]
+  UNION
+  SELECT h.*
+  FROM transactions AS o
+  JOIN transfers AS h ON h.signature = o.signature AND h.path = o.path
+  WHERE o.user_id = :user_id AND o.nonce = :nonce AND claim_holds_transfer(o.status)
+) AS t
+LEFT JOIN transactions AS c ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.destination_owner = :recipient AND t.finality <> 'orphaned'
-  AND ((t.reference_keys <> '{}' AND t.reference_keys @> ARRAY[:reference::text])
-    OR (t.memos <> '{}' AND t.memos @> ARRAY[:nonce::text]))
+  AND kind_is_payment(t.kind)
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 ORDER BY t.slot, t.signature, t.path;

@@ -12,8 +12,8 @@ _queries = load_queries("ledger", "recipients.sql")
 # A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
 _GRACE_SLOTS: Final = 32
 
-REGISTRATION_START: Final = "402pay recipient "
-"""How every text begins that registers a wallet. No nonce may, or one signature would be good for two things."""
+RESERVED_START: Final = "402pay "
+"""How every text begins that wallets sign for us. No nonce may, or one signature would be good for two things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def followed_from(newest_slot: int) -> int:
 
 def registration_text(address: str, user_id: str) -> str:
     """What the wallet `address` signs, with ed25519 over its UTF-8 bytes, to be followed for `user_id`."""
-    return f"{REGISTRATION_START}{address} for {user_id}"
+    return f"{RESERVED_START}recipient {address} for {user_id}"
 
 
 async def register_wallet(

@@ -1,7 +1,7 @@
 """The ledger as its merchants see it: the transfers to their wallets, each with the claim that took it."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,7 @@ class TransferFilter:
     recipient: str | None = None
     payer: str | None = None
     mint: str | None = None
-    finality: str | None = None
+    finalities: Sequence[str] | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
@@ -101,7 +101,7 @@ async def page_of_transfers(
         recipient=wanted.recipient,
         payer=wanted.payer,
         mint=wanted.mint,
-        finality=wanted.finality,
+        finalities=wanted.finalities,
         since=wanted.since,
         until=wanted.until,
         slot=after.slot if after else None,

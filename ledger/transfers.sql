@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
     AND kind_is_payment(t.kind)
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
-    AND (:finality::finality IS NULL OR t.finality = :finality)
+    AND (:finalities::text[] IS NULL OR t.finality::text = ANY(:finalities))
     AND (:since::timestamptz IS NULL OR t.recorded_at >= :since)
     AND (:until::timestamptz IS NULL OR t.recorded_at < :until)
     AND (:slot::bigint IS NULL OR t.slot <= :slot)

@@ -14,13 +14,13 @@ GRANT DELETE ON heartbeats, index_requests TO pay402_indexer;
 
 -- role: pay402_api
 -- Answers requests. It reads the ledger and may lock a transfer, but never writes one; money is sent by the worker.
-GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
-  transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services, job_requests, job_fundings,
-  ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes, revenue_days, agent_days,
-  agent_months TO pay402_api;
+GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, former_recipients, token_accounts,
+  transfers, balance_changes, transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services,
+  job_requests, job_fundings, ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes,
+  revenue_days, agent_days, agent_months TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
-GRANT INSERT ON tokens, claim_changes, events, index_requests, backfill_requests, reconciliation_runs, ratings
-  TO pay402_api;
+GRANT INSERT ON former_recipients, tokens, claim_changes, events, index_requests, backfill_requests,
+  reconciliation_runs, ratings TO pay402_api;
 GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_services, job_requests TO pay402_api;
 GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal_wanted_at, heal_reason)
   ON token_accounts TO pay402_api;

@@ -136,11 +136,29 @@ CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
 
 COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
 
+CREATE FUNCTION public.whole_units(product double precision) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (product < ('9223372036854775808'::numeric)::double precision) THEN ((trunc(product))::bigint)::numeric WHEN (product >= ('18446744073709551616'::numeric)::double precision) THEN '18446744073709551616'::numeric ELSE ('9223372036854775808'::numeric + ((trunc((product - ('9223372036854775808'::numeric)::double precision)))::bigint)::numeric) END;
+
+COMMENT ON FUNCTION public.whole_units(product double precision) IS 'The floor of a product of doubles, exactly';
+
+CREATE FUNCTION public.least_equal_amount(amount numeric, decimals integer) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST((1)::numeric, LEAST(amount, public.whole_units((((((amount)::text || 'e-'::text) || decimals))::double precision * (('1e'::text || decimals))::double precision)), CASE WHEN (decimals >= 2) THEN public.whole_units(((((((amount)::text || 'e-'::text) || decimals))::double precision * (100)::double precision) * (('1e'::text || (decimals - 2)))::double precision)) ELSE NULL::numeric END));
+
+COMMENT ON FUNCTION public.least_equal_amount(amount numeric, decimals integer) IS 'What counts as an amount in base units: a client that computes in doubles rounds it down';
+
 CREATE FUNCTION public.mint_counts_as(paid text, asked text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((paid = asked) OR ((asked = '11111111111111111111111111111111'::text) AND (paid = 'So11111111111111111111111111111111111111112'::text)));
 
 COMMENT ON FUNCTION public.mint_counts_as(paid text, asked text) IS 'True for a payment in one mint that counts as one in the mint that was asked for';
+
+CREATE FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((source IS DISTINCT FROM destination) AND ((source_owner IS NULL) OR (source_owner IS DISTINCT FROM destination_owner)));
+
+COMMENT ON FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) IS 'Whether a transfer changes whose money it is; one between two accounts of one owner does not';
 
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
@@ -235,6 +253,7 @@ CREATE TABLE public.transactions (
     reversed_at timestamp with time zone,
     settled_at timestamp with time zone,
     missing_at_height bigint,
+    for_request boolean DEFAULT false NOT NULL,
     CONSTRAINT transactions_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT transactions_check CHECK ((((least_amount)::numeric > (0)::numeric) AND ((least_amount)::numeric <= (amount)::numeric))),
     CONSTRAINT transactions_check1 CHECK (((status <> ALL (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) OR ((path IS NOT NULL) AND ((received)::numeric >= (least_amount)::numeric)))),
@@ -266,6 +285,8 @@ COMMENT ON COLUMN public.transactions.answered_at IS 'When a proof of this claim
 COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key, and its caller, of the request that was answered yes: it may be answered again';
 
 COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
+
+COMMENT ON COLUMN public.transactions.for_request IS 'Its nonce is that of a payment request of this merchant''s';
 
 CREATE VIEW analytics.claims AS
  SELECT c.id,
@@ -458,12 +479,19 @@ CREATE TABLE public.recipients (
     active boolean DEFAULT true NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     removed_at timestamp with time zone,
+    environment text DEFAULT 'live'::text NOT NULL,
+    owned_since timestamp with time zone,
+    CONSTRAINT recipients_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT recipients_followed_from_slot_check CHECK ((followed_from_slot >= 0))
 );
 
 COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
 
 COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
+
+COMMENT ON COLUMN public.recipients.environment IS 'Of the key that registered it: a test key changes no live wallet';
+
+COMMENT ON COLUMN public.recipients.owned_since IS 'Payments from then on are its user''s; null for the first user, whose all earlier ones are too';
 
 CREATE TABLE public.token_accounts (
     address public.address NOT NULL,
@@ -832,9 +860,11 @@ CREATE TABLE public.api_keys (
     revoked boolean DEFAULT false NOT NULL,
     revoked_at timestamp with time zone,
     replaced_by text,
+    proof_version smallint DEFAULT 1 NOT NULL,
     CONSTRAINT api_keys_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT api_keys_key_check CHECK ((key ~ '^[0-9a-f]{64}$'::text)),
-    CONSTRAINT api_keys_permissions_check CHECK (((permissions <> '{}'::text[]) AND (permissions <@ ARRAY['read'::text, 'write'::text, 'admin'::text])))
+    CONSTRAINT api_keys_permissions_check CHECK (((permissions <> '{}'::text[]) AND (permissions <@ ARRAY['read'::text, 'write'::text, 'admin'::text]))),
+    CONSTRAINT api_keys_proof_version_check CHECK ((proof_version = ANY (ARRAY[1, 2])))
 );
 
 COMMENT ON TABLE public.api_keys IS 'An API key: its owner and rights, and the SHA-256 of the key, never the key itself';
@@ -842,6 +872,8 @@ COMMENT ON TABLE public.api_keys IS 'An API key: its owner and rights, and the S
 COMMENT ON COLUMN public.api_keys.key IS 'SHA-256 of the key, in hexadecimal; the key has 256 random bits';
 
 COMMENT ON COLUMN public.api_keys.final_only IS 'Its claims are honoured by finalized transfers only';
+
+COMMENT ON COLUMN public.api_keys.proof_version IS 'Which proofs are accepted: 1 all, 2 those that sign recipient and transaction too';
 
 CREATE TABLE public.backfill_requests (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -917,6 +949,15 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.former_recipients (
+    address public.address NOT NULL,
+    user_id text NOT NULL,
+    owned_since timestamp with time zone,
+    owned_until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.former_recipients IS 'Whose a wallet was before: what was paid to it then stays theirs to see';
+
 CREATE TABLE public.heartbeats (
     role text NOT NULL,
     instance text NOT NULL,
@@ -989,9 +1030,12 @@ CREATE TABLE public.nonces (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     expired_at timestamp with time zone,
+    proof_version smallint DEFAULT 1 NOT NULL,
+    final_only boolean DEFAULT false NOT NULL,
     CONSTRAINT nonces_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT nonces_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT nonces_nonce_check CHECK (((char_length(nonce) >= 1) AND (char_length(nonce) <= 256))),
+    CONSTRAINT nonces_proof_version_check CHECK ((proof_version = ANY (ARRAY[1, 2]))),
     CONSTRAINT nonces_scheme_check CHECK ((scheme = ANY (ARRAY['exact'::text, 'minimum'::text])))
 );
 
@@ -1000,6 +1044,10 @@ COMMENT ON TABLE public.nonces IS 'A payment request: what is to be paid, to who
 COMMENT ON COLUMN public.nonces.reference IS 'A fresh key that a transfer can carry, so that it is matched without a claim';
 
 COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it had expired unpaid';
+
+COMMENT ON COLUMN public.nonces.proof_version IS 'Which proofs are accepted: 1 all, 2 those that sign recipient and transaction too';
+
+COMMENT ON COLUMN public.nonces.final_only IS 'Paid by a finalized transfer only, however it is matched';
 
 CREATE TABLE public.payout_attempts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1098,6 +1146,9 @@ ALTER TABLE ONLY public.cluster
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.former_recipients
+    ADD CONSTRAINT former_recipients_pkey PRIMARY KEY (address, owned_until);
 
 ALTER TABLE ONLY public.heartbeats
     ADD CONSTRAINT heartbeats_pkey PRIMARY KEY (role, instance);
@@ -1209,6 +1260,8 @@ CREATE INDEX events_type_at ON public.events USING btree (type, at) INCLUDE (id,
 
 CREATE INDEX events_user_id_at ON public.events USING btree (user_id, at) INCLUDE (id, type, agent_id) WHERE (user_id IS NOT NULL);
 
+CREATE INDEX former_recipients_user_id ON public.former_recipients USING btree (user_id);
+
 CREATE INDEX idempotent_answers_created_at ON public.idempotent_answers USING btree (created_at);
 
 CREATE INDEX index_requests_open ON public.index_requests USING btree (next_try_at) WHERE (finished_at IS NULL);
@@ -1265,6 +1318,8 @@ CREATE INDEX transactions_agent_id_timestamp ON public.transactions USING btree 
 
 CREATE UNIQUE INDEX transactions_nonce ON public.transactions USING btree (nonce, user_id) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
 
+CREATE UNIQUE INDEX transactions_payer_nonce ON public.transactions USING btree (nonce, payer) WHERE ((status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) AND (NOT for_request));
+
 CREATE INDEX transactions_payer_timestamp ON public.transactions USING btree (payer, "timestamp");
 
 CREATE INDEX transactions_pending ON public.transactions USING btree ("timestamp") WHERE (status = 'pending'::public.claim_status);
@@ -1314,6 +1369,9 @@ ALTER TABLE ONLY public.agent_services
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.api_keys(key_prefix);
+
+ALTER TABLE ONLY public.former_recipients
+    ADD CONSTRAINT former_recipients_address_fkey FOREIGN KEY (address) REFERENCES public.recipients(address);
 
 ALTER TABLE ONLY public.job_fundings
     ADD CONSTRAINT job_fundings_claim_id_fkey FOREIGN KEY (claim_id) REFERENCES public.transactions(id);

@@ -20,6 +20,7 @@ SELECT count(*)::int
 FROM transfers AS t
 WHERE t.finality <> 'orphaned'
   AND kind_is_payment(t.kind)
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND t.destination_owner IN (SELECT address FROM recipients)
   AND NOT EXISTS (
     SELECT FROM transactions AS c

@@ -17,6 +17,7 @@ LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.finality <> 'orphaned'
   AND kind_is_payment(t.kind)
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 GROUP BY r.user_id, t.mint, token.symbol, token.decimals
 ORDER BY r.user_id, t.mint;
 
@@ -38,6 +39,7 @@ WITH paid AS (
     ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
   WHERE t.finality <> 'orphaned'
     AND kind_is_payment(t.kind)
+    AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AND t.destination_owner IN (SELECT address FROM recipients)
 ),
 named AS (

@@ -12,6 +12,7 @@ class Caller:
     Attributes:
         key_prefix: The name of the key.
         final_only: Finality is demanded of every payment.
+        proof_version: The least version of a proof that is accepted.
         valid_until: When the key ends, if that is known; no key made with it may live longer.
         by_token: The key itself was not sent, only an access token that was made with it.
     """
@@ -21,6 +22,7 @@ class Caller:
     environment: str
     key_prefix: str
     final_only: bool = False
+    proof_version: int = 1
     valid_until: dt.datetime | None = None
     by_token: bool = False
 

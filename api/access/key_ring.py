@@ -154,6 +154,7 @@ def _stored(found: GoodKey) -> _StoredKey:
         environment=found.environment,
         key_prefix=found.key_prefix,
         final_only=found.final_only,
+        proof_version=found.proof_version,
         valid_until=found.valid_until,
     )
     return _StoredKey(caller, found.key_hash)

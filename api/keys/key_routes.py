@@ -58,6 +58,9 @@ class KeyOrder(Shape):
     permissions: Permissions | None = Field(None, description="`read` and `write` unless others are asked for")
     expires_at: EpochMs | None = None
     final_only: bool = Field(False, description="Its claims are honoured by finalized payments only")
+    require_proof_version: Literal[1, 2] = Field(
+        1, description="2 accepts only proofs whose signature names recipient and transaction"
+    )
 
 
 class KeyMade(AnswerShape):
@@ -141,6 +144,7 @@ async def post_key(request: Request, context: Keys, order: KeyOrder) -> Response
         environment=environment,
         permissions=sorted(set(permissions), key=PERMISSIONS.index),
         final_only=order.final_only or (caller is not None and caller.final_only and not caller.is_admin),
+        proof_version=max(order.require_proof_version, caller.proof_version if caller and not caller.is_admin else 1),
         expires_at=_end(caller, wanted_end),
     )
     async with context.database.acquire() as connection, connection.transaction():
@@ -276,6 +280,7 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
             environment=old.environment,
             permissions=old.permissions,
             final_only=old.final_only,
+            proof_version=old.proof_version,
             expires_at=_end(caller, old.expires_at),
         )
         stored = await add_key(connection, new)

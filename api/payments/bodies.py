@@ -10,7 +10,8 @@ from api.tokens import Token
 from chain.programs import NATIVE_SOL
 from ledger.payment_requests import PaymentRequest, solana_pay_url
 from ledger.recipients import Recipient
-from ledger.transfers import RecordedTransfer
+from ledger.states import ClaimStatus, Finality, ShownStatus, shown_status
+from ledger.transfers import RecordedTransfer, TakingClaim
 
 _EXPIRES_IN_MS: Final = 15 * 60 * 1000
 _EXPIRES_IN_MS_MAX: Final = 30 * 24 * 60 * 60 * 1000
@@ -21,7 +22,8 @@ class TakingClaimBody(AnswerShape):
 
     id: str
     nonce: str
-    status: str
+    status: ShownStatus
+    finality: Finality | None
 
 
 class PaymentBody(AnswerShape):
@@ -39,7 +41,8 @@ class PaymentBody(AnswerShape):
     amount: Figure = Field(description="What was credited")
     amount_base_units: BaseUnitsText
     fee_base_units: BaseUnitsText = Field(description="What the token program withheld")
-    status: Literal["confirmed", "finalized", "orphaned"]
+    status: ShownStatus = Field(description="`confirmed`, or `reversed` for a transfer whose fork was abandoned")
+    finality: Finality | None = Field(description="Whether it can still be undone; null for one that was")
     memos: tuple[str, ...]
     claim: TakingClaimBody | None
 
@@ -70,6 +73,10 @@ class RequestOrder(Shape):
     resource: ShortText | None = Field(None, description="What is paid for")
     expires_in: int = Field(_EXPIRES_IN_MS, ge=1, le=_EXPIRES_IN_MS_MAX, description="Milliseconds")
     scheme: Literal["exact", "minimum"] = "minimum"
+    require_proof_version: Literal[1, 2] = Field(
+        1, description="2 accepts only proofs whose signature names recipient and transaction"
+    )
+    final_only: bool = Field(False, description="Paid by a finalized transfer only, however it is matched")
     metadata: dict[str, Any] | None = None
 
 
@@ -87,6 +94,8 @@ class RequestBody(AnswerShape):
     scheme: Literal["exact", "minimum"]
     reference: str = Field(description="A key that a transfer can carry, so that it is matched without a claim")
     solana_pay_url: str
+    require_proof_version: int = Field(description="The least version of a proof that is accepted for it")
+    final_only: bool = Field(description="Paid by a finalized transfer only, however it is matched")
     status: Literal["open", "pending", "paid", "expired"]
     metadata: dict[str, Any]
 
@@ -94,11 +103,14 @@ class RequestBody(AnswerShape):
 class RequestStatus(RequestBody):
     """A payment request and what came of it."""
 
+    received: Figure = Field(description="All payments for it together, honoured or not, in its token")
+    received_base_units: BaseUnitsText
     late: bool = Field(description="A payment for it came after it had expired, whether it was honoured or not")
-    short: bool = Field(description="What was paid is less than was asked for")
-    over: bool = Field(description="What was paid is more than was asked for")
-    payer: str | None
-    transaction_id: str | None
+    short: bool = Field(description="What was received in all is less than was asked for")
+    over: bool = Field(description="What was received in all is more than was asked for")
+    duplicate: bool = Field(description="More than one payment came for it")
+    payer: str | None = Field(description="Whose payment honours it; null until then, whoever claims to have paid")
+    transaction_id: str | None = Field(description="The transaction that it was honoured by")
     transfers: list[PaymentBody]
 
 
@@ -147,9 +159,21 @@ class RecipientRemoved(AnswerShape):
     address: str
 
 
+_SHOWN: Final[dict[str, tuple[ShownStatus, Finality | None]]] = {
+    "confirmed": ("confirmed", "confirmed"),
+    "finalized": ("confirmed", "finalized"),
+    "orphaned": ("reversed", None),
+}
+
+
+def _claim_body(claim: TakingClaim) -> TakingClaimBody:
+    status, finality = shown_status(ClaimStatus(claim.status))
+    return TakingClaimBody(id=str(claim.id), nonce=claim.nonce, status=status, finality=finality)
+
+
 def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
     """A transfer of `token`, as it is answered."""
-    claim = transfer.claim
+    status, finality = _SHOWN[transfer.finality]
     return PaymentBody(
         signature=transfer.signature,
         path=transfer.path,
@@ -163,9 +187,10 @@ def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
         amount=figure(transfer.credited, token.decimals),
         amount_base_units=str(transfer.credited),
         fee_base_units=str(transfer.fee),
-        status=transfer.finality,
+        status=status,
+        finality=finality,
         memos=transfer.memos,
-        claim=None if claim is None else TakingClaimBody(id=str(claim.id), nonce=claim.nonce, status=claim.status),
+        claim=None if transfer.claim is None else _claim_body(transfer.claim),
     )
 
 
@@ -192,6 +217,8 @@ def request_fields(asked: PaymentRequest, token: Token, status: str) -> dict[str
         "scheme": asked.scheme,
         "reference": asked.reference,
         "solana_pay_url": url,
+        "require_proof_version": asked.proof_version,
+        "final_only": asked.final_only,
         "status": status,
         "metadata": asked.metadata,
     }

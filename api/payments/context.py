@@ -1,6 +1,7 @@
 """What payments, payment requests and recipients work with."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated
 
 import asyncpg
@@ -12,11 +13,15 @@ from chain.node import Node
 
 @dataclass(frozen=True, slots=True)
 class PaymentsContext:
-    """The ledger, the tokens that are paid with, and a node that knows what is a wallet."""
+    """The ledger, the tokens that are paid with, and a node that knows what is a wallet.
+
+    `final_from` says from which figure on a token needs finality, by symbol.
+    """
 
     database: asyncpg.Pool
     tokens: TokenBook
     node: Node
+    final_from: dict[str, Decimal]
 
 
 async def payments_context(request: Request) -> PaymentsContext:

@@ -1,7 +1,6 @@
 """Payment requests: what is to be paid, to whom, until when."""
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import Path
@@ -10,20 +9,17 @@ from starlette.responses import Response
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
 from api.http.errors import conflict, errors, invalid, not_found
-from api.http.json import answer
+from api.http.json import answer, figure
 from api.http.stored_json import stored_json
 from api.payments.bodies import RequestBody, RequestOrder, RequestStatus, payment_body, request_fields
 from api.payments.context import Payments, PaymentsContext
 from api.routing.route import new_router
 from chain.addresses import parse_address
 from chain.references import fresh_reference
-from ledger.amounts import least_equal_amount
 from ledger.payment_requests import (
-    ClaimOfRequest,
-    PaymentRequest,
-    TransferOfRequest,
     create_request,
     find_request,
+    received_for,
     request_status,
     transfers_of_request,
 )
@@ -39,17 +35,20 @@ async def post_request(context: Payments, caller: Writer, order: RequestOrder) -
     """Request a payment."""
     token = await context.tokens.find(order.currency, order.mint)
     metadata = stored_json(order.metadata or {}, "metadata", _METADATA_BYTES_MAX)
+    amount = token.base_units(order.amount)
     made = await create_request(
         context.database,
         user_id=caller.user_id,
         recipient=await _recipient(context, caller, order.recipient),
         mint=token.mint,
         currency=token.symbol,
-        amount=token.base_units(order.amount),
+        amount=amount,
         resource=order.resource,
         expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=order.expires_in),
         reference=fresh_reference(),
         exact=order.scheme == "exact",
+        proof_version=max(order.require_proof_version, caller.proof_version),
+        final_only=order.final_only or caller.final_only or token.needs_finality(amount, context.final_from),
         environment=caller.environment,
         metadata=metadata,
     )
@@ -83,25 +82,20 @@ async def get_request(context: Payments, caller: Reader, nonce: Annotated[str, P
     asked, claim = found
     token = await context.tokens.describe(asked.mint)
     named = await transfers_of_request(context.database, asked)
-    paid = sum(one.transfer.credited for one in named if one.transfer.mint == asked.mint)
-    received = paid if claim is None or claim.received is None else claim.received
-    status = request_status(claim.status if claim else None, asked.expires_at)
+    received = received_for(asked, named, decimals=token.decimals)
+    status = request_status(claim.status, asked.expires_at, claimed_at=claim.claimed_at) if claim else None
+    honoured = claim if claim is not None and claim.is_honoured else None
     return answer(
         RequestStatus(
-            **request_fields(asked, token, status),
-            late=_is_late(asked, claim, named),
-            short=0 < received < least_equal_amount(asked.amount, token.decimals),
-            over=received > asked.amount,
-            payer=claim.payer if claim else None,
-            transaction_id=claim.signature if claim else None,
+            **request_fields(asked, token, status or request_status(None, asked.expires_at)),
+            received=figure(received.amount, token.decimals),
+            received_base_units=str(received.amount),
+            late=received.is_late,
+            short=received.is_short,
+            over=received.is_over,
+            duplicate=received.is_duplicate,
+            payer=honoured.payer if honoured else None,
+            transaction_id=honoured.signature if honoured else None,
             transfers=[payment_body(one.transfer, await context.tokens.describe(one.transfer.mint)) for one in named],
         )
     )
-
-
-def _is_late(asked: PaymentRequest, claim: ClaimOfRequest | None, transfers: Sequence[TransferOfRequest]) -> bool:
-    """True when money for it came after it had expired, whether that honours anything or not."""
-    came = [one.paid_at for one in transfers]
-    if claim is not None and claim.honoured_at is not None:
-        came.append(claim.paid_at or claim.honoured_at)
-    return any(at > asked.expires_at for at in came)

@@ -16,6 +16,7 @@ from api.http.json import answer
 from api.payments.bodies import PaymentBody, PaymentPage, PaymentsOfTransaction, payment_body
 from api.payments.context import Payments, PaymentsContext
 from api.routing.route import new_router
+from ledger.states import Finality
 from ledger.transfers import (
     PlaceInList,
     RecordedTransfer,
@@ -27,6 +28,13 @@ from ledger.transfers import (
 router = new_router(prefix="/payments", tags=["Payments"])
 
 _LIMIT_MAX: Final = 500
+StatusWanted = Literal["pending", "confirmed", "finalized", "failed", "expired", "reversed"]
+"""A status of payments; `confirmed` includes what is finalized, and a transfer is never pending, failed or expired."""
+_OF_STATUS: Final[dict[str, tuple[str, ...]]] = {
+    "confirmed": ("confirmed", "finalized"),
+    "finalized": ("finalized",),
+    "reversed": ("orphaned",),
+}
 # A block's time is the node's estimate, in whole seconds, and missing at times.
 _WHEN: Final = "when the ledger recorded the transfer, not its block's time; milliseconds since 1970"
 
@@ -38,7 +46,8 @@ async def get_payments(
     recipient: Annotated[Address | None, Query()] = None,
     payer: Annotated[Address | None, Query()] = None,
     mint: Annotated[Address | None, Query()] = None,
-    status: Literal["confirmed", "finalized", "orphaned"] | None = None,
+    status: StatusWanted | None = None,
+    finality: Finality | None = None,
     since: Annotated[int | None, Query(ge=0, lt=2**45, description=f"From then on: {_WHEN}")] = None,
     until: Annotated[int | None, Query(ge=0, lt=2**45, description=f"Before then: {_WHEN}")] = None,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
@@ -50,7 +59,7 @@ async def get_payments(
         recipient=recipient,
         payer=payer,
         mint=mint,
-        finality=status,
+        finalities=_finalities(status, finality),
         since=_time(since),
         until=_time(until),
     )
@@ -75,6 +84,13 @@ async def get_transaction(
     if not found:
         raise not_found("A payment with this signature")
     return answer(PaymentsOfTransaction(signature=signature, payments=await _bodies(context, found)))
+
+
+def _finalities(status: StatusWanted | None, finality: Finality | None) -> list[str] | None:
+    """What the ledger calls the transfers that two filters ask for; `None` for all of them."""
+    if status is None:
+        return None if finality is None else [finality]
+    return [one for one in _OF_STATUS.get(status, ()) if finality in {None, one}]
 
 
 async def _bodies(context: PaymentsContext, transfers: Sequence[RecordedTransfer]) -> list[PaymentBody]:

@@ -7,12 +7,17 @@ from pydantic import ConfigDict, Field
 from api.http.errors import ErrorBody
 from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
 from api.http.json import AnswerShape, Shape
+from ledger.states import Finality
 
 
 class ProofBody(Shape):
     """A payer's proof of a payment. Fields that are not listed are ignored."""
 
-    signature: Base58Signature = Field(description="ed25519 by `payer` over the UTF-8 bytes of `nonce`, base58")
+    signature: Base58Signature = Field(
+        description="ed25519 by `payer`, base58: over the UTF-8 bytes of `nonce`, or, with `proofVersion` 2, over "
+        "those of `402pay v2|{recipient}|{nonce}|{transactionId}`, which is good for that payment alone"
+    )
+    proof_version: Literal[1, 2] = Field(1, description="What is signed; 2 needs `recipient`")
     payer: Address = Field(description="The wallet that paid")
     amount: AmountSent
     currency: ShortText | None = Field(None, description="Symbol of the token, as USDC", examples=["USDC"])
@@ -39,7 +44,8 @@ class HonouredTransaction(AnswerShape):
     currency: str
     mint: str
     resource: str | None = None
-    status: Literal["confirmed", "finalized"]
+    status: Literal["confirmed"]
+    finality: Finality = Field(description="Whether its transfer can still be undone")
     nonce: str
     slot: int
     path: str = Field(description="The instruction that moved the money")

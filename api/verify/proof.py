@@ -9,12 +9,15 @@ from typing import Final
 from api.access.caller import Caller
 from api.routing.idempotency import KEPT_FOR, RepeatableRequest
 from api.tokens import Token
-from ledger.amounts import from_base_units, least_equal_amount
+from ledger.amounts import least_equal_amount
 from ledger.claims import ClaimContext, ClaimKey, Honoured, Terms, Use
 from ledger.judge import Claim, Outcome, Standing, Transfer, Verdict, judge
 
-_MAX_AGE_MS: Final = 15 * 60 * 1000
-_MAX_AHEAD_MS: Final = 60 * 1000
+_AGE_MS_MAX: Final = 15 * 60 * 1000
+_AHEAD_MS_MAX: Final = 60 * 1000
+
+BOUND_PROOF: Final = 2
+"""The version of proofs whose signature names recipient and transaction, and so is good for one payment alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class SubmittedProof:
     """A proof that is sound in form, with what it claims. `amount` is in base units."""
 
     payer: str
+    version: int
     is_signed: bool
     nonce: str
     transaction: str
@@ -71,7 +75,14 @@ class Verification:
         self._final_from = final_from
         # An admin who names a wallet asks for the merchant to whom it belongs.
         user_id = None if caller is None or (caller.is_admin and proof.recipient) else caller.user_id
-        self.key = ClaimKey(user_id, proof.nonce, proof.transaction, proof.payer, proof.recipient)
+        self.key = ClaimKey(
+            user_id,
+            proof.nonce,
+            proof.transaction,
+            proof.payer,
+            proof.recipient,
+            by_name=caller is not None and user_id is None,
+        )
 
     def judge(self, context: ClaimContext) -> tuple[Verdict, Claim]:
         """The verdict by what the ledger knows, and the claim that was judged."""
@@ -85,7 +96,7 @@ class Verification:
         answers are kept for it.
         """
         use = context.use
-        if use is None or not self._is_use(use):
+        if use is None or not self._is_use(use, context):
             return False
         if use.answered_at is None:
             return True
@@ -98,13 +109,22 @@ class Verification:
         To answer yes again would honour one payment for two orders.
         """
         use = context.use
-        if use is None or use.asked_with is None or self._repeatable is None or not self._is_use(use):
+        if use is None or use.asked_with is None or self._repeatable is None or not self._is_use(use, context):
             return False
         return use.asked_with != self._asked_with and use.asked_with.partition(" ")[0] == self._repeatable.key_hash
 
-    def _is_use(self, use: Use) -> bool:
-        """True when the nonce was used by this very proof."""
-        return (use.signature, use.payer) == (self.proof.transaction, self.proof.payer)
+    def _is_use(self, use: Use, context: ClaimContext) -> bool:
+        """True when the nonce was used by this very proof, or by the payment that it proves.
+
+        What was matched by its reference is filed under the owner of the money; a delegate may have paid it.
+        """
+        if (use.user_id, use.signature) != (context.merchant, self.proof.transaction):
+            return False
+        payers = {use.payer}
+        for transfer in context.transfers:
+            if transfer.path == use.path:
+                payers |= {transfer.source_owner or use.payer, transfer.authority or use.payer}
+        return self.proof.payer in payers
 
     def judge_honoured(self, context: ClaimContext) -> tuple[Verdict, Claim]:
         """The verdict on a claim that has its transfer, by what is claimed now, which may be more than was honoured."""
@@ -115,10 +135,7 @@ class Verification:
         return judge(claim, own, standing=replace(self._standing(context), is_nonce_free=True)), claim
 
     def may_be_pending(self, context: ClaimContext) -> bool:
-        """True where a claim may be remembered: with a key or a registered nonce.
-
-        Whoever sends nothing but a wallet's address could fill the table with claims.
-        """
+        """True where a claim may be remembered: with a key or a registered nonce."""
         return self._caller is not None or context.request is not None
 
     def terms(self, context: ClaimContext, claim: Claim) -> Terms:
@@ -143,19 +160,23 @@ class Verification:
     def _standing(self, context: ClaimContext) -> Standing:
         proof, request = self.proof, context.request
         age_ms = time.time_ns() // 1_000_000 - proof.made_at_ms
-        in_time = -_MAX_AHEAD_MS <= age_ms <= _MAX_AGE_MS
-        if request is not None:
-            in_time = in_time and request.expires_at.timestamp() > time.time()
+        # A claim that is known was fresh when it was made.
+        is_fresh = -_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX or context.known is not None
+        # What counts is when it was paid, and a payment that is not here yet may have been in time.
+        is_late = request is not None and context.paid_at is not None and context.paid_at > request.expires_at
         is_followed = context.named_is_followed if proof.recipient else context.has_wallets
         return Standing(
-            is_signed=proof.is_signed,
-            # A claim that is known was in time when it was made.
-            is_in_time=in_time or context.known is not None,
-            has_merchant=context.merchant is not None or proof.recipient is not None,
+            is_signed=proof.is_signed and proof.version >= self._least_version(context),
+            is_in_time=is_fresh and not is_late,
+            has_merchant=self._caller is not None or request is not None,
             is_followed=is_followed or (request is not None and proof.recipient is None),
             is_nonce_free=context.use is None,
             is_as_requested=request is None or self._is_as_requested(context),
         )
+
+    def _least_version(self, context: ClaimContext) -> int:
+        by_key = self._caller.proof_version if self._caller is not None else 1
+        return max(by_key, context.request.proof_version if context.request is not None else 1)
 
     def _is_as_requested(self, context: ClaimContext) -> bool:
         proof, request = self.proof, context.request
@@ -183,14 +204,10 @@ class Verification:
             amount=amount,
             least_amount=least_equal_amount(amount, proof.token.decimals),
             exact=proof.is_exact or (request is not None and request.exact),
-            final_only=self._needs_finality(amount),
+            final_only=self._needs_finality(amount) or (request is not None and request.final_only),
         )
 
     def _needs_finality(self, amount: int) -> bool:
-        token = self.proof.token
         if self._caller is not None and self._caller.final_only:
             return True
-        above = self._final_from.get(token.symbol.upper())
-        if above is None:
-            return False
-        return from_base_units(amount, token.decimals) >= above
+        return self.proof.token.needs_finality(amount, self._final_from)

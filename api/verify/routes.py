@@ -18,9 +18,9 @@ from api.routing.route import new_router
 from api.tokens import TokenBook
 from api.verify.bodies import HonouredBody, ProofBody, RefusedBody
 from api.verify.context import Verifying
-from api.verify.proof import SubmittedProof, Verification, VerifyResult
+from api.verify.proof import BOUND_PROOF, SubmittedProof, Verification, VerifyResult
 from ledger.judge import Outcome
-from ledger.recipients import REGISTRATION_START
+from ledger.recipients import RESERVED_START
 
 _log = structlog.get_logger(__name__)
 
@@ -33,12 +33,12 @@ _RETRY_SECONDS: Final = 2
 _SIGNATURE_BYTES: Final = 64
 
 _SENTENCES: Final = {
-    Outcome.INVALID_SIGNATURE: "The signature is not the payer's over the nonce; sign the nonce with the paying key.",
+    Outcome.INVALID_SIGNATURE: "The signature is not the payer's over what it must sign; see proofVersion.",
     Outcome.PAYMENT_EXPIRED: "The proof or its payment request has expired; make a new one.",
-    Outcome.RECIPIENT_REQUIRED: "Nothing says whose money this should be; send an API key or a recipient.",
+    Outcome.RECIPIENT_REQUIRED: "Nothing says whose money this should be; send an API key, or a requested nonce.",
     Outcome.RECIPIENT_NOT_FOLLOWED: "The wallet is not followed by this ledger; register it with POST /recipients.",
     Outcome.REPLAY_ATTACK: "The nonce or the payment has been used already; pay again with a new nonce.",
-    Outcome.NONCE_MISMATCH: "The nonce is registered for other terms; claim what was requested.",
+    Outcome.NONCE_MISMATCH: "The nonce or the payment belongs to another payment request; claim what was requested.",
     Outcome.PAYMENT_PENDING: "The payment is not in the ledger yet; repeat the request in a moment.",
     Outcome.TRANSACTION_FAILED: "The transaction failed on chain or never landed, and moved no money; pay again.",
     Outcome.RECIPIENT_MISMATCH: "The transaction did not pay this merchant; check the transaction.",
@@ -82,8 +82,10 @@ async def post_verify(request: Request, context: Verifying, body: ProofBody) -> 
 
 async def _proof(tokens: TokenBook, body: ProofBody) -> SubmittedProof:
     """The proof, checked in form. Raises ApiError 400."""
-    if body.nonce.startswith(REGISTRATION_START):
-        raise invalid("nonce is a text that registers wallets; sign a nonce of the merchant's.", {"field": "nonce"})
+    if body.nonce.startswith(RESERVED_START):
+        raise invalid("nonce begins as our own texts do; sign a nonce of the merchant's.", {"field": "nonce"})
+    if body.proof_version == BOUND_PROOF and body.recipient is None:
+        raise invalid("A proof of version 2 names its recipient; send it.", {"field": "recipient"})
     token = await tokens.find(body.currency, body.mint)
     amount = token.base_units(body.amount)
     payer = _address(body.payer, "payer")
@@ -94,7 +96,8 @@ async def _proof(tokens: TokenBook, body: ProofBody) -> SubmittedProof:
         raise invalid("signature and transactionId must be 64 bytes in base58; correct them.") from None
     return SubmittedProof(
         payer=str(payer),
-        is_signed=signature.verify(payer, body.nonce.encode()),
+        version=body.proof_version,
+        is_signed=signature.verify(payer, signed_text(body).encode()),
         nonce=body.nonce,
         transaction=body.transaction_id,
         token=token,
@@ -105,6 +108,13 @@ async def _proof(tokens: TokenBook, body: ProofBody) -> SubmittedProof:
         resource=body.resource,
         agent_id=body.agent_id,
     )
+
+
+def signed_text(body: ProofBody) -> str:
+    """What the payer of this proof has to have signed."""
+    if body.proof_version == BOUND_PROOF:
+        return f"402pay v2|{body.recipient}|{body.nonce}|{body.transaction_id}"
+    return body.nonce
 
 
 def _address(text: str, name: str) -> Pubkey:
@@ -154,7 +164,8 @@ def _honoured(body: ProofBody, proof: SubmittedProof, found: VerifyResult) -> Re
         "currency": proof.token.symbol,
         "mint": transfer.mint,
         "resource": terms.resource,
-        "status": honoured.status,
+        "status": "confirmed",
+        "finality": honoured.status,
         "nonce": body.nonce,
         "slot": found.slot,
         "path": transfer.path,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import time
 from decimal import Decimal
@@ -153,3 +154,17 @@ def test_any_number_is_exactly_its_base_units_or_is_refused(figure, places):
         return
     assert 0 < amount <= MAX_BASE_UNITS
     assert Fraction(figure) * 10**places == amount
+
+
+async def test_the_database_computes_the_same_least_amount(pool):
+    """What a payout refuses and what a claim accepts must be one rule, in Python and in SQL."""
+    draw = random.Random(402)
+    cases = [(draw.randrange(1, 10 ** draw.randrange(1, 20)), draw.randrange(0, 19)) for _ in range(3_000)]
+    cases += [(290_000, 6), (2_010_000, 6), (1, 0), (1, 2), (1, 18), (MAX_BASE_UNITS, 0), (MAX_BASE_UNITS, 9)]
+    rows = await pool.fetch(
+        "SELECT least_equal_amount(amount, decimals) AS least"
+        " FROM unnest($1::numeric[], $2::int[]) WITH ORDINALITY AS c (amount, decimals, n) ORDER BY n",
+        [amount for amount, _ in cases],
+        [places for _, places in cases],
+    )
+    assert [row["least"] for row in rows] == [least_equal_amount(*case) for case in cases]

@@ -64,6 +64,27 @@ def test_a_claim_without_fault_is_honoured():
     assert judge(CLAIM, [PAID]).transfer is PAID
 
 
+@pytest.mark.parametrize("authority", ["shop", "delegate", "payer"])
+def test_what_moves_nothing_is_no_payment_whoever_signs_it(authority):
+    """To itself, or between two accounts of one owner: nobody has more than before."""
+    claim = replace(CLAIM, payer="shop" if authority == "shop" else authority)
+    still = replace(PAID, source_owner="shop", authority=authority)
+    assert judge(claim, [still]).outcome is Outcome.RECIPIENT_MISMATCH
+    moved = replace(PAID, authority=authority, path="1")
+    assert judge(CLAIM, [replace(still, authority="payer"), moved]).transfer is moved
+
+
+def test_a_transfer_that_names_another_request_is_left_to_that_one():
+    named = replace(PAID, names_another_request=True)
+    assert judge(CLAIM, [named]).outcome is Outcome.NONCE_MISMATCH
+    assert judge(CLAIM, [replace(named, credited=1)]).outcome is Outcome.NONCE_MISMATCH
+    assert judge(CLAIM, [replace(named, is_taken=True)]).outcome is Outcome.REPLAY_ATTACK
+    other = replace(PAID, path="1", credited=150)
+    assert judge(CLAIM, [named, other]).transfer is other
+    assert judge(CLAIM, [named, replace(other, is_taken=True)]).outcome is Outcome.NONCE_MISMATCH
+    assert judge(CLAIM, [named, replace(other, credited=1)]).outcome is Outcome.NONCE_MISMATCH
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_each_trouble_alone_has_its_own_outcome(trouble):
     assert outcome(trouble) is trouble

@@ -15,4 +15,4 @@ def test_a_dump_says_nothing_but_the_schema(postgres):
     assert "CREATE TABLE public.transfers" in dump
     assert "COMMENT ON TABLE public.transfers" in dump
     assert "alembic" not in dump
-    assert not re.search(r"^SET |restrict|version|OWNER|GRANT|\n\n\n", dump, re.MULTILINE)
+    assert not re.search(r"^SET |restrict|\bversion\b|OWNER|GRANT|\n\n\n", dump, re.MULTILINE)

@@ -117,6 +117,13 @@ def proof_of(payer: Keypair, transaction: str, amount, nonce=None, **fields):
     }
 
 
+def bound_proof_of(payer: Keypair, transaction: str, amount, recipient, nonce=None, **fields):
+    """A proof of version 2: its signature names recipient and transaction, and is good for that payment alone."""
+    proof = proof_of(payer, transaction, amount, nonce, recipient=str(recipient), proofVersion=2, **fields)
+    text = f"402pay v2|{recipient}|{proof['nonce']}|{transaction}"
+    return {**proof, "signature": str(payer.sign_message(text.encode()))}
+
+
 async def pay_usdc(market, base_units, payer=0, recipient=0):
     """Pay a recipient of the market on chain; returns the transaction's signature and who paid."""
     keypair = market.payers[payer]

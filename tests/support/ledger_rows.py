@@ -66,13 +66,14 @@ class Till:
     def proof(self, transaction, amount="0.01", **fields):
         return proof_of(self.buyer, transaction, amount, **fields)
 
-    async def requested(self, amount=10_000, *, seconds=900.0, scheme="minimum", resource=None) -> Any:
+    async def requested(self, amount=10_000, *, seconds=900.0, scheme="minimum", resource=None, **terms) -> Any:
         """A payment request of the merchant, in base units of USDC."""
         nonce = os.urandom(8).hex()
         return await REQUESTS.add_request(
             self.pool, nonce=nonce, user_id=self.user, recipient=self.wallet, mint=str(USDC), currency="USDC",
             amount=amount, resource=resource, scheme=scheme, metadata={}, reference=str(Keypair().pubkey()),
             environment="live", expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds),
+            **{"proof_version": 1, "final_only": False, **terms},
         )  # fmt: skip
 
     async def claim(self, nonce) -> Any:

@@ -235,6 +235,30 @@ async def test_what_does_not_fit_its_request_matches_nothing(shop, indexer, cont
     assert await shop.violations() == []
 
 
+async def test_what_must_be_final_is_matched_only_when_it_is(shop, indexer, context):
+    nonce, reference = await request(shop)
+    await shop.pool.execute("UPDATE nonces SET final_only = true WHERE nonce = $1", nonce)
+    await pay_request(shop, reference)
+    early = await match_new_payments(context) + await sweep_requests(context)
+    was_final = await shop.pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers")
+    assert early == 0 or was_final
+    await eventually(lambda: shop.pool.fetchval("SELECT bool_and(finality = 'finalized') FROM transfers"))
+    assert early + await sweep_requests(context) == 1
+    assert [row["received"] for row in await honoured(shop, nonce)] == [AMOUNT]
+    assert await shop.pool.fetchval("SELECT final_only AND for_request FROM transactions WHERE nonce = $1", nonce)
+
+
+async def test_a_pending_claim_does_not_lift_the_expiry_of_its_request(shop, indexer, context):
+    nonce, _ = await request(shop)
+    early = await claim(shop, str(uuid.uuid4().int).replace("0", "1").ljust(88, "1"), nonce=nonce)
+    signature = await transfer(shop)
+    await recorded(shop, signature)
+    await shop.pool.execute("UPDATE transactions SET signature = $1 WHERE id = $2", signature, early)
+    await shop.pool.execute("UPDATE nonces SET expires_at = clock_timestamp() - interval '1 hour'")
+    await reconcile(context)
+    assert await fate(shop, early) == ("failed", "PAYMENT_EXPIRED")
+
+
 async def test_ten_workers_at_once_decide_each_claim_once(shop, indexer, context):
     import asyncio
 

@@ -139,19 +139,19 @@ async def _decide(context: WorkerContext, page: Sequence[PendingClaim], done: Re
         verdict = judge(
             _claim(pending, facts),
             [replace(t, is_taken=t.is_taken or (pending.signature, t.path) in taken) for t in facts.transfers],
-            standing=Standing(is_nonce_free=facts.use is None),
+            standing=Standing(is_in_time=_is_in_time(facts), is_nonce_free=facts.use is None),
         )
         if verdict.outcome is Outcome.PAYMENT_PENDING:
             missing.append(
                 Missing(pending.id, pending.signature, pending.timestamp, pending.missing_at_height, pending.is_overdue)
             )
-        elif verdict.outcome is Outcome.NOT_FINALIZED or (pending.user_id, pending.nonce) in used:
+        elif verdict.outcome is Outcome.NOT_FINALIZED or used & _uses(pending):
             done.still_pending += 1
         elif verdict.is_honoured:
             assert verdict.transfer is not None
             grants.append((pending.id, verdict.transfer.path))
             taken.add((pending.signature, verdict.transfer.path))
-            used.add((pending.user_id, pending.nonce))
+            used |= _uses(pending)
         elif any((pending.signature, t.path) in taken for t in facts.transfers):
             # Whoever is about to take it may yet lose it: the next pass knows.
             done.still_pending += 1
@@ -162,6 +162,16 @@ async def _decide(context: WorkerContext, page: Sequence[PendingClaim], done: Re
     if refusals:
         done.refused += await settle_pending(context.database, refusals)
     return missing
+
+
+def _uses(pending: PendingClaim) -> set[tuple[str, str]]:
+    """What an honoured claim uses up: the nonce with its merchant, and its payer's signature over the nonce."""
+    return {(pending.user_id, pending.nonce), (pending.payer, pending.nonce)}
+
+
+def _is_in_time(facts: ClaimContext) -> bool:
+    """False for a payment request that had expired when it was paid, whenever the claim was made."""
+    return facts.request is None or facts.paid_at is None or facts.paid_at <= facts.request.expires_at
 
 
 def _claim(pending: PendingClaim, known: ClaimContext) -> Claim:

@@ -24,7 +24,7 @@ _PAYMENTS_PER_PASS: Final = 5_000
 class NamedRequest:
     """The terms of a payment request that a payment names; `amount` is in base units of `mint`.
 
-    `is_of_job` is true where it funds a job, whose client is `client_agent_id`.
+    Where it funds a job, `client_agent_id` is the client's.
     """
 
     nonce: str
@@ -33,7 +33,6 @@ class NamedRequest:
     decimals: int
     amount: int
     exact: bool
-    is_of_job: bool
     client_agent_id: str | None
 
 
@@ -79,7 +78,6 @@ def _payment(row: Mapping[str, Any]) -> NamingPayment:
         decimals=row["decimals"],
         amount=row["amount"],
         exact=row["scheme"] == "exact",
-        is_of_job=row["job_id"] is not None,
         client_agent_id=row["client_agent_id"],
     )
     transfer = Transfer(
@@ -129,13 +127,11 @@ def _first_that_fits(payments: Sequence[NamingPayment]) -> Match | None:
 
 
 def _claim(request: NamedRequest, payer: str) -> Claim:
-    # Of a job's price not a single unit may be missing: the provider is to receive all of it.
-    least = request.amount if request.is_of_job else least_equal_amount(request.amount, request.decimals)
     return Claim(
         payer=payer,
         recipients=frozenset({request.recipient}),
         mints=mints_counting_as(request.mint),
         amount=request.amount,
-        least_amount=least,
+        least_amount=least_equal_amount(request.amount, request.decimals),
         exact=request.exact,
     )

@@ -26,6 +26,8 @@ JOIN transfers AS t ON t.signature = named.signature AND t.path = named.path
 JOIN tokens AS token ON token.mint = n.mint
 LEFT JOIN job_requests AS j ON j.nonce = n.nonce
 WHERE kind_is_payment(t.kind)
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+  AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
   AND NOT EXISTS (
     SELECT FROM transactions AS c
@@ -61,6 +63,8 @@ LEFT JOIN LATERAL (
   WHERE memos @> ARRAY[n.nonce] AND memos <> '{}'
 ) AS t ON t.destination_owner = n.recipient AND t.finality <> 'orphaned'
   AND kind_is_payment(t.kind)
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+  AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
   AND NOT EXISTS (
     SELECT FROM transactions AS c

@@ -7,6 +7,7 @@ import time
 
 from fastapi import Request
 
+from api.access.caller import Caller
 from api.routing.route import new_router
 from api.verify.proof import SubmittedProof, Verification
 from ledger.judge import Outcome
@@ -90,13 +91,15 @@ async def test_of_those_who_come_together_one_half_is_answered_while_the_other_w
         paid = [await till.paid() for _ in range(8)]
         token = await rooms.verify.tokens.find("USDC", None)
 
+        caller = Caller(till.user, frozenset({"write"}), "live", "a key")
+
         def verification(transaction):
             now_ms = time.time_ns() // 1_000_000
             buyer, nonce = str(till.buyer.pubkey()), os.urandom(8).hex()
             proof = SubmittedProof(
-                buyer, True, nonce, transaction, token, 10_000, False, now_ms, till.wallet, None, None
+                buyer, 1, True, nonce, transaction, token, 10_000, False, now_ms, till.wallet, None, None
             )  # fmt: skip
-            return Verification(proof, None, {})
+            return Verification(proof, caller, {})
 
         async with pool.acquire() as other, asyncio.TaskGroup() as group, other.transaction():
             await other.execute("SELECT FROM transfers WHERE signature = $1 FOR UPDATE", paid[0])

@@ -205,7 +205,7 @@ async def test_a_payment_is_final_before_it_is_honoured_where_that_is_asked(api,
 
     reply = await eventually(honoured)
     assert set(codes[:-1]) == {"NOT_FINALIZED"}
-    assert reply["transaction"]["status"] == "finalized"
+    assert (reply["transaction"]["status"], reply["transaction"]["finality"]) == ("confirmed", "finalized")
 
 
 async def test_a_wallet_registered_while_the_api_runs_is_honoured(merchant, market, indexer, pool):

@@ -98,7 +98,7 @@ async def test_who_knows_a_nonce_cannot_use_up_what_its_merchant_may_have_pendin
 
 async def test_who_names_only_a_wallet_leaves_nothing_behind(till):
     reply = await till.api.verify(till.proof(new_signature(), recipient=till.wallet))
-    assert reply.code == "PAYMENT_PENDING"
+    assert reply.code == "RECIPIENT_REQUIRED"
     assert await till.pool.fetchval("SELECT count(*) FROM transactions") == 0
 
 
