@@ -147,7 +147,8 @@ class Pipeline:
                     observation = await self._observe(job.signature)
                 entry = self._watchlist.entry(observation, job.notified_at)
                 seen = _Seen(observation.slot, entry.opened, observation.unexplained)
-                if entry.is_empty:
+                # Who asks for a transaction may have recorded it: of one that landed again and failed, nothing is left.
+                if entry.is_empty and job.notified_at is not None:
                     self._recorded_one(job, seen)
                     self._end(job)
                 else:

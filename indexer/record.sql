@@ -1,7 +1,7 @@
 -- name: record_batch^
 -- Write transfers, balance changes, new accounts and events of many transactions at once. Repeating it
--- changes nothing. A transaction that landed again in another slot replaces what its first landing did,
--- unless that is finalized already.
+-- changes nothing. A transaction that landed again in another slot, or that a node now reports with other content,
+-- replaces what was recorded of it, unless that is finalized already: claims are judged by what stands here.
 WITH landed AS (
   SELECT * FROM json_to_recordset(:landed) AS l (signature text, slot bigint)
 ),
@@ -55,10 +55,22 @@ gone AS (
   SET finality = 'orphaned'
   FROM landed AS l
   WHERE t.signature = l.signature
-    AND t.slot <> l.slot
+    -- In the same slot, only where somebody is followed for whom it would be among what moved.
+    AND (t.slot <> l.slot OR EXISTS (
+      SELECT FROM recipients AS r WHERE r.address IN (t.source_owner, t.destination_owner) AND r.active
+    ))
     -- Not `= 'confirmed'`: that would invite the planner to read the whole index of confirmed rows.
     AND t.finality NOT IN ('finalized', 'orphaned')
     AND NOT EXISTS (SELECT FROM moved AS m WHERE m.signature = t.signature AND m.path = t.path)
+),
+unbalanced AS (
+  UPDATE balance_changes AS b
+  SET finality = 'orphaned'
+  FROM landed AS l
+  WHERE b.signature = l.signature
+    AND b.slot <> l.slot
+    AND b.finality NOT IN ('finalized', 'orphaned')
+    AND NOT EXISTS (SELECT FROM changed AS c WHERE c.signature = b.signature AND c.account = b.account)
 ),
 written AS (
   INSERT INTO transfers AS t (
@@ -76,6 +88,7 @@ written AS (
     slot = EXCLUDED.slot,
     block_time = EXCLUDED.block_time,
     kind = EXCLUDED.kind,
+    program = EXCLUDED.program,
     mint = EXCLUDED.mint,
     source = EXCLUDED.source,
     destination = EXCLUDED.destination,
@@ -84,9 +97,21 @@ written AS (
     authority = EXCLUDED.authority,
     amount = EXCLUDED.amount,
     fee = EXCLUDED.fee,
+    reference_keys = EXCLUDED.reference_keys,
+    memos = EXCLUDED.memos,
     finality = 'confirmed'
   WHERE t.finality = 'orphaned'
-    OR (t.finality = 'confirmed' AND (t.slot, t.amount, t.fee) <> (EXCLUDED.slot, EXCLUDED.amount, EXCLUDED.fee))
+    OR (
+      t.finality = 'confirmed'
+      AND (
+        t.slot, t.kind, t.mint, t.source, t.destination, t.source_owner, t.destination_owner, t.authority, t.amount,
+        t.fee, t.reference_keys, t.memos
+      ) IS DISTINCT FROM (
+        EXCLUDED.slot, EXCLUDED.kind, EXCLUDED.mint, EXCLUDED.source, EXCLUDED.destination, EXCLUDED.source_owner,
+        EXCLUDED.destination_owner, EXCLUDED.authority, EXCLUDED.amount, EXCLUDED.fee, EXCLUDED.reference_keys,
+        EXCLUDED.memos
+      )
+    )
   RETURNING t.signature, t.path, t.slot, t.mint, t.source_owner, t.destination_owner, t.amount, t.fee,
     (t.xmax = 0) AS is_new
 ),
@@ -98,12 +123,19 @@ balanced AS (
   ON CONFLICT (signature, account) DO UPDATE SET
     slot = EXCLUDED.slot,
     block_time = EXCLUDED.block_time,
+    owner = EXCLUDED.owner,
+    mint = EXCLUDED.mint,
     pre = EXCLUDED.pre,
     post = EXCLUDED.post,
     unexplained = EXCLUDED.unexplained,
     finality = 'confirmed'
   WHERE b.finality = 'orphaned'
-    OR (b.finality = 'confirmed' AND (b.slot, b.pre, b.post) <> (EXCLUDED.slot, EXCLUDED.pre, EXCLUDED.post))
+    OR (
+      b.finality = 'confirmed'
+      AND (b.slot, b.owner, b.mint, b.pre, b.post, b.unexplained) IS DISTINCT FROM (
+        EXCLUDED.slot, EXCLUDED.owner, EXCLUDED.mint, EXCLUDED.pre, EXCLUDED.post, EXCLUDED.unexplained
+      )
+    )
   RETURNING 1
 ),
 logged AS (

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 
+import msgspec
 import pytest
 
 from chain.base58 import b58encode
@@ -214,3 +215,58 @@ async def test_when_an_account_was_opened_and_closed_last_does_not_depend_on_the
         for n in order:
             await record(recorder, told[n])
     assert tuple(await pool.fetchrow("SELECT opened_slot, closed_slot FROM token_accounts")) == (30, 20)
+
+
+def moved(entry, **changes):
+    """The same transaction with its one movement reported otherwise."""
+    (movement,) = entry.movements
+    movement = msgspec.structs.replace(movement, **changes)
+    observation = msgspec.structs.replace(entry.observation, movements=(movement,))
+    return msgspec.structs.replace(entry, observation=observation, movements=(movement,))
+
+
+OTHER = b58encode(bytes([9]) * 32)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "value"),
+    [
+        ("mint", {"mint": OTHER}, OTHER),
+        ("source_owner", {"source_owner": OTHER}, OTHER),
+        ("destination_owner", {"destination_owner": OTHER}, OTHER),
+        ("destination", {"destination": OTHER}, OTHER),
+        ("authority", {"authority": OTHER}, OTHER),
+        ("kind", {"kind": Kind.TRANSFER_CHECKED}, "transferChecked"),
+        ("reference_keys", {"references": (OTHER,)}, [OTHER]),
+        ("amount", {"amount": 9}, 9),
+    ],
+)
+async def test_content_that_is_reported_otherwise_is_recorded_until_it_is_final(pool, column, change, value):
+    await follow(pool, WALLET)
+    recorder = recorder_of(pool)
+    entry = payment(5, 0, 7)
+    async with writing(recorder):
+        await record(recorder, entry)
+        await record(recorder, moved(entry, **change))
+        assert await pool.fetchval(f"SELECT {column} FROM transfers") == value
+        assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'transfer.landed_again'") == 1
+        await pool.execute("UPDATE transfers SET finality = 'finalized'")
+        await record(recorder, entry)
+        assert await pool.fetchval(f"SELECT {column} FROM transfers") == value
+
+
+async def test_what_a_transaction_no_longer_moves_is_undone(pool):
+    """In the slot it was in, or in another one, where it failed: nothing of it is left to honour anybody by."""
+    await follow(pool, WALLET)
+    recorder = recorder_of(pool)
+    entry = payment(5, 0, 7)
+    failed = msgspec.structs.replace(entry.observation, error={"Custom": 1}, movements=(), balances=(), slot=6)
+    async with writing(recorder):
+        await record(recorder, entry)
+        await record(recorder, msgspec.structs.replace(entry, movements=()))
+        assert await pool.fetchval("SELECT finality FROM transfers") == "orphaned"
+        await record(recorder, entry)
+        assert await pool.fetchval("SELECT finality FROM transfers") == "confirmed"
+        await record(recorder, Entry(failed, (), (), ()))
+        assert await pool.fetchval("SELECT finality FROM transfers") == "orphaned"
+        assert await pool.fetchval("SELECT finality FROM balance_changes") == "orphaned"
