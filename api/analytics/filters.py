@@ -95,6 +95,14 @@ def time_wanted(name: str, text: str | None) -> dt.datetime | None:
     return at
 
 
+def range_wanted(start: str | None, end: str | None) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """The times that `startDate` and `endDate` say. Raises ApiError 400 where one is none, or they are reversed."""
+    since, until = time_wanted("startDate", start), time_wanted("endDate", end)
+    if since is not None and until is not None and since > until:
+        raise invalid("startDate is later than endDate; exchange them.", {"field": "startDate"})
+    return since, until
+
+
 def _parsed(text: str) -> dt.datetime | None:
     """The time, or `None` for what can only be a mistake. Raises ValueError or OverflowError for what is no time."""
     if _DIGITS.fullmatch(text):

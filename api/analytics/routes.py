@@ -32,8 +32,8 @@ from api.analytics.filters import (
     StatusWanted,
     currency_wanted,
     families_wanted,
+    range_wanted,
     statuses_wanted,
-    time_wanted,
 )
 from api.analytics.lists import (
     COUNTED_MAX,
@@ -94,14 +94,15 @@ async def transactions(
     offset: Offset = 0,
 ) -> Response:
     """Claimed payments, newest first: from startDate on and before endDate."""
+    since, until = range_wanted(start_date, end_date)
     wanted = ClaimFilter(
         user_id=_whose(caller, user),
         agent_id=agent_id,
         statuses=statuses_wanted(status, finality),
         currency=await currency_wanted(context.tokens, currency),
         environment=environment,
-        since=time_wanted("startDate", start_date),
-        until=time_wanted("endDate", end_date),
+        since=since,
+        until=until,
     )
     async with _snapshot(context) as connection:
         total = await count_claims(connection, wanted)
@@ -214,13 +215,14 @@ async def events(
 ) -> Response:
     """What happened, newest first: of one type, or of a family of types."""
     families = families_wanted(event_type)
+    since, until = range_wanted(start_date, end_date)
     wanted = EventFilter(
         user_id=_whose(caller, user),
         agent_id=agent_id,
         type=event_type if families is None else None,
         families=families,
-        since=time_wanted("startDate", start_date),
-        until=time_wanted("endDate", end_date),
+        since=since,
+        until=until,
     )
     async with _snapshot(context) as connection:
         total = await count_events(connection, wanted)

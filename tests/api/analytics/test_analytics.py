@@ -283,6 +283,7 @@ async def test_the_last_report_is_shown_to_each_as_far_as_it_is_theirs(pool, mer
         "transactions?currency=", "revenue?period=decade", "revenue?currency=XYZ", "top-agents?currency=XYZ",
         "transactions?currency=XYZ", "transactions?startDate=1764288000", "transactions?startDate=2026",
         "events?endDate=1764288000", "transactions?startDate=2026-01", "transactions?startDate=20260131",
+        "transactions?startDate=2026-02-01&endDate=2026-01-01", "events?startDate=2026-02-01&endDate=2026-01-01",
         "transactions?from=2026-01-01", "revenue?currencies=USDC", "top-agents?Limit=5", "events?event=claim.pending",
         "reconciliation?since=0", "transactions?startDate=1764288000000000", "transactions?finality=maybe",
         "revenue?status=confirmed", "revenue?currency=%00", "top-agents?limit=101",
