@@ -24,7 +24,8 @@ from migrations.logins import apply_logins
 from migrations.revisions import known_revisions
 from migrations.roles import apply_roles
 from migrations.status import MigrationStatus, check_current, read_status
-from runtime.database import open_connection, reach
+from runtime.connection_string import read_connection_string
+from runtime.database import connect_plainly, open_connection, reach
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -135,7 +136,7 @@ async def _engine_connection(dsn: str) -> AsyncIterator[AsyncConnection]:
     """A connection of SQLAlchemy to a libpq DSN, socket directories included, which its own URLs cannot name."""
 
     async def connect() -> "asyncpg.Connection[Any]":
-        return await reach(dsn, lambda: asyncpg.connect(dsn, server_settings={"application_name": "pay402-migrate"}))
+        return await reach(dsn, lambda: connect_plainly(read_connection_string(dsn), "migrate"))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrations.revisions import known_revisions
-from runtime.database import open_connection
+from runtime.connection_string import place
+from runtime.database import READ_ONLY, open_connection
 from runtime.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ async def check_current(
     """Make sure that a process and its database speak of the same schema.
 
     Args:
-        database: A DSN or an open connection.
+        database: An open connection; or a DSN, whose database must also take writes.
 
     Raises:
-        OperatorError: They do not; the sentence says which of the two is behind.
+        OperatorError: They do not, and the sentence says which of the two is behind; or the database is read-only.
     """
-    found = await (status(database) if isinstance(database, str) else read_status(database))
+    if isinstance(database, str):
+        async with open_connection(database, application="migrate") as connection:
+            found = await read_status(connection)
+            if found.is_current:
+                await _refuse_if_read_only(connection, database)
+    else:
+        found = await read_status(database)
     if found.is_current:
         return
     if found.is_unknown:
@@ -83,3 +90,8 @@ async def check_current(
         )
     where = f"at {found.current}" if found.current else "missing"
     raise OperatorError(f"The schema is {where} but this version needs {found.head}; run pay402 migrate up.")
+
+
+async def _refuse_if_read_only(connection: "asyncpg.Connection[Any]", dsn: str) -> None:
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+        raise OperatorError(READ_ONLY.format(place=place(dsn)))

@@ -2,25 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
 
+from runtime.connection_string import UNCLEAR, ConnectionString, place, read_connection_string
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from runtime.errors import OperatorError
 from runtime.logging import scrub
+from runtime.pooling import SHARED_SESSIONS, refuse_shared_sessions
 
 T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
-_UNCLEAR: Final = "the address that is set"
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
 _COMMAND_GRACE_SECONDS: Final = 5.0
 
@@ -35,6 +35,12 @@ _BY_KEYS_ALONE: Final = {
     "enable_material": "off",
 }
 
+OLDEST_POSTGRES: Final = 16
+"""The oldest major version that the ledger's statements run on."""
+READ_ONLY: Final = "The database at {place} is read-only (a replica, or failed over); give DATABASE_URL of the primary."
+_POOLED_SESSIONS: Final = frozenset({"26000", "42P05"})  # a prepared statement is missing, or there twice
+_NO_SUCH_SETTING: Final = "42704"
+_WRONG_LOGIN: Final = frozenset({"28000", "28P01"})
 _JSONB_VERSION: Final = b"\x01"  # what `jsonb` begins with on the wire; the rest is JSON
 # What asyncpg raises about an address that it cannot take apart.
 _MALFORMED: Final = (ValueError, OverflowError)
@@ -102,21 +108,41 @@ async def open_pool(
             by their indexes whatever the tables hold at that moment, and leave nothing in the session to clean up.
 
     Raises:
-        OperatorError: The database cannot be reached.
+        OperatorError: The database cannot be reached, is too old, or is reached through a pooler that shares
+            sessions.
     """
+    address = read_connection_string(dsn)
+    settings = _session_settings(statement_timeout_seconds) | address.server_settings
+    setting = set_statement(settings | (_BY_KEYS_ALONE if by_keys_alone else {}))
+
+    async def prepare(connection: "asyncpg.Connection[Any]") -> None:
+        refuse_if_old(connection)
+        await prepare_connection(connection)
+        await connection.execute(setting)
+
+    async def clean(connection: "asyncpg.Connection[Any]") -> None:
+        # What asyncpg does by itself, and in the same round trip our settings, which that has reset.
+        await connection.execute(f"{connection.get_reset_query()}\n{setting}")
 
     async def connect() -> "asyncpg.Pool[Any]":
-        return await asyncpg.create_pool(
-            dsn,
+        pool: asyncpg.Pool[Any] = await asyncpg.create_pool(
+            address.dsn,
             min_size=min_size,
             max_size=max_size,
-            timeout=_CONNECT_SECONDS,
+            timeout=address.connect_timeout_seconds or _CONNECT_SECONDS,
             command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
-            init=prepare_connection,
-            reset=_leave_as_it_is if by_keys_alone else None,
-            server_settings=_server_settings(application, statement_timeout_seconds)
-            | (_BY_KEYS_ALONE if by_keys_alone else {}),
+            init=prepare,
+            reset=_leave_as_it_is if by_keys_alone else clean,
+            server_settings=_named(application),
+            ssl=address.tls,
         )
+        try:
+            async with pool.acquire() as connection:
+                await refuse_shared_sessions(address, connection)
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
 
     pool = await reach(dsn, connect, patience_seconds=patience_seconds)
     try:
@@ -139,18 +165,25 @@ async def open_connection(
     patience_seconds: float = 0.0,
 ) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """One prepared connection, for commands. Arguments and errors are those of `open_pool`."""
+    address = read_connection_string(dsn)
 
     async def connect() -> "asyncpg.Connection[Any]":
-        return await asyncpg.connect(
-            dsn,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
-            server_settings=_server_settings(application, statement_timeout_seconds),
+        connection = await connect_plainly(
+            address, application, command_timeout_seconds=statement_timeout_seconds + _COMMAND_GRACE_SECONDS
         )
+        try:
+            refuse_if_old(connection)
+            await refuse_shared_sessions(address, connection)
+            await prepare_connection(connection)
+            settings = _session_settings(statement_timeout_seconds) | address.server_settings
+            await connection.execute(set_statement(settings))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     connection = await reach(dsn, connect, patience_seconds=patience_seconds)
     try:
-        await prepare_connection(connection)
         yield connection
     finally:
         try:
@@ -159,14 +192,47 @@ async def open_connection(
             connection.terminate()
 
 
+async def connect_plainly(
+    address: ConnectionString, application: str, *, command_timeout_seconds: float | None = None
+) -> "asyncpg.Connection[Any]":
+    """A connection as the server gives it, without types or settings of ours.
+
+    Poolers refuse most settings in the first message of a connection, so they are set afterwards.
+    """
+    return await asyncpg.connect(
+        address.dsn,
+        timeout=address.connect_timeout_seconds or _CONNECT_SECONDS,
+        command_timeout=command_timeout_seconds,
+        server_settings=_named(application),
+        ssl=address.tls,
+    )
+
+
+def refuse_if_old(connection: "asyncpg.Connection[Any]") -> None:
+    """Pass when the server is of a version that the ledger can use.
+
+    Raises:
+        OperatorError: It is older.
+    """
+    version = connection.get_server_version()
+    if version.major < OLDEST_POSTGRES:
+        raise OperatorError(
+            f"The database is Postgres {version.major}, but the ledger needs {OLDEST_POSTGRES} or newer; "
+            "upgrade the server, or give DATABASE_URL of another."
+        )
+
+
 async def _leave_as_it_is(_: "asyncpg.Connection[Any]") -> None:
     return
 
 
-def _server_settings(application: str, statement_timeout_seconds: float) -> dict[str, str]:
+def _named(application: str) -> dict[str, str]:
+    return {"application_name": f"pay402-{application}"}
+
+
+def _session_settings(statement_timeout_seconds: float) -> dict[str, str]:
     milliseconds = str(int(statement_timeout_seconds * 1000))
     return {
-        "application_name": f"pay402-{application}",
         "statement_timeout": milliseconds,
         # Whoever falls silent inside a transaction must not hold its locks for ever.
         "idle_in_transaction_session_timeout": milliseconds,
@@ -174,6 +240,20 @@ def _server_settings(application: str, statement_timeout_seconds: float) -> dict
         # Our statements are short; compiling one costs more than it can ever save.
         "jit": "off",
     }
+
+
+def set_statement(settings: Mapping[str, str]) -> str:
+    """One statement that sets all of `settings` for the session."""
+    return "".join(f"SET {_identifier(name)} = {_literal(value)};" for name, value in settings.items())
+
+
+def _identifier(name: str) -> str:
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in name.split("."))
+
+
+def _literal(text: str) -> str:
+    # A list, such as a search path, is several values; none of ours or of an address needs more than words.
+    return ", ".join("'{}'".format(one.strip().strip('"').replace("'", "''")) for one in text.split(","))
 
 
 async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_seconds: float = 0.0) -> T:
@@ -188,21 +268,29 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
         try:
             return await connect()
         except _MALFORMED as error:
-            # Its own words quote the address, so only those about its parameters are told.
-            told = isinstance(error, asyncpg.ClientConfigurationError) and place(dsn) != _UNCLEAR
-            reason = f" ({_reason(error)})" if told else ""
+            # Its own words quote the address, so only those about its parameters are shown.
+            is_about_parameters = isinstance(error, asyncpg.ClientConfigurationError) and place(dsn) != UNCLEAR
+            reason = f" ({_reason(error)})" if is_about_parameters else ""
             raise OperatorError(
                 f"DATABASE_URL is no usable address of a database{reason}; write it as "
                 "postgresql://user:password@host:port/database, with / # ? and @ in a password as %2F %23 %3F %40."
             ) from None
         except DATABASE_ERRORS as error:
             if trouble_of(error) is not DatabaseTrouble.AWAY or time.monotonic() + pause_seconds > deadline:
-                raise OperatorError(
-                    f"The database at {place(dsn)} cannot be reached ({_reason(error)}); "
-                    "start it or correct DATABASE_URL."
-                ) from error
+                raise OperatorError(_cannot_connect(dsn, error)) from error
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 2, 1.0)
+
+
+def _cannot_connect(dsn: str, error: BaseException) -> str:
+    code, reason = getattr(error, "sqlstate", None), _reason(error)
+    if code in _POOLED_SESSIONS:
+        return SHARED_SESSIONS.format(place=place(dsn))
+    if code == _NO_SUCH_SETTING:
+        return f"DATABASE_URL has a parameter that the server refuses ({reason}); leave it out."
+    if code in _WRONG_LOGIN:
+        return f"The database at {place(dsn)} refuses the login ({reason}); correct user and password in DATABASE_URL."
+    return f"The database at {place(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
 
 
 def _reason(error: BaseException) -> str:
@@ -211,17 +299,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     return scrub(str(error)).partition("\n")[0].rstrip(".") or type(error).__name__
-
-
-def place(dsn: str) -> str:
-    """Host, port and database of a DSN, for people; never user or password."""
-    try:
-        parts = urlsplit(dsn)
-        query = parse_qs(parts.query)
-    except ValueError:
-        return _UNCLEAR
-    # An @ after the host is what an unescaped sign in the password leaves: its pieces are no place.
-    if not parts.scheme or ("@" not in parts.netloc and "@" in f"{parts.path}{parts.query}{parts.fragment}"):
-        return _UNCLEAR
-    host = parts.netloc.rpartition("@")[2] or query.get("host", ["localhost"])[0]
-    return f"{host}{parts.path}"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from ledger import heartbeats
-from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, DatabaseTroubles, trouble_of
 from runtime.process import instance_name, working
 
 _FAREWELL_SECONDS: Final = 2.0
@@ -58,6 +58,9 @@ async def signs_of_life(
                 await heartbeats.beat(database, role, instance, seen_slot=seen, recorded_slot=recorded)
             except DATABASE_ERRORS as error:
                 pause_seconds = max(pause_seconds, troubles.note("a sign of life", error))
+                if trouble_of(error) is DatabaseTrouble.REFUSED:
+                    # A server that was failed over stays read-only: the address may lead to the new primary by now.
+                    await database.expire_connections()
             await asyncio.sleep(pause_seconds)
 
     async with working(beat()):

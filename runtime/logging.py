@@ -10,7 +10,9 @@ import structlog
 from runtime.settings import Settings
 
 _SECRETS: Final = (
-    re.compile(r"(://[^/@\s:]*:)[^/\s]+(@)"),  # the password of an address
+    # The password of an address, with whatever unescaped signs are in it.
+    re.compile(r"(://[^/@\s:]*:)[^\s\"']+(@)"),
+    re.compile(r"((?:postgres(?:ql)?|rediss?)://[^/@\s:]*:)[^\n\"']+(@)"),
     re.compile(r"([?&](?:api[-_]?key|access[-_]?token|token|key|secret|password|auth)=)[^&\s\"'\\]+()", re.IGNORECASE),
     re.compile(r"\b(sk_(?:live|test)_)\w+()"),  # our own API keys
 )

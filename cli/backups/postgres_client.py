@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from runtime.connection_string import joined, read_connection_string
 from runtime.embedded.postgres import postgres_binaries
 from runtime.errors import OperatorError
 from runtime.logging import scrub
@@ -81,15 +82,10 @@ async def run(path: Path, *arguments: str, dsn: str) -> None:
         raise OperatorError(f"{path.name} failed ({reason}); mend that and run the same command again.")
 
 
-def joined(parts: SplitResult) -> str:
-    """The address of these parts, also where no host is in it: a path must follow two slashes all the same."""
-    return f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if parts.query else ''}{parts.query}"
-
-
 @contextmanager
 def _address(dsn: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The address without its password, and an environment that names a file with it, which lives meanwhile."""
-    parts = urlsplit(dsn)
+    parts = urlsplit(read_connection_string(dsn).libpq_dsn)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     query = parse_qsl(parts.query, keep_blank_values=True)

@@ -13,7 +13,8 @@ import structlog
 from cli.backups import postgres_client
 from cli.backups.archive import Archive, Note, contents
 from ledger.sql import load_queries
-from runtime.database import open_connection, place
+from runtime.connection_string import joined, place
+from runtime.database import open_connection
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ async def scratch_database(dsn: str) -> AsyncIterator[str]:
                 "server with DATABASE_URL."
             ) from error
         try:
-            yield postgres_client.joined(urlsplit(dsn)._replace(path=f"/{name}"))
+            yield joined(urlsplit(dsn)._replace(path=f"/{name}"))
         finally:
             await _drop(dsn, name)
 

@@ -14,7 +14,8 @@ from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
 from migrations.status import MigrationStatus, read_status
-from runtime.database import open_connection, place
+from runtime.connection_string import place
+from runtime.database import open_connection
 from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
 

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from runtime import database
-from runtime.database import open_connection, open_pool, place, reach
+from runtime.connection_string import place
+from runtime.database import open_connection, open_pool, reach
 from runtime.errors import OperatorError
 from tests.support.sentences import assert_sentence
 
