@@ -12,6 +12,8 @@ from runtime.logging import scrub
 INTERRUPTED: Final = 130
 # EX_SOFTWARE of sysexits: the fault is ours, not the operator's.
 DEFECT: Final = 70
+_NO_RIGHT: Final = "42501"
+_READ_ONLY: Final = "25006"
 
 
 def report(error: BaseException) -> int:
@@ -52,16 +54,34 @@ def _operator_error(error: BaseException) -> OperatorError | None:
     """The operator's error, also when tasks that failed together wrapped it."""
     if isinstance(error, OperatorError):
         return error
-    # By name: most failures have nothing to do with the database, whose driver takes time to import.
-    if type(error).__name__ == "InsufficientPrivilegeError":
-        # Each process has a login that can do no more than it has to, and commands are run with one of them.
-        return OperatorError(
-            f"The login of DATABASE_URL may not do this ({scrub(str(error))}); use the one of the process whose work "
-            "it is, or the owner's: see Commands in docs/runbook.md."
-        )
+    # By attribute: most failures have nothing to do with the database, whose driver takes time to import.
+    if hasattr(error, "sqlstate"):
+        return _of_the_database(error)
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_operator_error, error.exceptions)), None)
     return None
+
+
+def _of_the_database(error: BaseException) -> OperatorError | None:
+    """What a failed statement asks of the operator; nothing where it is a defect of ours."""
+    from runtime.database_errors import DatabaseTrouble, trouble_of
+
+    reason = scrub(str(error).partition("\n")[0].rstrip("."))
+    if getattr(error, "sqlstate", None) == _NO_RIGHT:
+        # Each process has a login that can do no more than it has to, and commands are run with one of them.
+        return OperatorError(
+            f"The login of DATABASE_URL may not do this ({reason}); use the one of the process whose work "
+            "it is, or the owner's: see Commands in docs/runbook.md."
+        )
+    if getattr(error, "sqlstate", None) == _READ_ONLY:
+        return OperatorError(f"The database is read-only ({reason}); give DATABASE_URL of the primary.")
+    match trouble_of(error):
+        case DatabaseTrouble.AWAY:
+            return OperatorError(f"The database went away ({reason}); see its log and run the same command again.")
+        case DatabaseTrouble.REFUSED:
+            return OperatorError(f"The database refuses this ({reason}); pay402 doctor says what it lacks.")
+        case _:
+            return None
 
 
 def _print_line(sentence: str) -> None:

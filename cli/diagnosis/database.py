@@ -14,10 +14,11 @@ from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
 from migrations.status import MigrationStatus, read_status
-from runtime.connection_string import place
+from runtime.connection_string import place, read_connection_string
 from runtime.database import open_connection
 from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
+from runtime.pooling import Pooling, pooling_of
 
 _queries = load_queries("cli.diagnosis", "diagnosis.sql")
 
@@ -37,7 +38,8 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
     """Every finding about the database at `dsn`; `at_rest` expects no indexer to be running."""
     try:
         async with open_connection(dsn, application="doctor", statement_timeout_seconds=20.0) as connection:
-            found = [_version(connection, dsn), await _clock(connection)]
+            found = [_version(connection, dsn), await _pooling(connection, dsn), await _writes(connection)]
+            found.append(await _clock(connection))
             encrypted = await _queries.is_encrypted(connection)
             found += configuration.encryption("DATABASE_URL", dsn, encrypted=bool(encrypted), production=production)
             status = await read_status(connection)
@@ -62,6 +64,22 @@ def _version(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
         known = ", ".join(map(str, VERSIONS))
         return bad("database", "version", detail, f"use one of the versions that are tested: {known}")
     return good("database", "version", detail)
+
+
+async def _pooling(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
+    """Which pooler stands between; one that shares sessions has been refused before this."""
+    found = await pooling_of(read_connection_string(dsn), connection)
+    if found is Pooling.NONE:
+        return good("database", "pooling", "no pooler stands between")
+    return good("database", "pooling", "a pooler that keeps a session for each client, which works")
+
+
+async def _writes(connection: "asyncpg.Connection[Any]") -> Finding:
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+        return bad(
+            "database", "writes", "it is read-only (a replica, or failed over)", "give DATABASE_URL of the primary"
+        )
+    return good("database", "writes", "it takes writes")
 
 
 async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
