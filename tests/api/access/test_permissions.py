@@ -153,7 +153,7 @@ async def test_a_rotated_key_is_good_until_its_grace_ends(api, merchant, pool):
     assert new.status == 201
     assert (await merchant.get("/recipients")).status == HTTPStatus.OK
     # Ten minutes later.
-    await pool.execute("UPDATE api_keys SET revoked_at = revoked_at - interval '10 minutes' WHERE revoked_at IS NOT NULL")
+    await pool.execute("UPDATE api_keys SET revoked_at = revoked_at - interval '10 min' WHERE replaced_by IS NOT NULL")
 
     async def is_refused():
         return (await merchant.get("/recipients")).status == HTTPStatus.UNAUTHORIZED
