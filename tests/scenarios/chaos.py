@@ -3,7 +3,9 @@
 A round runs a chain with forks, two faulty nodes, an indexer, an API and a worker that are killed at random moments, a
 Postgres that is crashed and a Valkey that is flushed and lost meanwhile. Buyers pay, and claim what they paid, each
 payment several times. At the end the ledger must equal the chain and prove it, and every payment must have honoured as
-many claims as it has transfers. A seed that fails is printed and replays the same decisions.
+many claims as it has transfers. Strangers try to get something for nothing meanwhile, and get nothing: no claim is
+honoured without a net gain, of a claim no more goes out than came in, and every lamport of the settlement wallet is
+explained. A seed that fails is printed and replays the same decisions.
 """
 
 import argparse
@@ -18,13 +20,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+from solders.keypair import Keypair
+
+from chain.rpc import RpcPool
 from localnet import Localnet
+from localnet import payments as pay
 from localnet.market import Market
 from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.logging import configure_logging
 from runtime.settings import Settings
 from tests.scenarios.claimants import Claimants, claimants
+from tests.scenarios.reckoning import (
+    lamports_are_explained,
+    no_claim_without_a_gain,
+    no_invention_was_honoured,
+    no_more_out_than_in,
+    payouts_have_ended,
+)
+from tests.scenarios.strangers import STRANGERS, USUAL, Strangers
 from tests.scenarios.system import (
     IndexerProcess,
     cluster,
@@ -34,9 +49,15 @@ from tests.scenarios.system import (
     whole_audit_is_clean,
 )
 from tests.scenarios.test_each_fault import FAULTS
+from tests.support.api_client import key_for
 from tests.support.api_processes import OwnRedis, own_redis
 from tests.support.crashing_postgres import Postgres
+from tests.support.job_shop import Shop
+from tests.support.ledger_checks import follow
+from tests.support.lying_node import LyingNode
 
+_STRANGERS_SHARE = 0.5
+_JOBS_SHARE = 0.1
 # What may happen in a step, and how often in comparison.
 ACTIONS = {
     "fault": 5, "heal": 2, "kill": 3, "term": 1, "fork": 3, "crash": 1, "wait": 3,
@@ -44,8 +65,10 @@ ACTIONS = {
 }  # fmt: skip
 
 
-async def play(seed: int, postgres: Postgres, valkey: OwnRedis, steps: int, directory: Path) -> dict[str, int]:
-    """One round. Raises AssertionError when ledger and chain differ at its end."""
+async def play(
+    seed: int, postgres: Postgres, valkey: OwnRedis, steps: int, directory: Path, strangers_on: frozenset[str]
+) -> dict[str, int]:
+    """One round. Raises AssertionError when ledger and chain differ at its end, or somebody got money for nothing."""
     dice = random.Random(seed)
     name = f"chaos_{seed}"
     async with _admin(postgres) as admin:
@@ -53,26 +76,44 @@ async def play(seed: int, postgres: Postgres, valkey: OwnRedis, steps: int, dire
         await admin.execute(f"CREATE DATABASE {name}")
     dsn = postgres.server.dsn(name)
     await upgrade(dsn)
-    counts = {"payments": 0, "faults": 0, "kills": 0, "forks": 0, "crashes": 0, "flushes": 0}
+    counts = {"payments": 0, "faults": 0, "kills": 0, "forks": 0, "crashes": 0, "flushes": 0, "jobs": 0}
     async with (
         contextlib.AsyncExitStack() as stack,
-        cluster(seed) as (honest, nodes),
+        cluster(seed) as (honest, (first, second)),
+        LyingNode(first).serve() as liar_node,
         open_pool(dsn, application="chaos", max_size=2) as pool,
         merchants(honest, pool) as market,
-        claimants(market, pool, dsn, valkey.url, nodes, directory) as buyers,
+        settlement_shop(honest, pool) as shop,
+        claimants(market, pool, dsn, valkey.url, [liar_node, second], directory, shop.wallet) as buyers,
     ):
+        nodes = [liar_node, second]
+        settlement = shop.wallet.pubkey()
+        strangers = Strangers(
+            dice, market, buyers.proofs, buyers.api, buyers.http, await key_for(pool, "rival"), buyers.key,
+            liar_node=liar_node, shop=shop, switched_on=strangers_on,
+        )  # fmt: skip
         indexer = IndexerProcess(dsn, nodes, stack.enter_context((directory / "indexer.log").open("ab")))
         await indexer.start(wait=dice.random() < 0.5)
         try:
-            playing = Round(dice, market, honest, nodes, indexer, buyers, postgres, valkey, counts)
+            playing = Round(dice, market, honest, nodes, indexer, buyers, strangers, shop, postgres, valkey, counts)
             for _ in range(steps):
                 await playing.step()
             for node in nodes:
                 node.set_faults(None)
             if indexer.process.returncode is not None:
                 await indexer.start()
-            await ledger_becomes_the_chain(pool, market, honest, seconds=120)
+            liar_node.confess()
+            wallets = [*market.wallets, str(settlement)]
+            await ledger_becomes_the_chain(pool, market, honest, seconds=120, wallets=wallets)
             counts |= await buyers.judged({signature for signature, *_ in landed(market, honest.chain)})
+            await strangers.give_up()
+            await no_invention_was_honoured(pool, liar_node.invented)
+            await payouts_have_ended(pool)
+            await no_claim_without_a_gain(pool, honest.chain)
+            await no_more_out_than_in(pool)
+            await lamports_are_explained(pool, honest.chain, settlement)
+            assert not strangers.won, strangers.won
+            counts["strangers"] = strangers.acts.total()
             assert await indexer.stop() == 0, "SIGTERM drains and exits 0"
         finally:
             await indexer.stop(signal.SIGKILL)
@@ -93,6 +134,8 @@ class Round:
     nodes: list[Localnet]
     indexer: IndexerProcess
     buyers: Claimants
+    strangers: Strangers
+    shop: Shop
     postgres: Postgres
     valkey: OwnRedis
     counts: dict[str, int]
@@ -105,9 +148,23 @@ class Round:
             with contextlib.suppress(Exception):
                 await self.market.pay(payment, payer)
                 self.buyers.claim(self.dice, self.market.sent[-1], payer)
+        if self.dice.random() < _STRANGERS_SHARE:
+            await self.strangers.act()
+        if self.dice.random() < _JOBS_SHARE:
+            with contextlib.suppress(Exception):
+                await self.job()
         (action,) = self.dice.choices(list(ACTIONS), list(ACTIONS.values()))
         await getattr(self, action)()
         await asyncio.sleep(self.dice.random() * 0.4)
+
+    async def job(self) -> None:
+        """An honest client orders a job and pays it; it is done, or cancelled and paid back."""
+        order, payer = await self.shop.order(), self.dice.choice(self.market.payers)
+        paid = pay.checked(payer.pubkey(), self.shop.wallet.pubkey(), order.price, order.reference, "job")
+        await self.market.pay(paid, payer)
+        for step in self.dice.choice((("accept", "submit", "approve"), ("cancel",))):
+            await order.step(step)
+        self.counts["jobs"] += 1
 
     async def fault(self) -> None:
         self.dice.choice(self.nodes).set_faults(FAULTS[self.dice.choice(list(FAULTS))])
@@ -166,7 +223,24 @@ async def _admin(postgres: Postgres):
         yield admin
 
 
-async def run(rounds: int, first_seed: int, steps: int, logs: Path | None = None) -> int:
+@contextlib.asynccontextmanager
+async def settlement_shop(honest: Localnet, pool: asyncpg.Pool):
+    """A settlement wallet with money for fees, followed like the merchants' wallets."""
+    async with RpcPool([honest.rpc_url]) as rpc:
+        shop = Shop(pool, rpc, Keypair())
+        await shop.prepare()
+        # Followed from after its own money is final: that is no payment, and no fork takes it back.
+        slot = honest.chain.slot() + 1
+        async with asyncio.timeout(30):
+            while honest.chain.slot("finalized") < slot:  # noqa: ASYNC110 - the chain ticks by itself
+                await asyncio.sleep(0.05)
+        await follow(pool, shop.wallet.pubkey(), from_slot=slot)
+        yield shop
+
+
+async def run(
+    rounds: int, first_seed: int, steps: int, logs: Path | None = None, strangers_on: frozenset[str] = USUAL
+) -> int:
     """Play rounds with consecutive seeds; the exit code. What the processes say is written to `logs`."""
     with tempfile.TemporaryDirectory(prefix="pay402-chaos-") as directory:
         os.chmod(directory, 0o755)  # noqa: PTH101 - as root, Postgres runs as somebody else
@@ -177,10 +251,14 @@ async def run(rounds: int, first_seed: int, steps: int, logs: Path | None = None
                 started = time.monotonic()
                 try:
                     async with own_redis() as valkey:
-                        counts = await play(seed, postgres, valkey, steps, logs or Path(directory))
+                        counts = await play(seed, postgres, valkey, steps, logs or Path(directory), strangers_on)
                 except BaseException as error:
                     print(f"chaos: seed {seed} FAILED: {error}", flush=True)
-                    print(f"replay: make chaos ARGS='--rounds 1 --seed {seed} --steps {steps}'", flush=True)
+                    without = "".join(
+                        [f" --without {name}" for name in sorted(USUAL - strangers_on)]
+                        + [f" --with {name}" for name in sorted(strangers_on - USUAL)]
+                    )
+                    print(f"replay: make chaos ARGS='--rounds 1 --seed {seed} --steps {steps}{without}'", flush=True)
                     raise
                 told = ", ".join(f"{count} {what}" for what, count in counts.items())
                 print(f"chaos: seed {seed} good: {told}, {time.monotonic() - started:.1f} s", flush=True)
@@ -196,9 +274,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--logs", type=Path, help="an existing directory for the logs of the processes")
+    leaves_out, takes_in = "leave a stranger out", "take a stranger in who is usually left out"
+    parser.add_argument("--without", action="append", default=[], choices=STRANGERS, help=leaves_out)
+    parser.add_argument("--with", action="append", default=[], choices=STRANGERS, help=takes_in, dest="also")
     options = parser.parse_args()
     configure_logging(Settings(log_level="error"))
-    return asyncio.run(run(options.rounds, options.seed, options.steps, options.logs))
+    return asyncio.run(run(options.rounds, options.seed, options.steps, options.logs,
+                           (USUAL | set(options.also)) - set(options.without)))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -94,12 +94,15 @@ def landed(market: Market, chain) -> Counter:
     return Counter({key: count for key, count in market.expected().items() if on_chain[key[0]]})
 
 
-async def ledger_becomes_the_chain(pool, market, honest, seconds=60.0):
-    """Wait until ledger and chain agree transfer by transfer, then until the ledger has proven it itself."""
+async def ledger_becomes_the_chain(pool, market, honest, seconds=60.0, wallets=None):
+    """Wait until ledger and chain agree transfer by transfer, then until the ledger has proven it itself.
+
+    `wallets` are those that were paid, if there are more than the market's.
+    """
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            chain, ledger = landed(market, honest.chain), await ledger_transfers(pool, market.wallets)
+            chain, ledger = landed(market, honest.chain), await ledger_transfers(pool, wallets or market.wallets)
             state = await pool.fetchrow(
                 """
                 SELECT
