@@ -18,7 +18,10 @@ RESERVED_START: Final = "402pay "
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A wallet that is paid. The ledger holds everything of it from `followed_from_slot` on."""
+    """A wallet that is paid. The ledger holds everything of it from `followed_from_slot` on.
+
+    `environment` is that of the key which registered it: a test key changes no live wallet.
+    """
 
     address: str
     user_id: str
@@ -26,6 +29,8 @@ class Recipient:
     followed_from_slot: int
     is_active: bool
     created_at: dt.datetime
+    removed_at: dt.datetime | None
+    environment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +64,54 @@ def followed_from(newest_slot: int) -> int:
     return max(newest_slot - _GRACE_SLOTS, 0)
 
 
-def registration_text(address: str, user_id: str) -> str:
-    """What the wallet `address` signs, with ed25519 over its UTF-8 bytes, to be followed for `user_id`."""
-    return f"{RESERVED_START}recipient {address} for {user_id}"
+def registration_text(address: str, user_id: str, signed_at_ms: int | None = None) -> str:
+    """What the wallet `address` signs, with ed25519 over its UTF-8 bytes, to be followed for `user_id`.
+
+    With the time of signing, in milliseconds since 1970, it is good for a wallet that was registered before, too.
+    """
+    text = f"{RESERVED_START}recipient {address} for {user_id}"
+    return text if signed_at_ms is None else f"{text} at {signed_at_ms}"
 
 
 async def register_wallet(
-    database: Any, *, address: str, user_id: str, label: str | None, followed_from_slot: int
+    database: Any,
+    *,
+    address: str,
+    user_id: str,
+    label: str | None,
+    followed_from_slot: int,
+    environment: str = "live",
+    signed_at: dt.datetime | None = None,
+    by_admin: bool = True,
 ) -> Registration | None:
-    """Follow a wallet from a slot on; running indexers take it up at once.
+    """Follow a wallet from a slot on, or go on following it; running indexers take it up at once.
+
+    A wallet that was removed goes to whoever registers it anew, by a signature made after its removal or by an admin.
+    What was paid to it before stays with the user it was paid to.
+
+    Args:
+        database: A connection or pool.
+        address: The wallet.
+        user_id: Whose it is to be.
+        label: A name for people.
+        followed_from_slot: The first slot that counts.
+        environment: `live`, or `test` for what a test key registers.
+        signed_at: When the wallet signed for it, if it did and said so.
+        by_admin: It takes no signature.
 
     Returns:
-        `None` when the wallet belongs to another user.
+        `None` when the wallet is another user's, was removed and not signed for since, or is live where a test key
+        asks.
     """
     row = await _queries.add_recipient(
-        database, address=address, user_id=user_id, label=label, followed_from_slot=followed_from_slot
+        database,
+        address=address,
+        user_id=user_id,
+        label=label,
+        followed_from_slot=followed_from_slot,
+        environment=environment,
+        signed_at=signed_at,
+        by_admin=by_admin,
     )
     return None if row is None else Registration(_recipient(row), row["is_new"])
 
@@ -119,4 +157,6 @@ def _recipient(row: Mapping[str, Any]) -> Recipient:
         followed_from_slot=row["followed_from_slot"],
         is_active=row["active"],
         created_at=row["created_at"],
+        removed_at=row["removed_at"],
+        environment=row["environment"],
     )

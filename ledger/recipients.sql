@@ -1,32 +1,56 @@
 -- name: add_recipient<!
--- Follow a wallet from a slot on; a wallet removed before is followed again. Wakes the indexers. Nothing for a
--- wallet that belongs to another user.
-WITH added AS (
-  INSERT INTO recipients AS r (address, user_id, label, followed_from_slot)
-  VALUES (:address, :user_id, :label, :followed_from_slot)
+-- Follow a wallet from a slot on, or go on following it. Wakes the indexers. Nothing for a wallet that is another user's,
+-- that was removed after it was signed for, or that is live where a test key asks.
+WITH before AS (
+  SELECT * FROM recipients WHERE address = :address
+),
+added AS (
+  INSERT INTO recipients AS r (address, user_id, label, followed_from_slot, environment)
+  VALUES (:address, :user_id, :label, :followed_from_slot, :environment)
   ON CONFLICT (address) DO UPDATE SET
     active = true,
     removed_at = NULL,
-    label = coalesce(EXCLUDED.label, r.label),
+    user_id = EXCLUDED.user_id,
+    -- A payment that was on its way while the wallet was being registered counts.
+    owned_since = CASE WHEN r.user_id = EXCLUDED.user_id THEN r.owned_since
+      ELSE greatest(r.removed_at, clock_timestamp() - interval '15 seconds') END,
+    label = CASE WHEN r.user_id = EXCLUDED.user_id THEN coalesce(EXCLUDED.label, r.label) ELSE EXCLUDED.label END,
+    environment = EXCLUDED.environment,
     followed_from_slot = least(r.followed_from_slot, EXCLUDED.followed_from_slot)
-  WHERE r.user_id = EXCLUDED.user_id
-  RETURNING address, user_id, label, followed_from_slot, active, created_at, (xmax = 0) AS is_new
+  WHERE (r.environment = 'test' OR EXCLUDED.environment = 'live')
+    AND CASE WHEN r.active THEN r.user_id = EXCLUDED.user_id
+      ELSE :by_admin::boolean OR coalesce(:signed_at::timestamptz > r.removed_at, false) END
+  RETURNING address, user_id, label, followed_from_slot, active, created_at, removed_at, environment, owned_since,
+    (xmax = 0) AS is_new
+),
+-- Whose it was before; what was paid to it then stays theirs to see.
+handed_over AS (
+  INSERT INTO former_recipients (address, user_id, owned_since, owned_until)
+  SELECT before.address, before.user_id, before.owned_since, added.owned_since
+  FROM before JOIN added ON added.user_id <> before.user_id
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'recipient.handed_over', added.address, added.user_id, jsonb_build_object('from', before.user_id)
+  FROM before JOIN added ON added.user_id <> before.user_id
 ),
 -- Whose history is to begin earlier than it did has it walked again.
 reopened AS (
   UPDATE token_accounts AS a
   SET cursor_slot = 0, cursor_signature = NULL, audited_slot = NULL, audited_balance = NULL,
     heal_wanted_at = clock_timestamp(), heal_reason = 'its earlier history was asked for'
-  FROM recipients AS before
-  WHERE before.address = :address AND before.user_id = :user_id AND before.followed_from_slot > :followed_from_slot
-    AND a.recipient = before.address
+  FROM before JOIN added ON true
+  WHERE before.followed_from_slot > :followed_from_slot AND a.recipient = before.address
 )
-SELECT address, user_id, label, followed_from_slot, active, created_at, is_new, pg_notify('recipients', address) FROM added;
+SELECT
+  address, user_id, label, followed_from_slot, active, created_at, removed_at, environment, is_new,
+  pg_notify('recipients', address)
+FROM added;
 
 -- name: recipients
 -- Every recipient with its number of accounts and of transfers received.
 SELECT
-  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at,
+  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at, r.removed_at, r.environment,
   (SELECT count(*) FROM token_accounts AS a WHERE a.recipient = r.address AND a.address <> r.address) AS accounts,
   (SELECT count(*) FROM transfers AS t WHERE t.destination_owner = r.address AND t.finality <> 'orphaned') AS transfers,
   (SELECT max(a.heal_reason) FROM token_accounts AS a WHERE a.recipient = r.address) AS heal_reason
@@ -44,12 +68,14 @@ SELECT address, pg_notify('recipients', address) FROM removed;
 
 -- name: find_recipient^
 -- One wallet, whoever's it is.
-SELECT address, user_id, label, followed_from_slot, active, created_at FROM recipients WHERE address = :address;
+SELECT address, user_id, label, followed_from_slot, active, created_at, removed_at, environment
+FROM recipients
+WHERE address = :address;
 
 -- name: recipients_of
 -- The wallets that are followed for a user, or for everybody, with the number of their accounts.
 SELECT
-  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at,
+  r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at, r.removed_at, r.environment,
   (SELECT count(*) FROM token_accounts AS a WHERE a.recipient = r.address AND a.address <> r.address)::int AS accounts
 FROM recipients AS r
 WHERE r.active AND (:user_id::text IS NULL OR r.user_id = :user_id)

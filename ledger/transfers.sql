@@ -1,15 +1,23 @@
 -- name: payments
--- Transfers to the wallets of a user, or of everybody, newest first, from a place in the list on.
+-- Transfers to the wallets of a user, while they were theirs, or of everybody, newest first, from a place on.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
   t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
   c.nonce AS claim_nonce, c.status AS claim_status
-FROM recipients AS r
+FROM (
+  SELECT address, CASE WHEN :user_id::text IS NOT NULL THEN owned_since END AS owned_since, NULL::timestamptz AS owned_until
+  FROM recipients
+  WHERE :user_id::text IS NULL OR user_id = :user_id
+  UNION ALL
+  SELECT address, owned_since, owned_until FROM former_recipients WHERE user_id = :user_id
+) AS r
 CROSS JOIN LATERAL (
   SELECT *
   FROM transfers AS t
   WHERE t.destination_owner = r.address
     AND kind_is_payment(t.kind)
+    AND (r.owned_since IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) >= r.owned_since)
+    AND (r.owned_until IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) < r.owned_until)
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
     AND (:finalities::text[] IS NULL OR t.finality::text = ANY(:finalities))
@@ -23,21 +31,28 @@ CROSS JOIN LATERAL (
 ) AS t
 LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
-WHERE (:user_id::text IS NULL OR r.user_id = :user_id) AND (:recipient::text IS NULL OR r.address = :recipient)
+WHERE :recipient::text IS NULL OR r.address = :recipient
 ORDER BY t.slot DESC, t.signature, t.path
 LIMIT :limit;
 
 -- name: payments_of_transaction
--- Every transfer of a transaction to the wallets of a user, or of everybody who is followed.
+-- Every transfer of a transaction to the wallets of a user, while they were theirs, or of everybody.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
   t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
   c.nonce AS claim_nonce, c.status AS claim_status
 FROM transfers AS t
-JOIN recipients AS r ON r.address = t.destination_owner
+JOIN (
+  SELECT address, CASE WHEN :user_id::text IS NOT NULL THEN owned_since END AS owned_since, NULL::timestamptz AS owned_until
+  FROM recipients
+  WHERE :user_id::text IS NULL OR user_id = :user_id
+  UNION ALL
+  SELECT address, owned_since, owned_until FROM former_recipients WHERE user_id = :user_id
+) AS r ON r.address = t.destination_owner
+  AND (r.owned_since IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) >= r.owned_since)
+  AND (r.owned_until IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) < r.owned_until)
 LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.signature = :signature
   AND kind_is_payment(t.kind)
-  AND (:user_id::text IS NULL OR r.user_id = :user_id)
 ORDER BY t.path;

@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, ShortText
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, MillisecondsSent, ShortText
 from api.http.json import AnswerShape, Shape, epoch_ms, figure
 from api.tokens import Token
 from chain.programs import NATIVE_SOL
@@ -122,8 +122,13 @@ class RecipientOrder(Shape):
     signature: str | None = Field(
         None,
         max_length=128,
-        description="ed25519 by the wallet over `402pay recipient {address} for {userId}`, base58. "
-        "Admins need none: a multisig or a program's address cannot sign.",
+        description="ed25519 by the wallet over `402pay recipient {address} for {userId}`, base58, which ends in "
+        "` at {signedAt}` where that is sent. Admins need none: a multisig or a program's address cannot sign.",
+    )
+    signed_at: MillisecondsSent | None = Field(
+        None,
+        description="When the wallet signed, at most 10 minutes ago, in milliseconds since 1970. Needed for a wallet "
+        "that was registered and removed before",
     )
     user_id: ShortText | None = Field(None, description="For admins: whose wallet it is")
 
@@ -136,6 +141,9 @@ class RecipientBody(AnswerShape):
     label: str | None
     followed_from_slot: int
     active: bool
+    environment: Literal["live", "test"] = Field(
+        description="Of the key that registered it; a test key changes no live one"
+    )
     created_at: EpochMs
 
 
@@ -232,5 +240,6 @@ def recipient_fields(recipient: Recipient) -> dict[str, Any]:
         "label": recipient.label,
         "followed_from_slot": recipient.followed_from_slot,
         "active": recipient.is_active,
+        "environment": recipient.environment,
         "created_at": epoch_ms(recipient.created_at),
     }

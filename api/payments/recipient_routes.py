@@ -1,14 +1,17 @@
 """The wallets that are followed for a user."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 from fastapi import Path
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
+from api.access.caller import Caller
 from api.access.callers import Reader, Writer
-from api.http.errors import conflict, errors, forbidden, invalid, not_found, unavailable
+from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found, unavailable
+from api.http.fields import time_sent
 from api.http.json import answer
 from api.payments.bodies import (
     ListedRecipientBody,
@@ -23,6 +26,7 @@ from api.routing.route import new_router
 from chain.addresses import NotAWalletError, parse_address, slot_of_wallet
 from chain.rpc import RpcError
 from ledger.recipients import (
+    Recipient,
     find_recipient,
     followed_from,
     recipients_of,
@@ -32,6 +36,9 @@ from ledger.recipients import (
 )
 
 router = new_router(prefix="/recipients", tags=["Recipients"])
+
+_AGE_MS_MAX: Final = 10 * 60 * 1000
+_AHEAD_MS_MAX: Final = 60 * 1000
 
 
 @router.post("", response_model=RecipientBody, status_code=201, responses=errors(401, 403, 409))
@@ -44,7 +51,10 @@ async def post_recipient(context: Payments, caller: Writer, order: RecipientOrde
     if user_id != caller.user_id and not caller.is_admin:
         raise forbidden("Wallets of other users are registered by admins; leave userId out or use an admin key.")
     if not caller.is_admin or order.signature is not None:
-        _check_signature(address, user_id, order.signature)
+        _check_signature(address, user_id, order.signature, order.signed_at)
+    before = await find_recipient(context.database, address)
+    if before is not None:
+        _check_environment(caller, before)
     try:
         slot = await slot_of_wallet(context.node, address)
     except NotAWalletError as error:
@@ -57,14 +67,31 @@ async def post_recipient(context: Payments, caller: Writer, order: RecipientOrde
         user_id=user_id,
         label=order.label,
         followed_from_slot=followed_from(slot),
+        environment=caller.environment,
+        signed_at=None if order.signed_at is None else time_sent(order.signed_at, "signedAt"),
+        by_admin=caller.is_admin,
     )
     if registration is None:
-        raise conflict("The wallet belongs to another user; a wallet has one.")
+        raise _not_free(before)
     return answer(RecipientBody(**recipient_fields(registration.recipient)), 201)
 
 
-def _check_signature(address: str, user_id: str, signature: str | None) -> None:
-    text = registration_text(address, user_id)
+def _not_free(before: Recipient | None) -> ApiError:
+    if before is not None and not before.is_active:
+        return conflict(
+            "The wallet was registered and removed before; let it sign the text that ends in ` at {signedAt}`, "
+            "and send signedAt."
+        )
+    return conflict("The wallet belongs to another user; a wallet has one.")
+
+
+def _check_environment(caller: Caller, recipient: Recipient) -> None:
+    if caller.environment == "test" and recipient.environment == "live":
+        raise forbidden("The wallet is live, and a test key changes no live one; use a live key.")
+
+
+def _check_signature(address: str, user_id: str, signature: str | None, signed_at_ms: int | None) -> None:
+    text = registration_text(address, user_id, signed_at_ms)
     if signature is None:
         raise forbidden(f"Registering a wallet takes its ed25519 signature over {text!r}, or an admin key.")
     try:
@@ -73,6 +100,10 @@ def _check_signature(address: str, user_id: str, signature: str | None) -> None:
         raise invalid("signature must be 64 bytes in base58; correct it.", {"field": "signature"}) from None
     if not is_signed:
         raise forbidden(f"The signature is not the wallet's over {text!r}; sign exactly that text.")
+    if signed_at_ms is not None:
+        age_ms = time.time_ns() // 1_000_000 - signed_at_ms
+        if not -_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX:
+            raise forbidden("signedAt is more than 10 minutes ago, or in the future; let the wallet sign again.")
 
 
 @router.get("", response_model=RecipientList, responses=errors(401, 403))
@@ -96,6 +127,7 @@ async def delete_recipient(
     recipient = await find_recipient(context.database, address) if parse_address(address) == address else None
     if recipient is None or not recipient.is_active or not caller.sees(recipient.user_id):
         raise not_found("The wallet")
+    _check_environment(caller, recipient)
     await stop_following(context.database, address)
     message = "The wallet is no longer followed; the ledger keeps what it has."
     return answer(RecipientRemoved(message=message, address=address))

@@ -1,18 +1,28 @@
 """Wallets: registered by their own signature or by an admin, one user each, and nothing that is no wallet."""
 
+import asyncio
+import time
+
 import pytest
 from solders.keypair import Keypair
 
 from chain.programs import TOKEN_PROGRAM
+from ledger.recipients import register_wallet, stop_following
 from localnet import payments as pay
 from localnet.payments import USDC
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE
 
 
-def order(wallet, user="merchant", **changes):
+def order(wallet, user="merchant", signed_at=None, **changes):
     text = f"402pay recipient {wallet.pubkey()} for {user}"
+    if signed_at is not None:
+        text, changes = f"{text} at {signed_at}", {"signedAt": signed_at, **changes}
     return {"address": str(wallet.pubkey()), "signature": str(wallet.sign_message(text.encode())), **changes}
+
+
+def now_ms(seconds=0):
+    return time.time_ns() // 1_000_000 + round(seconds * 1000)
 
 
 @pytest.fixture
@@ -38,9 +48,79 @@ async def test_a_wallet_signs_for_whom_it_is_followed(clerk, api, pool):
     assert (await clerk.delete(f"/recipients/{wallet.pubkey()}")).status == 200
     assert (await clerk.delete(f"/recipients/{wallet.pubkey()}")).code == "NOT_FOUND"
     assert (await clerk.get("/recipients"))["total"] == 0
-    # The ledger keeps what it has, and with it whose it was.
+    # What was signed before it was removed is good for nobody any more, whoever has kept it.
     assert (await stranger.post("/recipients", order(wallet, "stranger"))).code == "CONFLICT"
-    assert (await clerk.post("/recipients", order(wallet))).status == 201
+    assert (await clerk.post("/recipients", order(wallet))).code == "CONFLICT"
+    assert (await clerk.post("/recipients", order(wallet, signed_at=now_ms()))).status == 201
+
+
+async def test_a_removed_wallet_goes_to_whoever_it_signs_for_anew(clerk, api, pool):
+    wallet = Keypair()
+    await clerk.post("/recipients", order(wallet, label="sales"))
+    old = order(wallet, "stranger", signed_at=now_ms())
+    stranger = api.holding(await key_for(pool, "stranger"))
+    assert (await stranger.post("/recipients", old)).code == "CONFLICT"
+    await asyncio.sleep(0.01)
+    await clerk.delete(f"/recipients/{wallet.pubkey()}")
+    assert (await stranger.post("/recipients", old)).code == "CONFLICT", "signed before it was removed"
+    for wrong in (now_ms(-601), now_ms(120)):
+        assert (await stranger.post("/recipients", order(wallet, "stranger", signed_at=wrong))).code == "FORBIDDEN"
+    changed = {**order(wallet, "stranger", signed_at=now_ms(-1)), "signedAt": now_ms()}
+    assert (await stranger.post("/recipients", changed)).code == "FORBIDDEN"
+    made = await stranger.post("/recipients", order(wallet, "stranger", signed_at=now_ms(0.01)))
+    assert (made.status, made["userId"], made["label"]) == (201, "stranger", None)
+    # It is theirs alone now, and neither the first signature nor the second brings it back.
+    assert (await clerk.get("/recipients"))["total"] == 0
+    for again in (order(wallet), order(wallet, signed_at=now_ms())):
+        assert (await clerk.post("/recipients", again)).code == "CONFLICT"
+
+
+async def test_an_admin_gives_a_removed_wallet_away_without_a_signature(admin, clerk):
+    wallet = str(Keypair().pubkey())
+    await admin.post("/recipients", {"address": wallet, "userId": "merchant"})
+    assert (await admin.post("/recipients", {"address": wallet, "userId": "other"})).code == "CONFLICT"
+    assert (await clerk.delete(f"/recipients/{wallet}")).status == 200
+    made = await admin.post("/recipients", {"address": wallet, "userId": "other"})
+    assert (made.status, made["userId"]) == (201, "other")
+
+
+async def test_what_was_paid_before_stays_with_whom_it_was_paid_to(till):
+    before = await till.paid(1)
+    await till.pool.execute("UPDATE transfers SET recorded_at = recorded_at - interval '1 hour'")
+    await stop_following(till.pool, till.wallet)
+    moved = await register_wallet(
+        till.pool, address=till.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
+    )
+    assert moved.recipient.user_id == "heir"
+    after = await till.paid(2)
+    heir = till.api.holding(await key_for(till.pool, "heir"))
+    for client, seen, other in ((till.client, before, after), (heir, after, before)):
+        assert [one["signature"] for one in (await client.get("/payments"))["payments"]] == [seen]
+        assert (await client.get(f"/payments/{seen}")).status == 200
+        assert (await client.get(f"/payments/{other}")).code == "NOT_FOUND"
+    # Nor can the new user claim what was paid to the one before, or the other way round.
+    assert (await heir.verify(till.proof(before, "0.000001"))).code == "RECIPIENT_MISMATCH"
+    assert (await till.client.verify(till.proof(after, "0.000002"))).code == "RECIPIENT_NOT_FOLLOWED"
+    assert (await heir.verify(till.proof(after, "0.000002"))).code == "VALID"
+
+
+async def test_a_test_key_changes_no_live_wallet(clerk, api, pool):
+    live, tested = Keypair(), Keypair()
+    await clerk.post("/recipients", order(live, label="sales"))
+    tester = api.holding(await key_for(pool, "merchant", environment="test"))
+    test_admin = api.holding(await key_for(pool, "merchant", ("read", "write", "admin"), environment="test"))
+    for key in (tester, test_admin):
+        assert (await key.delete(f"/recipients/{live.pubkey()}")).code == "FORBIDDEN"
+        assert (await key.post("/recipients", order(live, label="taken"))).code == "FORBIDDEN"
+    (shown,) = (await clerk.get("/recipients"))["recipients"]
+    assert (shown["active"], shown["label"], shown["environment"]) == (True, "sales", "live")
+    made = await tester.post("/recipients", order(tested))
+    assert (made.status, made["environment"]) == (201, "test")
+    # A live key makes it live; from then on it is out of the test key's reach.
+    assert (await clerk.post("/recipients", order(tested)))["environment"] == "live"
+    assert (await tester.delete(f"/recipients/{tested.pubkey()}")).code == "FORBIDDEN"
+    assert (await clerk.delete(f"/recipients/{tested.pubkey()}")).status == 200
+    assert (await tester.post("/recipients", order(tested, signed_at=now_ms(1)))).code == "FORBIDDEN"
 
 
 async def test_nobody_registers_a_wallet_that_has_not_signed_for_them(clerk):
