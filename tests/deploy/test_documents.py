@@ -124,6 +124,15 @@ def test_every_file_exists(path):
     assert (ROOT / path).exists()
 
 
+def test_every_decision_has_a_number_of_its_own_that_its_heading_repeats():
+    numbers = {}
+    for path in sorted((ROOT / "docs" / "decisions").glob("*.md")):
+        number = int(path.name.partition("-")[0])
+        assert numbers.setdefault(number, path.name) == path.name
+        assert path.read_text(encoding="utf-8").startswith(f"# {number}. "), path.name
+    assert len(numbers) > 20
+
+
 KNOWN = {
     name for field_name, field in SystemSettings.model_fields.items() for name in _variable_names(field, field_name)
 }
