@@ -15,6 +15,9 @@ HOLDING_BYTES: Final = 72
 
 _TOKEN_ACCOUNT_BYTES: Final = 165
 _ACCOUNT_TYPE_TOKEN: Final = 2
+_MINT_DECIMALS_AT: Final = 44
+_STATE_AT: Final = 108
+_FROZEN: Final = 2
 # Token-2022 may append to accounts and mints, but never to this length, by which a multisig is known.
 _MULTISIG_BYTES: Final = 355
 
@@ -60,6 +63,16 @@ class AccountState:
     def token_amount(self) -> int:
         """The balance of a token account, in base units."""
         return int.from_bytes(self.data[64:72], "little")
+
+    @property
+    def is_frozen(self) -> bool:
+        """True for a token account that the token's issuer has frozen."""
+        return self.is_token_account and self.data[_STATE_AT] == _FROZEN
+
+    @property
+    def mint_decimals(self) -> int:
+        """The decimals of a mint."""
+        return self.data[_MINT_DECIMALS_AT]
 
     def balance_of(self, *, is_wallet: bool) -> int:
         """Base units: a wallet's lamports, or a token account's amount; 0 for what is neither."""

@@ -56,8 +56,9 @@ class Lifetime:
 class Sending:
     """What is to be sent: `gross` leaves `wallet`, of which the token itself keeps `fee`; all in base units.
 
-    `unit_price` is what is offered on top for each compute unit, in millionths of a lamport: a busy cluster takes the
-    highest bids first.
+    `destination` is the account that it reaches: for native SOL the recipient itself. With `opens_account` the
+    transaction makes it, at the cost of `wallet`. `unit_price` is what is offered on top for each compute unit, in
+    millionths of a lamport: a busy cluster takes the highest bids first.
     """
 
     wallet: str
@@ -69,6 +70,8 @@ class Sending:
     fee: int
     reference: str
     memo: str
+    destination: str
+    opens_account: bool = False
     unit_price: int = 0
 
     @property
@@ -81,13 +84,8 @@ class Sending:
         """The account it leaves: for native SOL the wallet itself."""
         return associated_account(self.wallet, self.mint, self.program)
 
-    @property
-    def destination(self) -> str:
-        """The account it reaches."""
-        return associated_account(self.recipient, self.mint, self.program)
-
     def message(self, blockhash: str) -> Message:
-        """The message to sign; it makes the recipient's account where that is missing."""
+        """The message to sign."""
         payer = Pubkey.from_string(self.wallet)
         # Some accounts take a transfer only with a memo before it.
         note = Instruction(Pubkey.from_string(MEMO_PROGRAM), self.memo.encode(), [])
@@ -101,7 +99,7 @@ class Sending:
         return set_compute_unit_limit(_COMPUTE_UNITS), set_compute_unit_price(self.unit_price)
 
     def _opening(self) -> Sequence[Instruction]:
-        if self.mint == NATIVE_SOL:
+        if not self.opens_account:
             return ()
         keys = (Pubkey.from_string(one) for one in (self.wallet, self.recipient, self.mint, self.program))
         return (spl.create_idempotent_associated_token_account(*keys),)

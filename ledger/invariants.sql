@@ -95,12 +95,31 @@ HAVING count(*) > 1
 LIMIT :limit;
 
 -- name: settled_payouts_are_paid
--- A settled payout has a finalized transfer that credited its recipient exactly its amount.
-SELECT p.id::text AS subject, t.amount - t.fee AS found, p.amount AS expected
+-- A settled payout has a finalized transfer to its recipient of exactly its amount, less what it was charged.
+SELECT p.id::text AS subject, t.amount AS found, p.amount - p.charged AS expected
 FROM payouts AS p
 JOIN transfers AS t ON t.signature = p.settled_signature AND t.path = p.settled_path
-WHERE t.finality <> 'finalized' OR t.amount - t.fee <> p.amount OR t.mint <> p.mint
+WHERE t.finality <> 'finalized' OR t.amount <> p.amount - p.charged OR t.mint <> p.mint
   OR t.destination_owner IS DISTINCT FROM p.recipient::text OR t.source_owner IS DISTINCT FROM p.wallet::text
+LIMIT :limit;
+
+-- name: gross_out_within_received
+-- What has left the settlement wallet for a claim, a token's own fee included, is no more than the claim brought.
+SELECT c.id::text AS subject, sum(t.amount) AS found, c.received AS expected
+FROM payouts AS p
+JOIN transactions AS c ON c.id = p.claim_id
+JOIN transfers AS t
+  ON t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}'
+  AND t.finality <> 'orphaned' AND t.source_owner = p.wallet
+GROUP BY c.id
+HAVING sum(t.amount) > c.received
+LIMIT :limit;
+
+-- name: rent_is_taken_from_payouts
+-- An account that was opened for a payout was paid for by it.
+SELECT p.id::text AS subject, p.charged AS found, 1 AS expected
+FROM payouts AS p
+WHERE p.rent_lamports > 0 AND p.charged = 0
 LIMIT :limit;
 
 -- name: settled_jobs_are_paid

@@ -569,23 +569,35 @@ CREATE TABLE public.payouts (
     token_fee public.base_units DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     settled_at timestamp with time zone,
+    charged public.base_units DEFAULT 0 NOT NULL,
+    rent_lamports bigint DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone,
     CONSTRAINT payouts_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT payouts_check CHECK (((kind = 'refund'::text) OR (part = 'escrow'::text))),
     CONSTRAINT payouts_check1 CHECK (((status = 'settled'::public.payout_status) = ((settled_signature IS NOT NULL) AND (settled_path IS NOT NULL) AND (settled_at IS NOT NULL)))),
     CONSTRAINT payouts_check2 CHECK (((status = 'waiting'::public.payout_status) = (waiting_reason IS NOT NULL))),
+    CONSTRAINT payouts_check3 CHECK (((charged)::numeric < (amount)::numeric)),
+    CONSTRAINT payouts_check4 CHECK (((rent_lamports = 0) OR ((charged)::numeric > (0)::numeric))),
     CONSTRAINT payouts_kind_check CHECK ((kind = ANY (ARRAY['release'::text, 'refund'::text]))),
-    CONSTRAINT payouts_part_check CHECK ((part = ANY (ARRAY['escrow'::text, 'rest'::text])))
+    CONSTRAINT payouts_part_check CHECK ((part = ANY (ARRAY['escrow'::text, 'rest'::text]))),
+    CONSTRAINT payouts_rent_lamports_check CHECK ((rent_lamports >= 0))
 );
 
 COMMENT ON TABLE public.payouts IS 'Money to send, once';
 
 COMMENT ON COLUMN public.payouts.wallet IS 'The settlement wallet that holds it';
 
-COMMENT ON COLUMN public.payouts.amount IS 'What the recipient gains, in base units; a token''s own fee comes on top';
+COMMENT ON COLUMN public.payouts.amount IS 'What is owed, in base units; what is charged stays, and a token''s own fee is the recipient''s';
 
 COMMENT ON COLUMN public.payouts.reference IS 'A fresh key that every attempt carries: the ledger knows the payout by it';
 
-COMMENT ON COLUMN public.payouts.token_fee IS 'What the token itself took, borne by the settlement wallet';
+COMMENT ON COLUMN public.payouts.token_fee IS 'What the token itself took, borne by the recipient';
+
+COMMENT ON COLUMN public.payouts.charged IS 'Kept for the rent of an account that is opened for the recipient, or the fee of a refund in SOL, in base units';
+
+COMMENT ON COLUMN public.payouts.rent_lamports IS 'What the settlement wallet pays for opening that account';
+
+COMMENT ON COLUMN public.payouts.asked_at IS 'When somebody asked for it though it is small, or one of many';
 
 CREATE VIEW analytics.payouts AS
  SELECT p.id,
@@ -1297,6 +1309,8 @@ CREATE INDEX payouts_created_at ON public.payouts USING btree (created_at);
 CREATE INDEX payouts_job_id ON public.payouts USING btree (job_id);
 
 CREATE INDEX payouts_open ON public.payouts USING btree (next_try_at) WHERE (status <> 'settled'::public.payout_status);
+
+CREATE INDEX payouts_recipient ON public.payouts USING btree (recipient, created_at) WHERE (kind = 'refund'::text);
 
 CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
 

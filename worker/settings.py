@@ -1,9 +1,11 @@
 """Settings of a worker process. Durations are in seconds."""
 
+from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from ledger.amounts import parse_figure
 from runtime.marketplace_settings import MarketplaceSettings
 from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, MetricsSettings, SolanaSettings
 
@@ -48,9 +50,38 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     # Offered on top of the fee for each of a payout's 200,000 compute units, in millionths of a lamport: 5,000 make
     # 1,000 lamports. A busy cluster leaves those that offer nothing waiting, until they are signed anew.
     payout_unit_price: int = Field(0, ge=0, le=10_000_000, validation_alias="WORKER_PAYOUT_PRICE_MICROLAMPORTS")
+    # What is kept of a payout whose recipient has no account for its token, in units of the token, by symbol. Opening
+    # one costs about 0.002 SOL. Without a price a payout waits until its recipient has an account.
+    payout_account_prices: str = Field("USDC:1,USDT:1,PYUSD:1", validation_alias="WORKER_PAYOUT_ACCOUNT_PRICES")
+    # Refunds that one wallet is sent in a day without anybody asking; the others wait.
+    refunds_per_payer_max: int = Field(20, ge=0, validation_alias="WORKER_REFUNDS_PER_PAYER")
     # Payouts moved on in one pass.
     payouts_per_pass: int = Field(100, ge=1, le=1_000, validation_alias="WORKER_PAYOUTS_PER_PASS")
     # How long unpaid expired payment requests and finished requests to the indexer are kept.
     keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_KEEP_DAYS")
     # What is under way at SIGTERM has so long to be finished.
     drain_seconds: float = Field(20.0, ge=0, validation_alias="WORKER_DRAIN_SECONDS")
+
+    @field_validator("payout_account_prices")
+    @classmethod
+    def _are_prices(cls, value: str) -> str:
+        try:
+            account_prices(value)
+        except ValueError:
+            raise ValueError("it must be symbols with prices above 0, such as USDC:1,PYUSD:1") from None
+        return value
+
+
+def account_prices(text: str) -> dict[str, Decimal]:
+    """WORKER_PAYOUT_ACCOUNT_PRICES: by symbol, what an account costs in units of the token.
+
+    Raises:
+        ValueError: It is written otherwise, or a price is not above 0.
+    """
+    found = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        symbol, _, figure = part.partition(":")
+        found[symbol.strip().upper()] = price = parse_figure(figure.strip())
+        if not symbol or price <= 0:
+            raise ValueError(part)
+    return found

@@ -50,7 +50,7 @@ def secret(keypair: Keypair) -> str:
 
 @dataclass
 class Shop:
-    """A settlement wallet that is followed, a client with money, a provider without any account."""
+    """A settlement wallet that is followed, a client with money, a provider with an empty account."""
 
     pool: asyncpg.Pool
     rpc: RpcPool
@@ -65,7 +65,8 @@ class Shop:
         for keypair in (self.wallet, self.client):
             await self.call("requestAirdrop", str(keypair.pubkey()), 10_000_000_000)
         await self.call("localnet_fundToken", str(self.client.pubkey()), str(USDC), 1_000_000_000)
-        await self.call("localnet_fundToken", str(self.wallet.pubkey()), str(USDC), 0)
+        for owner in (self.wallet, self.provider):
+            await self.call("localnet_fundToken", str(owner.pubkey()), str(USDC), 0)
 
     async def service(self) -> uuid.UUID:
         return await self.pool.fetchval(
@@ -100,12 +101,12 @@ class Shop:
         )  # fmt: skip
         return Order(self, job, nonce, reference, price)
 
-    async def send(self, instructions, signer: Keypair) -> str:
+    async def send(self, instructions, signer: Keypair, *others: Keypair) -> str:
         blockhash = await self.call("getLatestBlockhash", {"commitment": "confirmed"})
         message = MessageV0.try_compile(
             signer.pubkey(), list(instructions), [], Hash.from_string(blockhash["value"]["blockhash"])
         )
-        raw = base64.b64encode(bytes(VersionedTransaction(message, [signer]))).decode()
+        raw = base64.b64encode(bytes(VersionedTransaction(message, [signer, *others]))).decode()
         return await self.call("sendTransaction", raw, {"encoding": "base64", "preflightCommitment": "confirmed"})
 
     async def balance(self, owner: Pubkey, mint: Pubkey = USDC) -> int:

@@ -49,16 +49,16 @@ async def settled(shop, count):
 
 
 async def test_too_little_twice_and_the_wrong_token_go_back(shop, worker):
-    await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(USDT), 1_000)
+    await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(USDT), 10_000)
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDT), 0)
     before = await shop.balance(shop.client.pubkey())
     order = await shop.order()
     await order.pay(PRICE - 1)
-    await order.pay(1_000, mint=USDT)
+    await order.pay(10_000, mint=USDT)
     await eventually(lambda: settled(shop, 2))
     assert (await order.row())["escrow_status"] == "pending"
     assert await shop.balance(shop.client.pubkey()) == before
-    assert await shop.balance(shop.client.pubkey(), USDT) == 1_000
+    assert await shop.balance(shop.client.pubkey(), USDT) == 10_000
     await order.pay()
     await order.until("escrowed")
     await order.pay(PRICE + 7)

@@ -14,8 +14,11 @@ from tests.support.ledger_checks import eventually
 from worker.context import open_worker_context
 from worker.escrow import settle
 from worker.gauges import measure
-from worker.payouts.checks import NotReadyError, Waiting, ready_sending
+from worker.payouts.checks import NotReadyError, Waiting, ready_payout
+from worker.payouts.costs import PayoutPolicy
 from worker.payouts.rows import Payout, retry_payouts
+
+POLICY = PayoutPolicy.of(fast_settings())
 
 
 async def waiting(shop):
@@ -61,7 +64,7 @@ async def test_a_wallet_without_sol_waits_for_it(shop, indexer, context, net):
     order = await approved_order(shop, context)
     have = (await shop.call("getBalance", str(shop.wallet.pubkey()), {"commitment": "confirmed"}))["value"]
     leaves = transfer(
-        TransferParams(from_pubkey=shop.wallet.pubkey(), to_pubkey=FAUCET.pubkey(), lamports=have - 1_000_000)
+        TransferParams(from_pubkey=shop.wallet.pubkey(), to_pubkey=FAUCET.pubkey(), lamports=have - 898_000)
     )
     await shop.send([leaves], shop.wallet)
 
@@ -117,23 +120,29 @@ def _set_state(net, address, state):
     net.chain.bank.set_account(address, Account(account.lamports, bytes(data), account.owner))
 
 
-def payout_of(shop, recipient, mint, amount):
-    return Payout(uuid4(), str(shop.wallet.pubkey()), str(recipient), str(mint), amount, str(Keypair().pubkey()), 0)
+def payout_of(shop, recipient, mint, amount, *, kind="release", symbol="USDC", came_from=None, is_asked=False):
+    return Payout(
+        uuid4(), kind, str(shop.wallet.pubkey()), str(recipient), str(mint), amount, str(Keypair().pubkey()), 0, amount,
+        came_from, symbol, 6, is_asked, 0,
+    )  # fmt: skip
 
 
-async def test_a_token_with_a_fee_arrives_to_the_last_unit(shop, net):
-    """What the token keeps comes on top, so that the recipient gains exactly what is owed."""
+async def test_the_recipient_bears_what_a_token_keeps(shop, net):
+    """Paid gross out of what came in: never out of what is held for others."""
     node, recipient = Node(shop.rpc), Keypair()
     await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(FEE_MINT), 1_000_000_000)
-    for amount in (1, 99, 100, 101, 12_345, 5_000_001, 600_000_000):
-        payout = payout_of(shop, recipient.pubkey(), FEE_MINT, amount)
-        sending = await eventually(lambda payout=payout: _ready(node, payout))
-        assert sending.gross - withheld_fee(sending.gross) == amount
-        assert sending.fee == withheld_fee(sending.gross)
+    await shop.call("localnet_fundToken", str(recipient.pubkey()), str(FEE_MINT), 0)
+    for amount in (99, 100, 101, 12_345, 5_000_001, 600_000_000):
+        ready = await eventually(
+            lambda amount=amount: _ready(node, payout_of(shop, recipient.pubkey(), FEE_MINT, amount))
+        )
+        sending = ready.sending
+        assert (sending.gross, ready.charged, ready.rent_lamports) == (amount, 0, 0)
+        assert sending.fee == withheld_fee(amount)
         before = await shop.balance(recipient.pubkey(), FEE_MINT)
         newest = await shop.call("getLatestBlockhash", {"commitment": "confirmed"})
         await _send(shop, sending.message(newest["value"]["blockhash"]))
-        wanted = before + amount
+        wanted = before + amount - withheld_fee(amount)
         await eventually(lambda wanted=wanted: _has(shop, recipient, wanted))
 
 
@@ -143,9 +152,9 @@ async def _has(shop, recipient, amount):
 
 async def _ready(node, payout):
     try:
-        return await ready_sending(node, payout)
+        return await ready_payout(node, payout, POLICY)
     except NotReadyError as missing:
-        if missing.reason is not Waiting.INSUFFICIENT_FUNDS:
+        if missing.reason not in {Waiting.INSUFFICIENT_FUNDS, Waiting.NO_ACCOUNT}:
             raise
         return None
 
@@ -173,5 +182,5 @@ async def test_what_can_never_receive_waits(shop, net):
 
     nobody = payout_of(shop, Keypair().pubkey(), NATIVE_SOL, 5)
     with pytest.raises(NotReadyError) as refused:
-        await ready_sending(node, nobody)
+        await ready_payout(node, nobody, POLICY)
     assert refused.value.reason is Waiting.BELOW_RENT

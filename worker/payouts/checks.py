@@ -1,22 +1,23 @@
-"""Whether a payout can be sent now, and if not, for what reason it has to wait."""
+"""Whether a payout can be sent now and by which way, and if not, for what reason it has to wait."""
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
 from chain.fees import parse_fee_rule
 from chain.node import Node
 from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
-from chain.sending import Sending, rent_exempt_lamports
-from ledger.amounts import MAX_BASE_UNITS
+from chain.sending import Sending, associated_account, rent_exempt_lamports
+from worker.payouts.costs import SIGNATURE_FEE_LAMPORTS, PayoutPolicy
 from worker.payouts.rows import Payout
 
-_SIGNATURE_FEE_LAMPORTS: Final = 5_000
 # A token account of Token-2022 carries extensions: the associated account of a mint with fees has 182 bytes.
 _TOKEN_ACCOUNT_BYTES: Final = 182
-_MINT_DECIMALS_AT: Final = 44
-_STATE_AT: Final = 108
-_FROZEN: Final = 2
+_OWNED_MAX: Final = 100
+_INCINERATOR: Final = "1nc1nerator11111111111111111111111111111111"
 
 
 class Waiting(StrEnum):
@@ -31,9 +32,15 @@ class Waiting(StrEnum):
     DESTINATION_FROZEN = "destination_frozen"
     """The token's issuer has frozen the recipient's account."""
     DESTINATION_UNUSABLE = "destination_unusable"
-    """The recipient is a token account or a mint and no wallet, or its token account belongs to somebody else."""
+    """Nobody can sign for the recipient, or its token account belongs to somebody else."""
     BELOW_RENT = "below_rent"
     """The recipient does not exist, and so little SOL cannot bring it to life."""
+    BELOW_COST = "below_cost"
+    """Its claim brought less than sending costs, or what nobody can put a price on: it waits for its owner to ask."""
+    NO_ACCOUNT = "no_account"
+    """The recipient has no account for the token, and the money does not pay for one: it waits for its owner."""
+    PAYER_BUDGET = "payer_budget"
+    """The recipient was sent as many refunds in a day as a wallet is sent without anybody asking."""
     MINT_UNUSABLE = "mint_unusable"
     """The token's mint is not on the chain, or keeps so much that nothing arrives."""
 
@@ -46,84 +53,171 @@ class NotReadyError(Exception):
         self.reason = reason
 
 
-async def ready_sending(node: Node, payout: Payout, *, unit_price: int = 0) -> Sending:
-    """What to send so that the recipient of `payout` gains exactly its amount.
+@dataclass(frozen=True, slots=True)
+class ReadyPayout:
+    """What to send, what of the payout is `charged` for it, in base units, and the rent that it costs us."""
+
+    sending: Sending
+    charged: int
+    rent_lamports: int
+
+
+async def ready_payout(node: Node, payout: Payout, policy: PayoutPolicy) -> ReadyPayout:
+    """How to send a payout so that it never costs more than it brought.
 
     Args:
         node: Asked for the accounts as the cluster has voted for them.
-        payout: What is to be sent.
-        unit_price: What is offered for each compute unit, in millionths of a lamport.
+        payout: What is owed.
+        policy: What an operator has set.
 
     Raises:
         NotReadyError: Something is missing.
         RpcError: The nodes did not answer.
     """
-    memo = f"402pay payout {payout.id}"
-    route = (payout.wallet, payout.recipient, payout.mint)
-    if payout.mint == NATIVE_SOL:
-        sending = Sending(*route, SYSTEM_PROGRAM, SOL_DECIMALS, payout.amount, 0, payout.reference, memo, unit_price)
-        await _check_lamports(node, sending)
-        return sending
+    if payout.kind == "refund" and not payout.is_asked and payout.refunds_of_day >= policy.refunds_per_payer_max:
+        raise NotReadyError(Waiting.PAYER_BUDGET)
+    if payout.recipient == _INCINERATOR:
+        raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
+    return await (_ready_sol if payout.mint == NATIVE_SOL else _ready_tokens)(node, payout, policy)
+
+
+async def _ready_sol(node: Node, payout: Payout, policy: PayoutPolicy) -> ReadyPayout:
+    way = Sending(
+        payout.wallet,
+        payout.recipient,
+        payout.mint,
+        SYSTEM_PROGRAM,
+        SOL_DECIMALS,
+        payout.amount,
+        0,
+        payout.reference,
+        _memo(payout),
+        payout.recipient,
+        unit_price=policy.unit_price,
+    )
+    # The provider receives all of its price; of what goes back the fee is taken.
+    fee = way.priority_fee + SIGNATURE_FEE_LAMPORTS
+    charged = fee if payout.kind == "refund" else 0
+    if charged >= payout.amount:
+        raise NotReadyError(Waiting.BELOW_COST)
+    sending = replace(way, gross=payout.amount - charged)
+    _, (wallet, recipient) = await node.accounts([payout.wallet, payout.recipient], commitment="confirmed")
+    _check_recipient(payout.recipient, recipient, is_made=recipient is not None)
+    if recipient is None and sending.gross < await rent_exempt_lamports(node.pool, 0):
+        raise NotReadyError(Waiting.BELOW_RENT)
+    await _check_wallet(node, wallet, sending.gross + fee)
+    return ReadyPayout(sending, charged, 0)
+
+
+def _memo(payout: Payout) -> str:
+    return f"402pay payout {payout.id}"
+
+
+async def _ready_tokens(node: Node, payout: Payout, policy: PayoutPolicy) -> ReadyPayout:
     _, mint = await node.account(payout.mint)
     if mint is None or mint.program not in TOKEN_PROGRAMS:
         raise NotReadyError(Waiting.MINT_UNUSABLE)
-    fee = await _fee_on_top(node, mint, payout.amount)
-    decimals = mint.data[_MINT_DECIMALS_AT]
-    gross = payout.amount + fee
-    sending = Sending(*route, mint.program, decimals, gross, fee, payout.reference, memo, unit_price)
-    await _check_tokens(node, sending)
-    return sending
+    rent = await rent_exempt_lamports(node.pool, _TOKEN_ACCOUNT_BYTES)
+    own = associated_account(payout.recipient, payout.mint, mint.program)
+    source_address = associated_account(payout.wallet, payout.mint, mint.program)
+    # What goes back goes to where it came from, if that is still its owner's.
+    came_from = payout.came_from if payout.kind == "refund" and payout.came_from else own
+    addresses = [source_address, payout.wallet, payout.recipient, came_from, own]
+    _, (source, wallet, recipient, first, second) = await node.accounts(addresses, commitment="confirmed")
+    destination = await _destination(node, payout, {came_from: first, own: second})
+    _check_recipient(payout.recipient, recipient, is_made=recipient is not None or destination is not None)
+    way = Sending(
+        payout.wallet,
+        payout.recipient,
+        payout.mint,
+        mint.program,
+        mint.mint_decimals,
+        payout.amount,
+        0,
+        payout.reference,
+        _memo(payout),
+        destination or own,
+        opens_account=destination is None,
+        unit_price=policy.unit_price,
+    )
+    charged = _charge(payout, policy, way, rent)
+    gross = payout.amount - charged
+    sending = replace(way, gross=gross, fee=await _token_fee(node, mint, gross))
+    if sending.fee >= sending.gross:
+        raise NotReadyError(Waiting.MINT_UNUSABLE)
+    if source is None or not source.is_token_account or source.token_amount < sending.gross:
+        raise NotReadyError(Waiting.INSUFFICIENT_FUNDS)
+    if source.is_frozen:
+        raise NotReadyError(Waiting.SOURCE_FROZEN)
+    rent_paid = rent if sending.opens_account else 0
+    await _check_wallet(node, wallet, rent_paid + sending.priority_fee + SIGNATURE_FEE_LAMPORTS)
+    return ReadyPayout(sending, charged, rent_paid)
 
 
-async def _fee_on_top(node: Node, mint: AccountState, amount: int) -> int:
-    """What the token itself keeps when `amount` is to arrive, in base units; it comes on top."""
+async def _destination(node: Node, payout: Payout, known: dict[str, AccountState | None]) -> str | None:
+    """An account of the recipient's that can be paid; `None` where one has to be opened.
+
+    An account may have been handed over to somebody else since: whose it is, is asked each time.
+    """
+    for address, account in known.items():
+        if _is_payable(account, payout):
+            return address
+    owned = [one.address for one in await node.token_accounts(payout.recipient) if one.mint == payout.mint]
+    if owned:
+        _, states = await node.accounts(owned[:_OWNED_MAX], commitment="confirmed")
+        for address, account in zip(owned, states, strict=False):
+            if _is_payable(account, payout):
+                return address
+    *_, own = known.values()
+    if own is not None and own.is_token_account:
+        raise NotReadyError(Waiting.DESTINATION_FROZEN if own.is_frozen else Waiting.DESTINATION_UNUSABLE)
+    return None
+
+
+def _is_payable(account: AccountState | None, payout: Payout) -> bool:
+    return (
+        account is not None
+        and account.is_token_account
+        and account.token_mint == payout.mint
+        and account.token_owner == payout.recipient
+        and not account.is_frozen
+    )
+
+
+def _charge(payout: Payout, policy: PayoutPolicy, way: Sending, rent: int) -> int:
+    """What of a payout in tokens is kept: the price of the account that it opens."""
+    if payout.kind == "refund" and not payout.is_asked:
+        least = policy.price_of_fee(payout, way.priority_fee + SIGNATURE_FEE_LAMPORTS, rent)
+        if least is None or payout.brought < least:
+            raise NotReadyError(Waiting.BELOW_COST)
+    if not way.opens_account:
+        return 0
+    price = policy.price_of_account(payout, rent)
+    if price is None or price >= payout.amount:
+        raise NotReadyError(Waiting.NO_ACCOUNT)
+    return price
+
+
+async def _token_fee(node: Node, mint: AccountState, gross: int) -> int:
+    """What the token itself keeps of `gross`, in base units; the recipient bears it."""
     if mint.program == TOKEN_PROGRAMS[0]:
         return 0
     rule = parse_fee_rule(mint.data, await node.epoch())
-    if rule is None:
-        return 0
-    # What arrives never falls as the gross rises, and rises by at most one: bisection finds the exact amount.
-    low, high = amount, amount
-    while high - rule(high) < amount:
-        high = min(2 * high + 1, MAX_BASE_UNITS)
-        if high == MAX_BASE_UNITS and high - rule(high) < amount:
-            raise NotReadyError(Waiting.MINT_UNUSABLE)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if middle - rule(middle) >= amount else (middle + 1, high)
-    if low - rule(low) != amount:
-        raise NotReadyError(Waiting.MINT_UNUSABLE)
-    return low - amount
+    return rule(gross) if rule else 0
 
 
-async def _check_tokens(node: Node, sending: Sending) -> None:
-    addresses = [sending.source, sending.destination, sending.wallet, sending.recipient]
-    _, (source, destination, wallet, recipient) = await node.accounts(addresses, commitment="confirmed")
-    if source is None or not source.is_token_account or source.balance_of(is_wallet=False) < sending.gross:
-        raise NotReadyError(Waiting.INSUFFICIENT_FUNDS)
-    if source.data[_STATE_AT] == _FROZEN:
-        raise NotReadyError(Waiting.SOURCE_FROZEN)
-    if recipient is not None and (recipient.is_token_account or recipient.program in TOKEN_PROGRAMS):
+def _check_recipient(address: str, recipient: AccountState | None, *, is_made: bool) -> None:
+    """Refuse what nobody can sign for: what was sent there would be lost."""
+    if recipient is not None:
+        is_wallet = recipient.program == SYSTEM_PROGRAM or recipient.is_multisig
+        if recipient.executable or not is_wallet:
+            raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
+    elif not is_made and not Pubkey.from_string(address).is_on_curve():
         raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
-    rent = 0
-    if destination is None or not destination.is_token_account:
-        rent = await rent_exempt_lamports(node.pool, _TOKEN_ACCOUNT_BYTES)
-    elif destination.data[_STATE_AT] == _FROZEN:
-        raise NotReadyError(Waiting.DESTINATION_FROZEN)
-    await _check_wallet(node, wallet, rent + sending.priority_fee)
-
-
-async def _check_lamports(node: Node, sending: Sending) -> None:
-    _, (wallet, recipient) = await node.accounts([sending.wallet, sending.recipient], commitment="confirmed")
-    if recipient is None and sending.gross < await rent_exempt_lamports(node.pool, 0):
-        raise NotReadyError(Waiting.BELOW_RENT)
-    if recipient is not None and (recipient.is_token_account or recipient.executable):
-        raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
-    await _check_wallet(node, wallet, sending.gross + sending.priority_fee)
 
 
 async def _check_wallet(node: Node, wallet: AccountState | None, spent: int) -> None:
-    """The wallet pays `spent` lamports and the fee for a signature, and what is left must keep it alive."""
-    left = (wallet.lamports if wallet else 0) - spent - _SIGNATURE_FEE_LAMPORTS
+    """The wallet pays `spent` lamports in all, and what is left must keep it alive."""
+    left = (wallet.lamports if wallet else 0) - spent
     if left < await rent_exempt_lamports(node.pool, 0):
         raise NotReadyError(Waiting.INSUFFICIENT_LAMPORTS)

@@ -17,7 +17,8 @@ from solders.transaction import Transaction
 from chain.sending import finalized_tip, latest_blockhash
 from worker.context import WorkerContext
 from worker.payouts import rows
-from worker.payouts.checks import NotReadyError, ready_sending
+from worker.payouts.checks import NotReadyError, ready_payout
+from worker.payouts.costs import PayoutPolicy
 from worker.payouts.rows import PayoutToSign
 
 _PER_EXPORT: Final = 1_000
@@ -63,17 +64,19 @@ async def _export(context: WorkerContext, waiting: PayoutToSign) -> Exported:
     about = (str(payout.id), payout.wallet, payout.recipient, payout.mint, payout.amount)
     if message is None or last is None:
         try:
-            sending = await ready_sending(context.node, payout, unit_price=context.settings.payout_unit_price)
+            ready = await ready_payout(context.node, payout, PayoutPolicy.of(context.settings))
         except NotReadyError as missing:
             return Exported(*about, waits_for=missing.reason.value)
         lifetime = await latest_blockhash(context.node.pool)
-        message, last = bytes(sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
+        message, last = bytes(ready.sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
         stored = await rows.store_unsigned(
             context.database,
             payout.id,
-            source_account=sending.source,
+            source_account=ready.sending.source,
             message=message,
             last_valid_block_height=last,
+            charged=ready.charged,
+            rent_lamports=ready.rent_lamports,
         )
         if stored is None:
             return Exported(*about, waits_for="another export made at the same moment; export again")

@@ -17,18 +17,34 @@ _queries = load_queries("worker.payouts", "rows.sql")
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """Money to send: `amount` base units of `mint` from the settlement wallet `wallet` to `recipient`.
+    """Money to send: `amount` base units of `mint` are owed by the settlement wallet `wallet` to `recipient`.
 
-    `reference` is the key that every attempt carries; `tries` counts the attempts and waits that came to nothing.
+    Attributes:
+        kind: `release` or `refund`.
+        reference: The key that every attempt carries.
+        tries: How many attempts and waits came to nothing.
+        brought: What its claim received in all.
+        came_from: The account that the money came from, `None` where it came from none.
+        symbol: Of the token, `None` where it has none.
+        decimals: Of the token.
+        is_asked: Somebody asked for it though it is small, or one of many.
+        refunds_of_day: How many refunds the recipient was sent in the last 24 hours.
     """
 
     id: UUID
+    kind: str
     wallet: str
     recipient: str
     mint: str
     amount: int
     reference: str
     tries: int
+    brought: int
+    came_from: str | None
+    symbol: str | None
+    decimals: int | None
+    is_asked: bool
+    refunds_of_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +154,10 @@ async def store_signed(
     last_valid_block_height: int,
     signature: str,
     wire: bytes,
+    charged: int,
+    rent_lamports: int,
 ) -> UUID | None:
-    """Keep the signed bytes of an attempt before anybody can see them.
+    """Keep the signed bytes of an attempt before anybody can see them, with what is charged for the rent it pays.
 
     Returns:
         The attempt's id; `None` where the payout has a living attempt already, or is not queued any more.
@@ -152,6 +170,8 @@ async def store_signed(
         last_valid_block_height=last_valid_block_height,
         signature=signature,
         wire=wire,
+        charged=charged,
+        rent_lamports=rent_lamports,
     )
     return stored
 
@@ -163,7 +183,14 @@ async def payouts_to_sign(database: Any, ids: Sequence[UUID], *, limit: int) -> 
 
 
 async def store_unsigned(
-    database: Any, payout_id: UUID, *, source_account: str, message: bytes, last_valid_block_height: int
+    database: Any,
+    payout_id: UUID,
+    *,
+    source_account: str,
+    message: bytes,
+    last_valid_block_height: int,
+    charged: int,
+    rent_lamports: int,
 ) -> UUID | None:
     """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does."""
     stored: UUID | None = await _queries.store_unsigned(
@@ -172,6 +199,8 @@ async def store_unsigned(
         source_account=source_account,
         message=message,
         last_valid_block_height=last_valid_block_height,
+        charged=charged,
+        rent_lamports=rent_lamports,
     )
     return stored
 
@@ -213,10 +242,24 @@ async def proven_absent(database: Any, attempt_ids: Sequence[UUID]) -> frozenset
 
 
 async def end_attempt(
-    database: Any, attempt_id: UUID, *, outcome: str, error: str | None, pause_seconds: float
+    database: Any,
+    attempt_id: UUID,
+    *,
+    outcome: str,
+    error: str | None,
+    pause_seconds: float,
+    pause_seconds_max: float,
 ) -> bool:
-    """End an attempt that can never land, and queue its payout again; false where it has ended or is settled."""
+    """End an attempt that can never land, and queue its payout again; false where it has ended or is settled.
+
+    The pause before the next attempt doubles with each that came to nothing, up to `pause_seconds_max`.
+    """
     ended = await _queries.end_attempt(
-        database, id=attempt_id, outcome=outcome, error=error, pause_seconds=pause_seconds
+        database,
+        id=attempt_id,
+        outcome=outcome,
+        error=error,
+        pause_seconds=pause_seconds,
+        pause_seconds_max=pause_seconds_max,
     )
     return ended is not None

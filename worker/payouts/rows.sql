@@ -9,10 +9,20 @@ SELECT count(*)::int FROM moved;
 
 -- name: queued_payouts
 -- Payouts to be made into transactions, oldest first.
-SELECT id, wallet, recipient, mint, amount, reference, tries
-FROM payouts
-WHERE status = 'queued' AND next_try_at <= clock_timestamp()
-ORDER BY created_at, id
+SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, c.received AS brought,
+  t.source AS came_from, k.symbol, k.decimals, p.asked_at IS NOT NULL AS is_asked,
+  (
+    SELECT count(*) FROM payouts AS o
+    WHERE o.kind = 'refund' AND o.recipient = p.recipient AND o.created_at > clock_timestamp() - interval '1 day'
+      AND (o.status IN ('signed', 'sent', 'settled')
+        OR (o.status = 'queued' AND (o.created_at, o.id) < (p.created_at, p.id)))
+  )::int AS refunds_of_day
+FROM payouts AS p
+JOIN transactions AS c ON c.id = p.claim_id
+JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+LEFT JOIN tokens AS k ON k.mint = p.mint
+WHERE p.status = 'queued' AND p.next_try_at <= clock_timestamp()
+ORDER BY p.created_at, p.id
 LIMIT :limit;
 
 -- name: wait_payout!
@@ -44,7 +54,7 @@ SELECT count(*)::int FROM moved;
 -- name: store_signed$
 -- Keep the signed bytes of an attempt before anybody can see them. Nothing happens where another attempt lives.
 WITH moved AS (
-  UPDATE payouts SET status = 'signed'
+  UPDATE payouts SET status = 'signed', charged = :charged, rent_lamports = :rent_lamports
   WHERE id = :payout_id AND status = 'queued'
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
   RETURNING id
@@ -58,10 +68,10 @@ RETURNING id;
 -- name: store_unsigned$
 -- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
 WITH open AS (
-  SELECT id FROM payouts
+  UPDATE payouts SET charged = :charged, rent_lamports = :rent_lamports
   WHERE id = :payout_id AND status = 'awaiting_signature'
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
-  FOR UPDATE
+  RETURNING id
 )
 INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_block_height)
 SELECT id, :source_account, :message, :last_valid_block_height FROM open
@@ -133,7 +143,8 @@ WITH gone AS (
 moved AS (
   UPDATE payouts AS p
   SET status = 'queued', tries = p.tries + 1,
-    next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
+    next_try_at = clock_timestamp()
+      + make_interval(secs => least(:pause_seconds * 2 ^ least(p.tries, 20), :pause_seconds_max))
   FROM gone AS g
   WHERE p.id = g.payout_id AND p.status IN ('signed', 'sent')
 ),
@@ -157,17 +168,21 @@ LIMIT :limit;
 
 -- name: payouts_to_sign
 -- Payouts that wait for an operator's signature, with the message of the attempt that lives, if any.
-SELECT p.id, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, a.message, a.last_valid_block_height
+SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, c.received AS brought,
+  t.source AS came_from, k.symbol, k.decimals, true AS is_asked, 0 AS refunds_of_day, a.message, a.last_valid_block_height
 FROM payouts AS p
+JOIN transactions AS c ON c.id = p.claim_id
+JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+LEFT JOIN tokens AS k ON k.mint = p.mint
 LEFT JOIN payout_attempts AS a ON a.payout_id = p.id AND a.ended_at IS NULL
 WHERE p.status = 'awaiting_signature' AND (cardinality(:ids::uuid[]) = 0 OR p.id = ANY(:ids::uuid[]))
 ORDER BY p.created_at, p.id
 LIMIT :limit;
 
 -- name: retry_payouts$
--- Try waiting payouts again at once.
+-- Try waiting payouts again at once, those too that are small or one of many.
 WITH moved AS (
-  UPDATE payouts SET status = 'queued', waiting_reason = NULL, next_try_at = clock_timestamp()
+  UPDATE payouts SET status = 'queued', waiting_reason = NULL, next_try_at = clock_timestamp(), asked_at = clock_timestamp()
   WHERE status = 'waiting' AND (cardinality(:ids::uuid[]) = 0 OR id = ANY(:ids::uuid[]))
   RETURNING 1
 )

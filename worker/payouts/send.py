@@ -23,7 +23,8 @@ from ledger.jobs import count_late_ratings
 from ledger.states import PayoutStatus
 from worker.context import WorkerContext
 from worker.payouts import rows
-from worker.payouts.checks import NotReadyError, Waiting, ready_sending
+from worker.payouts.checks import NotReadyError, Waiting, ready_payout
+from worker.payouts.costs import PayoutPolicy
 from worker.payouts.crash_points import crash_point
 from worker.payouts.rows import Attempt, Payout
 from worker.payouts.settle import settle_payouts
@@ -35,6 +36,8 @@ _ATTEMPTS_PER_PASS: Final = 1_000
 _ALREADY_PROCESSED: Final = "already been processed"
 
 
+# What waits for its owner to ask, or for another day, is not looked at all the time.
+_PATIENCE_SECONDS: Final = {Waiting.BELOW_COST: 86_400.0, Waiting.PAYER_BUDGET: 3_600.0}
 _FAILURES_MAX: Final = 3
 
 
@@ -114,27 +117,29 @@ async def _wait(context: WorkerContext, payout: Payout, reason: Waiting) -> None
     """Leave a payout alone for a while, longer each time."""
     settings = context.settings
     doubled: float = settings.payout_retry_seconds * 2 ** min(payout.tries, 20)
-    pause = min(doubled, settings.payout_retry_most_seconds)
+    pause = _PATIENCE_SECONDS.get(reason) or min(doubled, settings.payout_retry_most_seconds)
     _log.warning("payout_waits", payout=str(payout.id), reason=reason.value, seconds=pause)
     await rows.wait_payout(context.database, payout.id, reason.value, pause_seconds=pause)
 
 
 async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Sent) -> None:
     async with crash_point("check"):
-        sending = await ready_sending(context.node, payout, unit_price=context.settings.payout_unit_price)
+        ready = await ready_payout(context.node, payout, PayoutPolicy.of(context.settings))
     async with crash_point("sign"):
         lifetime = await latest_blockhash(context.node.pool)
-        message = sending.message(lifetime.blockhash)
+        message = ready.sending.message(lifetime.blockhash)
         transaction = signer.sign(message)
     async with crash_point("store"):
         stored = await rows.store_signed(
             context.database,
             payout.id,
-            source_account=sending.source,
+            source_account=ready.sending.source,
             message=bytes(message),
             last_valid_block_height=lifetime.last_valid_block_height,
             signature=str(transaction.signatures[0]),
             wire=bytes(transaction),
+            charged=ready.charged,
+            rent_lamports=ready.rent_lamports,
         )
     if stored is None:
         return  # another worker was quicker: these bytes are forgotten unseen
@@ -194,6 +199,8 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
             attempt.id,
             outcome=outcome,
             error=error,
-            pause_seconds=context.settings.payout_retry_seconds if outcome == "failed" else 0.0,
+            # A payout that nodes refuse must not be signed anew again and again.
+            pause_seconds=context.settings.payout_retry_seconds if outcome == "failed" or attempt.error else 0.0,
+            pause_seconds_max=context.settings.payout_retry_most_seconds,
         )
     _log.warning("payout_attempt_ended", payout=str(attempt.payout_id), outcome=outcome, error=error)

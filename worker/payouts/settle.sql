@@ -8,7 +8,7 @@ WITH seen AS (
     ON t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}'
     AND t.finality = 'finalized'
     AND t.source_owner = p.wallet AND t.destination_owner = p.recipient AND t.mint = p.mint
-    AND t.amount - t.fee = p.amount
+    AND t.amount = p.amount - p.charged
   WHERE payout_is_open(p.status)
   ORDER BY p.id, t.slot, t.signature, t.path
 ),

@@ -1,0 +1,16 @@
+"""What payouts cost, and what of it is taken from them."""
+
+from migrations.sql_files import run_sql
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    """Run 0011_payout_costs.up.sql."""
+    run_sql(__file__, "up")
+
+
+def downgrade() -> None:
+    """Run 0011_payout_costs.down.sql."""
+    run_sql(__file__, "down")
