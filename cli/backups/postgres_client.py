@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from cli.backups.tls_relay import way_to
 from runtime.connection_string import joined, read_connection_string
 from runtime.embedded.postgres import postgres_binaries
 from runtime.errors import OperatorError
@@ -59,7 +60,12 @@ async def run(path: Path, *arguments: str, dsn: str) -> None:
     Raises:
         OperatorError: It failed; the sentence has its own last words.
     """
-    with _address(dsn) as (address, environment):
+    async with way_to(read_connection_string(dsn)) as reachable:
+        await _run_there(path, arguments, reachable)
+
+
+async def _run_there(path: Path, arguments: tuple[str, ...], reachable: str) -> None:
+    with _address(reachable) as (address, environment):
         process = await asyncio.create_subprocess_exec(
             path,
             f"--dbname={address}",
@@ -85,7 +91,7 @@ async def run(path: Path, *arguments: str, dsn: str) -> None:
 @contextmanager
 def _address(dsn: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The address without its password, and an environment that names a file with it, which lives meanwhile."""
-    parts = urlsplit(read_connection_string(dsn).libpq_dsn)
+    parts = urlsplit(dsn)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     query = parse_qsl(parts.query, keep_blank_values=True)

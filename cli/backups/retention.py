@@ -1,4 +1,4 @@
-"""Which backups are kept: the newest of each of the last days, weeks and months that have one."""
+"""Which backups are kept: all of the last 48 hours, then the newest of each day, week and month that has one."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable
@@ -7,6 +7,8 @@ from typing import Final
 DAILY: Final = 7
 WEEKLY: Final = 4
 MONTHLY: Final = 12
+ALL_OF: Final = dt.timedelta(hours=48)
+"""Every backup of this time before the newest one is kept: a day's second must not replace its first."""
 
 
 def kept(moments: Iterable[dt.datetime]) -> set[dt.datetime]:
@@ -17,7 +19,8 @@ def kept(moments: Iterable[dt.datetime]) -> set[dt.datetime]:
     """
     newest_first = sorted(set(moments), reverse=True)
     return (
-        _newest_of_each(newest_first, lambda moment: (moment.year, moment.month, moment.day), DAILY)
+        {moment for moment in newest_first if moment >= newest_first[0] - ALL_OF}
+        | _newest_of_each(newest_first, lambda moment: (moment.year, moment.month, moment.day), DAILY)
         | _newest_of_each(newest_first, lambda moment: moment.isocalendar()[:2], WEEKLY)
         | _newest_of_each(newest_first, lambda moment: (moment.year, moment.month), MONTHLY)
     )

@@ -5,7 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.backups.retention import DAILY, MONTHLY, WEEKLY, kept
+from cli.backups.retention import ALL_OF, DAILY, MONTHLY, WEEKLY, kept
 
 moments = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001
 histories = st.lists(moments, max_size=60, unique=True)
@@ -15,7 +15,8 @@ histories = st.lists(moments, max_size=60, unique=True)
 def test_only_backups_that_exist_are_kept_and_never_more_than_the_rule_allows(history):
     keep = kept(history)
     assert keep <= set(history)
-    assert len(keep) <= DAILY + WEEKLY + MONTHLY
+    older = {moment for moment in keep if moment < max(history) - ALL_OF}
+    assert len(older) <= DAILY + WEEKLY + MONTHLY
 
 
 @given(histories.filter(bool))
@@ -23,9 +24,25 @@ def test_the_newest_is_always_kept(history):
     assert max(history) in kept(history)
 
 
+@given(histories.filter(bool))
+def test_everything_of_the_last_two_days_is_kept(history):
+    assert {moment for moment in history if moment >= max(history) - dt.timedelta(hours=48)} <= kept(history)
+
+
+def test_a_second_backup_of_a_day_does_not_replace_the_first():
+    morning = dt.datetime(2026, 11, 19, 3, 15, tzinfo=dt.UTC)
+    history = [
+        morning - dt.timedelta(days=2),
+        morning,
+        morning + dt.timedelta(hours=9),
+        morning + dt.timedelta(hours=10),
+    ]
+    assert kept(history) >= set(history[1:])
+
+
 @given(histories)
 def test_a_day_a_week_and_a_month_are_kept_by_their_newest(history):
-    for moment in kept(history):
+    for moment in (one for one in kept(history) if one < max(history) - ALL_OF):
         later = [other for other in history if other > moment]
         assert (
             not any(other.date() == moment.date() for other in later)
