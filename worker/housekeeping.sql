@@ -58,7 +58,8 @@ gone AS (
 SELECT ((SELECT count(*) FROM emptied) + (SELECT count(*) FROM gone))::int;
 
 -- name: prune_requests$
--- Payment requests that expired long ago and were never paid, claimed or ordered for.
+-- Payment requests that expired long ago and were never paid, claimed or ordered for. One that a payment names stays:
+-- that payment is to be nobody else's.
 WITH gone AS (
   DELETE FROM nonces
   WHERE nonce IN (
@@ -66,6 +67,10 @@ WITH gone AS (
     WHERE n.expired_at < clock_timestamp() - make_interval(secs => :keep_seconds)
       AND NOT EXISTS (SELECT FROM transactions AS c WHERE c.user_id = n.user_id AND c.nonce = n.nonce)
       AND NOT EXISTS (SELECT FROM job_requests AS j WHERE j.nonce = n.nonce)
+      AND NOT EXISTS (
+        SELECT FROM transfers AS t WHERE t.reference_keys <> '{}' AND t.reference_keys @> ARRAY[n.reference::text]
+      )
+      AND NOT EXISTS (SELECT FROM transfers AS t WHERE t.memos <> '{}' AND t.memos @> ARRAY[n.nonce])
     LIMIT :limit
   )
   RETURNING 1

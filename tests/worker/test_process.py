@@ -15,6 +15,8 @@ import pytest
 from solders.keypair import Keypair
 
 from chain.base58 import b58encode
+from chain.references import fresh_reference
+from ledger.payment_requests import create_request
 from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from localnet.payments import USDC
 from runtime.embedded.valkey import EmbeddedValkey
@@ -23,6 +25,8 @@ from runtime.settings import load
 from tests.support.databases import short_lived_home
 from tests.support.job_shop import FAST, PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import book
+from tests.support.small_ledger import add_merchant
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
 from worker.main import running_worker
@@ -192,6 +196,23 @@ async def test_what_has_expired_is_marked_and_what_nobody_needs_goes(shop, conte
     # A job's request stays, however old.
     assert await pool.fetchval("SELECT count(*) FROM nonces") == 3
     assert (await expire(context)).requests_expired == 0
+
+
+@pytest.mark.parametrize("by", ["memo", "reference"])
+async def test_a_request_that_a_payment_names_stays_however_old(pool, context, by):
+    """Once it were gone, the payment could be claimed for anything else."""
+    merchant = await add_merchant(pool, "shop", 1)
+    ends = dt.datetime.now(dt.UTC) - dt.timedelta(days=40)
+    terms = {"recipient": merchant.wallet, "mint": str(USDC), "currency": "USDC", "amount": 5, "resource": None}
+    named, _ = [
+        await create_request(pool, user_id=merchant.user, expires_at=ends, reference=fresh_reference(), **terms)
+        for _ in range(2)
+    ]
+    await pool.execute("UPDATE nonces SET expired_at = expires_at")
+    names = {"memos": [named.nonce]} if by == "memo" else {"reference_keys": [named.reference]}
+    await book(pool, Keypair().pubkey(), merchant.wallet, 5, **names)
+    assert (await expire(context)).requests_removed == 1
+    assert [row["nonce"] for row in await pool.fetch("SELECT nonce FROM nonces")] == [named.nonce]
 
 
 @pytest.mark.parametrize(
