@@ -4,8 +4,8 @@ The stored report holds all totals and counts, and of each kind of finding the f
 every one of them.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -72,7 +72,10 @@ async def is_report_due(context: WorkerContext) -> bool:
 async def make_report(context: WorkerContext) -> dict[str, Any]:
     """The report of one moment: everything in it is read in one snapshot."""
     async with _snapshot(context) as connection:
-        received = [_totals(row) async for row in _queries.received_totals(connection)]
+        others: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        async for row in _queries.other_credits(connection):
+            others[row["user_id"], row["mint"]].append(_other_credit(row))
+        received = [_totals(row, others) async for row in _queries.received_totals(connection)]
         claims = [_claims(row) async for row in _queries.claim_totals(connection)]
         counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
@@ -137,7 +140,7 @@ def finding_json(row: Mapping[str, Any]) -> Finding:
     }
 
 
-def _totals(row: Mapping[str, Any]) -> dict[str, Any]:
+def _totals(row: Mapping[str, Any], others: Mapping[tuple[str, str], list[dict[str, Any]]]) -> dict[str, Any]:
     return {
         "userId": row["user_id"],
         "mint": row["mint"],
@@ -148,26 +151,42 @@ def _totals(row: Mapping[str, Any]) -> dict[str, Any]:
         "receivedBaseUnits": str(row["received"]),
         "matchedBaseUnits": str(row["matched"]),
         "unmatchedBaseUnits": str(row["unmatched"]),
+        "creditedBaseUnits": str(row["credited"]),
+        "otherCredits": others.get((row["user_id"], row["mint"]), []),
     }
 
 
-def _by_mint(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _other_credit(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": row["kind"], "transfers": row["transfers"], "creditedBaseUnits": str(row["credited"])}
+
+
+def _by_mint(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        grouped[row["mint"]].append(row)
+    for line in lines:
+        grouped[line["mint"]].append(line)
     return [
         {
             "mint": mint,
             "symbol": same[0]["symbol"],
             "decimals": same[0]["decimals"],
-            **{name: sum(row[name] for row in same) for name in ("transfers", "matchedTransfers")},
+            **{name: sum(line[name] for line in same) for name in ("transfers", "matchedTransfers")},
             **{
-                name: str(sum(int(row[name]) for row in same))
-                for name in ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
+                name: str(sum(int(line[name]) for line in same))
+                for name in ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits", "creditedBaseUnits")
             },
+            "otherCredits": _sum_by_kind(credit for line in same for credit in line["otherCredits"]),
         }
         for mint, same in sorted(grouped.items())
     ]
+
+
+def _sum_by_kind(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    counts: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    for credit in lines:
+        counts[credit["kind"]] += credit["transfers"]
+        sums[credit["kind"]] += int(credit["creditedBaseUnits"])
+    return [{"kind": kind, "transfers": counts[kind], "creditedBaseUnits": str(sums[kind])} for kind in sorted(counts)]
 
 
 def _claims(row: Mapping[str, Any]) -> dict[str, Any]:

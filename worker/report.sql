@@ -1,25 +1,47 @@
 -- name: received_totals
--- What came in, by merchant and mint: matched with a claim or not. Matched and unmatched add up to received.
+-- What came in, by merchant and mint. Matched and unmatched add up to received; with what else was credited, which
+-- `other_credits` names, that is all that the wallets were credited.
 SELECT
   r.user_id,
   t.mint,
   coalesce(token.symbol, t.mint) AS symbol,
   coalesce(token.decimals, 0)::int AS decimals,
-  count(*)::int AS transfers,
-  count(c.id)::int AS matched_transfers,
-  sum(t.amount - t.fee) AS received,
-  coalesce(sum(t.amount - t.fee) FILTER (WHERE c.id IS NOT NULL), 0) AS matched,
-  coalesce(sum(t.amount - t.fee) FILTER (WHERE c.id IS NULL), 0) AS unmatched
+  count(*) FILTER (WHERE way.is_payment)::int AS transfers,
+  count(c.id) FILTER (WHERE way.is_payment)::int AS matched_transfers,
+  coalesce(sum(t.amount - t.fee) FILTER (WHERE way.is_payment), 0) AS received,
+  coalesce(sum(t.amount - t.fee) FILTER (WHERE way.is_payment AND c.id IS NOT NULL), 0) AS matched,
+  coalesce(sum(t.amount - t.fee) FILTER (WHERE way.is_payment AND c.id IS NULL), 0) AS unmatched,
+  sum(t.amount - t.fee) AS credited
 FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
 LEFT JOIN tokens AS token ON token.mint = t.mint
 LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+CROSS JOIN LATERAL (
+  SELECT kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+    AS is_payment
+) AS way
 WHERE t.finality <> 'orphaned'
-  AND kind_is_payment(t.kind)
-  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 GROUP BY r.user_id, t.mint, token.symbol, token.decimals
 ORDER BY r.user_id, t.mint;
+
+-- name: other_credits
+-- What else was credited, by merchant, mint and kind: `internal` moved between accounts of one owner, the other kinds
+-- are those of transfers that nobody pays with, such as `mintTo`.
+SELECT
+  r.user_id,
+  t.mint,
+  CASE WHEN kind_is_payment(t.kind) THEN 'internal' ELSE t.kind END AS kind,
+  count(*)::int AS transfers,
+  sum(t.amount - t.fee) AS credited
+FROM transfers AS t
+JOIN recipients AS r ON r.address = t.destination_owner
+WHERE t.finality <> 'orphaned'
+  AND NOT (
+    kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+  )
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
 
 -- name: claim_totals
 -- Claims by merchant, mint and status.
@@ -77,7 +99,9 @@ UNION ALL
 SELECT 'shortPayment', n.user_id, n.signature, n.path, n.mint, n.credited, n.amount, n.source_owner,
   n.destination_owner, n.nonce, n.claim_id, NULL, n.at
 FROM named AS n
-WHERE n.credited < n.amount AND mint_counts_as(n.mint, n.request_mint) AND n.paid_by IS DISTINCT FROM n.claim_id
+WHERE n.credited < n.amount AND mint_counts_as(n.mint, n.request_mint)
+  -- Not the one by which its request counts as paid; where none does, every one.
+  AND (n.claim_id IS NULL OR n.claim_id IS DISTINCT FROM n.paid_by)
 UNION ALL
 SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
   c.nonce, c.id, c.code, c."timestamp"

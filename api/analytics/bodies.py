@@ -121,8 +121,17 @@ class EventsPage(Page):
     events: list[EventBody]
 
 
+class OtherCredit(AnswerShape):
+    """What was credited by no payment: `internal` moved between accounts of one owner, other kinds say their own."""
+
+    kind: str
+    transfers: int
+    credited: Figure
+    credited_base_units: BaseUnitsText
+
+
 class ReportMint(AnswerShape):
-    """What came in of a token by transfers, and what of it honours claims."""
+    """What came in of a token by payments, what of it honours claims, and what else was credited."""
 
     mint: str
     currency: str
@@ -134,6 +143,9 @@ class ReportMint(AnswerShape):
     matched_base_units: BaseUnitsText
     unmatched: Figure
     unmatched_base_units: BaseUnitsText
+    credited: Figure = Field(description="All that was credited: received, and every other credit")
+    credited_base_units: BaseUnitsText
+    other_credits: list[OtherCredit]
 
 
 class ReportBody(AnswerShape):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from api.analytics.bodies import ReportBody, ReportMint
+from api.analytics.bodies import OtherCredit, ReportBody, ReportMint
 from api.http.json import epoch_ms, figure
 from ledger.reports import FinishedReport
 
@@ -53,6 +53,8 @@ def _mint(line: Line) -> ReportMint:
     def shown(name: str) -> Decimal:
         return figure(int(line[f"{name}BaseUnits"]), line["decimals"])
 
+    # Reports from before other credits were named have none of them.
+    credited = line.get("creditedBaseUnits", line["receivedBaseUnits"])
     return ReportMint(
         mint=line["mint"],
         currency=line["symbol"] or line["mint"],
@@ -64,4 +66,15 @@ def _mint(line: Line) -> ReportMint:
         matched_base_units=line["matchedBaseUnits"],
         unmatched=shown("unmatched"),
         unmatched_base_units=line["unmatchedBaseUnits"],
+        credited=figure(int(credited), line["decimals"]),
+        credited_base_units=credited,
+        other_credits=[
+            OtherCredit(
+                kind=credit["kind"],
+                transfers=credit["transfers"],
+                credited=figure(int(credit["creditedBaseUnits"]), line["decimals"]),
+                credited_base_units=credit["creditedBaseUnits"],
+            )
+            for credit in line.get("otherCredits", ())
+        ],
     )

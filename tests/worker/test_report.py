@@ -1,0 +1,110 @@
+"""The report names every credit and everything that is amiss, also where nothing was ever honoured."""
+
+import datetime as dt
+import uuid
+
+import pytest
+from solders.keypair import Keypair
+
+from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from tests.support.job_shop import fast_settings
+from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
+from worker.context import open_worker_context
+from worker.report import make_report
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+async def context(database_url):
+    async with open_worker_context(fast_settings(), database_url, [NOWHERE]) as opened:
+        yield opened
+
+
+async def request(pool, merchant, amount, mint=USDC):
+    """A payment request that is open for an hour; returns its reference."""
+    reference = str(Keypair().pubkey())
+    await pool.execute(
+        "INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at)"
+        " VALUES ($1, $2, $3, $4, 'USDC', $5, $6, $7)",
+        uuid.uuid4().hex, merchant.user, merchant.wallet, mint, amount, reference,
+        dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+    )  # fmt: skip
+    return reference
+
+
+async def paid(pool, merchant, amount, reference, mint=USDC):
+    signature = await add_transfer(pool, merchant, amount, mint=mint)
+    await pool.execute("UPDATE transfers SET reference_keys = ARRAY[$2] WHERE signature = $1", signature, reference)
+    return signature
+
+
+async def short(context):
+    report = await make_report(context)
+    return {(one["signature"], int(one["amountBaseUnits"])) for one in report["findings"]["shortPayment"]}
+
+
+async def test_a_short_payment_that_is_never_completed_is_found(context, pool):
+    merchant = await add_merchant(pool, "merchant", 60)
+    signature = await paid(pool, merchant, 400_000, await request(pool, merchant, 1_000_000))
+    assert await short(context) == {(signature, 400_000)}
+
+
+async def test_two_parts_of_a_payment_are_both_found(context, pool):
+    merchant = await add_merchant(pool, "merchant", 60)
+    reference = await request(pool, merchant, 1_000_000)
+    parts = {(await paid(pool, merchant, amount, reference), amount) for amount in (400_000, 600_000)}
+    assert await short(context) == parts
+
+
+async def test_too_little_wrapped_sol_for_a_request_in_sol_is_found(context, pool):
+    merchant = await add_merchant(pool, "merchant", 60)
+    reference = await request(pool, merchant, 1_000_000_000, NATIVE_SOL)
+    found = {(await paid(pool, merchant, 5, reference, mint), 5) for mint in (WRAPPED_SOL_MINT, NATIVE_SOL)}
+    await paid(pool, merchant, 5, reference, USDT)  # the wrong token is not too little of the right one
+    assert await short(context) == found
+
+
+async def test_a_request_that_was_paid_shows_its_short_payment_and_not_the_one_that_paid(context, pool):
+    merchant = await add_merchant(pool, "merchant", 60)
+    reference = await request(pool, merchant, 1_000_000)
+    little = await paid(pool, merchant, 999_999, reference)
+    full = await paid(pool, merchant, 1_000_000, reference)
+    await pool.execute(
+        "INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount,"
+        " least_amount, received, status) SELECT 'merchant', nonce, $1, '0', $2, recipient, mint, currency, amount,"
+        " amount, amount, 'finalized' FROM nonces",
+        full, address(200),
+    )  # fmt: skip
+    assert await short(context) == {(little, 999_999)}
+    report = await make_report(context)
+    assert [one["signature"] for one in report["findings"]["duplicatePayment"]] == [little]
+
+
+KINDS = {
+    "mintTo": "kind = 'mintTo', source = NULL, source_owner = NULL",
+    "wrap": "kind = 'wrap', source = NULL, source_owner = NULL",
+    "withdrawWithheld": "kind = 'withdrawWithheld'",
+    "internal": "source_owner = destination_owner",
+}
+
+
+async def test_every_credit_is_somewhere_and_has_a_name(context, pool):
+    """Whatever a wallet was credited by, the report's totals are those of the ledger, mint by mint."""
+    for user, seed in (("one", 60), ("two", 70)):
+        merchant = await add_merchant(pool, user, seed)
+        await add_transfer(pool, merchant, 7, fee=2)
+        for n, columns in enumerate(KINDS.values()):
+            for mint in (USDC, USDT):
+                signature = await add_transfer(pool, merchant, 10**n, mint=mint)
+                await pool.execute(f"UPDATE transfers SET {columns} WHERE signature = $1", signature)
+        await add_transfer(pool, merchant, 3, finality="orphaned")
+    report = await make_report(context)
+    rows = await pool.fetch("SELECT mint, sum(amount - fee) FROM transfers WHERE finality <> 'orphaned' GROUP BY mint")
+    assert {line["mint"]: int(line["creditedBaseUnits"]) for line in report["byMint"]} == dict(map(tuple, rows))
+    for line in [*report["byMint"], *report["byUser"]]:
+        others = {one["kind"]: int(one["creditedBaseUnits"]) for one in line["otherCredits"]}
+        users = 1 if "userId" in line else 2
+        assert others == {kind: users * 10**n for n, kind in enumerate(KINDS)}
+        assert int(line["creditedBaseUnits"]) == int(line["receivedBaseUnits"]) + sum(others.values())
+    assert {line["mint"]: line["transfers"] for line in report["byMint"]} == {USDC: 2, USDT: 0}
