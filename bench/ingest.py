@@ -26,7 +26,7 @@ from chain.base58 import b58encode
 from chain.decode import decode
 from chain.decode.wire import TransactionResult
 from chain.node import Node
-from chain.rpc import RpcPool
+from chain.rpc import Endpoint, RpcPool
 from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
@@ -69,7 +69,15 @@ class _Memory(RpcPool):
         self._answers = answers
         self._decoder = msgspec.json.Decoder(TransactionResult)
 
-    async def call(self, method: str, params: Sequence[Any], result_type: Any, *, attempts: int | None = None) -> Any:
+    async def call(
+        self,
+        method: str,
+        params: Sequence[Any],
+        result_type: Any,
+        *,
+        attempts: int | None = None,
+        at: Endpoint | None = None,  # noqa: ARG002 - there is one node
+    ) -> Any:
         """The recorded answer."""
         del result_type, attempts
         # An answer over a socket would let other tasks run meanwhile, above all the writer.

@@ -1,5 +1,6 @@
 """The questions we ask a Solana node, with typed answers. Source: the Solana JSON-RPC reference."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -8,7 +9,7 @@ import msgspec
 from chain.accounts import HOLDING_BYTES, AccountState, OwnedTokenAccount
 from chain.decode.wire import TransactionResult
 from chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
-from chain.rpc import PermanentRpcError, RpcPool
+from chain.rpc import Endpoint, PermanentRpcError, RpcError, RpcPool
 
 SIGNATURES_PER_PAGE: Final = 1000
 ACCOUNTS_PER_CALL: Final = 100
@@ -77,6 +78,16 @@ class _OwnedAnswer(msgspec.Struct):
 
 class _EpochInfo(msgspec.Struct):
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatuses:
+    """Where transactions stand for an endpoint at `slot`; without `statuses` it did not answer: `error` says why."""
+
+    endpoint: str
+    slot: int
+    statuses: list[SignatureStatus | None] | None
+    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -169,13 +180,20 @@ class Node:
         return slot, _state(answer.value, slot) if answer.value else None
 
     async def accounts(
-        self, addresses: list[str], *, commitment: str, min_context_slot: int | None = None
+        self,
+        addresses: list[str],
+        *,
+        commitment: str,
+        min_context_slot: int | None = None,
+        at: Endpoint | None = None,
     ) -> tuple[int, list[AccountState | None]]:
-        """As `account`, for at most 100 addresses in one call."""
+        """As `account`, for at most 100 addresses in one call; of any endpoint, or of `at` alone."""
         config: dict[str, Any] = {"commitment": commitment, "encoding": "base64"}
         if min_context_slot is not None:
             config["minContextSlot"] = min_context_slot
-        answer: _AccountsAnswer = await self.pool.call("getMultipleAccounts", [addresses, config], _AccountsAnswer)
+        answer: _AccountsAnswer = await self.pool.call(
+            "getMultipleAccounts", [addresses, config], _AccountsAnswer, at=at
+        )
         slot = answer.context.slot
         return slot, [_state(account, slot) if account else None for account in answer.value]
 
@@ -188,6 +206,21 @@ class Node:
             "getSignatureStatuses", [signatures, {"searchTransactionHistory": True}], _StatusesAnswer
         )
         return answer.context.slot, answer.value
+
+    async def statuses_of_each(self, signatures: list[str]) -> list[EndpointStatuses]:
+        """What each endpoint says of at most 256 transactions, without help of the others."""
+
+        async def ask(endpoint: Endpoint) -> EndpointStatuses:
+            params = [signatures, {"searchTransactionHistory": True}]
+            try:
+                answer: _StatusesAnswer = await self.pool.call(
+                    "getSignatureStatuses", params, _StatusesAnswer, attempts=1, at=endpoint
+                )
+            except RpcError as error:
+                return EndpointStatuses(endpoint.name, 0, None, str(error))
+            return EndpointStatuses(endpoint.name, answer.context.slot, answer.value)
+
+        return await asyncio.gather(*map(ask, self.pool.endpoints))
 
     async def block_height(self, commitment: str) -> int:
         """The number of blocks below the newest one at `commitment`; skipped slots have none."""

@@ -179,9 +179,15 @@ class RpcPool:
             await self._session.close()
 
     async def call(
-        self, method: str, params: Sequence[Any], result_type: type[T] | Any, *, attempts: int | None = None
+        self,
+        method: str,
+        params: Sequence[Any],
+        result_type: type[T] | Any,
+        *,
+        attempts: int | None = None,
+        at: Endpoint | None = None,
     ) -> Any:
-        """Call `method` and return its result as `result_type`.
+        """Call `method` and return its result as `result_type`; of any endpoint, or of `at` alone.
 
         Raises:
             PermanentRpcError: A node refused the question itself.
@@ -190,19 +196,25 @@ class RpcPool:
         failures: list[RetryableRpcError] = []
         try:
             async with asyncio.timeout(self.limits.call_seconds):
-                return await self._call(method, params, result_type, attempts or self.limits.attempts, failures)
+                return await self._call(method, params, result_type, attempts or self.limits.attempts, failures, at)
         except TimeoutError:
             seconds = self.limits.call_seconds
             last = f"; the last try: {failures[-1]}" if failures else ""
             raise RetryableRpcError(f"no endpoint answered {method} within {seconds:g} s{last}") from None
 
     async def _call(
-        self, method: str, params: Sequence[Any], result_type: Any, attempts: int, failures: list[RetryableRpcError]
+        self,
+        method: str,
+        params: Sequence[Any],
+        result_type: Any,
+        attempts: int,
+        failures: list[RetryableRpcError],
+        at: Endpoint | None,
     ) -> Any:
         asked: list[str] = []
 
         async def ask_best() -> Any:
-            endpoint = await self._turn_at_best_endpoint(method, asked)
+            endpoint = await self._turn_at_best_endpoint(method, asked, self.endpoints if at is None else [at])
             asked.append(endpoint.url)
             try:
                 return await self._ask(endpoint, method, params, result_type)
@@ -224,12 +236,13 @@ class RpcPool:
                 return await ask_best()
         raise AssertionError("unreachable: the last attempt raises")
 
-    async def _turn_at_best_endpoint(self, method: str, asked: list[str]) -> Endpoint:
+    @staticmethod
+    async def _turn_at_best_endpoint(method: str, asked: list[str], endpoints: Sequence[Endpoint]) -> Endpoint:
         """The first endpoint that is not resting, one that this call has asked least often, when it is our turn."""
         while True:
             now = time.monotonic()
             best = min(
-                self.endpoints,
+                endpoints,
                 key=lambda e: (
                     max(e.resting_until - now, 0.0),
                     asked.count(e.url),

@@ -7,6 +7,7 @@ passes both is complete up to that slot, which becomes its anchor; the next audi
 
 import asyncio
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from chain.accounts import AccountState
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.rpc import RpcError
 from indexer.heal_queue import HealQueue
@@ -45,6 +47,7 @@ class Auditor:
         self._database = database
         self._heal_queue = heal_queue
         self._metrics = metrics
+        self._turns = itertools.cycle(node.pool.endpoints)
 
     async def run(self, every_seconds: float, sweep_seconds: float) -> None:
         """Audit after audit until cancelled.
@@ -90,7 +93,7 @@ class Auditor:
 
     async def _audit_batch(self, accounts: Sequence[AuditedAccount], whole: bool) -> tuple[int, list[Finding]]:
         addresses = [account.address for account in accounts]
-        slot, states = await self._node.accounts(addresses, commitment="finalized")
+        slot, states = await self._balances(addresses)
         on_chain = {
             account.address: state.balance_of(is_wallet=account.is_wallet) if state else 0
             for account, state in zip(accounts, states, strict=True)
@@ -119,6 +122,15 @@ class Auditor:
         if findings:
             await self._doubt(findings, slot, failed_before={one.address for one in accounts if one.failed})
         return slot, findings
+
+    async def _balances(self, addresses: list[str]) -> tuple[int, list[AccountState | None]]:
+        """The accounts at a finalized slot, of one endpoint after the other: none is audited by its own word alone."""
+        try:
+            return await self._node.accounts(addresses, commitment="finalized", at=next(self._turns))
+        except RpcError:
+            if len(self._node.pool.endpoints) == 1:
+                raise
+            return await self._node.accounts(addresses, commitment="finalized")
 
     async def _doubt(self, findings: Sequence[Finding], slot: int, *, failed_before: set[str]) -> None:
         await proof.record_disagreement(self._database, slot, findings)

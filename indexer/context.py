@@ -3,6 +3,7 @@
 The indexer adds sockets to it; `pay402 audit` and `pay402 backfill` use it as it is.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
+from indexer.witness import Witnesses
 from migrations.status import check_current
 from runtime.cluster import check_cluster
 from runtime.database import open_pool
@@ -45,6 +47,7 @@ class IndexerContext:
     healer: Healer
     auditor: Auditor
     finalizer: Finalizer
+    witnesses: Witnesses
 
     async def new_accounts_of(self, wallet: str) -> tuple[FollowedAccount, ...]:
         """Search the chain for token accounts of `wallet`; those that were not known are stored."""
@@ -84,7 +87,9 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
         await check_cluster(database, rpc_urls, settings.solana_network)
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
         node, accounts = Node(rpc), Accounts(database)
-        recorder = Recorder(database, metrics, settings.batch_size)
+        needed = min(settings.rpc_witnesses, len(rpc_urls))
+        recorded = asyncio.Event()
+        recorder = Recorder(database, metrics, settings.batch_size, to_witness=recorded if needed > 1 else None)
         pipeline = Pipeline(
             node,
             watchlist,
@@ -110,5 +115,6 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
             pipeline=pipeline,
             healer=Healer(node, accounts, watchlist, heal_queue, pipeline, metrics, settings.heal_workers),
             auditor=Auditor(node, database, heal_queue, metrics),
-            finalizer=Finalizer(node, database, pipeline, metrics),
+            finalizer=Finalizer(node, database, pipeline, metrics, needed),
+            witnesses=Witnesses(node, database, metrics, recorded, needed),
         )

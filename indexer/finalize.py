@@ -17,6 +17,7 @@ from chain.node import STATUSES_PER_CALL, Node
 from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
+from indexer.witness import finalized_by
 from ledger import finality
 from ledger.claims import follow_transfers
 from ledger.finality import Landing
@@ -33,11 +34,15 @@ _LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
 class Finalizer:
     """Passes over the confirmed rows; any number of processes may do so at once."""
 
-    def __init__(self, node: Node, database: asyncpg.Pool, pipeline: Pipeline, metrics: IndexerMetrics) -> None:
+    def __init__(
+        self, node: Node, database: asyncpg.Pool, pipeline: Pipeline, metrics: IndexerMetrics, witnesses: int
+    ) -> None:
+        """`witnesses` is how many endpoints have to call something final."""
         self._node = node
         self._database = database
         self._pipeline = pipeline
         self._metrics = metrics
+        self._witnesses = witnesses
 
     async def run(self, every_seconds: float) -> None:
         """Pass after pass until cancelled."""
@@ -92,6 +97,8 @@ class Finalizer:
         return len(rooted) + len(elsewhere)
 
     async def _finalize(self, rooted: Sequence[Landing]) -> None:
+        if rooted and self._witnesses > 1:
+            rooted = await finalized_by(self._node, list(rooted), self._witnesses)
         if rooted:
             self._metrics.finalized.inc(await finality.finalize(self._database, rooted))
 

@@ -79,6 +79,7 @@ async def running_indexer(
             working(
                 context.healer.run(),
                 context.finalizer.run(settings.finalize_seconds),
+                context.witnesses.run(),
                 context.auditor.run(settings.audit_seconds, settings.sweep_seconds),
                 listener.run(),
                 requests.run(),

@@ -78,6 +78,18 @@ class IndexerMetrics:
             registry=registry,
         )
         self.heal_queue = Gauge("pay402_heal_queue_length", "Accounts that wait to be healed", registry=registry)
+        self.witness_answers = Counter(
+            "pay402_witness_answers_total",
+            "What endpoints say of payments that another one has seen",
+            ["endpoint", "outcome"],
+            registry=registry,
+        )
+        self.awaiting_witness = Gauge(
+            "pay402_transfers_awaiting_witness", "Transfers that too few nodes have seen", registry=registry
+        )
+        self.contested = Gauge(
+            "pay402_transfers_contested", "Transfers that another node contradicts", registry=registry
+        )
         self.heal_failing = Gauge(
             "pay402_heal_failing_accounts",
             "Accounts whose healing failed several times in a row",

@@ -90,10 +90,19 @@ class Recorder:
     first is writing: of what is reported twice the last report counts.
     """
 
-    def __init__(self, database: asyncpg.Pool, metrics: IndexerMetrics, batch_size: int) -> None:
+    def __init__(
+        self,
+        database: asyncpg.Pool,
+        metrics: IndexerMetrics,
+        batch_size: int,
+        *,
+        to_witness: asyncio.Event | None = None,
+    ) -> None:
+        """`to_witness` is set when something was recorded that awaits a witness; without it, nothing does."""
         self._held = [_HeldConnection(database) for _ in range(_WRITERS)]
         self._metrics = metrics
         self._batch_size = batch_size
+        self._to_witness = to_witness
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=batch_size * 4)
         self._turn = asyncio.Lock()
         self._being_written: set[str] = set()
@@ -228,8 +237,11 @@ class Recorder:
             changed=array_of([waiting.rows.changed for waiting in unique]),
             opened=array_of([waiting.rows.opened for waiting in unique]),
             now=started,
+            needs_witness=self._to_witness is not None,
         )
         self._write_seconds = time.monotonic() - started
+        if self._to_witness is not None:
+            self._to_witness.set()
         self._metrics.transfers.inc(counts["new_transfers"])
         self._metrics.landed_again.inc(counts["landed_again"])
         self._metrics.unexplained.inc(sum(waiting.rows.unexplained for waiting in unique))

@@ -75,14 +75,14 @@ unbalanced AS (
 written AS (
   INSERT INTO transfers AS t (
     signature, path, slot, block_time, notified_at, kind, program, mint, source, destination, source_owner,
-    destination_owner, authority, amount, fee, reference_keys, memos
+    destination_owner, authority, amount, fee, reference_keys, memos, awaits_witness_since
   )
   SELECT
     signature, path, slot, to_timestamp(block_time_seconds),
     -- As an age, so that the database's clock alone says what was early and what was late.
     clock_timestamp() - make_interval(secs => :now - notified_at),
     kind, program, mint, source, destination, source_owner, destination_owner, authority, amount, fee, "references",
-    memos
+    memos, CASE WHEN :needs_witness::boolean THEN clock_timestamp() END
   FROM moved
   ON CONFLICT (signature, path) DO UPDATE SET
     slot = EXCLUDED.slot,
@@ -99,6 +99,8 @@ written AS (
     fee = EXCLUDED.fee,
     reference_keys = EXCLUDED.reference_keys,
     memos = EXCLUDED.memos,
+    awaits_witness_since = EXCLUDED.awaits_witness_since,
+    contested_at = NULL,
     finality = 'confirmed'
   WHERE t.finality = 'orphaned'
     OR (

@@ -94,7 +94,8 @@ LEFT JOIN LATERAL (
   LIMIT 1
 ) AS proof ON true
 LEFT JOIN transfers AS t
-  ON t.signature = p.signature AND t.finality <> 'orphaned'
+  -- What only one node has seen is not there yet.
+  ON t.signature = p.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
   AND kind_is_payment(t.kind)
 LEFT JOIN recipients AS paid ON paid.address = t.destination_owner
 LEFT JOIN LATERAL (
@@ -124,7 +125,7 @@ held AS (
     EXISTS (SELECT FROM nonces AS n WHERE n.nonce = w.nonce AND n.user_id = w.user_id) AS for_request
   FROM wanted AS w
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
+  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT w.final_only)
   ORDER BY t.signature, t.path
   FOR SHARE OF t
 ),
@@ -180,7 +181,7 @@ held AS (
   FROM wanted AS w
   JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
   JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT c.final_only)
+  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT c.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
       WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)
@@ -227,7 +228,7 @@ held AS (
   FROM wanted AS w
   JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
   JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND (t.finality = 'finalized' OR NOT w.final_only)
+  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT w.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
       WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)

@@ -29,6 +29,16 @@ async def unfinalized(database: Any, slot: int, limit: int) -> list[Landing]:
     return [Landing(row["signature"], row["slot"]) async for row in rows]
 
 
+async def witnessed(database: Any, landings: Sequence[Landing]) -> int:
+    """Record that enough nodes have seen these; returns of how many transactions it was news."""
+    return int(await _queries.witnessed(database, **_columns(landings)))
+
+
+async def contest(database: Any, landings: Sequence[Landing]) -> int:
+    """Record that another node contradicts these; returns of how many transfers it was news."""
+    return int(await _queries.contest(database, **_columns(landings)))
+
+
 async def finalize(database: Any, landings: Sequence[Landing]) -> int:
     """Record that these are rooted and can never be undone; returns how many transfers they hold."""
     return int((await _queries.finalize(database, **_columns(landings)))["transfers"])

@@ -14,8 +14,33 @@ FROM (
 ORDER BY slot
 LIMIT :limit;
 
+-- name: witnessed$
+-- As many nodes as it takes have seen these landings: they can be honoured. Wakes who waits for them.
+WITH seen AS (
+  UPDATE transfers AS t SET awaits_witness_since = NULL, contested_at = NULL
+  FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
+  WHERE t.signature = w.signature AND t.slot = w.slot AND t.awaits_witness_since IS NOT NULL
+  RETURNING t.signature
+)
+SELECT count(pg_notify('transfers', signature))::int FROM (SELECT DISTINCT signature FROM seen) AS s;
+
+-- name: contest$
+-- Another node that has seen their slot does not know these landings, or contradicts them.
+WITH contested AS (
+  UPDATE transfers AS t SET contested_at = clock_timestamp()
+  FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
+  WHERE t.signature = w.signature AND t.slot = w.slot AND t.awaits_witness_since IS NOT NULL AND t.contested_at IS NULL
+  RETURNING t.signature, t.path, t.slot
+),
+logged AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'transfer.contested', signature, jsonb_build_object('path', path, 'slot', slot) FROM contested
+)
+SELECT count(*)::int FROM contested;
+
 -- name: finalize^
--- These landings are rooted: they can never be undone.
+-- These landings are rooted: they can never be undone. Not so what too few nodes have seen, and what touched an account
+-- about which ledger and chain disagree: that waits until it is explained.
 WITH rooted AS (
   SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS r (signature, slot)
 ),
@@ -23,12 +48,21 @@ moved AS (
   UPDATE transfers AS t SET finality = 'finalized'
   FROM rooted AS r
   WHERE t.signature = r.signature AND t.slot = r.slot AND t.finality = 'confirmed'
+    AND t.awaits_witness_since IS NULL
+    AND NOT EXISTS (
+      SELECT FROM token_accounts AS a
+      WHERE a.address IN (t.source, t.destination) AND (a.drift <> 0 OR a.gaps > 0)
+    )
   RETURNING t.signature, t.path, t.slot
 ),
 changed AS (
   UPDATE balance_changes AS b SET finality = 'finalized'
   FROM rooted AS r
   WHERE b.signature = r.signature AND b.slot = r.slot AND b.finality = 'confirmed'
+    AND NOT EXISTS (
+      SELECT FROM transfers AS t WHERE t.signature = b.signature AND t.awaits_witness_since IS NOT NULL
+    )
+    AND NOT EXISTS (SELECT FROM token_accounts AS a WHERE a.address = b.account AND (a.drift <> 0 OR a.gaps > 0))
 ),
 found AS (
   DELETE FROM vanished_transactions AS v USING rooted AS r WHERE v.signature = r.signature

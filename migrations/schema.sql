@@ -780,8 +780,11 @@ CREATE TABLE public.transfers (
     notified_at timestamp with time zone,
     recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
+    awaits_witness_since timestamp with time zone,
+    contested_at timestamp with time zone,
     CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
     CONSTRAINT transfers_check1 CHECK (((fee)::numeric <= (amount)::numeric)),
+    CONSTRAINT transfers_contested_awaits_witness CHECK (((contested_at IS NULL) OR (awaits_witness_since IS NOT NULL))),
     CONSTRAINT transfers_path_check CHECK ((path ~ '^[0-9]+(\.[0-9]+)*$'::text))
 );
 
@@ -796,6 +799,10 @@ COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the de
 COMMENT ON COLUMN public.transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
 
 COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
+
+COMMENT ON COLUMN public.transfers.awaits_witness_since IS 'Set while too few nodes have seen it to be honoured';
+
+COMMENT ON COLUMN public.transfers.contested_at IS 'When another node that had seen its slot did not know it, or contradicted it';
 
 CREATE VIEW analytics.transfers AS
  SELECT t.signature,
@@ -1351,6 +1358,8 @@ CREATE UNIQUE INDEX transactions_transfer ON public.transactions USING btree (si
 CREATE INDEX transactions_unsettled ON public.transactions USING btree (signature) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'reversed'::public.claim_status]));
 
 CREATE INDEX transactions_user_id_timestamp ON public.transactions USING btree (user_id, "timestamp") INCLUDE (id, status, currency, agent_id, environment);
+
+CREATE INDEX transfers_awaiting_witness ON public.transfers USING btree (awaits_witness_since) WHERE (awaits_witness_since IS NOT NULL);
 
 CREATE INDEX transfers_confirmed_slot ON public.transfers USING btree (slot) WHERE (finality = 'confirmed'::public.finality);
 

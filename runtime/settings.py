@@ -136,6 +136,9 @@ class SolanaSettings(Settings):
     # What each endpoint may be asked in a second: a public one allows about 10.
     rpc_requests_per_second: float = Field(1_000.0, gt=0, validation_alias="SOLANA_RPC_REQUESTS_PER_SECOND")
 
+    # How many endpoints have to have seen a payment before it is honoured; never more than there are.
+    rpc_witnesses: int = Field(2, ge=1, le=10, validation_alias="RPC_WITNESSES")
+
     @field_validator("solana_rpc_url")
     @classmethod
     def _are_http(cls, value: SecretStr | None) -> SecretStr | None:

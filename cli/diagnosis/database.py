@@ -13,6 +13,7 @@ from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
 from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
+from ledger.witness import WitnessState, witness_state
 from migrations.status import MigrationStatus, read_status
 from runtime.connection_string import place, read_connection_string
 from runtime.database import open_connection
@@ -26,6 +27,7 @@ VERSIONS: Final = (16, 17, 18)
 _CLOCK_SECONDS: Final = 5.0
 # The indexer audits once a minute: five missed audits are no accident.
 _AUDIT_SECONDS: Final = 300.0
+_WITNESS_SECONDS: Final = 60.0
 _SHOWN: Final = 5
 _SILENT_SECONDS: Final = 60.0
 # Half a minute of the chain.
@@ -147,12 +149,25 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any
         yield doubtful("ledger", "audit", detail, "run pay402 audit, or wait a minute for the indexer's own")
     else:
         yield good("ledger", "audit", f"{row['accounts']} accounts agree with the chain, no gaps")
+    yield _witnesses(await witness_state(connection))
     if row["unhealed"]:
         detail = f"{row['unhealed']} accounts wait for more than 15 minutes to be healed"
         yield bad("ledger", "healing", detail, "run pay402 audit --heal and read what it says of the nodes")
     if (age := row["oldest_seconds"]) is not None and age > _AUDIT_SECONDS and not at_rest:
         remedy = "read the indexer's log: audits fail, or take longer than they should"
         yield doubtful("ledger", "audits", f"an account was last audited {age:.0f} s ago", remedy)
+
+
+def _witnesses(state: WitnessState) -> Finding:
+    """Whether the nodes agree about what was paid."""
+    if state.contested:
+        detail = f"the nodes disagree about {state.contested} transfers, which honour nobody"
+        return bad("ledger", "witnesses", detail, "see PaymentsContested in the runbook: one of the nodes is wrong")
+    if state.oldest_seconds > _WITNESS_SECONDS:
+        detail = f"{state.awaiting} transfers wait for a second node, the oldest for {state.oldest_seconds:.0f} s"
+        remedy = "see WitnessesMissing in the runbook: a node is down or behind"
+        return doubtful("ledger", "witnesses", detail, remedy)
+    return good("ledger", "witnesses", "no transfer waits long for a second node")
 
 
 async def _money(connection: "asyncpg.Connection[Any]") -> Finding:

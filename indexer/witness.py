@@ -1,0 +1,131 @@
+"""One node is not believed where there are two: what was recorded is honoured once another endpoint has seen it.
+
+Each endpoint is asked by itself about all that waits, in batches of what one call answers, as soon as it is recorded: a
+round trip, and two calls for each burst of payments. An endpoint that is down or behind says nothing; one that has seen
+the slot and does not know the transaction, or knows it as failed, contests it.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import asyncpg
+import structlog
+
+from chain.node import STATUSES_PER_CALL, EndpointStatuses, Node, SignatureStatus
+from chain.rpc import RpcError
+from indexer.metrics import IndexerMetrics
+from ledger import finality
+from ledger.finality import Landing
+from ledger.witness import awaiting_witness, witness_state
+from runtime.database_errors import DATABASE_ERRORS
+
+_log = structlog.get_logger(__name__)
+
+_CONFIRMED: Final = frozenset({"confirmed", "finalized"})
+# A node that confirms a slot later than another is this far behind at most; beyond, what it does not know is not there.
+_SLOTS_TO_KNOW: Final = 32
+_WAITING_SECONDS: Final = 0.5
+_CONTESTED_SECONDS: Final = 10.0
+
+
+class Witnesses:
+    """Asks the endpoints about what awaits a witness; `needed` of them have to have seen it.
+
+    `recorded` is set whenever there may be something new to ask about.
+    """
+
+    def __init__(
+        self, node: Node, database: asyncpg.Pool, metrics: IndexerMetrics, recorded: asyncio.Event, needed: int
+    ) -> None:
+        self._node = node
+        self._database = database
+        self._metrics = metrics
+        self._recorded = recorded
+        self._needed = needed
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            pause_seconds = _CONTESTED_SECONDS
+            try:
+                while await self.ask():
+                    pass
+                state = await witness_state(self._database)
+                self._metrics.awaiting_witness.set(state.awaiting)
+                self._metrics.contested.set(state.contested)
+                if state.awaiting > state.contested:
+                    pause_seconds = _WAITING_SECONDS
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(self._metrics.troubles.note("asking witnesses", error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await self._recorded.wait()
+            self._recorded.clear()
+
+    async def ask(self) -> bool:
+        """Ask about one batch; true when there may be more to ask about at once."""
+        landings = await awaiting_witness(self._database, STATUSES_PER_CALL)
+        if not landings:
+            return False
+        answers = await self._node.statuses_of_each([landing.signature for landing in landings])
+        seen: list[Landing] = []
+        contested: list[Landing] = []
+        for place, landing in enumerate(landings):
+            judged = [self._judged(answer, place, landing) for answer in answers]
+            if judged.count(True) >= self._needed:
+                seen.append(landing)
+            elif False in judged:
+                contested.append(landing)
+        if seen:
+            await finality.witnessed(self._database, seen)
+        if contested and (news := await finality.contest(self._database, contested)):
+            _log.error(
+                "payments_contested", transfers=news, hint="the nodes disagree: see PaymentsContested in the runbook"
+            )
+        return len(landings) == STATUSES_PER_CALL and bool(seen)
+
+    def _judged(self, answer: EndpointStatuses, place: int, landing: Landing) -> bool | None:
+        """True when this endpoint has seen the landing, False when it contradicts it, None when it cannot say yet."""
+        if answer.statuses is None:
+            outcome, found = "unreachable", None
+        elif place >= len(answer.statuses):
+            outcome, found = "malformed", None
+        else:
+            found = agrees(answer.statuses[place], landing, answer.slot)
+            outcome = {True: "agrees", False: "disagrees", None: "behind"}[found]
+        self._metrics.witness_answers.labels(answer.endpoint, outcome).inc()
+        return found
+
+
+def agrees(status: SignatureStatus | None, landing: Landing, slot: int) -> bool | None:
+    """What an endpoint at `slot` that answers `status` says of a landing: yes, no, or nothing yet."""
+    if status is not None and status.err is not None:
+        return False
+    if status is None:
+        return False if slot >= landing.slot + _SLOTS_TO_KNOW else None
+    return True if status.slot == landing.slot and status.confirmation_status in _CONFIRMED else None
+
+
+async def finalized_by(node: Node, landings: list[Landing], needed: int) -> list[Landing]:
+    """Those that as many endpoints as are `needed` call final, in the slot where they landed.
+
+    Raises:
+        RpcError: Too few endpoints answered.
+    """
+    answers = await node.statuses_of_each([landing.signature for landing in landings])
+    if sum(answer.statuses is not None for answer in answers) < needed:
+        silent = next(answer for answer in answers if answer.statuses is None)
+        raise RpcError(f"{needed} nodes have to call a payment final, and {silent.error}")
+
+    def final(place: int, landing: Landing) -> int:
+        said = [answer.statuses[place] for answer in answers if answer.statuses and place < len(answer.statuses)]
+        return sum(
+            status is not None
+            and status.err is None
+            and status.slot == landing.slot
+            and status.confirmation_status == "finalized"
+            for status in said
+        )
+
+    return [landing for place, landing in enumerate(landings) if final(place, landing) >= needed]
