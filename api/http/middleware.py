@@ -151,7 +151,7 @@ def _complete_headers(message: Message, request_id: str) -> None:
     headers.raw.extend(_RAW_HEADERS)
     headers.raw.append((b"x-request-id", request_id.encode("ascii")))
     if varies_by is None:
-        headers["Vary"] = "Origin"
+        headers.raw.append((b"vary", b"Origin"))
     elif "origin" not in [name.strip().lower() for name in varies_by.split(",")]:
         headers["Vary"] = f"{varies_by}, Origin"
 
