@@ -45,14 +45,14 @@ async def main(shop: Pubkey) -> None:
     """Make a buyer with money, pay, and print the proof as JSON."""
     buyer, nonce = Keypair(), secrets.token_hex(16)
     async with AsyncClient(os.environ.get("SOLANA_RPC_URL", "http://127.0.0.1:8899"), Confirmed) as node:
-        await node.request_airdrop(buyer.pubkey(), 1_000_000_000)  # lamports, for fees
+        await node.request_airdrop(buyer.pubkey(), lamports=1_000_000_000)
         faucet = JsonRpcRequest(method="localnet_fundToken", params=[str(buyer.pubkey()), str(USDC), PRICE_BASE_UNITS])
         await node.send_rpc_request(faucet, str)
         transaction = await pay(node, buyer, shop)
-    signature = buyer.sign_message(nonce.encode())  # shows that whoever asks holds the key that paid
-    proof = {"transactionId": transaction, "payer": str(buyer.pubkey()), "amount": "0.01", "currency": "USDC",
-             "nonce": nonce, "signature": str(signature), "timestamp": int(time.time() * 1000)}  # fmt: skip
-    print(json.dumps(proof))
+    signature = buyer.sign_message(f"402pay v2|{shop}|{nonce}|{transaction}".encode())  # good for this payment only
+    proof = {"proofVersion": 2, "transactionId": transaction, "payer": str(buyer.pubkey()), "recipient": str(shop)}
+    proof |= {"amount": "0.01", "currency": "USDC", "nonce": nonce, "signature": str(signature)}
+    print(json.dumps({**proof, "timestamp": int(time.time() * 1000)}))
 
 
 if __name__ == "__main__":

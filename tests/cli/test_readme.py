@@ -67,7 +67,7 @@ async def test_a_cluster_of_ones_own_is_followed_as_written(home, empty_database
             cwd=tmp_path, env=environment(home, {"METRICS_PORT": "0"}), stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            await eventually(lambda: '"following"' in (tmp_path / "log").read_text())
+            await eventually(lambda: '"following"' in (tmp_path / "log").read_text(), seconds=60)
         finally:
             process.terminate()
             code = await process.wait()

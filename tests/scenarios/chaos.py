@@ -105,8 +105,9 @@ async def play(
             liar_node.confess()
             wallets = [*market.wallets, str(settlement)]
             await ledger_becomes_the_chain(pool, market, honest, seconds=120, wallets=wallets)
-            counts |= await buyers.judged({signature for signature, *_ in landed(market, honest.chain)})
-            await strangers.give_up()
+            on_chain = {signature for signature, *_ in landed(market, honest.chain)}
+            counts |= await buyers.judged(on_chain)
+            await strangers.give_up(on_chain)
             await no_invention_was_honoured(pool, liar_node.invented)
             await payouts_have_ended(pool)
             await no_claim_without_a_gain(pool, honest.chain)

@@ -25,7 +25,7 @@ from tests.support.wallets import close_account
 # What each does, and how often in comparison.
 STRANGERS = {"thief": 4, "dust": 2, "self_transfer": 2, "liar": 2, "spam": 1, "drainer": 2}
 # Those that a round has unless it says otherwise. What the others do still succeeds.
-USUAL = frozenset(STRANGERS) - {"thief", "self_transfer", "liar", "drainer"}
+USUAL = frozenset(STRANGERS) - {"self_transfer", "liar", "drainer"}
 _ACCOUNTS_A_SPAM = 3
 _SPAM_MAX = 12
 _PATIENCE_TRIES = 10
@@ -69,12 +69,13 @@ class Strangers:
     def _can(self, name: str) -> bool:
         return {"liar": self.liar_node, "drainer": self.shop}.get(name, True) is not None
 
-    async def give_up(self) -> None:
-        """Ask once more for everything that is undecided, now that the ledger has every payment."""
+    async def give_up(self, landed: set[str]) -> None:
+        """Ask once more for every payment that is on the chain and undecided, now that the ledger has them all."""
         if self._asking:
             await asyncio.wait(self._asking)
         undecided, self._undecided = self._undecided, []
-        await asyncio.gather(*(self._ask(*one, tries=_PATIENCE_TRIES) for one in undecided))
+        asked = [one for one in undecided if one[1]["transactionId"] in landed]
+        await asyncio.gather(*(self._ask(*one, tries=_PATIENCE_TRIES) for one in asked))
 
     async def thief(self) -> None:
         """Present what a payer has signed once for a payment of his that nobody has claimed.

@@ -2,9 +2,12 @@
 
 import time
 
+import pytest
+
 from tests.scenarios.chaos import run
 
 
+@pytest.mark.timeout(300)
 async def test_everything_at_once(capsys):
-    assert await run(rounds=2, first_seed=int(time.time()), steps=15) == 0
+    assert await run(rounds=2, first_seed=int(time.time()), steps=12) == 0
     assert capsys.readouterr().out.count("good") == 2
