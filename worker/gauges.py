@@ -8,7 +8,7 @@ from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import from_row, load_queries
 from ledger.states import ClaimStatus, PayoutStatus
 from worker.context import WorkerContext
-from worker.payouts.checks import Waiting
+from worker.payouts.checks import WAITS_FOR_OWNER, Waiting
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker", "gauges.sql")
@@ -38,7 +38,12 @@ async def measure(context: WorkerContext) -> None:
         metrics.payouts_waiting.labels(reason.value).set(
             sum(one.payouts for one in counts if one.waiting_reason == reason)
         )
-    open_ages = [one.oldest_seconds for one in counts if one.status != PayoutStatus.SETTLED]
+    # What waits for its owner may wait for ever, and anybody can have us wait for dust.
+    open_ages = [
+        one.oldest_seconds
+        for one in counts
+        if one.status != PayoutStatus.SETTLED and one.waiting_reason not in WAITS_FOR_OWNER
+    ]
     metrics.oldest_payout.set(max(open_ages, default=0.0))
 
 

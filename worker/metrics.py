@@ -36,7 +36,9 @@ class WorkerMetrics:
         )
         self.payouts = Gauge("pay402_payouts", "Payouts by status", ["status"], registry=registry)
         self.oldest_payout = Gauge(
-            "pay402_oldest_open_payout_seconds", "Age of the oldest payout that is not settled", registry=registry
+            "pay402_oldest_open_payout_seconds",
+            "Age of the oldest payout that is not settled and does not wait for its owner",
+            registry=registry,
         )
         self.payouts_waiting = Gauge(
             "pay402_payouts_waiting", "Payouts that cannot be sent now", ["reason"], registry=registry

@@ -45,6 +45,10 @@ class Waiting(StrEnum):
     """The token's mint is not on the chain, or keeps so much that nothing arrives."""
 
 
+WAITS_FOR_OWNER: Final = frozenset({Waiting.BELOW_COST, Waiting.NO_ACCOUNT, Waiting.PAYER_BUDGET})
+"""Reasons that nobody but the owner of the money can mend."""
+
+
 class NotReadyError(Exception):
     """It cannot be sent now, for `reason`."""
 
