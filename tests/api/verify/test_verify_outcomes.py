@@ -10,7 +10,7 @@ from chain.programs import NATIVE_SOL, TOKEN_PROGRAM, WRAPPED_SOL_MINT
 from localnet import payments as pay
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, Payment
-from tests.support import handwritten_transactions as paper
+from tests.support import handwritten_transactions as handwritten
 from tests.support.api_client import key_for, pay_usdc, proof_of
 from tests.support.ledger_checks import eventually, follow
 from tests.support.ledger_rows import book
@@ -68,18 +68,22 @@ async def test_native_sol_is_not_wrapped_sol_where_a_mint_is_named(merchant, mar
 
 
 async def test_a_transfer_hidden_in_an_inner_instruction_is_honoured(merchant, market, indexer, pool):
-    """A program that moves its customer's tokens, as on mainnet most do. LiteSVM has none, so this one is on paper."""
+    """A program that moves its customer's tokens, as on mainnet most do. LiteSVM has none, so this one is on handwritten."""
     payer, shop = market.payers[0], market.recipients[0]
     result = (
-        paper.Paper()
+        handwritten.Handwritten()
         .account("source", "usdc", 1_000, 750, owner="buyer")
         .account("till", "usdc", 0, 250, owner="shop")
-        .calls(paper.transfer("source", "till", 250, owner="buyer"))
+        .calls(handwritten.transfer("source", "till", 250, owner="buyer"))
         .result()
     )
     (moved,) = decode(result).transfers
-    assert (moved.path, moved.source_owner, moved.authority) == ("0.0", paper.address("buyer"), paper.address("buyer"))
-    assert (moved.destination_owner, moved.amount) == (paper.address("shop"), 250)
+    assert (moved.path, moved.source_owner, moved.authority) == (
+        "0.0",
+        handwritten.address("buyer"),
+        handwritten.address("buyer"),
+    )
+    assert (moved.destination_owner, moved.amount) == (handwritten.address("shop"), 250)
     transaction = await book(pool, payer.pubkey(), shop.pubkey(), moved.amount, path=moved.path)
     reply = await merchant.verify(proof_of(payer, transaction, "0.00025"))
     assert reply.code == "VALID"
