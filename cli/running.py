@@ -111,22 +111,28 @@ def run_stoppable(work: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
     Raises:
         OperatorError: It was stopped; `name`, such as "The backup", begins the sentence.
     """
+    return run_to_end(lambda stop: until_stopped(stop, work(), name))
 
-    async def main(stop: asyncio.Event) -> T:
-        working = asyncio.ensure_future(work())
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise OperatorError(f"{name} was stopped before its end; run the same command again.")
-        finally:
-            stopping.cancel()
-            working.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await working
 
-    return run_to_end(main)
+async def until_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], name: str, *, exit_code: int = 1) -> T:
+    """The result of `work`, unless `stop` is set before.
+
+    Raises:
+        OperatorError: It was stopped.
+    """
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        sentence = f"{name} was stopped before its end; run the same command again."
+        raise OperatorError(sentence, exit_code=exit_code)
+    finally:
+        stopping.cancel()
+        working.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await working
 
 
 async def _asking_the_chain(work: Awaitable[T]) -> T:

@@ -1,22 +1,26 @@
 """`pay402 demo`: the whole system at work, and held against the chain."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cli.demo.ledger_table import claims_table, kinds_table, ledger_table
 from cli.demo.payments import SLOT_SECONDS, pay_fixed_round, pay_until
 from cli.demo.verdict import WAIT_SECONDS, Verdict, judge_when_complete
+from cli.errors import INTERRUPTED
 from cli.printing import console
 from cli.registration import register
+from cli.running import until_stopped
 from cli.system.processes import SystemSettings, running_system
 from localnet.market import open_market
-from runtime.database import open_connection, open_pool
+from runtime.database import open_pool
 from runtime.errors import OperatorError
 from runtime.logging import configure_logging
 from runtime.process import run_until_signal
 from runtime.settings import SolanaSettings, load
+
+_USER: Final = "demo"
 
 
 def command(
@@ -45,7 +49,6 @@ def command(
                 slot_seconds=SLOT_SECONDS,
                 log_directory=settings.home / "logs",
                 say=lambda part: status.update(f"starting {part}"),
-                prepare=_empty,
             )
             async with (
                 system as running,
@@ -56,14 +59,15 @@ def command(
                 await market.prepare()
                 solana = SolanaSettings(solana_rpc_url=running.rpc_url)
                 for number, wallet in enumerate(market.wallets, 1):
-                    await register(pool, solana, wallet, user="demo", label=f"shop {number}")
+                    await register(pool, solana, wallet, user=_USER, label=f"shop {number}")
                 status.stop()
                 if once:
-                    receipts = await pay_fixed_round(output, market)
+                    paying = pay_fixed_round(output, market)
+                    receipts = await until_stopped(stop, paying, "The demo", exit_code=INTERRUPTED)
                     verdict = await judge_when_complete(pool, market)
                     output.print(await ledger_table(pool, market, rows=None))
                     output.print(kinds_table(market))
-                    output.print(await claims_table(running.api_url, pool, market, receipts))
+                    output.print(await claims_table(running.api_url, _USER, pool, market, receipts))
                     return verdict
                 await pay_until(stop, output, pool, market)
                 verdict = await judge_when_complete(pool, market)
@@ -76,9 +80,3 @@ def command(
     output.print(verdict.line(), highlight=False, soft_wrap=True)
     if not verdict.is_good:
         raise typer.Exit(1)
-
-
-async def _empty(database_url: str) -> None:
-    """Before the indexer knows any of it: it would go on following wallets of another chain."""
-    async with open_connection(database_url) as connection:
-        await connection.execute("TRUNCATE recipients, token_accounts, transfers, balance_changes, events CASCADE")

@@ -73,12 +73,13 @@ def _named(receipt: Receipt) -> Meant:
 
 
 async def claim_some(
-    api_url: str, receipts: Sequence[Receipt], shops: Sequence[Pubkey], decimals: Mapping[str, int]
+    api_url: str, api_key: str, receipts: Sequence[Receipt], shops: Sequence[Pubkey], decimals: Mapping[str, int]
 ) -> list[Answered]:
     """Present proofs of some payments: as they were paid, again, and with something wrong.
 
     Args:
         api_url: Where the API listens.
+        api_key: The shops' key: it says whose money a payment is.
         receipts: At least two plain payments, and one each as batch, with a lookup table and failed.
         shops: The recipients.
         decimals: By mint.
@@ -91,7 +92,7 @@ async def claim_some(
     }
     stranger = next(one.payer for one in receipts if one.payer.pubkey() != second.payer.pubkey())
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers={"x-api-key": api_key}) as session:
         buyer = _Buyer(session, api_url, accounts, decimals)
         honest = buyer.proof(first)
         paid_to = buyer.proof(second)["recipient"]

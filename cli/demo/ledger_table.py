@@ -6,8 +6,10 @@ from typing import Any, Final
 import asyncpg
 from rich.table import Table
 
+from api.access.key_ring import make_key
 from cli.demo.claims import Receipt, claim_some, verdicts
 from cli.demo.verdict import received
+from ledger.api_keys import NewApiKey, add_key
 from ledger.sql import load_queries
 from localnet.market import Market
 
@@ -40,11 +42,11 @@ async def ledger_table(pool: asyncpg.Pool, market: Market, rows: int | None = _R
     return table
 
 
-async def claims_table(api_url: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt]) -> Table:
+async def claims_table(api_url: str, user: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt]) -> Table:
     """What the API verified of the payments, some of which are claimed for it."""
     decimals = {row["mint"]: row["decimals"] async for row in _queries.token_symbols(pool)}
     shops = [recipient.pubkey() for recipient in market.recipients]
-    return verdicts(await claim_some(api_url, receipts, shops, decimals))
+    return verdicts(await claim_some(api_url, await _key_of(pool, user), receipts, shops, decimals))
 
 
 def kinds_table(market: Market) -> Table:
@@ -66,3 +68,10 @@ def _amount(base_units: int, decimals: int) -> str:
         return str(base_units)
     digits = str(base_units).rjust(decimals + 1, "0")
     return f"{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+async def _key_of(pool: asyncpg.Pool, user: str) -> str:
+    """A new key of the API, as the shops' owner would make one."""
+    new = make_key("test")
+    await add_key(pool, NewApiKey(new.prefix, new.hash, user, "demo", "test", ["read", "write"]))
+    return new.key

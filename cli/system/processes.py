@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.settings import ApiSettings
+from cli.system.local_ledger import match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from cli.system.settlement_wallet import local_settlement
 from migrations.migrate import upgrade
@@ -27,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_PAUSE_SECONDS_MAX: Final = 30.0
 _USUAL_RPC_PORT: Final = 8899
 
 
@@ -54,6 +58,8 @@ class Child:
             env={**os.environ, **self.environment, SUPERVISOR_VARIABLE: str(os.getpid())},
             stdout=asyncio.subprocess.PIPE,
             stderr=self.log,
+            # Ctrl-C on a terminal is for us: we end our processes in order, each when nobody needs it any more.
+            start_new_session=True,
         )
         assert process.stdout is not None
         try:
@@ -120,7 +126,6 @@ async def running_system(
     slot_seconds: float = 0.4,
     log_directory: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
-    prepare: Callable[[str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[System]:
     """Start everything, in order; stop it in reverse.
 
@@ -130,14 +135,11 @@ async def running_system(
         slot_seconds: The localnet's pace.
         log_directory: Where the processes' logs go; `None` for standard error.
         say: Told what is being started.
-        prepare: Told the database's address once it has its schema, before any process of ours reads it.
     """
     async with AsyncExitStack() as stack:
         say("Postgres")
         database_url = await stack.enter_async_context(database_address(settings))
         await upgrade(database_url)
-        if prepare is not None:
-            await prepare(database_url)
         say("Valkey")
         redis_url = await stack.enter_async_context(redis_address(settings))
         environment = {
@@ -153,6 +155,9 @@ async def running_system(
             announce_localnet(settings.home, ready["rpc"], ready["ws"])
             stack.callback(withdraw_localnet, settings.home)
             rpc_urls, ws_urls = [ready["rpc"]], [ready["ws"]]
+            if await match_ledger(database_url, ready["rpc"], is_embedded=settings.database_url is None):
+                say("an empty ledger: the local chain is new, and the ledger was about the one before")
+                _log.warning("ledger_emptied", hint="the local chain is new; API keys are kept")
             if settings.settlement_keypair is None and settings.settlement_wallet is None:
                 wallet, file = await local_settlement(settings.home, database_url, ready["rpc"])
                 environment |= {"SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": file}
@@ -209,17 +214,35 @@ async def _watch_one(child: Child, stop: asyncio.Event) -> None:
             ended.cancel()
             if not stop.is_set():
                 _log.error("process_ended", process=child.name, hint="it is started again and makes up for it")
-                await asyncio.sleep(1.0)
-                await child.start()
+                await _start_again(child, stop)
     finally:
         stopping.cancel()
+
+
+async def _start_again(child: Child, stop: asyncio.Event) -> None:
+    """Start it until it is ready, with growing pauses: what it needs may be away as well."""
+    pause_seconds = _FIRST_PAUSE_SECONDS
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_seconds):
+                await stop.wait()
+                return
+        try:
+            await child.start()
+        except OperatorError as error:
+            _log.error("process_not_started", process=child.name, error=str(error), hint="it is tried again")
+            pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
+        else:
+            return
 
 
 async def _start_localnet(
     stack: AsyncExitStack, port: int | None, slot_seconds: float, log: IO[bytes] | None
 ) -> dict[str, Any]:
     where = ["--port", str(_USUAL_RPC_PORT), "--any-if-taken"] if port is None else ["--port", str(port)]
-    arguments = ["localnet", "--json", *where, "--slot-seconds", str(slot_seconds)]
+    # A seed of its own gives each chain a genesis hash of its own.
+    seed = str(secrets.randbits(32))
+    arguments = ["localnet", "--json", *where, "--slot-seconds", str(slot_seconds), "--seed", seed]
     child = Child("localnet", arguments, {}, log)
     stack.push_async_callback(child.stop)
     return await child.start()

@@ -1,9 +1,17 @@
 """`pay402 demo --once`: the whole system, held against the chain."""
 
+import os
 import re
+import signal
 from html import unescape
 
-from tests.support.command_line import pay402, processes_of
+import asyncpg
+import pytest
+
+from runtime.database import open_connection
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.errors import OperatorError
+from tests.support.command_line import eventually, pay402, processes_of, running
 from tests.support.programs import ROOT
 
 LAST_LINE = re.compile(r"demo: chain (\d+) transfers, ledger (\d+), missing 0, doubled 0, unexplained 0")
@@ -62,3 +70,25 @@ async def test_ledger_and_chain_agree_on_every_kind_of_payment(home):
     assert log.count("socket_ended") >= 2  # its socket was cut twice meanwhile
     assert "Traceback" not in log
     assert processes_of(home) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("--once",)])
+async def test_ctrl_c_ends_it_and_is_no_defect(arguments, home):
+    async with running("demo", *arguments, home=home) as demo:
+        await eventually(lambda: _is_paid(home), seconds=100)
+        # Ctrl-C on a terminal reaches every process of the group.
+        os.killpg(demo.pid, signal.SIGINT)
+        done = await demo.ended()
+    assert done.code == (130 if arguments else 0), done.err
+    assert "defect" not in done.out + done.err
+    assert "Traceback" not in done.out + done.err
+    assert processes_of(home) == []
+
+
+async def _is_paid(home):
+    """True when the payers are at work."""
+    try:
+        async with open_connection(EmbeddedPostgres(home / "demo").dsn("pay402")) as connection:
+            return await connection.fetchval("SELECT count(*) > 3 FROM transfers")
+    except (OperatorError, asyncpg.PostgresError):
+        return False

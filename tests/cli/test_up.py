@@ -1,6 +1,7 @@
 """`pay402 up`: everything together, ready in one line, and gone without a trace."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -160,3 +161,60 @@ async def test_a_system_that_was_killed_takes_its_processes_with_it(home, databa
         assert len(children) == 4
         os.kill(up.pid, signal.SIGKILL)
         await eventually(lambda: not any(child.is_running() for child in children))
+
+
+async def test_an_indexer_that_dies_again_before_it_is_ready_does_not_take_the_system_with_it(
+    home, database_url, redis_url
+):
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    async with running("up", "--json", *FAST, home=home, **given) as up:
+        ready = json.loads(await up.line())
+        assert (await pay402("recipients", "add", WALLET, home=home, **given)).code == 0
+        killed = set()
+        while len(killed) < 3:
+            for one in psutil.Process(up.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "indexer" in one.cmdline() and one.pid not in killed:
+                        killed.add(one.pid)
+                        one.kill()
+            await asyncio.sleep(0.05)
+        await ask(ready["rpc"], "requestAirdrop", WALLET, 5_000_003)
+        await eventually(lambda: _holds(database_url, 5_000_003), seconds=60)
+        assert (await up.stopped()).code == 0
+    assert processes_of(home) == []
+
+
+async def test_a_second_start_never_has_a_ledger_of_the_chain_before(home):
+    async with running("up", "--json", *FAST, home=home) as up:
+        first = json.loads(await up.line())
+        assert (await pay402("recipients", "add", WALLET, home=home)).code == 0
+        assert (await pay402("keys", "create", "--user", "shop", home=home)).code == 0
+        await ask(first["rpc"], "requestAirdrop", WALLET, 5_000_004)
+        await eventually(lambda: _holds(first["databaseUrl"], 5_000_004))
+        os.killpg(up.pid, signal.SIGINT)
+        assert (await up.ended()).code == 0
+    async with running("up", "--json", *FAST, home=home) as up:
+        second = json.loads(await up.line())
+        assert not await _holds(second["databaseUrl"], 5_000_004)
+        assert await recipients(second["databaseUrl"]) == []
+        async with open_connection(second["databaseUrl"]) as connection:
+            assert await connection.fetchval("SELECT count(*) FROM api_keys WHERE user_id = 'shop'") == 1
+        assert (await pay402("recipients", "add", WALLET, home=home)).code == 0
+        await ask(second["rpc"], "requestAirdrop", WALLET, 5_000_005)
+        await eventually(lambda: _holds(second["databaseUrl"], 5_000_005))
+        assert (await pay402("audit", home=home)).code == 0
+        done = await up.stopped()
+        assert done.code == 0
+        assert "ledger_emptied" in done.err
+    assert processes_of(home) == []
+
+
+async def test_a_ledger_of_ones_own_is_never_emptied_for_a_new_local_chain(home, database_url, redis_url):
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    async with running("up", "--json", *FAST, home=home, **given) as up:
+        await up.line()
+        assert (await up.stopped()).code == 0
+    done = await pay402("up", "--json", *FAST, home=home, **given)
+    assert (done.code, done.out) == (1, "")
+    assert "is about another chain than the local one" in done.err
+    assert processes_of(home) == []
