@@ -44,17 +44,29 @@ class _Buyer:
     shops: Mapping[tuple[str, str], str]
     decimals: Mapping[str, int]
 
-    def proof(self, receipt: Receipt, *, more: int = 0, payer: Keypair | None = None) -> dict[str, Any]:
-        """What a buyer presents: `more` than was paid in base units, or signed by another `payer`."""
+    def proof(
+        self,
+        receipt: Receipt,
+        *,
+        more: int = 0,
+        payer: Keypair | None = None,
+        recipient: str | None = None,
+        transaction: str | None = None,
+    ) -> dict[str, Any]:
+        """What a buyer presents: `more` base units than were paid, or with something that is not on the receipt."""
         meant, payer, nonce = _named(receipt), payer or receipt.payer, secrets.token_hex(16)
+        shop = recipient or self.shops[meant.mint, meant.destination]
+        transaction = transaction or receipt.signature
+        signature = payer.sign_message(f"402pay v2|{shop}|{nonce}|{transaction}".encode())
         return {
-            "transactionId": receipt.signature,
+            "proofVersion": 2,
+            "transactionId": transaction,
             "payer": str(payer.pubkey()),
-            "recipient": self.shops[meant.mint, meant.destination],
+            "recipient": shop,
             "mint": meant.mint,
             "amount": figure_text(meant.credited + more, self.decimals[meant.mint]),
             "nonce": nonce,
-            "signature": str(payer.sign_message(nonce.encode())),
+            "signature": str(signature),
             "timestamp": int(time.time() * 1000),
         }
 
@@ -103,13 +115,13 @@ async def claim_some(
             ("the same payment with another nonce", first, buyer.proof(first), "REPLAY_ATTACK"),
             ("one unit more than was paid", second, buyer.proof(second, more=1), "INSUFFICIENT_AMOUNT"),
             ("by somebody who did not pay", second, buyer.proof(second, payer=stranger), "PAYER_MISMATCH"),
-            ("to another shop", second, {**buyer.proof(second), "recipient": elsewhere}, "RECIPIENT_MISMATCH"),
+            ("to another shop", second, buyer.proof(second, recipient=elsewhere), "RECIPIENT_MISMATCH"),
             ("as it was paid", kinds["batch"], buyer.proof(kinds["batch"]), _VALID),
             ("as it was paid", kinds["lookup table"], buyer.proof(kinds["lookup table"]), _VALID),
             (
                 "of a transaction that failed",
                 kinds["failed"],
-                {**buyer.proof(first, payer=kinds["failed"].payer), "transactionId": kinds["failed"].signature},
+                buyer.proof(first, payer=kinds["failed"].payer, transaction=kinds["failed"].signature),
                 "TRANSACTION_FAILED",
             ),
         ]

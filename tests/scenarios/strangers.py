@@ -25,7 +25,7 @@ from tests.support.wallets import close_account
 # What each does, and how often in comparison.
 STRANGERS = {"thief": 4, "dust": 2, "self_transfer": 2, "liar": 2, "spam": 1, "drainer": 2}
 # Those that a round has unless it says otherwise. What the others do still succeeds.
-USUAL = frozenset(STRANGERS) - {"self_transfer", "liar", "drainer"}
+USUAL = frozenset(STRANGERS) - {"liar", "drainer"}
 _ACCOUNTS_A_SPAM = 3
 _SPAM_MAX = 12
 _PATIENCE_TRIES = 10

@@ -68,7 +68,7 @@ async def test_native_sol_is_not_wrapped_sol_where_a_mint_is_named(merchant, mar
 
 
 async def test_a_transfer_hidden_in_an_inner_instruction_is_honoured(merchant, market, indexer, pool):
-    """A program that moves its customer's tokens, as on mainnet most do. LiteSVM has none, so this one is on handwritten."""
+    """A program that moves its customer's tokens, as most do on mainnet; written by hand, for LiteSVM has none."""
     payer, shop = market.payers[0], market.recipients[0]
     result = (
         handwritten.Handwritten()
