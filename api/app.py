@@ -21,7 +21,7 @@ from api.http.middleware import AccessLog, Cors, RequestBounds
 from api.http.openapi import SUMMARY, TITLE, describe
 from api.keys import key_routes, token_routes
 from api.keys.context import KeysContext
-from api.marketplace import job_routes, overview_routes, service_routes
+from api.marketplace import escrow_routes, job_routes, overview_routes, payout_routes, service_routes
 from api.marketplace.context import MarketplaceContext
 from api.metrics import ApiMetrics
 from api.operations import health_routes, order_routes
@@ -44,6 +44,8 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     recipient_routes.router,
     service_routes.router,
     job_routes.router,
+    payout_routes.router,
+    escrow_routes.router,
     overview_routes.router,
     analytics_routes.router,
     key_routes.router,

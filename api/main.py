@@ -144,9 +144,11 @@ async def open_rooms(
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,
+                node=node,
                 settlement_wallet=settings.settlement_wallet,
                 funding_seconds=settings.funding_seconds,
                 job_seconds=settings.job_seconds,
+                currencies=settings.currencies,
                 is_production=settings.is_production,
             ),
             analytics=AnalyticsContext(database, tokens),

@@ -1,11 +1,16 @@
 """Addresses and signatures as people type them, and what is there: only a wallet can be followed for payments."""
 
+from typing import Final
+
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from chain.accounts import AccountState
 from chain.node import Node
-from chain.programs import TOKEN_PROGRAMS
+from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAMS
+
+INCINERATOR: Final = "1nc1nerator11111111111111111111111111111111"
+"""What is sent there is lost for good."""
 
 
 class NotAWalletError(ValueError):
@@ -39,6 +44,32 @@ async def slot_of_wallet(node: Node, address: str) -> int:
     if account is not None and (what := _other_than_wallet(account)) is not None:
         raise NotAWalletError(f"{address} is {what}.")
     return slot
+
+
+async def check_payee(node: Node, address: str, *, may_be_of_program: bool) -> None:
+    """Refuse an address to which nothing may be paid because nobody can sign for it.
+
+    Args:
+        node: Where the account is looked up.
+        address: A canonical address.
+        may_be_of_program: An address that only a program can sign for, such as a multisig's vault, will do too.
+
+    Raises:
+        NotAWalletError: It is no wallet.
+        RpcError: No node answers.
+    """
+    if address == INCINERATOR:
+        raise NotAWalletError(f"{address} is the incinerator, not a wallet; give the wallet that is paid.")
+    _, account = await node.account(address)
+    if account is not None and (what := _other_than_wallet(account)) is not None:
+        raise NotAWalletError(f"{address} is {what}.")
+    if account is not None and account.program != SYSTEM_PROGRAM and not account.is_multisig:
+        raise NotAWalletError(f"{address} is an account of a program, not a wallet; give the wallet that is paid.")
+    is_of_program = not Pubkey.from_string(address).is_on_curve() or (account is not None and account.is_multisig)
+    if is_of_program and not may_be_of_program:
+        raise NotAWalletError(
+            f"{address} is a program's address, for which no key signs; give a wallet, or ask an admin to set it."
+        )
 
 
 def _other_than_wallet(account: AccountState) -> str | None:

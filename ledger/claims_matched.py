@@ -64,3 +64,9 @@ async def claim_strays(database: Any, wallets: Sequence[str], *, from_slot: int,
     )
     taken: int = row["taken"]
     return taken
+
+
+async def free_nonces(database: Any) -> int:
+    """Let claims that could not fund their open jobs leave the jobs' nonces free; returns how many did."""
+    freed: int = await _queries.free_nonces(database)
+    return freed

@@ -111,3 +111,22 @@ logged AS (
   JOIN job_requests AS j ON j.id = f.job_id
 )
 SELECT count(*)::int AS taken FROM noted;
+
+-- name: free_nonces$
+-- Claims that could not fund their jobs leave the jobs' nonces free for payments that can.
+WITH freed AS (
+  UPDATE transactions AS c
+  -- Nobody can guess this nonce and use it up.
+  SET nonce = 'refund ' || gen_random_uuid()
+  FROM job_requests AS j
+  JOIN job_fundings AS f ON f.job_id = j.id
+  WHERE job_is_open(j.status) AND j.escrow_status = 'pending'
+    AND f.escrowed = 0 AND c.id = f.claim_id AND c.nonce = j.nonce
+  RETURNING c.id, c.user_id, c.agent_id, j.id AS job_id, f.rest_reason
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'claim.nonce_freed', id::text, user_id, agent_id, jsonb_build_object('job', job_id, 'reason', rest_reason)
+  FROM freed
+)
+SELECT count(*)::int FROM freed;

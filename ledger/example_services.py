@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledger.agent_ids import take_agent_id
 from ledger.services import NewService, Price, add_example
 
 SEED_USER: Final = "marketplace-examples"
@@ -72,5 +73,7 @@ async def seed(database: Any, *, mint: str, currency: str, payout_address: str) 
             capabilities=list(example.capabilities),
             tags=list(example.tags),
         )
-        added += await add_example(database, example.agent, offer)
+        # An id that a user has taken meanwhile stays theirs.
+        if await take_agent_id(database, example.agent, SEED_USER):
+            added += await add_example(database, example.agent, offer)
     return added

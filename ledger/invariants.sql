@@ -45,12 +45,18 @@ WHERE f.escrowed + f.rest <> c.received OR c.status <> 'finalized'
 LIMIT :limit;
 
 -- name: escrow_is_the_price
--- A job whose money is said to be held, released or refunded was funded with exactly its price, and no other was.
+-- A job whose money is said to be held, released or refunded was funded with its price, or with what counts as that where
+-- nothing more came, and no other was.
 SELECT j.id::text AS subject, coalesce(f.escrowed, 0) AS found,
   CASE WHEN j.escrow_status = 'pending' THEN 0 ELSE j.price_amount END AS expected
 FROM job_requests AS j
+JOIN tokens AS t ON t.mint = j.price_mint
 LEFT JOIN job_fundings AS f ON f.job_id = j.id AND f.escrowed > 0
-WHERE coalesce(f.escrowed, 0) <> CASE WHEN j.escrow_status = 'pending' THEN 0 ELSE j.price_amount END
+WHERE CASE
+  WHEN j.escrow_status = 'pending' THEN f.escrowed > 0
+  WHEN f.escrowed < j.price_amount THEN f.escrowed < least_equal_amount(j.price_amount, t.decimals) OR f.rest > 0
+  ELSE f.escrowed IS DISTINCT FROM j.price_amount
+END
 LIMIT :limit;
 
 -- name: paid_out_and_held_are_funded
@@ -135,10 +141,11 @@ HAVING count(p.id) <> CASE WHEN j.escrow_status IN ('released', 'refunded') THEN
 LIMIT :limit;
 
 -- name: earnings_are_released
--- What a service is said to have earned is what was released for it.
+-- What a service is said to have earned is what was released for it, jobs of its own user left out.
 SELECT a.id::text AS subject, a.total_earnings AS found, coalesce(sum(p.amount), 0) AS expected
 FROM agent_services AS a
 LEFT JOIN job_requests AS j ON j.service_id = a.id AND j.escrow_status = 'released'
+  AND job_earns_reputation(j.client_user_id, j.provider_user_id)
 LEFT JOIN payouts AS p ON p.job_id = j.id AND p.kind = 'release' AND p.status = 'settled'
 GROUP BY a.id
 HAVING a.total_earnings <> coalesce(sum(p.amount), 0) OR a.successful_jobs <> count(j.id)

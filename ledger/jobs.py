@@ -112,10 +112,12 @@ class RecentJob:
 class JobMovement:
     """A payment that came in for a job (`way` is `in`), or a payout that leaves for it (`release` or `refund`).
 
-    `amount` is in base units of `mint`.
+    `amount` is in base units of `mint`, and goes to the wallet `recipient`.
     """
 
     way: str
+    payout_id: UUID | None
+    recipient: str
     signature: str | None
     mint: str
     amount: int

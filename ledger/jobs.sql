@@ -95,13 +95,13 @@ LIMIT :limit;
 
 -- name: job_movements
 -- Every payment that came in for a job and every payout that left for it, oldest first.
-SELECT 'in' AS way, c.signature, c.mint, c.received AS amount, coalesce(f.rest_reason, 'price') AS reason,
+SELECT 'in' AS way, NULL::uuid AS payout_id, c.recipient, c.signature, c.mint, c.received AS amount, coalesce(f.rest_reason, 'price') AS reason,
   'settled' AS status, f.noticed_at AS at
 FROM job_fundings AS f
 JOIN transactions AS c ON c.id = f.claim_id
 WHERE f.job_id = :job_id
 UNION ALL
-SELECT p.kind, p.settled_signature, p.mint, p.amount, p.reason, p.status::text, coalesce(p.settled_at, p.created_at)
+SELECT p.kind, p.id, p.recipient, p.settled_signature, p.mint, p.amount, p.reason, p.status::text, coalesce(p.settled_at, p.created_at)
 FROM payouts AS p
 WHERE p.job_id = :job_id
 ORDER BY at;
@@ -143,7 +143,9 @@ SELECT id, status, escrow_status FROM moved;
 WITH rated AS (
   INSERT INTO ratings (job_id, service_id, client_user_id, score, feedback, counted_at)
   SELECT id, service_id, client_user_id, :score::smallint, :feedback::text,
-    CASE WHEN escrow_status = 'released' THEN clock_timestamp() END
+    CASE
+      WHEN escrow_status = 'released' AND job_earns_reputation(client_user_id, provider_user_id) THEN clock_timestamp()
+    END
   FROM job_requests
   WHERE id = :job_id AND status = 'approved'
   FOR UPDATE
@@ -164,6 +166,7 @@ WITH late AS (
   UPDATE ratings AS r SET counted_at = clock_timestamp()
   FROM job_requests AS j
   WHERE r.counted_at IS NULL AND j.id = r.job_id AND j.escrow_status = 'released'
+    AND job_earns_reputation(j.client_user_id, j.provider_user_id)
   RETURNING r.service_id, r.score
 ),
 sums AS (
@@ -184,13 +187,14 @@ WITH ready AS (
       -- While its request exists no claim on it has other terms than the job's; but it can be deleted.
       WHEN NOT mint_counts_as(c.mint, j.price_mint) THEN 'wrong_token'
       WHEN paid_at(t.block_time, t.notified_at, t.recorded_at) > j.fund_until THEN 'late'
-      WHEN c.received < j.price_amount THEN 'short'
+      WHEN c.received < least_equal_amount(j.price_amount, token.decimals) THEN 'short'
     END AS refusal
   FROM job_requests AS j
   JOIN transactions AS c
     ON c.user_id = j.settlement_user_id AND c.nonce = j.nonce AND c.recipient = j.settlement_wallet
     AND c.status = 'finalized'
   JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+  JOIN tokens AS token ON token.mint = j.price_mint
   WHERE j.escrow_status = 'pending'
     AND NOT EXISTS (SELECT FROM job_fundings AS f WHERE f.claim_id = c.id)
   LIMIT :limit
@@ -201,8 +205,8 @@ noted AS (
   SELECT
     claim_id,
     job_id,
-    CASE WHEN refusal IS NULL THEN price_amount ELSE 0 END,
-    CASE WHEN refusal IS NULL THEN received - price_amount ELSE received END,
+    CASE WHEN refusal IS NULL THEN least(received, price_amount) ELSE 0 END,
+    CASE WHEN refusal IS NULL THEN greatest(received - price_amount, 0) ELSE received END,
     coalesce(refusal, CASE WHEN received > price_amount THEN 'excess' END)
   FROM ready
   ON CONFLICT DO NOTHING

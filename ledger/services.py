@@ -4,6 +4,7 @@ What a service has earned is written with the payout that pays it, by the worker
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -171,19 +172,24 @@ async def list_services(
     return page, total
 
 
-async def count_marketplace(database: Any) -> MarketplaceCounts:
-    """How many services, jobs and agents the marketplace has."""
-    return from_row(MarketplaceCounts, await _queries.marketplace_counts(database))
+async def count_marketplace(database: Any, currencies: Sequence[str]) -> MarketplaceCounts:
+    """How many services, jobs and agents the marketplace has in `currencies`.
+
+    Jobs between a user and itself do not count, here and in `released_volume` and `leaderboard`.
+    """
+    return from_row(MarketplaceCounts, await _queries.marketplace_counts(database, currencies=list(currencies)))
 
 
-async def released_volume(database: Any) -> list[ReleasedVolume]:
+async def released_volume(database: Any, currencies: Sequence[str]) -> list[ReleasedVolume]:
     """What was released to providers, by currency."""
-    return [from_row(ReleasedVolume, row) async for row in _queries.marketplace_volume(database)]
+    rows = _queries.marketplace_volume(database, currencies=list(currencies))
+    return [from_row(ReleasedVolume, row) async for row in rows]
 
 
-async def leaderboard(database: Any, *, limit: int) -> list[Service]:
+async def leaderboard(database: Any, currencies: Sequence[str], *, limit: int) -> list[Service]:
     """The services on offer that have earned most, compared in units of their tokens."""
-    return [from_row(Service, row) async for row in _queries.leaderboard(database, limit=limit)]
+    rows = _queries.leaderboard(database, currencies=list(currencies), limit=limit)
+    return [from_row(Service, row) async for row in rows]
 
 
 async def add_example(database: Any, seed_name: str, new: NewService) -> bool:

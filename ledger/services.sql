@@ -90,34 +90,44 @@ WHERE s.is_active AND (:category::text IS NULL OR s.category = :category)
   AND (:max_price::text IS NULL OR s.price_amount / 10::numeric ^ t.decimals <= :max_price::text::numeric);
 
 -- name: marketplace_counts^
--- How many services, jobs and agents the marketplace has.
+-- How many services, jobs and agents the marketplace has in these currencies, jobs between a user and itself left out.
+WITH offered AS (
+  SELECT agent_id FROM agent_services WHERE is_active AND price_currency = ANY(:currencies::text[])
+),
+ordered AS (
+  SELECT status, client_agent_id, provider_agent_id
+  FROM job_requests
+  WHERE price_currency = ANY(:currencies::text[]) AND job_earns_reputation(client_user_id, provider_user_id)
+)
 SELECT
-  (SELECT count(*) FROM agent_services WHERE is_active)::int AS total_services,
-  (SELECT count(*) FROM job_requests)::int AS total_jobs,
-  (SELECT count(*) FROM job_requests WHERE status = 'approved')::int AS completed_jobs,
+  (SELECT count(*) FROM offered)::int AS total_services,
+  (SELECT count(*) FROM ordered)::int AS total_jobs,
+  (SELECT count(*) FROM ordered WHERE status = 'approved')::int AS completed_jobs,
   (
     SELECT count(*) FROM (
-      SELECT agent_id FROM agent_services WHERE is_active
-      UNION SELECT client_agent_id FROM job_requests
-      UNION SELECT provider_agent_id FROM job_requests
+      SELECT agent_id FROM offered
+      UNION SELECT client_agent_id FROM ordered
+      UNION SELECT provider_agent_id FROM ordered
     ) AS agents
   )::int AS active_agents;
 
 -- name: marketplace_volume
--- What was released to providers, by currency.
-SELECT j.price_currency AS currency, t.decimals, sum(j.price_amount) AS amount
+-- What was released to providers in these currencies, jobs between a user and itself left out.
+SELECT j.price_currency AS currency, t.decimals, sum(f.escrowed) AS amount
 FROM job_requests AS j
+JOIN job_fundings AS f ON f.job_id = j.id
 JOIN tokens AS t ON t.mint = j.price_mint
-WHERE j.escrow_status = 'released'
+WHERE j.escrow_status = 'released' AND j.price_currency = ANY(:currencies::text[])
+  AND job_earns_reputation(j.client_user_id, j.provider_user_id)
 GROUP BY j.price_currency, t.decimals
 ORDER BY j.price_currency;
 
 -- name: leaderboard
--- The services that have earned most, in units of their tokens.
+-- The services in these currencies that have earned most, in units of their tokens.
 SELECT s.*, t.decimals
 FROM agent_services AS s
 JOIN tokens AS t ON t.mint = s.price_mint
-WHERE s.is_active
+WHERE s.is_active AND s.price_currency = ANY(:currencies::text[])
 ORDER BY s.total_earnings / 10::numeric ^ t.decimals DESC, s.successful_jobs DESC, s.id
 LIMIT :limit;
 

@@ -16,12 +16,13 @@ GRANT DELETE ON heartbeats, index_requests TO pay402_indexer;
 -- Answers requests. It reads the ledger and may lock a transfer, but never writes one; money is sent by the worker.
 GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, former_recipients, token_accounts,
   transfers, balance_changes, transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services,
-  job_requests, job_fundings, ratings, payouts, reconciliation_runs, index_requests, backfill_requests, claim_changes,
-  revenue_days, agent_days, agent_months TO pay402_api;
+  agent_ids, job_requests, job_fundings, ratings, payouts, payout_redirects, reconciliation_runs, index_requests,
+  backfill_requests, claim_changes, revenue_days, agent_days, agent_months TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
 GRANT INSERT ON former_recipients, tokens, claim_changes, events, index_requests, backfill_requests,
-  reconciliation_runs, ratings TO pay402_api;
-GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_services, job_requests TO pay402_api;
+  reconciliation_runs, ratings, payout_redirects TO pay402_api;
+GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_services, agent_ids, job_requests
+  TO pay402_api;
 GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal_wanted_at, heal_reason)
   ON token_accounts TO pay402_api;
 GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
@@ -29,16 +30,18 @@ GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
 GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,
-  vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, job_requests,
-  job_fundings, ratings, payouts, payout_attempts, reconciliation_runs, index_requests, backfill_requests,
+  vanished_transactions, transactions, nonces, idempotent_answers, heartbeats, events, agent_services, agent_ids,
+  job_requests, job_fundings, ratings, payouts, payout_attempts, payout_redirects, reconciliation_runs, index_requests,
+  backfill_requests,
   claim_changes, revenue_days, agent_days, agent_months TO pay402_worker;
 GRANT SELECT (key_prefix, user_id, expires_at, revoked, revoked_at) ON api_keys TO pay402_worker;
 GRANT UPDATE (revoked) ON api_keys TO pay402_worker;
 GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
-GRANT INSERT, UPDATE ON transactions, nonces, agent_services, job_requests, job_fundings, ratings, payouts,
+GRANT INSERT, UPDATE ON transactions, nonces, agent_services, agent_ids, job_requests, job_fundings, ratings, payouts,
   payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_days, agent_months
   TO pay402_worker;
+GRANT UPDATE (ended_at, outcome) ON payout_redirects TO pay402_worker;
 GRANT INSERT ON cluster, events TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;

@@ -118,6 +118,12 @@ CREATE FUNCTION public.escrow_is_settled(status public.escrow_status) RETURNS bo
 
 COMMENT ON FUNCTION public.escrow_is_settled(status public.escrow_status) IS 'True once the price of the job has left the settlement wallet, finalized';
 
+CREATE FUNCTION public.job_earns_reputation(client_user_id text, provider_user_id text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (client_user_id <> provider_user_id);
+
+COMMENT ON FUNCTION public.job_earns_reputation(client_user_id text, provider_user_id text) IS 'False for a job between a user and itself, which counts for no total, rating or place of its service';
+
 CREATE FUNCTION public.job_has_ended(status public.job_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status]));
@@ -852,6 +858,14 @@ COMMENT ON COLUMN public.agent_days.user_id IS 'The merchant who was paid; empty
 
 COMMENT ON COLUMN public.agent_days.last_at IS 'The newest claim that was ever counted here';
 
+CREATE TABLE public.agent_ids (
+    agent_id text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.agent_ids IS 'Whose each agent on the marketplace is: the user who first offered or ordered under that id';
+
 CREATE TABLE public.agent_months (
     user_id text NOT NULL,
     month date NOT NULL,
@@ -1098,6 +1112,24 @@ COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot bey
 
 COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
 
+CREATE TABLE public.payout_redirects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    payout_id uuid NOT NULL,
+    from_recipient public.address NOT NULL,
+    to_recipient public.address NOT NULL,
+    asked_by text NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT payout_redirects_check CHECK (((from_recipient)::text <> (to_recipient)::text)),
+    CONSTRAINT payout_redirects_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT payout_redirects_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'too_late'::text])))
+);
+
+COMMENT ON TABLE public.payout_redirects IS 'A wish that a payout that waits goes to another wallet';
+
+COMMENT ON COLUMN public.payout_redirects.asked_by IS 'The user whose key asked for it';
+
 CREATE TABLE public.ratings (
     job_id uuid NOT NULL,
     service_id uuid NOT NULL,
@@ -1135,6 +1167,9 @@ COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block h
 
 ALTER TABLE ONLY public.agent_days
     ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, mint, day, agent_id, environment) INCLUDE (claims, received, last_at);
+
+ALTER TABLE ONLY public.agent_ids
+    ADD CONSTRAINT agent_ids_pkey PRIMARY KEY (agent_id);
 
 ALTER TABLE ONLY public.agent_months
     ADD CONSTRAINT agent_months_pkey PRIMARY KEY (user_id, mint, month, agent_id, environment) INCLUDE (claims, received, last_at);
@@ -1201,6 +1236,9 @@ ALTER TABLE ONLY public.payout_attempts
 
 ALTER TABLE ONLY public.payout_attempts
     ADD CONSTRAINT payout_attempts_signature_key UNIQUE (signature);
+
+ALTER TABLE ONLY public.payout_redirects
+    ADD CONSTRAINT payout_redirects_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_claim_id_part_key UNIQUE (claim_id, part);
@@ -1311,6 +1349,10 @@ CREATE UNIQUE INDEX payout_attempts_living ON public.payout_attempts USING btree
 
 CREATE INDEX payout_attempts_payout_id ON public.payout_attempts USING btree (payout_id);
 
+CREATE UNIQUE INDEX payout_redirects_open ON public.payout_redirects USING btree (payout_id) WHERE (ended_at IS NULL);
+
+CREATE INDEX payout_redirects_payout_id ON public.payout_redirects USING btree (payout_id);
+
 CREATE INDEX payouts_created_at ON public.payouts USING btree (created_at);
 
 CREATE INDEX payouts_job_id ON public.payouts USING btree (job_id);
@@ -1413,6 +1455,9 @@ ALTER TABLE ONLY public.nonces
 
 ALTER TABLE ONLY public.payout_attempts
     ADD CONSTRAINT payout_attempts_payout_id_fkey FOREIGN KEY (payout_id) REFERENCES public.payouts(id);
+
+ALTER TABLE ONLY public.payout_redirects
+    ADD CONSTRAINT payout_redirects_payout_id_fkey FOREIGN KEY (payout_id) REFERENCES public.payouts(id);
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_claim_id_fkey FOREIGN KEY (claim_id) REFERENCES public.job_fundings(claim_id);

@@ -18,6 +18,21 @@ class MarketplaceSettings(Settings):
     # A client who neither approves nor disputes what was submitted has approved it after this time.
     review_seconds: float = Field(3 * 86_400.0, gt=0, validation_alias="MARKETPLACE_REVIEW_SECONDS")
 
+    # Symbols of the tokens in which services have their prices, comma-separated.
+    marketplace_currencies: str = Field("USDC,USDT,PYUSD,SOL", validation_alias="MARKETPLACE_CURRENCIES")
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The symbols of `marketplace_currencies`, in capitals."""
+        return tuple(symbol.strip().upper() for symbol in self.marketplace_currencies.split(",") if symbol.strip())
+
+    @field_validator("marketplace_currencies")
+    @classmethod
+    def _names_a_currency(cls, value: str) -> str:
+        if not value.replace(",", "").strip():
+            raise ValueError("name at least one symbol, as USDC,SOL")
+        return value
+
     @field_validator("settlement_wallet")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:

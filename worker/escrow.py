@@ -6,7 +6,7 @@ from typing import Final
 
 from chain.references import fresh_reference
 from ledger import jobs
-from ledger.claims_matched import claim_strays
+from ledger.claims_matched import claim_strays, free_nonces
 from ledger.sql import load_queries
 from worker.context import WorkerContext
 from worker.payouts.crash_points import crash_point
@@ -65,6 +65,7 @@ async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = Fals
     database, settings = context.database, context.settings
     funding = await jobs.fund_jobs(database, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return
+    await free_nonces(database)
     done.to_return += await _claim_strays(context, sweep=sweep)
     done.approved_by_silence = await jobs.approve_silent_jobs(
         database, review_seconds=settings.review_seconds, limit=_PER_STATEMENT

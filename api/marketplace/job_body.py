@@ -54,6 +54,8 @@ class MovementBody(AnswerShape):
     """A payment that came in for a job, or a payout that leaves for it."""
 
     way: Literal["in", "release", "refund"]
+    payout_id: uuid.UUID | None = Field(description="Of a payout, by which it can be redirected while it waits")
+    recipient: str = Field(description="The wallet that is paid")
     signature: str | None
     mint: str
     amount_base_units: BaseUnitsText
@@ -137,6 +139,8 @@ def job_detail(job: FullJob, movements: list[JobMovement]) -> JobDetail:
     money = [
         MovementBody(
             way=movement.way,
+            payout_id=movement.payout_id,
+            recipient=movement.recipient,
             signature=movement.signature,
             mint=movement.mint,
             amount_base_units=str(movement.amount),

@@ -13,7 +13,7 @@ from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_
 from api.http.fields import ShortText, parse_id
 from api.http.json import answer
 from api.http.stored_json import stored_json
-from api.marketplace.context import Marketplace, MarketplaceContext
+from api.marketplace.context import Marketplace, MarketplaceContext, own_agent_id
 from api.marketplace.job_body import (
     Dispute,
     JobDetail,
@@ -31,9 +31,19 @@ from api.marketplace.job_body import (
 from api.marketplace.service_routes import find_service
 from api.routing.route import new_router
 from chain.references import fresh_reference
-from ledger import jobs
 from ledger.job_steps import Party, allowed_steps, owners_of
-from ledger.jobs import FullJob, Job, JobFilter, NewJob
+from ledger.jobs import (
+    FullJob,
+    Job,
+    JobFilter,
+    NewJob,
+    add_job,
+    find_job,
+    job_movements,
+    list_jobs,
+    rate_job,
+    take_step,
+)
 from ledger.payment_requests import create_request
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
@@ -60,7 +70,7 @@ async def get_jobs(
         client=client_agent_id or (None if as_provider else agent_id),
         provider=provider_agent_id or (agent_id if as_provider else None),
     )
-    page, total = await jobs.list_jobs(marketplace.database, which, limit=limit, offset=offset)
+    page, total = await list_jobs(marketplace.database, which, limit=limit, offset=offset)
     return answer(JobList(jobs=[job_body(job) for job in page], total=total, limit=limit, offset=offset))
 
 
@@ -83,11 +93,15 @@ async def post_job(
     service = await find_service(marketplace.database, order.service_id)
     if not service.is_active:
         raise conflict("The service is not on offer any more; order another.")
+    if not marketplace.takes(service.price_currency):
+        raise conflict(f"Nothing is sold for {service.price_currency} any more; order another service.")
     wallet = await marketplace.settlement_recipient()
     deadline = _deadline(marketplace, order.deadline)
     fund_until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=marketplace.funding_seconds)
     stored = stored_json(order.input, "input", _JSON_BYTES_MAX)
+    client_agent_id = order.client_agent_id or agent_id or caller.user_id
     async with marketplace.database.acquire() as connection, connection.transaction():
+        await own_agent_id(connection, client_agent_id, caller)
         asked = await create_request(
             connection,
             user_id=wallet.user_id,
@@ -104,14 +118,14 @@ async def post_job(
         new = NewJob(
             service_id=service.id,
             client_user_id=caller.user_id,
-            client_agent_id=order.client_agent_id or agent_id or caller.user_id,
+            client_agent_id=client_agent_id,
             nonce=asked.nonce,
             input=stored,
             deadline=deadline,
             price_amount=service.price_amount,
             price_mint=service.price_mint,
         )
-        added = await jobs.add_job(connection, new)
+        added = await add_job(connection, new)
         if added is None:
             raise conflict("The service was changed at this very moment; look at it again and order it anew.")
         # Read back before the commit: what cannot be answered is not written.
@@ -194,7 +208,7 @@ async def rate(
     if Party.CLIENT not in _parties(job, caller):
         raise forbidden("Only the client of a job rates it.")
     async with marketplace.database.acquire() as connection, connection.transaction():
-        if not await jobs.rate_job(connection, job.id, score=body.score, feedback=body.feedback):
+        if not await rate_job(connection, job.id, score=body.score, feedback=body.feedback):
             reason = "was rated before" if job.score is not None else f"is {job.status} and not approved"
             raise conflict(f"The job {reason}; an approved job is rated once.", _standing(job, caller))
         return answer(await _detail(connection, job.id))
@@ -219,7 +233,7 @@ async def _step(
         whose = " or ".join(sorted(owners))
         raise forbidden(f"To {name} is the step of the job's {whose}, and this key is not theirs; use the right one.")
     async with marketplace.database.acquire() as connection, connection.transaction():
-        if not await jobs.take_step(connection, job.id, name, parties, by=caller.user_id, output=output, reason=reason):
+        if not await take_step(connection, job.id, name, parties, by=caller.user_id, output=output, reason=reason):
             raise _out_of_order(await _found(connection, job.id), caller, name)
         # Read back before the commit: what cannot be answered is not written.
         sent = ("output", output) if name == "submit" else None
@@ -260,7 +274,7 @@ async def _find(marketplace: MarketplaceContext, job_id: str) -> Job:
 
 
 async def _found(database: Any, job_id: uuid.UUID) -> FullJob:
-    job = await jobs.find_job(database, job_id)
+    job = await find_job(database, job_id)
     if job is None:
         raise not_found("The job")
     return job
@@ -275,4 +289,4 @@ async def _detail(database: Any, job_id: uuid.UUID, *, sent: tuple[str, Any] | N
     job = await _found(database, job_id)
     if sent is not None and getattr(job, sent[0]) != sent[1]:
         raise invalid(f"{sent[0]} cannot be stored as it is; send it as text.", {"field": sent[0]})
-    return job_detail(job, await jobs.job_movements(database, job_id))
+    return job_detail(job, await job_movements(database, job_id))

@@ -81,10 +81,10 @@ async def get_stats(marketplace: Marketplace, _caller: Annotated[Caller | None, 
 
 
 async def _stats(marketplace: MarketplaceContext) -> Stats:
-    counts = await services.count_marketplace(marketplace.database)
+    counts = await services.count_marketplace(marketplace.database, marketplace.currencies)
     volumes = [
         Volume(currency=one.currency, amount=figure(one.amount, one.decimals), amount_base_units=str(one.amount))
-        for one in await services.released_volume(marketplace.database)
+        for one in await services.released_volume(marketplace.database, marketplace.currencies)
     ]
     return Stats(
         total_services=counts.total_services,
@@ -103,9 +103,9 @@ async def get_leaderboard(
     _caller: Annotated[Caller | None, Depends(optional_caller)],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
-    """List the services that have earned most."""
-    leaders = [_leader(service) for service in await services.leaderboard(marketplace.database, limit=limit)]
-    return answer(Leaderboard(leaderboard=leaders))
+    """List the services that have earned most. A job between a user and itself earns nothing here."""
+    leaders = await services.leaderboard(marketplace.database, marketplace.currencies, limit=limit)
+    return answer(Leaderboard(leaderboard=[_leader(service) for service in leaders]))
 
 
 def _leader(service: Service) -> Leader:

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import optional_caller, require
-from api.http.errors import conflict, errors, forbidden, invalid, not_found
+from api.http.errors import conflict, errors, forbidden, not_found
 from api.http.fields import AmountSent, ShortText, parse_id
 from api.http.json import answer
-from api.marketplace.context import Marketplace, MarketplaceContext
+from api.marketplace.context import Marketplace, MarketplaceContext, own_agent_id
 from api.marketplace.service_body import (
     Category,
     ServiceBody,
@@ -77,42 +77,40 @@ async def post_service(
     agent_id: Annotated[ShortText | None, Query(alias="agentId")] = None,
 ) -> Response:
     """Offer a service."""
-    token = await marketplace.tokens.find(offer.price_currency, None)
+    token = await marketplace.find_token(offer.price_currency)
     agent = offer.agent_id or agent_id or caller.user_id
+    payout_address = await _payout_address(marketplace, caller, offer.payout_address, agent)
+    price = _price(token, offer.price_amount)
     new = NewService(
         user_id=caller.user_id,
         agent_id=agent,
-        payout_address=await _payout_address(marketplace, caller, offer.payout_address, agent),
+        payout_address=payout_address,
         name=offer.name,
         description=offer.description,
         category=offer.category,
         pricing_model=offer.pricing_model,
-        price=_price(token, offer.price_amount),
+        price=price,
         capabilities=offer.capabilities,
         tags=offer.tags,
     )
-    return answer(service_body(await services.add_service(marketplace.database, new)), 201)
+    async with marketplace.database.acquire() as connection, connection.transaction():
+        await own_agent_id(connection, agent, caller)
+        return answer(service_body(await services.add_service(connection, new)), 201)
 
 
 async def _payout_address(marketplace: MarketplaceContext, caller: Caller, named: str | None, agent: str) -> str:
-    """The wallet to which releases go."""
+    """The wallet to which releases go. One that is followed for the caller was looked at when it was registered."""
+    own = [one.recipient.address for one in await recipients_of(marketplace.database, caller.user_id)]
+    if named is None and parse_address(agent) is not None:
+        named = agent
     if named is not None:
-        return _wallet(named)
-    if (address := parse_address(agent)) is not None:
-        return address
-    own = await recipients_of(marketplace.database, caller.user_id)
+        return named if named in own else await marketplace.payee(named, caller)
     if not own:
         raise conflict(
             "There is no wallet that the service could be paid to; send payoutAddress, "
             "or register a wallet with POST /recipients."
         )
-    return own[0].recipient.address
-
-
-def _wallet(text: str) -> str:
-    if (address := parse_address(text)) is None:
-        raise invalid("payoutAddress is not a Solana address; send a wallet's.", {"field": "payoutAddress"})
-    return address
+    return own[0]
 
 
 @router.patch("/{service_id}", response_model=ServiceBody, responses=errors(401, 403, 404, 409))
@@ -124,13 +122,15 @@ async def patch_service(
 ) -> Response:
     """Change a service; by its owner or an admin. Jobs ordered before keep their price."""
     service = await _own_service(marketplace, service_id, caller)
-    token = await marketplace.tokens.find(change.price_currency, None) if change.price_currency is not None else None
+    token = await marketplace.find_token(change.price_currency) if change.price_currency is not None else None
     wanted = ServiceChange(
         name=change.name,
         description=change.description,
         category=change.category,
         pricing_model=change.pricing_model,
-        payout_address=None if change.payout_address is None else _wallet(change.payout_address),
+        payout_address=await _payout_address(marketplace, caller, change.payout_address, service.agent_id)
+        if change.payout_address is not None
+        else None,
         capabilities=change.capabilities,
         tags=change.tags,
         is_active=change.is_active,

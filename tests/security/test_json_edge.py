@@ -70,7 +70,7 @@ def refusal(reply, *, allowed=()):
 
 
 def filled(path):
-    names = ("{job_id}", "{service_id}", "{nonce}", "{signature}", "{id}", "{address}", "{key_prefix}")
+    names = ("{job_id}", "{service_id}", "{nonce}", "{signature}", "{id}", "{address}", "{key_prefix}", "{payout_id}")
     for name in names:
         path = path.replace(name, NOBODY)
     return path

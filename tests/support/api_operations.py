@@ -34,6 +34,7 @@ OPERATIONS = {
     "GET /marketplace/jobs/{job_id}": (PUBLIC, None, 404),
     "POST /marketplace/jobs/{job_id}/accept": ("write", None, 404),
     "POST /marketplace/jobs/{job_id}/start": ("write", None, 404),
+    "POST /marketplace/jobs/{job_id}/payouts/{payout_id}/redirect": ("write", {}, 400),
     "POST /marketplace/jobs/{job_id}/submit": ("write", {"output": 1}, 404),
     "POST /marketplace/jobs/{job_id}/approve": ("write", None, 404),
     "POST /marketplace/jobs/{job_id}/dispute": ("write", {"reason": "late"}, 404),

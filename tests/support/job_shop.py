@@ -79,7 +79,15 @@ class Shop:
         )
 
     async def order(
-        self, *, price: int = PRICE, mint: str = str(USDC), funding_seconds=3600.0, job_seconds=7200.0, service=None
+        self,
+        *,
+        price: int = PRICE,
+        mint: str = str(USDC),
+        funding_seconds=3600.0,
+        job_seconds=7200.0,
+        service=None,
+        client_user: str = "client",
+        payout_address: str | None = None,
     ) -> "Order":
         reference, nonce = Keypair().pubkey(), uuid.uuid4().hex
         now = dt.datetime.now(dt.UTC)
@@ -94,10 +102,10 @@ class Shop:
             "INSERT INTO job_requests (service_id, client_user_id, client_agent_id, provider_user_id,"
             " provider_agent_id, payout_address, price_amount, price_mint, price_currency, nonce, reference,"
             " settlement_wallet, settlement_user_id, environment, fund_until, deadline)"
-            " SELECT $1, 'client', 'agent-c', 'provider', 'agent-p', $2, amount, mint, currency, nonce, reference,"
+            " SELECT $1, $5, 'agent-c', 'provider', 'agent-p', $2, amount, mint, currency, nonce, reference,"
             " recipient, user_id, environment, expires_at, $4 FROM nonces WHERE nonce = $3 RETURNING id",
-            service or await self.service(), str(self.provider.pubkey()), nonce,
-            now + dt.timedelta(seconds=job_seconds),
+            service or await self.service(), payout_address or str(self.provider.pubkey()), nonce,
+            now + dt.timedelta(seconds=job_seconds), client_user,
         )  # fmt: skip
         return Order(self, job, nonce, reference, price)
 

@@ -3,6 +3,9 @@
 import asyncio
 
 from chain.programs import NATIVE_SOL
+from ledger.jobs import count_late_ratings, rate_job
+from ledger.payout_redirects import apply_redirects, ask_redirect, find_payout
+from ledger.services import count_marketplace, leaderboard, released_volume
 from localnet import payments as pay
 from localnet.payments import USDC, USDT
 from tests.support.job_shop import PRICE
@@ -194,3 +197,151 @@ async def test_two_workers_pay_once(shop, worker, net, database_url):
     assert await shop.balance(shop.provider.pubkey()) == len(orders) * PRICE
     assert await shop.balance(shop.wallet.pubkey(), USDC) == 0
     assert await shop.violations() == []
+
+
+async def test_what_counts_as_the_price_when_it_is_verified_funds_the_job(shop, worker):
+    """0.29 USDC is 289,999 base units for a client that computes in doubles and rounds down."""
+    order = await shop.order(price=290_000)
+    await order.pay(289_999)
+    await order.until("escrowed")
+    for step in ("accept", "submit", "approve"):
+        assert await order.step(step)
+    await order.until("released")
+    assert await shop.balance(shop.provider.pubkey()) == 289_999
+    assert await shop.balance(shop.wallet.pubkey()) == 0
+    assert (await shop.pool.fetchrow("SELECT total_earnings FROM agent_services"))[0] == 289_999
+    assert await shop.violations() == []
+
+
+async def test_a_claim_that_cannot_fund_its_job_leaves_the_nonce_to_one_that_can(shop, indexer, context):
+    """Its request was deleted meanwhile, and somebody proved a payment of less with the job's nonce."""
+    from worker.escrow import settle
+
+    order = await shop.order()
+    little = await order.pay(PRICE - 1)
+
+    async def recorded():
+        return await shop.pool.fetchrow(
+            "SELECT * FROM transfers WHERE signature = $1 AND finality = 'finalized'", little
+        )
+
+    transfer = await eventually(recorded)
+    await shop.pool.execute(
+        "INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount,"
+        " least_amount, received, environment, status, honoured_at, settled_at)"
+        " VALUES ('merchant', $1, $2, $3, $4, $5, $6, 'USDC', 1, 1, $7, 'live', 'finalized', now(), now())",
+        order.nonce, little, transfer["path"], transfer["source_owner"], transfer["destination_owner"],
+        transfer["mint"], PRICE - 1,
+    )  # fmt: skip
+    before = await shop.balance(shop.client.pubkey())
+    await settle(context)
+    assert (await order.row())["escrow_status"] == "pending"
+    assert await shop.pool.fetchval("SELECT count(*) FROM transactions WHERE nonce = $1", order.nonce) == 0
+    await order.pay()
+
+    async def escrowed():
+        from worker.claims.decide import reconcile
+
+        await reconcile(context)
+        await settle(context)
+        return (await order.row())["escrow_status"] == "escrowed"
+
+    await eventually(escrowed)
+
+    async def paid_back():
+        await settle(context)
+        return await shop.balance(shop.client.pubkey()) == before + PRICE - 1 - PRICE
+
+    await eventually(paid_back)
+    assert await shop.violations() == []
+
+
+async def test_a_job_between_a_user_and_itself_earns_its_money_and_no_reputation(shop, worker):
+    service = await shop.service()
+    own = await shop.order(service=service, client_user="provider")
+    other = await shop.order(service=service)
+    for order in (own, other):
+        await order.pay()
+        await order.until("escrowed")
+        for step in ("accept", "submit", "approve"):
+            assert await order.step(step)
+        assert await rate_job(shop.pool, order.id, score=5 if order is own else 2, feedback=None)
+    for order in (own, other):
+        await order.until("released")
+    assert await shop.balance(shop.provider.pubkey()) == 2 * PRICE
+    row = await shop.pool.fetchrow("SELECT * FROM agent_services")
+    assert (row["total_jobs"], row["successful_jobs"], row["total_earnings"]) == (1, 1, PRICE)
+    assert (row["rating_sum"], row["rating_count"]) == (2, 1)
+    counts = await count_marketplace(shop.pool, ["USDC"])
+    assert (counts.total_jobs, counts.completed_jobs) == (1, 1)
+    assert [one.amount for one in await released_volume(shop.pool, ["USDC"])] == [PRICE]
+    assert await released_volume(shop.pool, ["SOL"]) == await leaderboard(shop.pool, ["SOL"], limit=9) == []
+    late = await shop.order(service=service, client_user="provider")
+    await late.pay()
+    await late.until("escrowed")
+    for step in ("accept", "submit", "approve"):
+        assert await late.step(step)
+    await late.until("released")
+    assert await rate_job(shop.pool, late.id, score=5, feedback=None)
+    await count_late_ratings(shop.pool)
+    assert await shop.pool.fetchval("SELECT rating_count FROM agent_services") == 1
+    assert await shop.violations() == []
+
+
+async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker):
+    """Its recipient is a mint, as could be set before it was looked at."""
+    order = await shop.order(payout_address=str(USDT))
+    await order.pay()
+    await order.until("escrowed")
+    for step in ("accept", "submit", "approve"):
+        assert await order.step(step)
+
+    async def waits():
+        return await shop.pool.fetchval("SELECT id FROM payouts WHERE status = 'waiting'")
+
+    found = await find_payout(shop.pool, order.id, await eventually(waits))
+    assert await ask_redirect(shop.pool, found, str(shop.provider.pubkey()), asked_by="provider")
+    assert not await ask_redirect(shop.pool, found, str(shop.client.pubkey()), asked_by="provider")
+    await order.until("released")
+    assert await shop.balance(shop.provider.pubkey()) == PRICE
+    events = await shop.pool.fetch("SELECT data FROM events WHERE type = 'payout.redirected'")
+    assert [(one["data"]["from"], one["data"]["to"], one["data"]["by"]) for one in events] == [
+        (str(USDT), str(shop.provider.pubkey()), "provider")
+    ]
+    assert await shop.violations() == []
+
+
+async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, indexer, context):
+    """Whatever was signed for the old recipient either lands, or is never stored."""
+    from worker.claims.decide import reconcile
+    from worker.escrow import Settled, make_payouts, move_jobs
+    from worker.payouts.rows import queued_payouts, store_signed
+
+    order = await shop.order()
+    await order.pay()
+
+    async def escrowed():
+        await reconcile(context)
+        await move_jobs(context, Settled())
+        return (await order.row())["escrow_status"] == "escrowed"
+
+    await eventually(escrowed)
+    for step in ("accept", "submit", "approve"):
+        assert await order.step(step)
+    assert await make_payouts(context) == 1
+    (queued,) = await queued_payouts(shop.pool, limit=10)
+    other = str(shop.client.pubkey())
+    assert await ask_redirect(shop.pool, await find_payout(shop.pool, order.id, queued.id), other, asked_by="provider")
+    attempt = {
+        "source_account": str(shop.wallet.pubkey()), "message": b"m", "last_valid_block_height": 1,
+        "signature": "5" * 88, "wire": b"w", "charged": 0, "rent_lamports": 0,
+    }  # fmt: skip
+    assert await apply_redirects(shop.pool) == 1
+    # Another worker read the payout before, and comes late with what it signed for the old recipient.
+    assert await store_signed(shop.pool, queued.id, recipient=queued.recipient, **attempt) is None
+    assert await store_signed(shop.pool, queued.id, recipient=other, **attempt) is not None
+    signed = await find_payout(shop.pool, order.id, queued.id)
+    assert (signed.status, signed.recipient) == ("signed", other)
+    assert await ask_redirect(shop.pool, signed, str(shop.provider.pubkey()), asked_by="provider")
+    assert await apply_redirects(shop.pool) == 0
+    assert (await find_payout(shop.pool, order.id, queued.id)).recipient == other

@@ -17,7 +17,7 @@ WITH named AS (
 )
 SELECT
   n.nonce, n.user_id, n.recipient, n.mint AS request_mint, n.currency, n.amount, n.scheme, n.resource, n.environment,
-  j.id AS job_id, j.client_agent_id, token.decimals,
+  j.client_agent_id, token.decimals,
   t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.authority, t.amount - t.fee AS credited,
   t.finality = 'finalized' AS is_final
 FROM named
@@ -45,7 +45,7 @@ LIMIT :limit;
 -- The same the other way round: a page of open payment requests, with the payments that name them.
 SELECT
   n.nonce, n.user_id, n.recipient, n.mint AS request_mint, n.currency, n.amount, n.scheme, n.resource, n.environment,
-  j.id AS job_id, j.client_agent_id, token.decimals,
+  j.client_agent_id, token.decimals,
   t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.authority, t.amount - t.fee AS credited,
   t.finality = 'finalized' AS is_final
 FROM (

@@ -72,6 +72,7 @@ async def _export(context: WorkerContext, waiting: PayoutToSign) -> Exported:
         stored = await rows.store_unsigned(
             context.database,
             payout.id,
+            recipient=payout.recipient,
             source_account=ready.sending.source,
             message=message,
             last_valid_block_height=last,

@@ -149,6 +149,7 @@ async def store_signed(
     database: Any,
     payout_id: UUID,
     *,
+    recipient: str,
     source_account: str,
     message: bytes,
     last_valid_block_height: int,
@@ -160,11 +161,13 @@ async def store_signed(
     """Keep the signed bytes of an attempt before anybody can see them, with what is charged for the rent it pays.
 
     Returns:
-        The attempt's id; `None` where the payout has a living attempt already, or is not queued any more.
+        The attempt's id; `None` where the payout has a living attempt already, is not queued any more, or goes to
+        another wallet than `recipient`.
     """
     stored: UUID | None = await _queries.store_signed(
         database,
         payout_id=payout_id,
+        recipient=recipient,
         source_account=source_account,
         message=message,
         last_valid_block_height=last_valid_block_height,
@@ -186,6 +189,7 @@ async def store_unsigned(
     database: Any,
     payout_id: UUID,
     *,
+    recipient: str,
     source_account: str,
     message: bytes,
     last_valid_block_height: int,
@@ -196,6 +200,7 @@ async def store_unsigned(
     stored: UUID | None = await _queries.store_unsigned(
         database,
         payout_id=payout_id,
+        recipient=recipient,
         source_account=source_account,
         message=message,
         last_valid_block_height=last_valid_block_height,

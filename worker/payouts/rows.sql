@@ -55,7 +55,8 @@ SELECT count(*)::int FROM moved;
 -- Keep the signed bytes of an attempt before anybody can see them. Nothing happens where another attempt lives.
 WITH moved AS (
   UPDATE payouts SET status = 'signed', charged = :charged, rent_lamports = :rent_lamports
-  WHERE id = :payout_id AND status = 'queued'
+  -- Whoever is paid may have changed since it was signed.
+  WHERE id = :payout_id AND status = 'queued' AND recipient = :recipient
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
   RETURNING id
 )
@@ -69,7 +70,7 @@ RETURNING id;
 -- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
 WITH open AS (
   UPDATE payouts SET charged = :charged, rent_lamports = :rent_lamports
-  WHERE id = :payout_id AND status = 'awaiting_signature'
+  WHERE id = :payout_id AND status = 'awaiting_signature' AND recipient = :recipient
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
   RETURNING id
 )

@@ -20,6 +20,7 @@ import structlog
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import broadcast, finalized_tip, latest_blockhash
 from ledger.jobs import count_late_ratings
+from ledger.payout_redirects import apply_redirects
 from ledger.states import PayoutStatus
 from worker.context import WorkerContext
 from worker.payouts import rows
@@ -99,6 +100,7 @@ async def send_payouts(context: WorkerContext) -> Sent:
 
 async def _sign_new(context: WorkerContext, done: Sent, failures: Failures) -> None:
     signer = context.signer
+    await apply_redirects(context.database)
     await rows.requeue_waiting(context.database)
     await rows.leave_to_operator(context.database, signer.address if signer else None)
     if signer is None:
@@ -133,6 +135,7 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Se
         stored = await rows.store_signed(
             context.database,
             payout.id,
+            recipient=payout.recipient,
             source_account=ready.sending.source,
             message=bytes(message),
             last_valid_block_height=lifetime.last_valid_block_height,

@@ -38,12 +38,13 @@ jobs AS (
     updated_at = clock_timestamp()
   FROM settled AS s
   WHERE j.id = s.job_id AND s.part = 'escrow'
-  RETURNING j.id, j.service_id, s.kind, s.amount, j.accepted_at, j.completed_at
+  RETURNING j.id, j.service_id, s.kind, s.amount, j.accepted_at, j.completed_at,
+    job_earns_reputation(j.client_user_id, j.provider_user_id) AS counts
 ),
 rated AS (
   UPDATE ratings AS r SET counted_at = clock_timestamp()
   FROM jobs AS j
-  WHERE r.job_id = j.id AND j.kind = 'release' AND r.counted_at IS NULL
+  WHERE r.job_id = j.id AND j.kind = 'release' AND j.counts AND r.counted_at IS NULL
   RETURNING r.service_id, r.score
 ),
 changes AS (
@@ -56,6 +57,7 @@ changes AS (
       sum(extract(epoch FROM completed_at - accepted_at)) FILTER (WHERE kind = 'release'), 0
     )::double precision AS seconds
   FROM jobs
+  WHERE counts
   GROUP BY service_id
 ),
 services AS (

@@ -60,8 +60,15 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
         for operation, (needed, body, allowed) in OPERATIONS.items():
             method, path = operation.split()
             path = path.format_map(
-                {"job_id": NOBODY, "service_id": NOBODY, "nonce": "none", "signature": Signature.default()}
-                | {"id": f"backfill-{NOBODY}", "address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
+                {
+                    "job_id": NOBODY,
+                    "payout_id": NOBODY,
+                    "service_id": NOBODY,
+                    "nonce": "none",
+                    "signature": Signature.default(),
+                }
+                | {"signature": Signature.default(), "id": f"backfill-{NOBODY}"}
+                | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
             )
             for holder, headers in callers.items():
                 reply = await api.call(method, path, body, headers=headers)

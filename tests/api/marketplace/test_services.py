@@ -14,10 +14,10 @@ SERVICES = "/marketplace/services"
 
 
 @pytest.fixture
-async def stall(database_url, redis_url, pool):
+async def stall(database_url, redis_url, pool, net):
     """A provider with one wallet, on a marketplace whose settlement wallet is its own."""
     wallet = str(Keypair().pubkey())
-    async with running_api(database_url, redis_url, [NO_NODE], SETTLEMENT_WALLET=wallet) as client:
+    async with running_api(database_url, redis_url, [net.rpc_url], SETTLEMENT_WALLET=wallet) as client:
         await Till(client, pool, user="marketplace", wallet=wallet).open()
         yield await Till(client, pool, user="provider").open()
 

@@ -1,0 +1,61 @@
+"""Payouts that wait and are to go to another wallet: whoever may say so asks, and the worker does it.
+
+A payout changes its recipient only while nothing of it can land: a signed transaction that may be on its way pays whom
+it names.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from ledger.recipients import RESERVED_START
+from ledger.sql import from_row, load_queries
+from ledger.states import PayoutStatus
+
+_queries = load_queries("ledger", "payout_redirects.sql")
+
+REDIRECTABLE: Final = frozenset({PayoutStatus.QUEUED, PayoutStatus.WAITING, PayoutStatus.AWAITING_SIGNATURE})
+"""Statuses of a payout that was not signed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPayout:
+    """A payout of a job; `kind` is `release` or `refund`."""
+
+    id: UUID
+    job_id: UUID
+    kind: str
+    status: str
+    recipient: str
+    provider_user_id: str
+
+
+def redirect_text(payout_id: UUID, address: str) -> str:
+    """What a payout's recipient signs, with ed25519 over its UTF-8 bytes, to have it sent to `address` instead.
+
+    It begins as no nonce may, so that a signature that proves a payment is never one of these.
+    """
+    return f"{RESERVED_START}payout {payout_id} to {address}"
+
+
+async def find_payout(database: Any, job_id: UUID, payout_id: UUID) -> JobPayout | None:
+    """A payout of a job; `None` where the job has none of this id."""
+    row = await _queries.payout_of_job(database, job_id=job_id, payout_id=payout_id)
+    return from_row(JobPayout, row) if row else None
+
+
+async def ask_redirect(database: Any, payout: JobPayout, address: str, *, asked_by: str) -> bool:
+    """Ask that a payout goes to `address`; false where another wish about it waits already."""
+    asked = await _queries.ask_redirect(
+        database, payout_id=payout.id, from_recipient=payout.recipient, to_recipient=address, asked_by=asked_by
+    )
+    return asked is not None
+
+
+async def apply_redirects(pool: Any) -> int:
+    """Send payouts elsewhere as was asked, where nothing of them can land; returns how many."""
+    async with pool.acquire() as connection, connection.transaction():
+        # Attempts that others are storing are seen by the second statement, and none is stored before the commit.
+        await _queries.lock_redirected(connection)
+        moved: int = await _queries.apply_redirects(connection)
+        return moved
