@@ -72,14 +72,14 @@ class Revenue:
         """The mints of a currency that were paid: SOL comes native and wrapped."""
         return self._tokens.get(currency, (0, []))[1]
 
-    def add(self, token: TokenOfMint, start: dt.datetime, paid: Sum) -> None:
+    def add(self, paid_in: TokenOfMint, start: dt.datetime, paid: Sum) -> None:
         """Count what was paid of a token in the part that begins at `start`."""
-        decimals, _ = self._tokens.setdefault(token.symbol, (token.decimals, []))
+        decimals, _ = self._tokens.setdefault(paid_in.symbol, (paid_in.decimals, []))
         # Amounts of unlike decimals cannot be added in base units.
-        name = token.symbol if decimals == token.decimals else token.mint
-        mints = self._tokens.setdefault(name, (token.decimals, []))[1]
-        if token.mint not in mints:
-            mints.append(token.mint)
+        name = paid_in.symbol if decimals == paid_in.decimals else paid_in.mint
+        mints = self._tokens.setdefault(name, (paid_in.decimals, []))[1]
+        if paid_in.mint not in mints:
+            mints.append(paid_in.mint)
         self.parts[name, start] = self.part(name, start) + paid
 
 
