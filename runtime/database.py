@@ -288,6 +288,10 @@ def _cannot_connect(dsn: str, error: BaseException) -> str:
         return SHARED_SESSIONS.format(place=place(dsn))
     if code == _NO_SUCH_SETTING:
         return f"DATABASE_URL has a parameter that the server refuses ({reason}); leave it out."
+    if code in _WRONG_LOGIN and "no encryption" in reason:
+        return f"The database at {place(dsn)} refuses a connection without TLS; add sslmode=require to DATABASE_URL."
+    if "rejected SSL upgrade" in reason:
+        return f"The database at {place(dsn)} speaks no TLS; turn it on there, or leave sslmode out of DATABASE_URL."
     if code in _WRONG_LOGIN:
         return f"The database at {place(dsn)} refuses the login ({reason}); correct user and password in DATABASE_URL."
     return f"The database at {place(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
