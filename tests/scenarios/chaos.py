@@ -89,7 +89,7 @@ async def play(
         nodes = [liar_node, second]
         settlement = shop.wallet.pubkey()
         strangers = Strangers(
-            dice, market, buyers.proofs, buyers.api, buyers.http, await key_for(pool, "rival"), buyers.key,
+            dice, market, buyers.proofs, lambda: buyers.api.url, buyers.http, await key_for(pool, "rival"), buyers.key,
             liar_node=liar_node, shop=shop, switched_on=strangers_on,
         )  # fmt: skip
         indexer = IndexerProcess(dsn, nodes, stack.enter_context((directory / "indexer.log").open("ab")))
