@@ -280,10 +280,12 @@ async def mark_answered(database: Any, claim: UUID, terms: Terms) -> Honoured | 
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 
-async def record_pending(database: Any, terms: Terms, *, most: int, most_of_nonce: int = 20) -> UUID | None:
+async def record_pending(
+    database: Any, terms: Terms, *, pending_max: int, pending_of_nonce_max: int = 20
+) -> UUID | None:
     """Remember a claim whose transaction is still to come.
 
-    `None` when the merchant has `most` of them already, or `most_of_nonce` with this nonce.
+    `None` when the merchant has `pending_max` of them already, or `pending_of_nonce_max` with this nonce.
     """
     row = await _queries.record_pending(
         database,
@@ -301,8 +303,8 @@ async def record_pending(database: Any, terms: Terms, *, most: int, most_of_nonc
         resource=terms.resource,
         agent_id=terms.agent_id,
         environment=terms.environment,
-        most=most,
-        most_of_nonce=most_of_nonce,
+        pending_max=pending_max,
+        pending_of_nonce_max=pending_of_nonce_max,
     )
     return row["id"] if row else None
 

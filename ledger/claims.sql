@@ -263,7 +263,7 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: record_pending^
 -- Remember a claim whose transaction is not in the ledger yet; repeating it brings its terms up to date.
--- Nothing new is remembered beyond `most` pending claims of a merchant, or `most_of_nonce` with one nonce: who knows
+-- Nothing new is remembered beyond `pending_max` pending claims of a merchant, or `pending_of_nonce_max` with one nonce: who knows
 -- no more than the nonce of a payment request could otherwise use up what its merchant may have pending.
 WITH made AS (
   INSERT INTO transactions AS c (
@@ -277,10 +277,10 @@ WITH made AS (
     EXISTS (SELECT FROM nonces AS n WHERE n.nonce = :nonce::text AND n.user_id = :user_id::text), 'pending'
   WHERE (
     SELECT count(*)
-    FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :most::int) AS waiting
-  ) < :most::int AND (
+    FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :pending_max::int) AS waiting
+  ) < :pending_max::int AND (
     SELECT count(*) FROM transactions WHERE user_id = :user_id::text AND nonce = :nonce::text AND status = 'pending'
-  ) < :most_of_nonce::int OR EXISTS (
+  ) < :pending_of_nonce_max::int OR EXISTS (
     SELECT FROM transactions
     WHERE user_id = :user_id::text AND nonce = :nonce::text AND signature = :signature::text AND payer = :payer::text
   )
@@ -320,7 +320,7 @@ SELECT count(*)::int AS settled FROM settled;
 -- name: follow_transfers^
 -- Bring claims to where their transfers are: final, undone, landed again, or undone for so long that they stay so.
 --
--- A transaction may land again, or be told again, with other content: each move is judged by what its transfer is now,
+-- A transaction may land again, or be reported again, with other content: each move is judged by what its transfer is now,
 -- in all the terms of the claim. What does not fit them any more is reversed, and fails unless it comes to fit again.
 WITH moved AS (
   UPDATE transactions AS c

@@ -27,7 +27,7 @@ INVARIANTS: Final = (
     "earnings_are_released",
     "totals_are_their_claims",
 )
-_MOST_PER_INVARIANT: Final = 100
+_ROWS_PER_INVARIANT_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,22 @@ class Violation:
 async def check_invariants(database: Any) -> list[Violation]:
     """Everything that breaks an invariant, at most 100 rows of each."""
     checks = {
-        "claims_within_their_transfers": _queries.claims_within_their_transfers(database, limit=_MOST_PER_INVARIANT),
-        "one_claim_per_transfer": _queries.one_claim_per_transfer(database, limit=_MOST_PER_INVARIANT),
-        "one_payment_per_nonce": _queries.one_payment_per_nonce(database, limit=_MOST_PER_INVARIANT),
-        "final_claims_stand": _queries.final_claims_stand(database, limit=_MOST_PER_INVARIANT),
-        "funding_is_whole": _queries.funding_is_whole(database, limit=_MOST_PER_INVARIANT),
-        "escrow_is_the_price": _queries.escrow_is_the_price(database, limit=_MOST_PER_INVARIANT),
-        "paid_out_and_held_are_funded": _queries.paid_out_and_held_are_funded(database, limit=_MOST_PER_INVARIANT),
-        "one_transfer_per_payout": _queries.one_transfer_per_payout(database, limit=_MOST_PER_INVARIANT),
-        "settled_payouts_are_paid": _queries.settled_payouts_are_paid(database, limit=_MOST_PER_INVARIANT),
-        "gross_out_within_received": _queries.gross_out_within_received(database, limit=_MOST_PER_INVARIANT),
-        "rent_is_taken_from_payouts": _queries.rent_is_taken_from_payouts(database, limit=_MOST_PER_INVARIANT),
-        "settled_jobs_are_paid": _queries.settled_jobs_are_paid(database, limit=_MOST_PER_INVARIANT),
-        "earnings_are_released": _queries.earnings_are_released(database, limit=_MOST_PER_INVARIANT),
-        "totals_are_their_claims": _queries.totals_are_their_claims(database, limit=_MOST_PER_INVARIANT),
+        "claims_within_their_transfers": _queries.claims_within_their_transfers(
+            database, limit=_ROWS_PER_INVARIANT_MAX
+        ),
+        "one_claim_per_transfer": _queries.one_claim_per_transfer(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "one_payment_per_nonce": _queries.one_payment_per_nonce(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "final_claims_stand": _queries.final_claims_stand(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "funding_is_whole": _queries.funding_is_whole(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "escrow_is_the_price": _queries.escrow_is_the_price(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "paid_out_and_held_are_funded": _queries.paid_out_and_held_are_funded(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "one_transfer_per_payout": _queries.one_transfer_per_payout(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "settled_payouts_are_paid": _queries.settled_payouts_are_paid(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "gross_out_within_received": _queries.gross_out_within_received(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "rent_is_taken_from_payouts": _queries.rent_is_taken_from_payouts(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "settled_jobs_are_paid": _queries.settled_jobs_are_paid(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "earnings_are_released": _queries.earnings_are_released(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "totals_are_their_claims": _queries.totals_are_their_claims(database, limit=_ROWS_PER_INVARIANT_MAX),
     }
     assert tuple(checks) == INVARIANTS
     return [

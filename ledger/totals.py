@@ -12,17 +12,17 @@ from ledger.sql import load_queries
 _queries = load_queries("ledger", "totals.sql")
 
 
-_MOST_PER_PASS: Final = 20_000
+_NOTES_PER_PASS_MAX: Final = 20_000
 
 
 async def fold_claim_changes(database: Any) -> int:
     """Fold what is noted by now into the totals; returns how many notes that were. Any number may do so at once."""
     folded: int = 0
     while True:
-        row = await _queries.fold_claim_changes(database, most=_MOST_PER_PASS)
+        row = await _queries.fold_claim_changes(database, notes_max=_NOTES_PER_PASS_MAX)
         count: int = row["folded"]
         folded += count
-        if count < _MOST_PER_PASS:
+        if count < _NOTES_PER_PASS_MAX:
             break
     await _queries.forget_agent_days(database)
     return folded

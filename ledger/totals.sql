@@ -4,7 +4,7 @@
 -- Any number of workers may do so at once: each takes other notes, and all write in the same order.
 WITH taken AS (
   DELETE FROM claim_changes
-  WHERE id IN (SELECT id FROM claim_changes ORDER BY id LIMIT :most::int FOR UPDATE SKIP LOCKED)
+  WHERE id IN (SELECT id FROM claim_changes ORDER BY id LIMIT :notes_max::int FOR UPDATE SKIP LOCKED)
   RETURNING day, user_id, agent_id, mint, environment, claims, received, last_at
 ),
 revenue AS (

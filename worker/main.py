@@ -64,7 +64,7 @@ async def work_until(
     *,
     ready: Callable[[int | None], None] | None = None,
 ) -> None:
-    """Work until `stop` is set; `ready` is told the port of the metrics."""
+    """Work until `stop` is set; `ready` is called with the port of the metrics."""
     async with running_worker(settings, dsn, redis_url, rpc_urls) as worker:
         if ready is not None:
             ready(worker.metrics_port)

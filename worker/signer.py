@@ -72,7 +72,7 @@ def _secret_text(value: str) -> str:
 
 
 def _parse(text: str) -> Keypair:
-    # Whatever is wrong is told without a word of what was found.
+    # Whatever is wrong is said without a word of what was found.
     try:
         numbers = bytes(msgspec.json.decode(text, type=list[int])) if text.startswith("[") else b58decode(text)
         # The second half must be the public key of the first: a slip of the hand is noticed.

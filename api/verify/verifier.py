@@ -91,7 +91,7 @@ class Verifier:
         if result.outcome is Outcome.PAYMENT_PENDING and self._notifications.waiting < self._bounds.waiting_max:
             result = await self._wait(verification, deadline, is_gone)
         if result.outcome is Outcome.PAYMENT_PENDING and result.terms is not None:
-            await claims.record_pending(self._database, result.terms, most=self._bounds.pending_claims_max)
+            await claims.record_pending(self._database, result.terms, pending_max=self._bounds.pending_claims_max)
         return result
 
     async def _wait(self, verification: Verification, deadline: float, is_gone: IsGone) -> VerifyResult:

@@ -1,4 +1,4 @@
-"""A transaction that lands again with other content, or is told again so: its claim is judged by what it is now."""
+"""A transaction that lands again with other content, or is reported again so: its claim is judged by what it is now."""
 
 import pytest
 

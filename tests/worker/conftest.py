@@ -31,7 +31,7 @@ async def indexer(shop, net, database_url):
 
 @pytest.fixture
 async def context(shop, net, database_url):
-    """The parts of a worker with the settlement key, whose passes a test runs itself."""
+    """A worker's context with the settlement key, whose passes a test runs itself."""
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
     async with open_worker_context(settings, database_url, [net.rpc_url]) as opened:
         yield opened

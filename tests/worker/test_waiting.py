@@ -68,13 +68,13 @@ async def test_a_wallet_without_sol_waits_for_it(shop, indexer, context, net):
     )
     await shop.send([leaves], shop.wallet)
 
-    async def told():
+    async def waits():
         await settle(context)
         row = await waiting(shop)
         return row["waiting_reason"] == "insufficient_lamports"
 
     # It may have been signed before the lamports had left; then it does not land and waits afterwards.
-    await eventually(told, seconds=30)
+    await eventually(waits, seconds=30)
     await shop.call("requestAirdrop", str(shop.wallet.pubkey()), 1_000_000_000)
     await work_on(context, order, net)
     await paid_once(shop)

@@ -253,11 +253,11 @@ async def end_attempt(
     outcome: str,
     error: str | None,
     pause_seconds: float,
-    pause_seconds_max: float,
+    pause_max_seconds: float,
 ) -> bool:
     """End an attempt that can never land, and queue its payout again; false where it has ended or is settled.
 
-    The pause before the next attempt doubles with each that came to nothing, up to `pause_seconds_max`.
+    The pause before the next attempt doubles with each that came to nothing, up to `pause_max_seconds`.
     """
     ended = await _queries.end_attempt(
         database,
@@ -265,6 +265,6 @@ async def end_attempt(
         outcome=outcome,
         error=error,
         pause_seconds=pause_seconds,
-        pause_seconds_max=pause_seconds_max,
+        pause_max_seconds=pause_max_seconds,
     )
     return ended is not None

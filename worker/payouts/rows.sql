@@ -145,7 +145,7 @@ moved AS (
   UPDATE payouts AS p
   SET status = 'queued', tries = p.tries + 1,
     next_try_at = clock_timestamp()
-      + make_interval(secs => least(:pause_seconds * 2 ^ least(p.tries, 20), :pause_seconds_max))
+      + make_interval(secs => least(:pause_seconds * 2 ^ least(p.tries, 20), :pause_max_seconds))
   FROM gone AS g
   WHERE p.id = g.payout_id AND p.status IN ('signed', 'sent')
 ),

@@ -119,7 +119,7 @@ async def _wait(context: WorkerContext, payout: Payout, reason: Waiting) -> None
     """Leave a payout alone for a while, longer each time."""
     settings = context.settings
     doubled: float = settings.payout_retry_seconds * 2 ** min(payout.tries, 20)
-    pause = _PATIENCE_SECONDS.get(reason) or min(doubled, settings.payout_retry_most_seconds)
+    pause = _PATIENCE_SECONDS.get(reason) or min(doubled, settings.payout_retry_max_seconds)
     _log.warning("payout_waits", payout=str(payout.id), reason=reason.value, seconds=pause)
     await rows.wait_payout(context.database, payout.id, reason.value, pause_seconds=pause)
 
@@ -204,6 +204,6 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
             error=error,
             # A payout that nodes refuse must not be signed anew again and again.
             pause_seconds=context.settings.payout_retry_seconds if outcome == "failed" or attempt.error else 0.0,
-            pause_seconds_max=context.settings.payout_retry_most_seconds,
+            pause_max_seconds=context.settings.payout_retry_max_seconds,
         )
     _log.warning("payout_attempt_ended", payout=str(attempt.payout_id), outcome=outcome, error=error)
