@@ -7,7 +7,7 @@ SELECT address, followed_from_slot FROM recipients WHERE active ORDER BY created
 SELECT a.address, a.recipient, a.mint, a.program
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
-WHERE r.active
+WHERE r.active AND a.lost_slot IS NULL
 ORDER BY a.created_at, a.address;
 
 -- name: add_accounts!
@@ -16,7 +16,9 @@ INSERT INTO token_accounts (address, recipient, mint, program)
 SELECT address, recipient, mint, program
 FROM unnest(:address::text[], :recipient::text[], :mint::text[], :program::text[])
   AS n (address, recipient, mint, program)
-ON CONFLICT (address) DO NOTHING;
+-- An account that was somebody else's and is the wallet's again is followed again.
+ON CONFLICT (address) DO UPDATE SET lost_slot = NULL, recipient = EXCLUDED.recipient
+WHERE token_accounts.lost_slot IS NOT NULL;
 
 -- name: cursor^
 -- From which slot on an account's history has to be walked, and the oldest final transaction from there on: a

@@ -20,6 +20,7 @@ from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.rpc import RpcError
 from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
+from indexer.watchlist import Watchlist
 from ledger import proof
 from ledger.proof import AuditedAccount, Finding, Proof
 from runtime.database_errors import DATABASE_ERRORS
@@ -42,9 +43,17 @@ class AuditReport:
 class Auditor:
     """Audits accounts in batches; those that `heal_queue` holds are left out, for their books are open."""
 
-    def __init__(self, node: Node, database: asyncpg.Pool, heal_queue: HealQueue, metrics: IndexerMetrics) -> None:
+    def __init__(
+        self,
+        node: Node,
+        database: asyncpg.Pool,
+        watchlist: Watchlist,
+        heal_queue: HealQueue,
+        metrics: IndexerMetrics,
+    ) -> None:
         self._node = node
         self._database = database
+        self._watchlist = watchlist
         self._heal_queue = heal_queue
         self._metrics = metrics
         self._turns = itertools.cycle(node.pool.endpoints)
@@ -94,6 +103,16 @@ class Auditor:
     async def _audit_batch(self, accounts: Sequence[AuditedAccount], whole: bool) -> tuple[int, list[Finding]]:
         addresses = [account.address for account in accounts]
         slot, states = await self._balances(addresses)
+        lost = {
+            account.address
+            for account, state in zip(accounts, states, strict=True)
+            if state is not None and state.is_token_account and state.token_owner != account.wallet
+        }
+        if lost:
+            await proof.record_loss(self._database, lost, slot)
+            for address in lost:
+                self._watchlist.remove_account(address)
+            _log.warning("accounts_lost", accounts=sorted(lost), hint="they belong to somebody else now")
         on_chain = {
             account.address: state.balance_of(is_wallet=account.is_wallet) if state else 0
             for account, state in zip(accounts, states, strict=True)
@@ -103,7 +122,9 @@ class Auditor:
         due = [
             account
             for account in accounts
-            if slot >= account.followed_from_slot and (whole or slot >= (account.audited_slot or 0))
+            if account.address not in lost
+            and slot >= account.followed_from_slot
+            and (whole or slot >= (account.audited_slot or 0))
         ]
         proven = await proof.proofs(self._database, addresses, slot, whole=whole)
         findings = [

@@ -52,8 +52,12 @@ class IndexerContext:
     async def new_accounts_of(self, wallet: str) -> tuple[FollowedAccount, ...]:
         """Search the chain for token accounts of `wallet`; those that were not known are stored."""
         owned = await self.node.token_accounts(wallet)
-        found = [FollowedAccount(a.address, wallet, a.mint, a.program) for a in owned]
-        new = [account for account in found if account.address not in self.watchlist.accounts]
+        found = [(FollowedAccount(one.address, wallet, one.mint, one.program), one.balance) for one in owned]
+        new = [
+            account
+            for account, balance in found
+            if account.address not in self.watchlist.accounts and self.watchlist.admits(account, balance)
+        ]
         if new:
             await self.accounts.remember(new)
         return tuple(new)
@@ -114,7 +118,7 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
             heal_queue=heal_queue,
             pipeline=pipeline,
             healer=Healer(node, accounts, watchlist, heal_queue, pipeline, metrics, settings.heal_workers),
-            auditor=Auditor(node, database, heal_queue, metrics),
+            auditor=Auditor(node, database, watchlist, heal_queue, metrics),
             finalizer=Finalizer(node, database, pipeline, metrics, needed),
             witnesses=Witnesses(node, database, metrics, recorded, needed),
         )

@@ -127,4 +127,5 @@ def _refresh(context: IndexerContext, feed: LogsFeed) -> None:
     context.metrics.followed.set(len(context.watchlist.accounts))
     context.metrics.watching.set(feed.watching)
     context.metrics.slot.set(feed.slot)
+    context.metrics.dust_waiting.set(context.watchlist.waiting)
     context.metrics.heal_failing.set(context.heal_queue.failing)

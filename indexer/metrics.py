@@ -90,6 +90,11 @@ class IndexerMetrics:
         self.contested = Gauge(
             "pay402_transfers_contested", "Transfers that another node contradicts", registry=registry
         )
+        self.dust_waiting = Gauge(
+            "pay402_dust_accounts_waiting",
+            "Empty token accounts that are not followed until they are paid: their wallets have too many",
+            registry=registry,
+        )
         self.heal_failing = Gauge(
             "pay402_heal_failing_accounts",
             "Accounts whose healing failed several times in a row",

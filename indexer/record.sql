@@ -36,7 +36,11 @@ new_accounts AS (
 lifetimes AS (
   -- The latest of each, whatever order batches are written in; by address, so that two wait rather than deadlock.
   UPDATE token_accounts AS a
-  SET opened_slot = greatest(a.opened_slot, l.opened_slot), closed_slot = greatest(a.closed_slot, l.closed_slot)
+  SET
+    opened_slot = greatest(a.opened_slot, l.opened_slot),
+    closed_slot = greatest(a.closed_slot, l.closed_slot),
+    -- One that was somebody else's meanwhile is followed again.
+    lost_slot = CASE WHEN l.opened_slot > a.lost_slot THEN NULL ELSE a.lost_slot END
   FROM (
     SELECT
       account,

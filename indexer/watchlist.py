@@ -3,11 +3,26 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
+from solders.pubkey import Pubkey
 
-from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM
+from chain.programs import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    NATIVE_SOL,
+    SOL_DECIMALS,
+    SYSTEM_PROGRAM,
+    TOKENS,
+    WRAPPED_SOL_2022_MINT,
+    WRAPPED_SOL_MINT,
+)
 from ledger.observation import BalanceChange, Kind, Movement, Observation
+
+_DUST_ACCOUNTS_MAX: Final = 50
+"""Empty accounts of one wallet that are followed though nobody has paid them yet and they are not its usual ones."""
+_KNOWN_MINTS: Final = frozenset({WRAPPED_SOL_MINT, WRAPPED_SOL_2022_MINT, *(token.mint for token in TOKENS)})
 
 
 class FollowedAccount(Struct, frozen=True, gc=False):
@@ -50,6 +65,8 @@ class Watchlist:
     wallets: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, str] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _dust: dict[str, set[str]] = field(default_factory=dict)
+    _waiting: dict[str, set[str]] = field(default_factory=dict)
 
     def add_wallet(self, wallet: str, followed_from_slot: int) -> None:
         """Follow `wallet` from a slot on; its lamports count as an account of their own."""
@@ -65,9 +82,38 @@ class Watchlist:
             self.changed.set()
         return new
 
+    @property
+    def waiting(self) -> int:
+        """How many empty accounts that anybody may have opened are not followed: their wallets have too many."""
+        return sum(map(len, self._waiting.values()))
+
+    def admits(self, account: FollowedAccount, balance: int) -> bool:
+        """True for an account to follow; false for one of too many that anybody may have opened, and that hold nothing.
+
+        Associated accounts of known tokens and accounts with a balance are followed always. The others are bounded for
+        each wallet, and followed once they are paid.
+        """
+        address, wallet = account.address, account.wallet
+        if address in self.accounts or balance > 0 or _is_associated(account):
+            self._waiting.get(wallet, set()).discard(address)
+            return True
+        dust = self._dust.setdefault(wallet, set())
+        if address not in dust and len(dust) >= _DUST_ACCOUNTS_MAX:
+            self._waiting.setdefault(wallet, set()).add(address)
+            return False
+        dust.add(address)
+        return True
+
+    def remove_account(self, account: str) -> None:
+        """Stop following a token account that belongs to somebody else now."""
+        if self.accounts.pop(account, None) is not None:
+            self.changed.set()
+
     def remove_wallet(self, wallet: str) -> list[str]:
         """Stop following `wallet`; returns the accounts that go with it."""
         self.wallets.pop(wallet, None)
+        self._dust.pop(wallet, None)
+        self._waiting.pop(wallet, None)
         gone = [account for account, owner in self.accounts.items() if owner == wallet]
         for account in gone:
             del self.accounts[account]
@@ -98,24 +144,26 @@ class Watchlist:
                 and (
                     movement.source_owner in wallets
                     or movement.destination_owner in wallets
-                    # Lamports sent to a token account of a wallet are not sent to the wallet.
+                    # Lamports sent to a token account of a wallet are not sent to the wallet. Whose an account is,
+                    # its address does not say: it may have been handed over, or opened again by somebody else.
                     or (
                         movement.kind is not Kind.NATIVE_TRANSFER
-                        and (movement.source in accounts or movement.destination in accounts)
+                        and (
+                            (movement.source in accounts and movement.source_owner is None)
+                            or (movement.destination in accounts and movement.destination_owner is None)
+                        )
                     )
                 )
             ]
         )
 
     def _changes(self, observation: Observation) -> tuple[tuple[BalanceChange, int], ...]:
-        accounts, wallets = self.accounts, self.wallets
+        wallets = self.wallets
         changes: list[tuple[BalanceChange, int]] = []
         if not observation.failed:
             unexplained = {finding.account: finding.difference for finding in observation.unexplained}
             changes = [
-                (change, unexplained.get(change.account, 0))
-                for change in observation.balances
-                if change.account in accounts or change.owner in wallets
+                (change, unexplained.get(change.account, 0)) for change in observation.balances if self._is_ours(change)
             ]
         # A failed transaction moves no tokens, but its fee left somebody's lamports.
         changes += [
@@ -124,6 +172,16 @@ class Watchlist:
             if account in wallets
         ]
         return tuple(changes)
+
+    def _is_ours(self, change: BalanceChange) -> bool:
+        """Whether a balance was a followed wallet's: asked of each change, by the owner that the node names."""
+        if change.owner is None:
+            return change.account in self.accounts
+        if change.owner not in self.wallets:
+            return False
+        if change.account in self.accounts or change.program is None:
+            return True
+        return self.admits(FollowedAccount(change.account, change.owner, change.mint, change.program), change.post)
 
     def _opened(self, changes: Iterable[tuple[BalanceChange, int]]) -> tuple[FollowedAccount, ...]:
         accounts, wallets = self.accounts, self.wallets
@@ -137,3 +195,17 @@ class Watchlist:
                 and change.mint != NATIVE_SOL
             ]
         )
+
+
+@lru_cache(maxsize=10_000)
+def _associated(wallet: str, mint: str, program: str) -> str:
+    seeds = [bytes(Pubkey.from_string(part)) for part in (wallet, program, mint)]
+    address, _ = Pubkey.find_program_address(seeds, Pubkey.from_string(ASSOCIATED_TOKEN_PROGRAM))
+    return str(address)
+
+
+def _is_associated(account: FollowedAccount) -> bool:
+    """True for the account of a known token that everybody pays to when they pay to the wallet."""
+    if account.mint not in _KNOWN_MINTS:
+        return False
+    return account.address == _associated(account.wallet, account.mint, account.program)

@@ -119,6 +119,11 @@ async def record_disagreement(database: Any, slot: int, findings: Sequence[Findi
     )
 
 
+async def record_loss(database: Any, accounts: Collection[str], slot: int) -> None:
+    """Record that these token accounts belong to somebody else: they are neither followed nor audited any more."""
+    await _queries.lost(database, accounts=list(accounts), slot=slot)
+
+
 async def doubts(database: Any) -> Doubts:
     """How much the last audits of all accounts found."""
     row = await _queries.in_doubt(database)

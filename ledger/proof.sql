@@ -163,12 +163,18 @@ SET
 FROM found AS f
 WHERE a.address = f.account;
 
+-- name: lost!
+-- These accounts belong to somebody else at a finalized slot: what is on them says nothing about their wallets.
+UPDATE token_accounts
+SET lost_slot = :slot, drift = 0, gaps = 0, heal_wanted_at = NULL, heal_reason = NULL
+WHERE address = ANY(:accounts::text[]) AND lost_slot IS NULL;
+
 -- name: accounts_to_audit
 -- The accounts of followed wallets, the longest unaudited first.
 SELECT a.address, a.recipient, a.mint, a.drift, a.gaps, a.audited_slot, r.followed_from_slot
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
-WHERE r.active AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))
+WHERE r.active AND a.lost_slot IS NULL AND (cardinality(:wallets::text[]) = 0 OR a.recipient = ANY(:wallets::text[]))
 ORDER BY a.audited_at NULLS FIRST, a.address;
 
 -- name: in_doubt^
@@ -183,6 +189,6 @@ WHERE r.active AND (a.drift <> 0 OR a.gaps > 0);
 SELECT a.address, a.heal_wanted_at IS NOT NULL AS marked
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
-WHERE r.active AND (a.heal_wanted_at IS NOT NULL OR a.healed_at < :not_since)
+WHERE r.active AND a.lost_slot IS NULL AND (a.heal_wanted_at IS NOT NULL OR a.healed_at < :not_since)
 ORDER BY a.heal_wanted_at, a.healed_at
 LIMIT 1000;

@@ -517,6 +517,7 @@ CREATE TABLE public.token_accounts (
     audited_at timestamp with time zone,
     drift numeric(21,0) DEFAULT 0 NOT NULL,
     gaps integer DEFAULT 0 NOT NULL,
+    lost_slot bigint,
     CONSTRAINT token_accounts_gaps_check CHECK ((gaps >= 0))
 );
 
@@ -529,6 +530,8 @@ COMMENT ON COLUMN public.token_accounts.audited_slot IS 'At this finalized slot 
 COMMENT ON COLUMN public.token_accounts.drift IS 'Balance on chain less the ledger''s, when they last disagreed; 0 when they agree';
 
 COMMENT ON COLUMN public.token_accounts.gaps IS 'Places where a balance change does not start where the one before ended';
+
+COMMENT ON COLUMN public.token_accounts.lost_slot IS 'A finalized slot at which it belonged to somebody else; it is not followed';
 
 CREATE VIEW analytics.ledger_health AS
  SELECT a.address AS account,

@@ -148,6 +148,8 @@ LEDGER = Dashboard(
             Panel("Found by healing", "Transactions an hour that no notification had brought", "short",
                   {"found": "sum(increase(pay402_healed_transactions_total[1h]))"}),
             Panel("Waiting to be healed", "Accounts", "short", {"{{instance}}": "pay402_heal_queue_length"}),
+            Panel("Dust that waits", "Empty accounts of strangers that are followed once they are paid", "short",
+                  {"{{instance}}": "pay402_dust_accounts_waiting"}),
             Panel("What a second node says of payments", "A minute", "short",
                   {"{{endpoint}} {{outcome}}":
                    "sum by (endpoint, outcome) (rate(pay402_witness_answers_total[5m])) * 60"}),

@@ -1,0 +1,1 @@
+ALTER TABLE token_accounts DROP COLUMN lost_slot;
