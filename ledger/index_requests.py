@@ -81,7 +81,7 @@ async def finish_index_requests(database: Any, signatures: Sequence[str]) -> Non
 
 async def fail_index_request(database: Any, signature: str, error: str, *, tries_max: int) -> None:
     """This could not be recorded; after `tries_max` tries it is not given out any more."""
-    await _queries.fail_index_request(database, signature=signature, error=error, most_tries=tries_max)
+    await _queries.fail_index_request(database, signature=signature, error=error, tries_max=tries_max)
 
 
 async def accounts_touched(database: Any, signatures: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ WHERE q.signature = d.signature;
 -- name: fail_index_request!
 -- A transaction could not be recorded this time.
 UPDATE index_requests
-SET error = :error, finished_at = CASE WHEN tries >= :most_tries::int THEN clock_timestamp() END
+SET error = :error, finished_at = CASE WHEN tries >= :tries_max::int THEN clock_timestamp() END
 WHERE signature = :signature;
 
 -- name: accounts_touched

@@ -2,7 +2,7 @@
 
 A replica counts in memory and adds its counts to Redis: with the request itself for the first request of somebody
 in a minute and wherever the limit is near, otherwise a moment later and many at once. So a limit holds over all
-replicas, and most requests wait for nobody.
+replicas, and most requests need not wait for Redis.
 """
 
 import asyncio

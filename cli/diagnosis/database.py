@@ -174,10 +174,10 @@ async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
     violations = await check_invariants(connection)
     if not violations:
         return good("ledger", "money", f"all {len(INVARIANTS)} invariants hold")
-    told = [f"{one.invariant}: {one.subject} has {one.found}, not {one.expected}" for one in violations[:_SHOWN]]
+    shown = [f"{one.invariant}: {one.subject} has {one.found}, not {one.expected}" for one in violations[:_SHOWN]]
     more = f", and {len(violations) - _SHOWN} more" if len(violations) > _SHOWN else ""
     remedy = "stop the worker, so that no payout leaves, and see InvariantViolated in the runbook"
-    return bad("ledger", "money", "; ".join(told) + more, remedy)
+    return bad("ledger", "money", "; ".join(shown) + more, remedy)
 
 
 async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:

@@ -24,9 +24,9 @@ def require_pyarrow() -> None:
 
 
 async def write_parquet(
-    statement: "PreparedStatement[Any]", arguments: Sequence[Any], file: BinaryIO, told: Callable[[float], None]
+    statement: "PreparedStatement[Any]", arguments: Sequence[Any], file: BinaryIO, on_rows: Callable[[float], None]
 ) -> int:
-    """Write every row of a statement; returns how many there were. `told` hears of each group of rows."""
+    """Write every row of a statement; returns how many there were. `on_rows` is called with the size of each group of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -39,7 +39,7 @@ async def write_parquet(
             columns = [pa.array([row[n] for row in rows], type=column.type) for n, column in enumerate(schema)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             count += len(rows)
-            told(len(rows))
+            on_rows(len(rows))
     return count
 
 
