@@ -26,7 +26,7 @@ def require_pyarrow() -> None:
 async def write_parquet(
     statement: "PreparedStatement[Any]", arguments: Sequence[Any], file: BinaryIO, on_rows: Callable[[float], None]
 ) -> int:
-    """Write every row of a statement; returns how many there were. `on_rows` is called with the size of each group of rows."""
+    """Write every row of a statement; returns how many there were. `on_rows` gets the size of each group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
