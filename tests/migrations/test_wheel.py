@@ -6,6 +6,8 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 from tests.support.source_tree import PACKAGES, ROOT
 
 MIGRATE = """
@@ -17,7 +19,10 @@ print(migrations.__file__, asyncio.run(upgrade(sys.argv[1])).is_current)
 """
 
 
-def test_a_wheel_migrates(tmp_path, empty_database):
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """What the wheel installs, and nothing else of ours."""
+    tmp_path = tmp_path_factory.mktemp("wheel")
     # Built from a copy: building writes beside the sources.
     source = tmp_path / "source"
     for name in PACKAGES:
@@ -28,7 +33,22 @@ def test_a_wheel_migrates(tmp_path, empty_database):
     installed = tmp_path / "installed"
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(installed)
+    return installed
 
+
+def test_the_command_line_of_a_wheel_runs_in_an_empty_environment(installed, tmp_path):
+    points = next(installed.glob("*.dist-info")) / "entry_points.txt"
+    assert "pay402 = cli.main:run" in points.read_text(encoding="utf-8")
+    code = "import sys; sys.argv[0] = 'pay402'; from cli.main import run; run()"
+    for command in ([sys.executable, "-c", code, "--help"], [sys.executable, "-m", "cli", "--help"]):
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, env={"PYTHONPATH": str(installed)}
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "402pay's payment ledger for Solana" in done.stdout
+
+
+def test_a_wheel_migrates(installed, tmp_path, empty_database):
     done = subprocess.run(
         [sys.executable, "-c", MIGRATE, empty_database],
         capture_output=True,
