@@ -36,7 +36,6 @@ RETIRED_PHRASES = {
 }
 # Where a name or phrase is still used, by the first directory. It only ever gets shorter, until it is empty.
 OPEN: dict[str, set[str]] = {
-    r"most_\w+": {"ledger"},
     r"\brow: Any\b": {"ledger"},
 }
 
