@@ -5,7 +5,7 @@ its event in it, and moves a status only from where it is believed to stand: who
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -175,7 +175,7 @@ def _context(rows: Sequence[Any]) -> ClaimContext:
     )
 
 
-def _request(row: Any) -> RequestedTerms:
+def _request(row: Mapping[str, Any]) -> RequestedTerms:
     return RequestedTerms(
         recipient=row["request_recipient"],
         mint=row["request_mint"],
@@ -190,12 +190,12 @@ def _request(row: Any) -> RequestedTerms:
     )
 
 
-def _use(row: Any) -> Use:
+def _use(row: Mapping[str, Any]) -> Use:
     names = ("id", "user_id", "signature", "path", "payer", "answered_at", "asked_with")
     return Use(*(row[f"used_{name}"] for name in names))
 
 
-def _transfer(row: Any) -> Transfer:
+def _transfer(row: Mapping[str, Any]) -> Transfer:
     return Transfer(
         path=row["path"],
         mint=row["mint"],

@@ -34,10 +34,6 @@ RETIRED_PHRASES = {
     r"\bfor nobody\b": "say what happens",
     r"\btold_at\b|\btell_\w+[!$^]?$": "the name of what is stored",
 }
-# Where a name or phrase is still used, by the first directory. It only ever gets shorter, until it is empty.
-OPEN: dict[str, set[str]] = {
-    r"\brow: Any\b": {"ledger"},
-}
 
 PROSE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A revision is never edited once it is applied somewhere.
@@ -56,15 +52,11 @@ def places(paths):
     return sorted({str(path.relative_to(ROOT)) for path in paths})
 
 
-def still_open(pattern, found):
-    return [place for place in found if place.partition("/")[0] not in OPEN.get(pattern, set())]
-
-
 @pytest.mark.parametrize("pattern", RETIRED_NAMES)
 def test_no_retired_name_is_used(pattern):
     wanted = re.compile(pattern)
     found = places(path for path in PYTHON if any(wanted.fullmatch(name) for name in names_in(path)))
-    assert still_open(pattern, found) == [], f"say {RETIRED_NAMES[pattern]}"
+    assert found == [], f"say {RETIRED_NAMES[pattern]}"
 
 
 @pytest.mark.parametrize("pattern", RETIRED_PHRASES)
@@ -72,8 +64,4 @@ def test_no_retired_phrase_is_used(pattern):
     wanted = re.compile(pattern, re.MULTILINE)
     everything = [*PYTHON, *SQL, *PROSE]
     found = places(path for path in everything if wanted.search(path.read_text(encoding="utf-8")))
-    assert still_open(pattern, found) == [], RETIRED_PHRASES[pattern]
-
-
-def test_what_is_open_is_about_words_that_are_retired():
-    assert set(OPEN) <= set(RETIRED_NAMES) | set(RETIRED_PHRASES)
+    assert found == [], RETIRED_PHRASES[pattern]
