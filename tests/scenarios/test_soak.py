@@ -59,6 +59,9 @@ async def spoil(soak):
             " received = 10 * amount WHERE nonce = $1",
             soak.trade.sales[0].proof["nonce"],
         )
+        await connection.execute("UPDATE payouts SET amount = 1000 * amount")
+        await connection.execute("DELETE FROM payout_attempts")
+    soak.strangers.won.append("a thief was answered 200 VALID")
     soak.trade.sales[-1].told["a thief"] = "VALID"
     soak.trade.jobs["forgotten"] = "approved, escrowed"
     later = time.time() + 1000

@@ -26,6 +26,7 @@ from tests.scenarios.soak.memory import Watch
 from tests.scenarios.soak.report import conclude
 from tests.scenarios.soak.trade import Trade
 from tests.scenarios.soak.verdict import Soak, judge, wait_until_settled
+from tests.scenarios.strangers import Strangers
 from tests.support.api_client import Client, key_for
 from tests.support.ledger_checks import follow
 
@@ -50,17 +51,23 @@ async def soaked(
         keys = {user: await key_for(pool, user) for user in ("merchant", "client", "provider")}
         callers = {user: Client(estate.api_url, http, key) for user, key in keys.items()}
         job_seconds = seconds / 40 if pace is USUAL else seconds / 4
+        strangers = Strangers(
+            random.Random(seed), market, {}, lambda: estate.api_url, http, await key_for(pool, "rival"),
+            keys["merchant"], liar_node=None, shop=None,
+        )  # fmt: skip
         trade = Trade(market, *callers.values(), dice, rate, job_seconds)
         watch, mischief = Watch(estate), Mischief(estate, market, say, is_hurried=pace is not USUAL)
         watching = asyncio.create_task(watch.run())
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(trade.go_on(seconds))
+                group.create_task(strangers.go_on(seconds))
                 group.create_task(mischief.run(plan(seed, seconds, gap_seconds), seconds))
-            soak = Soak(seed, seconds, estate, trade, watch, mischief.happened)
+            soak = Soak(seed, seconds, estate, trade, strangers, watch, mischief.happened)
             say("waiting until everything is final, audited and paid out")
             await trade.replay_all()
             await wait_until_settled(soak)
+            await strangers.give_up({signature for signature, *_ in market.expected()})
         finally:
             watching.cancel()
         yield soak

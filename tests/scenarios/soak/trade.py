@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from solders.keypair import Keypair
@@ -12,6 +13,7 @@ from solders.pubkey import Pubkey
 
 from localnet import payments as pay
 from localnet.market import Market
+from localnet.payments import USDC
 from tests.support.api_client import Client, Reply, proof_of
 
 _CERTAIN_SECONDS = 240.0
@@ -93,6 +95,8 @@ class Trade:
     async def go_on(self, seconds: float) -> None:
         """Trade at a steady rate for so long, then finish what was begun."""
         began, count, jobs = time.monotonic(), 0, 0
+        # The provider has an account: a payout this small would not pay for one.
+        await self.market.rpc.call("localnet_fundToken", [str(self.provider_wallet.pubkey()), str(USDC), 0], Any)
         service = await self._offer()
         kinds = iter(())
         while (elapsed := time.monotonic() - began) < seconds:

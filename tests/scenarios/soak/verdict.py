@@ -7,19 +7,24 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from solders.pubkey import Pubkey
 
 from chain.programs import NATIVE_SOL
 from localnet.payments import USDC, token_account
 from runtime.database import open_connection
+from tests.scenarios.chain_read import read_chain
+from tests.scenarios.reckoning import lamports_are_explained, no_claim_without_a_gain, no_more_out_than_in
 from tests.scenarios.soak.estate import ROLES, Estate, command_environment
 from tests.scenarios.soak.faults import EVERYTHING, Happened
 from tests.scenarios.soak.logs import POSTGRES_FAULTS, Said, is_explained, spoken, within
 from tests.scenarios.soak.memory import Watch
 from tests.scenarios.soak.trade import JOB_PRICE, Trade
+from tests.scenarios.strangers import Strangers
 from tests.support.ledger_checks import ledger_transfers
 
 _SHOWN = 3
@@ -46,6 +51,7 @@ class Soak:
     seconds: float
     estate: Estate
     trade: Trade
+    strangers: Strangers
     watch: Watch
     happened: list[Happened]
 
@@ -78,6 +84,7 @@ async def judge(soak: Soak) -> list[Point]:
             _sales(soak),
             await _claims(soak, connection),
             await _jobs(soak, connection),
+            *await _reckoning(soak, connection),
         ]
     points += await asyncio.gather(_audit(soak), _doctor(soak))
     points += [_answers(soak), _unavailable(soak), _connections(soak), _processes(soak), _logs(soak), _memory(soak)]
@@ -119,12 +126,39 @@ async def _claims(soak: Soak, connection: asyncpg.Connection) -> Point:
     sold = [(sale.proof["nonce"], sale.proof["transactionId"]) for sale in soak.trade.sales]
     wrong = [key for key in sold if final[key] != 1]
     doubled = [transfer for transfer, count in taken.items() if count > 1]
-    extra = len(claims) - len(sold) - len(soak.trade.jobs)
+    # What strangers claim may be refused with a row, and never honoured.
+    honoured = sum(row["status"] in {"confirmed", "finalized", "reversed"} for row in claims)
+    extra = honoured - len(sold) - len(soak.trade.jobs)
     found = (
-        f"{len(claims)} claims for {len(sold)} payments and {len(soak.trade.jobs)} jobs, "
+        f"{honoured} claims honoured for {len(sold)} payments and {len(soak.trade.jobs)} jobs, "
         f"{len(wrong)} not final, {len(doubled)} transfers claimed twice"
     )
     return Point("no claim doubled", not (wrong or doubled or extra), _told(found, [*wrong, *doubled]))
+
+
+async def _reckoning(soak: Soak, connection: asyncpg.Connection) -> list[Point]:
+    """What strangers got, and what left the settlement wallet: nothing that nobody had brought."""
+    signatures = await connection.fetch("SELECT DISTINCT signature FROM transactions WHERE path IS NOT NULL")
+    chain = await read_chain(soak.trade.market.rpc, {row["signature"] for row in signatures}, soak.estate.settlement)
+    won = soak.strangers.won
+    acts = ", ".join(f"{count} of {name}" for name, count in sorted(soak.strangers.acts.items()))
+    return [
+        Point("strangers got nothing", not won, _told(f"{acts or 'no acts'}, {len(won)} succeeded", won)),
+        await _held("no claim without a gain", no_claim_without_a_gain(connection, chain)),
+        await _held("no more out than in", no_more_out_than_in(connection)),
+        await _held(
+            "lamports are explained",
+            lamports_are_explained(connection, chain, Pubkey.from_string(soak.estate.settlement)),
+        ),
+    ]
+
+
+async def _held(name: str, check: Awaitable[Any]) -> Point:
+    try:
+        found = await check
+    except AssertionError as error:
+        return Point(name, is_good=False, found=str(error)[:300])
+    return Point(name, is_good=True, found=", ".join(f"{what} {n}" for what, n in (found or {}).items()) or "true")
 
 
 async def _jobs(soak: Soak, connection: asyncpg.Connection) -> Point:
