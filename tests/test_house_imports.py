@@ -14,9 +14,6 @@ FILES = imports_of_files(our_packages())
 # Test files that others still import from. Only ever shorter.
 OPEN_TESTS = {
     "tests/api/verify/test_forks.py",
-    "tests/cli/test_doctor.py",
-    "tests/deploy/test_prometheus_live.py",
-    "tests/deploy/test_roles_wiring.py",
     "tests/indexer/test_commands.py",
     "tests/indexer/test_database_away.py",
     "tests/indexer/test_proof_of_completeness.py",

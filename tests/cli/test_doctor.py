@@ -14,8 +14,8 @@ from localnet import Localnet
 from migrations import downgrade
 from runtime.cluster import GENESIS_HASHES
 from runtime.database import open_connection
-from tests.cli.test_recipients import serving
 from tests.support.command_line import pay402
+from tests.support.http_serving import serving
 
 RECIPIENT = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 STRONG = "f1c5b2a98d7e604312ab90cdf4e5768139b0c2d7a8e6f5041723964508bdface"

@@ -1,7 +1,6 @@
 """`pay402 recipients`: which wallets are followed, and what is refused."""
 
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -15,23 +14,10 @@ from localnet.payments import USDC
 from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings
 from tests.support.command_line import pay402
+from tests.support.http_serving import serving
 from tests.support.sentences import assert_sentence
 
 WALLET = Keypair.from_seed(bytes([7]) * 32).pubkey()
-
-
-@asynccontextmanager
-async def serving(handler):
-    """The address of an HTTP server that answers every POST with `handler`."""
-    application = web.Application()
-    application.router.add_post("/", handler)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

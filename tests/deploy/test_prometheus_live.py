@@ -11,8 +11,8 @@ import yaml
 from aiohttp import ClientSession
 from solders.keypair import Keypair
 
+from tests.deploy.alerts_and_panels import METRIC, PROMETHEUS, QUERIES, RECORDED, without_strings
 from tests.deploy.metrics_defined import FOREIGN
-from tests.deploy.test_monitoring import METRIC, PROMETHEUS, QUERIES, RECORDED, without_strings
 from tests.support.command_line import eventually, running
 from tests.support.ledger_checks import FAST, follow
 from tests.support.programs import tool

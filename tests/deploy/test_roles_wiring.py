@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.deploy.test_kubernetes import PODS, the
+from tests.deploy.manifests import PODS, the
 from tests.support.programs import DEPLOY, ROOT
 
 PROCESSES = ("api", "indexer", "worker")
