@@ -1,5 +1,7 @@
 """An HTTP server of one handler, in place of a node that a test scripts."""
 
+from contextlib import asynccontextmanager
+
 from aiohttp import web
 
 
