@@ -205,7 +205,7 @@ class Schedule:
         finally:
             self._set_by_redis(False)
             with contextlib.suppress(RedisError, OSError):
-                await redis.aclose()
+                await redis.aclose(close_connection_pool=True)
         return None
 
     async def _by_arq(self, redis: ArqRedis, stop: asyncio.Event) -> None:
@@ -240,6 +240,7 @@ class Schedule:
             for task in worker.tasks.values():
                 task.cancel()
             await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+            await _end_last_words()
 
     async def _begin_what_redis_forgets(self, stop: asyncio.Event) -> None:
         """Begin by our own clock what is long overdue: arq takes some failures of Redis for a job that others run."""
@@ -299,6 +300,19 @@ class Schedule:
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _end_last_words() -> None:
+    """End what arq shields, its last word on a job: it would open connections that nobody closes."""
+    last_words = [task for task in asyncio.all_tasks() if _is_of_arq(task)]
+    for task in last_words:
+        task.cancel()
+    await asyncio.gather(*last_words, return_exceptions=True)
+
+
+def _is_of_arq(task: asyncio.Task[Any]) -> bool:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "__qualname__", "").startswith(f"{Worker.__qualname__}.")
 
 
 def _redis_settings(url: str) -> RedisSettings:
