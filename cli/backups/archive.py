@@ -24,7 +24,7 @@ from migrations.status import read_status
 from runtime.database import open_connection
 from runtime.errors import OperatorError
 
-_queries = load_queries("cli.backups", "backup.sql")
+_queries = load_queries("cli.backups", "archive.sql")
 # A large ledger takes long to read; the snapshot has to last for all of it.
 _WHOLE_SECONDS: Final = 12 * 3600.0
 _LOCK_WAIT: Final = "60s"

@@ -18,7 +18,7 @@ from runtime.database import open_connection
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
-_queries = load_queries("cli.backups", "backup.sql")
+_queries = load_queries("cli.backups", "restoration.sql")
 _WHOLE_SECONDS: Final = 12 * 3600.0
 
 

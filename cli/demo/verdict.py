@@ -4,14 +4,12 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
-from ledger.sql import load_queries
+from cli.demo.recorded import last_balances, received, unexplained_count
 from localnet.market import Market, TransferKey
-
-_queries = load_queries("ledger", "report.sql")
 
 WAIT_SECONDS: Final = 30.0
 
@@ -51,22 +49,17 @@ async def judge_when_complete(pool: asyncpg.Pool, market: Market) -> Verdict:
 
 async def _judge(pool: asyncpg.Pool, market: Market) -> Verdict:
     chain = market.expected()
-    rows = await received(pool, market)
+    rows = await received(pool, market.wallets)
     ledger: Counter[TransferKey] = Counter(
-        (row["signature"], row["mint"], row["source"], row["destination"], row["credited"]) for row in rows
+        (row.signature, row.mint, row.source, row.destination, row.credited) for row in rows
     )
     balances = await market.balances()
-    recorded = {row["account"]: row["post"] async for row in _queries.last_balances(pool, wallets=market.wallets)}
+    recorded = await last_balances(pool, market.wallets)
     astray = sum(1 for account, balance in balances.items() if recorded.get(account, 0) != balance)
     return Verdict(
         chain=chain.total(),
         ledger=ledger.total(),
         missing=(chain - ledger).total(),
         doubled=(ledger - chain).total(),
-        unexplained=await _queries.unexplained_count(pool) + astray,
+        unexplained=await unexplained_count(pool) + astray,
     )
-
-
-async def received(pool: asyncpg.Pool, market: Market) -> list[Any]:
-    """Every transfer that the ledger has of the demo's wallets, oldest first."""
-    return [row async for row in _queries.received(pool, wallets=market.wallets)]

@@ -7,8 +7,8 @@ from collections import Counter
 from solders.pubkey import Pubkey
 
 from chain.programs import NATIVE_SOL
+from cli.demo.recorded import received
 from ledger.recipients import register_wallet
-from ledger.sql import load_queries
 from runtime.settings import IndexerSettings
 
 FAST = {
@@ -41,8 +41,8 @@ async def eventually(check, seconds=20.0, pause=0.02):
 
 async def ledger_transfers(pool, wallets) -> Counter:
     """Every transfer that the ledger credits to the wallets, as `Market.expected` writes them."""
-    rows = load_queries("ledger", "report.sql").received(pool, wallets=wallets)
-    return Counter([(r["signature"], r["mint"], r["source"], r["destination"], r["credited"]) async for r in rows])
+    rows = await received(pool, wallets)
+    return Counter([(r.signature, r.mint, r.source, r.destination, r.credited) for r in rows])
 
 
 async def ledger_equals_chain(pool, market, wallets=None, seconds=20.0):
