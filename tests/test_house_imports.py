@@ -11,16 +11,6 @@ from checks.import_cycles import find_cycle, imports_of_files, imports_of_rooms,
 from tests.support.source_tree import PACKAGES, ROOT
 
 FILES = imports_of_files(our_packages())
-# Test files that others still import from. Only ever shorter.
-OPEN_TESTS = {
-    "tests/api/verify/test_forks.py",
-    "tests/indexer/test_commands.py",
-    "tests/indexer/test_database_away.py",
-    "tests/indexer/test_proof_of_completeness.py",
-    "tests/localnet/test_pubsub_facts.py",
-    "tests/scenarios/chaos.py",
-    "tests/scenarios/test_restored_rights.py",
-}
 
 
 def test_every_package_of_ours_is_examined():
@@ -86,4 +76,4 @@ def shares_by_itself(path):
 
 def test_tests_share_by_way_of_support_only():
     found = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py") if shares_by_itself(path)}
-    assert found - OPEN_TESTS == set()
+    assert found == set()

@@ -11,7 +11,6 @@ from solders.keypair import Keypair
 
 from indexer.main import running_indexer
 from localnet import payments as pay
-from tests.indexer.test_follow import plain
 from tests.support.ledger_checks import (
     balances_agree,
     eventually,
@@ -20,6 +19,7 @@ from tests.support.ledger_checks import (
     ledger_equals_chain,
     ledger_transfers,
 )
+from tests.support.plain_payments import plain
 
 
 @pytest.mark.parametrize("code", [32001, 32011])

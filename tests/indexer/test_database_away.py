@@ -7,9 +7,9 @@ import pytest
 from indexer.main import running_indexer
 from migrations.migrate import upgrade
 from runtime.database import open_pool
-from tests.indexer.test_follow import plain
 from tests.support.crashing_postgres import Postgres
 from tests.support.ledger_checks import eventually, fast_settings, follow, ledger_equals_chain
+from tests.support.plain_payments import plain
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from solders.pubkey import Pubkey
 from indexer.context import open_context
 from indexer.main import running_indexer
 from localnet import payments as pay
-from tests.indexer.test_follow import one_event_each, plain
 from tests.support.ledger_checks import balances_agree, eventually, fast_settings, follow, ledger_equals_chain
+from tests.support.metric_values import value
+from tests.support.plain_payments import one_event_each, plain
 
 AUDIT_SECONDS = 0.5
 
@@ -32,10 +33,6 @@ async def indexer(market, net, database_url, pool):
         await eventually(lambda: pool.fetchval(healed))
         await eventually(lambda: running.heal_queue.is_idle)
         yield running
-
-
-def value(metric, *labels):
-    return (metric.labels(*labels) if labels else metric)._value.get()
 
 
 def rpc_calls(indexer):

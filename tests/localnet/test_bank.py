@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from solders.account import Account
-from solders.address_lookup_table_account import AddressLookupTableAccount, derive_lookup_table_address
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.rpc.responses import GetTransactionResp
@@ -15,6 +15,7 @@ from chain.base58 import b58decode, b58encode
 from localnet import FEE_MINT
 from localnet.accounts import is_token_account, mint_data, transfer_fee_mint_data
 from localnet.bank import Rejected
+from tests.support.lookup_tables import create_table
 from tests.support.wallets import (
     PYUSD,
     SOL,
@@ -35,8 +36,6 @@ from tests.support.wallets import (
     wallet,
 )
 
-LOOKUP_PROGRAM = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
-
 
 def through_solders(result):
     """The result as the node's own types read and write it: unknown names vanish, wrong ones raise."""
@@ -46,25 +45,6 @@ def through_solders(result):
 
 def amounts(balances):
     return {entry["accountIndex"]: int(entry["uiTokenAmount"]["amount"]) for entry in balances}
-
-
-def create_table(chain, payer, addresses, ticks=1):
-    """A lookup table made by real transactions; usable from the next slot on."""
-    slot = chain.blocks[-1].slot
-    table, bump = derive_lookup_table_address(payer.pubkey(), slot)
-    metas = [
-        AccountMeta(table, False, True),
-        AccountMeta(payer.pubkey(), True, False),
-        AccountMeta(payer.pubkey(), True, True),
-        AccountMeta(Pubkey.default(), False, False),
-    ]
-    create = (0).to_bytes(4, "little") + slot.to_bytes(8, "little") + bytes([bump])
-    listed = b"".join(bytes(address) for address in addresses)
-    extend = (2).to_bytes(4, "little") + len(addresses).to_bytes(8, "little") + listed
-    instructions = [Instruction(LOOKUP_PROGRAM, create, metas), Instruction(LOOKUP_PROGRAM, extend, metas)]
-    assert chain.send(signed(instructions, [payer], chain.blocks[-1].hash)).err is None
-    chain.tick(ticks)
-    return AddressLookupTableAccount(table, addresses)
 
 
 @pytest.mark.parametrize("how", ["json", "jsonParsed", "base64", "base58"])

@@ -7,7 +7,7 @@ import pytest
 
 from localnet import Localnet
 from tests.localnet.conftest import CUT, RefusedError, feeding, until
-from tests.localnet.test_bank import create_table
+from tests.support.lookup_tables import create_table
 from tests.support.wallets import SPL, USD, USDC, WRAPPED_SOL, Town, close_account, signed, transfer
 
 PROCESSED = {"commitment": "processed"}

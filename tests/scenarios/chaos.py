@@ -32,6 +32,7 @@ from runtime.database import open_pool
 from runtime.logging import configure_logging
 from runtime.settings import Settings
 from tests.scenarios.claimants import Claimants, claimants
+from tests.scenarios.node_faults import FAULTS
 from tests.scenarios.reckoning import (
     lamports_are_explained,
     no_claim_without_a_gain,
@@ -48,7 +49,6 @@ from tests.scenarios.system import (
     merchants,
     whole_audit_is_clean,
 )
-from tests.scenarios.test_each_fault import FAULTS
 from tests.support.api_client import key_for
 from tests.support.api_processes import OwnRedis, own_redis
 from tests.support.crashing_postgres import Postgres

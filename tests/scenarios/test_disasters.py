@@ -5,16 +5,15 @@ import contextlib
 import json
 from pathlib import Path
 
-import pytest
 from solders.keypair import Keypair
 
 from indexer.main import running_indexer
 from localnet import payments as pay
 from runtime.database import open_pool
-from runtime.embedded.postgres import EmbeddedPostgres, postgres_binaries
+from runtime.embedded.postgres import postgres_binaries
 from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
 from tests.support.command_line import pay402
-from tests.support.databases import execute, short_lived_home
+from tests.support.databases import execute
 from tests.support.fixtures.followed_market import market, market_of
 from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 
@@ -38,18 +37,6 @@ async def paying(market):
     finally:
         stop.set()
         await running
-
-
-@pytest.fixture
-def another_server():
-    """An empty Postgres server of this test alone."""
-    with short_lived_home() as directory:
-        server = EmbeddedPostgres(directory, options={"fsync": "off"})
-        server.enter()
-        try:
-            yield server
-        finally:
-            server.leave()
 
 
 async def final(net):

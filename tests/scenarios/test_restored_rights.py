@@ -6,7 +6,7 @@ import pytest
 from indexer.main import running_indexer
 from migrations.roles import grants
 from runtime.database import open_connection, open_pool
-from tests.scenarios.test_disasters import another_server
+from tests.support.another_server import another_server
 from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
 from tests.support.command_line import pay402
 from tests.support.databases import execute

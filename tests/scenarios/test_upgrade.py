@@ -11,10 +11,11 @@ import pytest
 
 from localnet.market import open_market
 from tests.scenarios.balancer import balancing
-from tests.scenarios.versions import HERE, Version, newer_version, stopped
+from tests.scenarios.versions import Version, newer_version, stopped
 from tests.support.api_client import Client, key_for, pay_usdc, proof_of
 from tests.support.command_line import eventually
 from tests.support.ledger_checks import FAST, balances_agree, follow, ledger_equals_chain
+from tests.support.source_tree import ROOT
 
 PAUSE_SECONDS = 0.5  # between taking a process out of the balancer and ending it, as Kubernetes' preStop does
 
@@ -147,7 +148,7 @@ def environment(home, database_url, redis_url, net):
 async def versions(tmp_path, environment):
     """The version that is here, and a newer one."""
     with (tmp_path / "processes.log").open("wb") as log:
-        ours = Version(HERE, environment, log)
+        ours = Version(ROOT, environment, log)
         newer = Version(newer_version(tmp_path / "newer"), environment, log)
         try:
             yield ours, newer

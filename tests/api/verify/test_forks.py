@@ -1,9 +1,9 @@
 """What a fork does to a payment it does to its claim: dropped for ever, that is reversed; landed again, it stands."""
 
 from ledger import claims
-from tests.indexer.test_proof_of_completeness import value
 from tests.support.api_client import pay_usdc, proof_of
 from tests.support.ledger_checks import eventually, ledger_equals_chain
+from tests.support.metric_values import value
 
 
 async def status_of(pool, proof):
