@@ -6,6 +6,7 @@ code of REV and the code of this tree in turns, and prints the ratio of the two.
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def main() -> int:
 
 
 def _git(*arguments: str) -> None:
-    subprocess.run(["git", *arguments], check=True)  # noqa: S603, S607 - git of the caller, with arguments of ours
+    git = shutil.which("git") or "git"
+    subprocess.run([git, *arguments], check=True)  # noqa: S603 - git of the caller, with arguments of ours
 
 
 def _measure(tree: Path, name: str) -> Any:

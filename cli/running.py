@@ -68,7 +68,10 @@ def with_worker_context(work: Callable[["WorkerContext"], Awaitable[T]]) -> T:
     rpc_urls, _ = solana_endpoints(settings)
 
     async def main(_: asyncio.Event) -> T:
-        async with database_address(settings) as dsn, open_worker_context(settings, dsn, rpc_urls) as context:
+        async with (
+            database_address(settings) as dsn,
+            open_worker_context(settings, dsn, rpc_urls, names_cluster=False) as context,
+        ):
             return await _asking_the_chain(work(context))
 
     return run_to_end(main)

@@ -20,6 +20,8 @@ HEADERS_MAX: Final = 100
 _MESSAGE_BYTES_MAX: Final = 2_000_000
 # The layers above answer a body that is late; after that the connection goes.
 _GRACE_SECONDS: Final = 2.0
+# What a caller may go on sending after a refusal, thrown away so that the refusal arrives.
+_DISCARDED_BYTES_MAX: Final = 40_000_000
 
 
 class _Phase(Enum):
@@ -92,6 +94,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._phase = _Phase.NOTHING
         self._received = 0
+        self._discarded = 0
         self._refusal: ApiError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited = _Phase.NOTHING
@@ -99,9 +102,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin: somebody who connects has something to say."""
-        self._lingering = _LingeringTransport(
-            transport, lambda: self._phase is not _Phase.NOTHING, self.patience.body_seconds
-        )
+        self._lingering = _LingeringTransport(transport, lambda: self._phase is _Phase.BODY, self.patience.body_seconds)
         super().connection_made(cast("asyncio.Transport", self._lingering))
         self._await(_Phase.HEAD)
 
@@ -116,6 +117,9 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on, within bounds of size and time."""
         if self._lingering.is_lingering:
+            self._discarded += len(data)
+            if self._discarded > _DISCARDED_BYTES_MAX:
+                self._lingering.abort()
             return
         self._received += len(data)
         super().data_received(data)

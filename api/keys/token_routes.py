@@ -28,7 +28,7 @@ class TokenBody(AnswerShape):
     """An access token, to be sent as Bearer."""
 
     token: str
-    token_type: Literal["Bearer"]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme of its header, no password
     permissions: list[str]
     expires_in: int = Field(description="Seconds")
     expires_at: EpochMs
@@ -48,7 +48,6 @@ async def post_token(context: Keys, caller: AnyCaller, order: TokenOrder | None 
     )
     body = TokenBody(
         token=token,
-        token_type="Bearer",  # noqa: S106 - the scheme of its header, no password
         permissions=sorted(wanted),
         expires_in=order.expires_in,
         expires_at=expires_at_seconds * 1000,

@@ -119,8 +119,8 @@ async def test_a_head_without_end_is_not_kept(process):
         for name, pieces in endless.items():
             async with wire(client.url) as attacker:
                 listening = [await attacker.send(piece) for piece in pieces]
-                # What lies in the buffers of two sockets, and no more.
-                assert sum(listening) < 30, name
+                # Of a head what lies in the buffers of two sockets; of a body also what is thrown away meanwhile.
+                assert sum(listening) < (30 if pieces[0].startswith(b"GET") else 95), name
                 assert not {200, 500} & set(statuses_in(attacker.received)), name
     assert memory.memory_info().rss - before < 60_000_000
 

@@ -7,11 +7,13 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from chain.addresses import INCINERATOR
+from chain.node import Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import RpcPool
 from ledger.payout_redirects import redirect_text
 from localnet.payments import USDC, token_account
 from tests.support.api_client import key_for, running_api
+from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE, Till, new_signature
 from tests.support.service_offer import OFFER
 
@@ -93,6 +95,11 @@ async def test_nothing_is_paid_out_to_what_nobody_can_sign_for(stall, net):
     owner = Keypair().pubkey()
     async with RpcPool([net.rpc_url]) as rpc:
         await rpc.call("localnet_fundToken", [str(owner), str(USDC), 5], Any)
+
+        async def is_there():
+            return (await Node(rpc).account(str(token_account(owner, USDC))))[1] is not None
+
+        await eventually(is_there)
     vault, _ = Pubkey.find_program_address([b"vault"], Pubkey.from_string(TOKEN_PROGRAM))
     service = (await stall.client.post(SERVICES, OFFER)).body
     for address, what in (
