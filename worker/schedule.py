@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Worker
 from redis.exceptions import RedisError
@@ -27,6 +27,7 @@ from worker.context import WorkerContext
 from worker.escrow import settle
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
+from worker.redis_pool import SchedulePool
 from worker.report import is_report_due, run_report
 
 _log = structlog.get_logger(__name__)
@@ -192,10 +193,8 @@ class Schedule:
 
     async def _by_redis(self, stop: asyncio.Event) -> Exception | None:
         """Let Redis say what is due, as long as it does; answers what was wrong with it."""
-        try:
-            redis = await create_pool(_redis_settings(self._redis_url), default_queue_name=QUEUE)
-        except (RedisError, OSError) as error:
-            return error
+        pool = SchedulePool.to(self._redis_url)
+        redis = ArqRedis(pool, default_queue_name=QUEUE)
         try:
             # A Redis that is full, or grants no rights, answers a ping all the same.
             await redis.set(f"{QUEUE}:probe", "1", ex=60)
@@ -205,7 +204,7 @@ class Schedule:
         finally:
             self._set_by_redis(False)
             with contextlib.suppress(RedisError, OSError):
-                await redis.aclose(close_connection_pool=True)
+                await pool.aclose()
         return None
 
     async def _by_arq(self, redis: ArqRedis, stop: asyncio.Event) -> None:
@@ -240,7 +239,6 @@ class Schedule:
             for task in worker.tasks.values():
                 task.cancel()
             await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-            await _end_last_words()
 
     async def _begin_what_redis_forgets(self, stop: asyncio.Event) -> None:
         """Begin by our own clock what is long overdue: arq takes some failures of Redis for a job that others run."""
@@ -300,22 +298,3 @@ class Schedule:
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-
-
-async def _end_last_words() -> None:
-    """End what arq shields, its last word on a job: it would open connections that nobody closes."""
-    last_words = [task for task in asyncio.all_tasks() if _is_of_arq(task)]
-    for task in last_words:
-        task.cancel()
-    await asyncio.gather(*last_words, return_exceptions=True)
-
-
-def _is_of_arq(task: asyncio.Task[Any]) -> bool:
-    coroutine = task.get_coro()
-    return getattr(coroutine, "__qualname__", "").startswith(f"{Worker.__qualname__}.")
-
-
-def _redis_settings(url: str) -> RedisSettings:
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_retries, settings.conn_timeout = 0, 2
-    return settings
