@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from ledger.amounts import AmountError, parse_figure
 from runtime.marketplace_settings import MarketplaceSettings
-from runtime.settings import IN_PRODUCTION, CacheSettings, DatabaseSettings, SolanaSettings
+from runtime.settings import IN_PRODUCTION, PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
 
 SECRET_CHARACTERS: Final = 32
 _ORIGINS_IN_DEVELOPMENT: Final = "http://localhost:3000,http://localhost:5173"
@@ -56,6 +56,19 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     requests_max: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
+
+    # The keys of the wallets that pay the fees of x402 settlements, comma-separated; see api/x402/fee_payers.py.
+    x402_fee_payer_keypair: Annotated[SecretStr | None, PRIVATE] = Field(
+        None, validation_alias="X402_FEE_PAYER_KEYPAIR"
+    )
+    # Those that are no longer advertised. Sellers remember fee payers, so payments of theirs go on being settled.
+    x402_retired_fee_payer_keypair: Annotated[SecretStr | None, PRIVATE] = Field(
+        None, validation_alias="X402_RETIRED_FEE_PAYER_KEYPAIR"
+    )
+    # What a payment over x402 may cost its fee payer: compute units, and millionths of a lamport for each of them.
+    # The defaults come to 6,000 lamports on top of 10,000 for the two signatures.
+    x402_compute_units_max: int = Field(60_000, ge=1, le=1_400_000, validation_alias="X402_COMPUTE_UNITS_MAX")
+    x402_unit_price_max: int = Field(100_000, ge=0, le=10_000_000, validation_alias="X402_UNIT_PRICE_MAX_MICROLAMPORTS")
 
     @field_validator("jwt_secret", "bootstrap_token")
     @classmethod

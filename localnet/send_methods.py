@@ -9,6 +9,7 @@ from solders.transaction import SanitizeError, VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
 from chain.base58 import b58decode
+from chain.programs import COMPUTE_BUDGET_PROGRAM
 from localnet.account_json import AccountEncoder
 from localnet.bank import Rejected, error_json
 from localnet.calls import Call, Method
@@ -27,7 +28,6 @@ MAX_TRANSACTION_BYTES: Final = 1232
 _MAX_ENCODED: Final = {"base58": 1683, "base64": 1644}
 _TYPE_NAME: Final = "solana_transaction::versioned::VersionedTransaction"
 _LAMPORTS_PER_SIGNATURE: Final = 5_000
-_COMPUTE_BUDGET: Final = "ComputeBudget111111111111111111111111111111"
 _DEFAULT_COMPUTE_UNITS: Final = 200_000
 _MAX_COMPUTE_UNITS: Final = 1_400_000
 _SET_UNIT_LIMIT: Final = 2
@@ -177,7 +177,7 @@ def _fee(message: Message | MessageV0) -> int:
     limit, price, units = None, 0, 0
     for instruction in message.instructions:
         data = bytes(instruction.data)
-        if str(message.account_keys[instruction.program_id_index]) != _COMPUTE_BUDGET:
+        if str(message.account_keys[instruction.program_id_index]) != COMPUTE_BUDGET_PROGRAM:
             units += _DEFAULT_COMPUTE_UNITS
         elif data[:1] == bytes([_SET_UNIT_LIMIT]):
             limit = int.from_bytes(data[1:5], "little")

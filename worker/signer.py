@@ -5,17 +5,14 @@ it, or the same 64 bytes in base58. A file, also one that SETTLEMENT_KEYPAIR_FIL
 read it.
 """
 
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.transaction import Transaction
 
-from chain.base58 import b58decode
 from runtime.errors import OperatorError
-from runtime.private_file import refuse_if_open
+from runtime.keypairs import read_keypair
 from worker.settings import WorkerSettings
 
 
@@ -47,38 +44,10 @@ def load_signer(settings: WorkerSettings) -> Signer | None:
     """
     if settings.settlement_keypair is None:
         return None
-    signer = Signer(_parse(_secret_text(settings.settlement_keypair.get_secret_value().strip())))
+    signer = Signer(read_keypair(settings.settlement_keypair.get_secret_value(), "SETTLEMENT_KEYPAIR"))
     if settings.settlement_wallet not in {None, signer.address}:
         raise OperatorError(
             f"SETTLEMENT_KEYPAIR is the key of {signer.address}, but SETTLEMENT_WALLET is "
             f"{settings.settlement_wallet}; correct one of them."
         )
     return signer
-
-
-def _secret_text(value: str) -> str:
-    """The secret itself, or what the file of that name holds."""
-    if value.startswith("[") or ("/" not in value and not Path(value).exists()):
-        return value
-    path = Path(value)
-    try:
-        refuse_if_open(path, "SETTLEMENT_KEYPAIR")
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise OperatorError(
-            f"The file that SETTLEMENT_KEYPAIR names cannot be read ({reason}); correct the path."
-        ) from None
-
-
-def _parse(text: str) -> Keypair:
-    # Whatever is wrong is said without a word of what was found.
-    try:
-        numbers = bytes(msgspec.json.decode(text, type=list[int])) if text.startswith("[") else b58decode(text)
-        # The second half must be the public key of the first: a slip of the hand is noticed.
-        return Keypair.from_bytes(numbers)
-    except (ValueError, msgspec.DecodeError):
-        raise OperatorError(
-            "SETTLEMENT_KEYPAIR is no secret key; give a file or a JSON array of 64 numbers as `solana-keygen` "
-            "writes it, or the same bytes in base58."
-        ) from None

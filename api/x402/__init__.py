@@ -1,0 +1,1 @@
+"""The facilitator of the x402 protocol: payments that the buyer signs and this service pays the fee of."""
