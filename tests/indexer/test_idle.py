@@ -17,6 +17,11 @@ async def test_what_is_final_is_asked_only_while_something_is_not(market, net, p
     async def counted():
         return await market.rpc.call("localnet_countCalls", [], dict[str, Any])
 
+    async def calls_stand_still():
+        before = await counted()
+        await asyncio.sleep(1.5)
+        return await counted() == before
+
     settings = fast_settings(INDEXER_FINALIZE_SECONDS=0.1, **SELDOM)
     async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
         for amount in (1, 2):
@@ -25,11 +30,8 @@ async def test_what_is_final_is_asked_only_while_something_is_not(market, net, p
             await eventually(lambda amount=amount: _transfers(pool, amount))
             await eventually(is_final)
             await eventually(lambda: indexer.heal_queue.is_idle)
-            await asyncio.sleep(0.5)
-            before = await counted()
-            assert before["getSlot"] > 0
-            await asyncio.sleep(1.5)
-            assert await counted() == before
+            assert (await counted())["getSlot"] > 0
+            await eventually(calls_stand_still)
 
 
 async def _transfers(pool, count):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from indexer import index_requests
 from indexer.context import open_context
 from indexer.index_requests import IndexRequests
+from indexer.main import running_indexer
 from ledger.index_requests import Stretch, backfill_state, request_backfill, request_index
 from ledger.sql import load_queries
 from localnet import payments as pay
@@ -37,11 +39,20 @@ async def test_a_transaction_that_is_asked_for_is_recorded_at_once(market, pool,
     assert await recorded(pool, signature) == 0
     assert await request_index(pool, [signature, signature], "test") == 1
     assert await request_index(pool, [signature], "test") == 0
-    # Woken, and not by its next look after a second.
-    await eventually(lambda: recorded(pool, signature), seconds=0.9)
+    await eventually(lambda: recorded(pool, signature))
     await eventually(
         lambda: pool.fetchval("SELECT count(*) FROM index_requests WHERE finished_at IS NOT NULL AND error IS NULL")
     )
+
+
+async def test_a_request_wakes_the_indexer_that_would_look_in_an_hour(market, pool, net, database_url, monkeypatch):
+    monkeypatch.setattr(index_requests, "_DEAD_SECONDS", 3 * 3600.0)
+    signature = await missed_payment(market)
+    await pool.execute("UPDATE recipients SET removed_at = now()")
+    settings = fast_settings(INDEXER_POLL_SECONDS=3600)
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]):
+        assert await request_index(pool, [signature], "test") == 1
+        await eventually(lambda: pool.fetchval("SELECT count(*) FROM index_requests WHERE finished_at IS NOT NULL"))
 
 
 async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market, pool, desk):

@@ -11,13 +11,14 @@ from indexer.main import running_indexer
 from localnet import payments as pay
 from runtime.database import open_pool
 from runtime.embedded.postgres import postgres_binaries
+from tests.support.another_server import another_server
 from tests.support.api_client import key_for, pay_usdc, proof_of, running_api
 from tests.support.command_line import pay402
 from tests.support.databases import execute
 from tests.support.fixtures.followed_market import market, market_of
 from tests.support.ledger_checks import balances_agree, eventually, fast_settings, ledger_equals_chain, ledger_transfers
 
-__all__ = ["market", "market_of"]
+__all__ = ["another_server", "market", "market_of"]
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from ledger.api_keys import NewApiKey, add_key
 from localnet import payments as pay
 from tests.support.documented_answers import undocumented
 
-FAST = {"VERIFY_WAIT_MS": 1500, "PUBLIC_RATE_LIMIT": 0, "AUTH_RATE_LIMIT": 0, "VERIFY_RATE_LIMIT": 0}
+FAST = {"VERIFY_WAIT_MS": 10_000, "PUBLIC_RATE_LIMIT": 0, "AUTH_RATE_LIMIT": 0, "VERIFY_RATE_LIMIT": 0}
 
 
 @dataclass(frozen=True)

@@ -127,19 +127,22 @@ async def test_what_a_delegate_pays_is_claimed_by_either_of_the_two(merchant, ma
     approve = spl.approve(
         ApproveParams(program_id=SPL, source=source, delegate=delegate.pubkey(), owner=owner.pubkey(), amount=50_000)
     )
-    transfer = spl.transfer(
-        TransferParams(
-            program_id=SPL,
-            source=source,
-            dest=pay.token_account(shop.pubkey(), USDC),
-            owner=delegate.pubkey(),
-            amount=10_000,
+
+    def transfer(amount):
+        return spl.transfer(
+            TransferParams(
+                program_id=SPL,
+                source=source,
+                dest=pay.token_account(shop.pubkey(), USDC),
+                owner=delegate.pubkey(),
+                amount=amount,
+            )
         )
-    )
+
     await market.pay(Payment("approval", [approve], []), owner)
     await market.settled()
-    for claimant in (owner, delegate):
-        transaction = await market.pay(Payment("by a delegate", [transfer], []), delegate)
+    for claimant, amount in ((owner, 10_000), (delegate, 10_001)):
+        transaction = await market.pay(Payment("by a delegate", [transfer(amount)], []), delegate)
         assert (await merchant.verify(proof_of(claimant, transaction, 0.01))).code == "VALID"
         assert (await merchant.verify(proof_of(owner, transaction, 0.01))).code == "REPLAY_ATTACK"
         assert (await merchant.verify(proof_of(delegate, transaction, 0.01))).code == "REPLAY_ATTACK"
