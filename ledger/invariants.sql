@@ -128,6 +128,25 @@ FROM payouts AS p
 WHERE p.rent_lamports > 0 AND p.charged = 0
 LIMIT :limit;
 
+-- name: lamports_are_borne
+-- What the settlement wallet spends on a claim, fees of attempts that failed included, is kept of what it pays out for it
+-- or was given within the budget of a day: to the lamport.
+WITH attempted AS (
+  SELECT p.claim_id, sum(a.fee_lamports) AS fees, sum(a.gift_lamports) AS gifts
+  FROM payout_attempts AS a
+  JOIN payouts AS p ON p.id = a.payout_id
+  WHERE a.outcome IS DISTINCT FROM 'expired'
+  GROUP BY p.claim_id
+),
+kept AS (
+  SELECT claim_id, sum(rent_lamports) AS rents, sum(charged_lamports) AS charged FROM payouts GROUP BY claim_id
+)
+SELECT k.claim_id::text AS subject, k.rents + coalesce(a.fees, 0) AS found, k.charged + coalesce(a.gifts, 0) AS expected
+FROM kept AS k
+LEFT JOIN attempted AS a USING (claim_id)
+WHERE k.rents + coalesce(a.fees, 0) > k.charged + coalesce(a.gifts, 0)
+LIMIT :limit;
+
 -- name: settled_jobs_are_paid
 -- A job that is released or refunded has a settled payout of that kind, and nothing else has one.
 SELECT j.id::text AS subject, count(p.id) AS found,

@@ -118,6 +118,110 @@ CREATE FUNCTION public.escrow_is_settled(status public.escrow_status) RETURNS bo
 
 COMMENT ON FUNCTION public.escrow_is_settled(status public.escrow_status) IS 'True once the price of the job has left the settlement wallet, finalized';
 
+CREATE TABLE public.payout_attempts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    payout_id uuid NOT NULL,
+    source_account public.address NOT NULL,
+    message bytea NOT NULL,
+    last_valid_block_height bigint NOT NULL,
+    dead_from_slot bigint,
+    signature public.signature,
+    wire bytea,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    signed_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    outcome text,
+    error text,
+    fee_lamports bigint DEFAULT 0 NOT NULL,
+    gift_lamports bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
+    CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT payout_attempts_fee_lamports_check CHECK ((fee_lamports >= 0)),
+    CONSTRAINT payout_attempts_gift_lamports_check CHECK ((gift_lamports >= 0)),
+    CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
+
+COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
+
+COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
+
+COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
+
+COMMENT ON COLUMN public.payout_attempts.fee_lamports IS 'The network''s fee, paid by the settlement wallet if it lands, failed or not; 0 for attempts older than this column';
+
+COMMENT ON COLUMN public.payout_attempts.gift_lamports IS 'Fees, of attempts that failed before too, that are not taken from the payout';
+
+CREATE TABLE public.payouts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    job_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    part text NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    wallet public.address NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    amount public.base_units NOT NULL,
+    reference public.address NOT NULL,
+    status public.payout_status DEFAULT 'queued'::public.payout_status NOT NULL,
+    waiting_reason text,
+    tries integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_signature public.signature,
+    settled_path text COLLATE pg_catalog."C",
+    token_fee public.base_units DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_at timestamp with time zone,
+    charged public.base_units DEFAULT 0 NOT NULL,
+    rent_lamports bigint DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone,
+    charged_lamports bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT payouts_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT payouts_charged_lamports_check CHECK ((charged_lamports >= 0)),
+    CONSTRAINT payouts_check CHECK (((kind = 'refund'::text) OR (part = 'escrow'::text))),
+    CONSTRAINT payouts_check1 CHECK (((status = 'settled'::public.payout_status) = ((settled_signature IS NOT NULL) AND (settled_path IS NOT NULL) AND (settled_at IS NOT NULL)))),
+    CONSTRAINT payouts_check2 CHECK (((status = 'waiting'::public.payout_status) = (waiting_reason IS NOT NULL))),
+    CONSTRAINT payouts_check3 CHECK (((charged)::numeric < (amount)::numeric)),
+    CONSTRAINT payouts_check4 CHECK (((rent_lamports = 0) OR ((charged)::numeric > (0)::numeric))),
+    CONSTRAINT payouts_kind_check CHECK ((kind = ANY (ARRAY['release'::text, 'refund'::text]))),
+    CONSTRAINT payouts_part_check CHECK ((part = ANY (ARRAY['escrow'::text, 'rest'::text]))),
+    CONSTRAINT payouts_rent_lamports_check CHECK ((rent_lamports >= 0))
+);
+
+COMMENT ON TABLE public.payouts IS 'Money to send, once';
+
+COMMENT ON COLUMN public.payouts.wallet IS 'The settlement wallet that holds it';
+
+COMMENT ON COLUMN public.payouts.amount IS 'What is owed, in base units; what is charged stays, and a token''s own fee is the recipient''s';
+
+COMMENT ON COLUMN public.payouts.reference IS 'A fresh key that every attempt carries: the ledger knows the payout by it';
+
+COMMENT ON COLUMN public.payouts.token_fee IS 'What the token itself took, borne by the recipient';
+
+COMMENT ON COLUMN public.payouts.charged IS 'Kept for what sending costs us, in base units: rent of an account, fees that are not given';
+
+COMMENT ON COLUMN public.payouts.rent_lamports IS 'What the settlement wallet pays for opening that account';
+
+COMMENT ON COLUMN public.payouts.asked_at IS 'When somebody asked for it though it is small, or one of many';
+
+COMMENT ON COLUMN public.payouts.charged_lamports IS 'What is borne by what is charged, in lamports';
+
+CREATE FUNCTION public.gift_left_lamports(payee text, payee_lamports_max bigint, day_lamports_max bigint) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (GREATEST((0)::numeric, LEAST(((gift_left_lamports.payee_lamports_max)::numeric - COALESCE(sum(a.gift_lamports) FILTER (WHERE ((p.recipient)::text = gift_left_lamports.payee)), (0)::numeric)), ((gift_left_lamports.day_lamports_max)::numeric - COALESCE(sum(a.gift_lamports), (0)::numeric)))))::bigint AS "greatest"
+    FROM (public.payout_attempts a
+      JOIN public.payouts p ON ((p.id = a.payout_id)))
+   WHERE ((a.gift_lamports > 0) AND (a.created_at > (clock_timestamp() - '1 day'::interval)) AND (a.outcome IS DISTINCT FROM 'expired'::text));
+END;
+
+COMMENT ON FUNCTION public.gift_left_lamports(payee text, payee_lamports_max bigint, day_lamports_max bigint) IS 'What of the budgets for the network''s fees is left today for a recipient: of its own and of all together';
+
 CREATE FUNCTION public.job_earns_reputation(client_user_id text, provider_user_id text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (client_user_id <> provider_user_id);
@@ -556,57 +660,6 @@ COMMENT ON VIEW analytics.ledger_health IS 'Each followed account: whether its a
 COMMENT ON COLUMN analytics.ledger_health.drift IS 'Balance on chain less the ledger''s, in units of the token';
 
 COMMENT ON COLUMN analytics.ledger_health.gaps IS 'Places where a balance change does not start where the one before ended';
-
-CREATE TABLE public.payouts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    job_id uuid NOT NULL,
-    claim_id uuid NOT NULL,
-    part text NOT NULL,
-    kind text NOT NULL,
-    reason text NOT NULL,
-    wallet public.address NOT NULL,
-    recipient public.address NOT NULL,
-    mint public.address NOT NULL,
-    amount public.base_units NOT NULL,
-    reference public.address NOT NULL,
-    status public.payout_status DEFAULT 'queued'::public.payout_status NOT NULL,
-    waiting_reason text,
-    tries integer DEFAULT 0 NOT NULL,
-    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    settled_signature public.signature,
-    settled_path text COLLATE pg_catalog."C",
-    token_fee public.base_units DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    settled_at timestamp with time zone,
-    charged public.base_units DEFAULT 0 NOT NULL,
-    rent_lamports bigint DEFAULT 0 NOT NULL,
-    asked_at timestamp with time zone,
-    CONSTRAINT payouts_amount_check CHECK (((amount)::numeric > (0)::numeric)),
-    CONSTRAINT payouts_check CHECK (((kind = 'refund'::text) OR (part = 'escrow'::text))),
-    CONSTRAINT payouts_check1 CHECK (((status = 'settled'::public.payout_status) = ((settled_signature IS NOT NULL) AND (settled_path IS NOT NULL) AND (settled_at IS NOT NULL)))),
-    CONSTRAINT payouts_check2 CHECK (((status = 'waiting'::public.payout_status) = (waiting_reason IS NOT NULL))),
-    CONSTRAINT payouts_check3 CHECK (((charged)::numeric < (amount)::numeric)),
-    CONSTRAINT payouts_check4 CHECK (((rent_lamports = 0) OR ((charged)::numeric > (0)::numeric))),
-    CONSTRAINT payouts_kind_check CHECK ((kind = ANY (ARRAY['release'::text, 'refund'::text]))),
-    CONSTRAINT payouts_part_check CHECK ((part = ANY (ARRAY['escrow'::text, 'rest'::text]))),
-    CONSTRAINT payouts_rent_lamports_check CHECK ((rent_lamports >= 0))
-);
-
-COMMENT ON TABLE public.payouts IS 'Money to send, once';
-
-COMMENT ON COLUMN public.payouts.wallet IS 'The settlement wallet that holds it';
-
-COMMENT ON COLUMN public.payouts.amount IS 'What is owed, in base units; what is charged stays, and a token''s own fee is the recipient''s';
-
-COMMENT ON COLUMN public.payouts.reference IS 'A fresh key that every attempt carries: the ledger knows the payout by it';
-
-COMMENT ON COLUMN public.payouts.token_fee IS 'What the token itself took, borne by the recipient';
-
-COMMENT ON COLUMN public.payouts.charged IS 'Kept for the rent of an account that is opened for the recipient, or the fee of a refund in SOL, in base units';
-
-COMMENT ON COLUMN public.payouts.rent_lamports IS 'What the settlement wallet pays for opening that account';
-
-COMMENT ON COLUMN public.payouts.asked_at IS 'When somebody asked for it though it is small, or one of many';
 
 CREATE VIEW analytics.payouts AS
  SELECT p.id,
@@ -1085,36 +1138,6 @@ COMMENT ON COLUMN public.nonces.proof_version IS 'Which proofs are accepted: 1 a
 
 COMMENT ON COLUMN public.nonces.final_only IS 'Paid by a finalized transfer only, however it is matched';
 
-CREATE TABLE public.payout_attempts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    payout_id uuid NOT NULL,
-    source_account public.address NOT NULL,
-    message bytea NOT NULL,
-    last_valid_block_height bigint NOT NULL,
-    dead_from_slot bigint,
-    signature public.signature,
-    wire bytea,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    signed_at timestamp with time zone,
-    sent_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    outcome text,
-    error text,
-    CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
-    CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
-);
-
-COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
-
-COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
-
-COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
-
-COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
-
-COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
-
 CREATE TABLE public.payout_redirects (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     payout_id uuid NOT NULL,
@@ -1347,6 +1370,8 @@ CREATE INDEX job_requests_status_created_at ON public.job_requests USING btree (
 CREATE INDEX nonces_unexpired ON public.nonces USING btree (expires_at) WHERE (expired_at IS NULL);
 
 CREATE INDEX nonces_user_id_created_at ON public.nonces USING btree (user_id, created_at);
+
+CREATE INDEX payout_attempts_gifts ON public.payout_attempts USING btree (created_at) WHERE (gift_lamports > 0);
 
 CREATE UNIQUE INDEX payout_attempts_living ON public.payout_attempts USING btree (payout_id) WHERE (ended_at IS NULL);
 

@@ -45,6 +45,8 @@ async def measure(context: WorkerContext) -> None:
         if one.status != PayoutStatus.SETTLED and one.waiting_reason not in WAITS_FOR_OWNER
     ]
     metrics.oldest_payout.set(max(open_ages, default=0.0))
+    metrics.fees_given.set(await _queries.gift_lamports(database))
+    metrics.fees_budget.set(context.settings.gifts_per_day_lamports_max)
 
 
 async def inspect(context: WorkerContext) -> int:

@@ -14,6 +14,12 @@ SELECT status::text AS status, waiting_reason, count(*)::int AS payouts,
 FROM payouts
 GROUP BY status, waiting_reason;
 
+-- name: gift_lamports$
+-- The network's fees of the last 24 hours that were not taken from payouts.
+SELECT coalesce(sum(gift_lamports), 0)::bigint
+FROM payout_attempts
+WHERE gift_lamports > 0 AND created_at > clock_timestamp() - interval '1 day' AND outcome IS DISTINCT FROM 'expired';
+
 -- name: unmatched_count$
 -- Received transfers that no claim has taken.
 SELECT count(*)::int

@@ -43,6 +43,14 @@ class WorkerMetrics:
         self.payouts_waiting = Gauge(
             "pay402_payouts_waiting", "Payouts that cannot be sent now", ["reason"], registry=registry
         )
+        self.fees_given = Gauge(
+            "pay402_payout_fees_given_lamports",
+            "The network's fees of the last 24 hours that were not taken from payouts",
+            registry=registry,
+        )
+        self.fees_budget = Gauge(
+            "pay402_payout_fees_budget_lamports", "What may be given of them in 24 hours", registry=registry
+        )
         self.unmatched = Gauge(
             "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
         )

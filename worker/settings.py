@@ -55,6 +55,10 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     payout_account_prices: str = Field("USDC:1,USDT:1,PYUSD:1", validation_alias="WORKER_PAYOUT_ACCOUNT_PRICES")
     # Refunds that one wallet is sent in a day without anybody asking; the others wait.
     refunds_per_payer_max: int = Field(20, ge=0, validation_alias="WORKER_REFUNDS_PER_PAYER")
+    # The network's fees that are not taken from what is paid out, in lamports of 24 hours: for one recipient, and for
+    # all together. Beyond that a payout bears its own fee, by the prices above.
+    gifts_per_payee_lamports_max: int = Field(500_000, ge=0, validation_alias="WORKER_FEES_PER_PAYEE_LAMPORTS")
+    gifts_per_day_lamports_max: int = Field(20_000_000, ge=0, validation_alias="WORKER_FEES_PER_DAY_LAMPORTS")
     # Payouts moved on in one pass.
     payouts_per_pass: int = Field(100, ge=1, le=1_000, validation_alias="WORKER_PAYOUTS_PER_PASS")
     # How long unpaid expired payment requests and finished requests to the indexer are kept.

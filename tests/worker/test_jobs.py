@@ -315,7 +315,7 @@ async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, index
     """Whatever was signed for the old recipient either lands, or is never stored."""
     from worker.claims.decide import reconcile
     from worker.escrow import Settled, make_payouts, move_jobs
-    from worker.payouts.rows import queued_payouts, store_signed
+    from worker.payouts.rows import Costs, GiftBudget, queued_payouts, store_signed
 
     order = await shop.order()
     await order.pay()
@@ -329,17 +329,18 @@ async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, index
     for step in ("accept", "submit", "approve"):
         assert await order.step(step)
     assert await make_payouts(context) == 1
-    (queued,) = await queued_payouts(shop.pool, limit=10)
+    costs, budget = Costs(5_000, 0, 5_000, 0, 0), GiftBudget(5_000, 5_000)
+    (queued,) = await queued_payouts(shop.pool, budget, limit=10)
     other = str(shop.client.pubkey())
     assert await ask_redirect(shop.pool, await find_payout(shop.pool, order.id, queued.id), other, asked_by="provider")
     attempt = {
         "source_account": str(shop.wallet.pubkey()), "message": b"m", "last_valid_block_height": 1,
-        "signature": "5" * 88, "wire": b"w", "charged": 0, "rent_lamports": 0,
+        "signature": "5" * 88, "wire": b"w",
     }  # fmt: skip
     assert await apply_redirects(shop.pool) == 1
     # Another worker read the payout before, and comes late with what it signed for the old recipient.
-    assert await store_signed(shop.pool, queued.id, recipient=queued.recipient, **attempt) is None
-    assert await store_signed(shop.pool, queued.id, recipient=other, **attempt) is not None
+    assert await store_signed(shop.pool, queued.id, costs, budget, recipient=queued.recipient, **attempt) is None
+    assert await store_signed(shop.pool, queued.id, costs, budget, recipient=other, **attempt) is not None
     signed = await find_payout(shop.pool, order.id, queued.id)
     assert (signed.status, signed.recipient) == ("signed", other)
     assert await ask_redirect(shop.pool, signed, str(shop.provider.pubkey()), asked_by="provider")

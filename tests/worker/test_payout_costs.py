@@ -241,10 +241,11 @@ NOBODY_SIGNS = {
 async def test_nothing_is_sent_to_what_nobody_can_sign_for(shop, indexer, context, whom, mint):
     await approved_order(shop, context)
     await settle_making_only(context)
-    (queued,) = await queued_payouts(shop.pool, limit=10)
+    policy = PayoutPolicy.of(context.settings)
+    (queued,) = await queued_payouts(shop.pool, policy.gifts, limit=10)
     wanted = replace(queued, recipient=str(NOBODY_SIGNS[whom]()), mint=mint)
     with pytest.raises(NotReadyError) as refused:
-        await ready_payout(context.node, wanted, PayoutPolicy.of(context.settings))
+        await ready_payout(context.node, wanted, policy)
     assert refused.value.reason is Waiting.DESTINATION_UNUSABLE
     await shop.pool.execute("DELETE FROM payouts")
 

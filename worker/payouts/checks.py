@@ -12,7 +12,7 @@ from chain.node import Node
 from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from chain.sending import Sending, associated_account, rent_exempt_lamports
 from worker.payouts.costs import SIGNATURE_FEE_LAMPORTS, PayoutPolicy
-from worker.payouts.rows import Payout
+from worker.payouts.rows import Costs, Payout
 
 # A token account of Token-2022 carries extensions: the associated account of a mint with fees has 182 bytes.
 _TOKEN_ACCOUNT_BYTES: Final = 182
@@ -41,12 +41,14 @@ class Waiting(StrEnum):
     """The recipient has no account for the token, and the money does not pay for one: it waits for its owner."""
     PAYER_BUDGET = "payer_budget"
     """The recipient was sent as many refunds in a day as a wallet is sent without anybody asking."""
+    FEE_BUDGET = "fee_budget"
+    """Fees for the day are used up, and nobody has said what of this token is worth one: it waits for another day."""
     MINT_UNUSABLE = "mint_unusable"
     """The token's mint is not on the chain, or keeps so much that nothing arrives."""
 
 
-WAITS_FOR_OWNER: Final = frozenset({Waiting.BELOW_COST, Waiting.NO_ACCOUNT, Waiting.PAYER_BUDGET})
-"""Reasons that nobody but the owner of the money can mend."""
+WAITS_FOR_OWNER: Final = frozenset({Waiting.BELOW_COST, Waiting.NO_ACCOUNT, Waiting.PAYER_BUDGET, Waiting.FEE_BUDGET})
+"""Reasons that nobody but the owner of the money can mend, or another day."""
 
 
 class NotReadyError(Exception):
@@ -59,11 +61,10 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadyPayout:
-    """What to send, what of the payout is `charged` for it, in base units, and the rent that it costs us."""
+    """What to send, what it costs, and who bears that."""
 
     sending: Sending
-    charged: int
-    rent_lamports: int
+    costs: Costs
 
 
 async def ready_payout(node: Node, payout: Payout, policy: PayoutPolicy) -> ReadyPayout:
@@ -99,18 +100,14 @@ async def _ready_sol(node: Node, payout: Payout, policy: PayoutPolicy) -> ReadyP
         payout.recipient,
         unit_price=policy.unit_price,
     )
-    # The provider receives all of its price; of what goes back the fee is taken.
-    fee = way.priority_fee + SIGNATURE_FEE_LAMPORTS
-    charged = fee if payout.kind == "refund" else 0
-    if charged >= payout.amount:
-        raise NotReadyError(Waiting.BELOW_COST)
-    sending = replace(way, gross=payout.amount - charged)
+    costs = _costs(payout, policy, way, 0)
+    sending = replace(way, gross=payout.amount - costs.charged)
     _, (wallet, recipient) = await node.accounts([payout.wallet, payout.recipient], commitment="confirmed")
     _check_recipient(payout.recipient, recipient, is_made=recipient is not None)
     if recipient is None and sending.gross < await rent_exempt_lamports(node.pool, 0):
         raise NotReadyError(Waiting.BELOW_RENT)
-    await _check_wallet(node, wallet, sending.gross + fee)
-    return ReadyPayout(sending, charged, 0)
+    await _check_wallet(node, wallet, sending.gross + costs.fee_lamports)
+    return ReadyPayout(sending, costs)
 
 
 def _memo(payout: Payout) -> str:
@@ -144,8 +141,12 @@ async def _ready_tokens(node: Node, payout: Payout, policy: PayoutPolicy) -> Rea
         opens_account=destination is None,
         unit_price=policy.unit_price,
     )
-    charged = _charge(payout, policy, way, rent)
-    gross = payout.amount - charged
+    if payout.kind == "refund" and not payout.is_asked:
+        least = policy.price_of(payout, _fee_lamports(way), rent)
+        if least is None or payout.brought < least:
+            raise NotReadyError(Waiting.BELOW_COST)
+    costs = _costs(payout, policy, way, rent)
+    gross = payout.amount - costs.charged
     sending = replace(way, gross=gross, fee=await _token_fee(node, mint, gross))
     if sending.fee >= sending.gross:
         raise NotReadyError(Waiting.MINT_UNUSABLE)
@@ -153,9 +154,8 @@ async def _ready_tokens(node: Node, payout: Payout, policy: PayoutPolicy) -> Rea
         raise NotReadyError(Waiting.INSUFFICIENT_FUNDS)
     if source.is_frozen:
         raise NotReadyError(Waiting.SOURCE_FROZEN)
-    rent_paid = rent if sending.opens_account else 0
-    await _check_wallet(node, wallet, rent_paid + sending.priority_fee + SIGNATURE_FEE_LAMPORTS)
-    return ReadyPayout(sending, charged, rent_paid)
+    await _check_wallet(node, wallet, costs.rent_lamports + costs.fee_lamports)
+    return ReadyPayout(sending, costs)
 
 
 async def _destination(node: Node, payout: Payout, known: dict[str, AccountState | None]) -> str | None:
@@ -188,18 +188,30 @@ def _is_payable(account: AccountState | None, payout: Payout) -> bool:
     )
 
 
-def _charge(payout: Payout, policy: PayoutPolicy, way: Sending, rent: int) -> int:
-    """What of a payout in tokens is kept: the price of the account that it opens."""
-    if payout.kind == "refund" and not payout.is_asked:
-        least = policy.price_of_fee(payout, way.priority_fee + SIGNATURE_FEE_LAMPORTS, rent)
-        if least is None or payout.brought < least:
-            raise NotReadyError(Waiting.BELOW_COST)
-    if not way.opens_account:
-        return 0
-    price = policy.price_of_account(payout, rent)
-    if price is None or price >= payout.amount:
-        raise NotReadyError(Waiting.NO_ACCOUNT)
-    return price
+def _costs(payout: Payout, policy: PayoutPolicy, way: Sending, rent: int) -> Costs:
+    """What sending costs, and what of the payout is kept for it.
+
+    The price of an account is always taken from the money. The network's fee is given while the budgets last, and taken
+    from the money beyond them and of a refund in SOL.
+    """
+    fee = _fee_lamports(way)
+    owed = fee + payout.unborne_lamports
+    is_given = owed <= payout.gift_left_lamports and not (payout.kind == "refund" and payout.mint == NATIVE_SOL)
+    gift = owed if is_given else 0
+    rent_paid = rent if way.opens_account else 0
+    borne = rent_paid + owed - gift
+    if not borne:
+        return Costs(fee, 0, gift, 0, 0)
+    charged = borne if payout.mint == NATIVE_SOL else policy.price_of(payout, borne, rent)
+    if charged is None:
+        raise NotReadyError(Waiting.NO_ACCOUNT if way.opens_account else Waiting.FEE_BUDGET)
+    if charged >= payout.amount:
+        raise NotReadyError(Waiting.NO_ACCOUNT if way.opens_account else Waiting.BELOW_COST)
+    return Costs(fee, rent_paid, gift, borne, charged)
+
+
+def _fee_lamports(way: Sending) -> int:
+    return way.priority_fee + SIGNATURE_FEE_LAMPORTS
 
 
 async def _token_fee(node: Node, mint: AccountState, gross: int) -> int:

@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Final, Self
 
 from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
-from worker.payouts.rows import Payout
+from worker.payouts.rows import GiftBudget, Payout
 from worker.settings import WorkerSettings, account_prices
 
 SIGNATURE_FEE_LAMPORTS: Final = 5_000
@@ -24,11 +24,13 @@ class PayoutPolicy:
         account_prices: What is kept of a payout for which an account must be opened, in units of its token, by symbol.
         refunds_per_payer_max: How many refunds one wallet is sent in a day without anybody asking.
         unit_price: What is offered for each compute unit, in millionths of a lamport.
+        gifts: The network's fees that are ours to bear.
     """
 
     account_prices: Mapping[str, Decimal]
     refunds_per_payer_max: int
     unit_price: int
+    gifts: GiftBudget
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> Self:
@@ -37,6 +39,7 @@ class PayoutPolicy:
             account_prices(settings.payout_account_prices),
             settings.refunds_per_payer_max,
             settings.payout_unit_price,
+            GiftBudget(settings.gifts_per_payee_lamports_max, settings.gifts_per_day_lamports_max),
         )
 
     def price_of_account(self, payout: Payout, rent_lamports: int) -> int | None:
@@ -48,7 +51,7 @@ class PayoutPolicy:
             return None
         return int((price.scaleb(payout.decimals)).to_integral_value(ROUND_CEILING))
 
-    def price_of_fee(self, payout: Payout, fee_lamports: int, rent_lamports: int) -> int | None:
-        """What the fee of the transaction is worth, in base units, by what an account costs; `None` as above."""
+    def price_of(self, payout: Payout, lamports: int, rent_lamports: int) -> int | None:
+        """What so many lamports are worth, in base units, by what an account costs; `None` as above."""
         price = self.price_of_account(payout, rent_lamports)
-        return None if price is None else -(-price * fee_lamports // rent_lamports)
+        return None if price is None else -(-price * lamports // rent_lamports)

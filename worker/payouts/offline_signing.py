@@ -56,15 +56,18 @@ async def export_payouts(context: WorkerContext, ids: Sequence[UUID] = ()) -> li
     """
     address = context.signer.address if context.signer else None
     await rows.leave_to_operator(context.database, address)
-    return [await _export(context, one) for one in await rows.payouts_to_sign(context.database, ids, limit=_PER_EXPORT)]
+    budget = PayoutPolicy.of(context.settings).gifts
+    waiting = await rows.payouts_to_sign(context.database, ids, budget, limit=_PER_EXPORT)
+    return [await _export(context, one) for one in waiting]
 
 
 async def _export(context: WorkerContext, waiting: PayoutToSign) -> Exported:
     payout, message, last = waiting.payout, waiting.message, waiting.last_valid_block_height
     about = (str(payout.id), payout.wallet, payout.recipient, payout.mint, payout.amount)
     if message is None or last is None:
+        policy = PayoutPolicy.of(context.settings)
         try:
-            ready = await ready_payout(context.node, payout, PayoutPolicy.of(context.settings))
+            ready = await ready_payout(context.node, payout, policy)
         except NotReadyError as missing:
             return Exported(*about, waits_for=missing.reason.value)
         lifetime = await latest_blockhash(context.node.pool)
@@ -72,15 +75,15 @@ async def _export(context: WorkerContext, waiting: PayoutToSign) -> Exported:
         stored = await rows.store_unsigned(
             context.database,
             payout.id,
+            ready.costs,
+            policy.gifts,
             recipient=payout.recipient,
             source_account=ready.sending.source,
             message=message,
             last_valid_block_height=last,
-            charged=ready.charged,
-            rent_lamports=ready.rent_lamports,
         )
         if stored is None:
-            return Exported(*about, waits_for="another export made at the same moment; export again")
+            return Exported(*about, waits_for="what was decided at the same moment about it or its fee; export again")
     tip = await finalized_tip(context.node.pool)
     if last < tip.block_height:
         return Exported(*about, waits_for="proof that the last export never landed")

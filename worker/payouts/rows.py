@@ -6,7 +6,7 @@ has one living attempt at most: whoever comes second changes nothing.
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,8 @@ class Payout:
         decimals: Of the token.
         is_asked: Somebody asked for it though it is small, or one of many.
         refunds_of_day: How many refunds the recipient was sent in the last 24 hours.
+        unborne_lamports: Fees of attempts that failed on chain, for which nothing was kept and nothing given.
+        gift_left_lamports: What of the budgets for network fees is left for its recipient today.
     """
 
     id: UUID
@@ -45,6 +47,35 @@ class Payout:
     decimals: int | None
     is_asked: bool
     refunds_of_day: int
+    unborne_lamports: int = 0
+    gift_left_lamports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GiftBudget:
+    """Network fees that are not taken from what is paid out, in lamports of the last 24 hours."""
+
+    payee_lamports_max: int
+    day_lamports_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What an attempt costs the settlement wallet, and who bears it.
+
+    Attributes:
+        fee_lamports: The network's fee.
+        rent_lamports: For opening the recipient's account.
+        gift_lamports: What of it, and of attempts that failed before, is ours to bear.
+        charged_lamports: The rest, for which `charged` is kept.
+        charged: What is kept of the payout, in base units of its token.
+    """
+
+    fee_lamports: int
+    rent_lamports: int
+    gift_lamports: int
+    charged_lamports: int
+    charged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +166,10 @@ async def take_from_operator(database: Any, signer: str) -> int:
     return moved
 
 
-async def queued_payouts(database: Any, *, limit: int) -> list[Payout]:
+async def queued_payouts(database: Any, budget: GiftBudget, *, limit: int) -> list[Payout]:
     """Payouts to sign now, oldest first."""
-    return [from_row(Payout, row) async for row in _queries.queued_payouts(database, limit=limit)]
+    rows = _queries.queued_payouts(database, **asdict(budget), limit=limit)
+    return [from_row(Payout, row) async for row in rows]
 
 
 async def wait_payout(database: Any, payout_id: UUID, reason: str, *, pause_seconds: float) -> None:
@@ -146,8 +178,10 @@ async def wait_payout(database: Any, payout_id: UUID, reason: str, *, pause_seco
 
 
 async def store_signed(
-    database: Any,
+    pool: Any,
     payout_id: UUID,
+    costs: Costs,
+    budget: GiftBudget,
     *,
     recipient: str,
     source_account: str,
@@ -155,59 +189,61 @@ async def store_signed(
     last_valid_block_height: int,
     signature: str,
     wire: bytes,
-    charged: int,
-    rent_lamports: int,
 ) -> UUID | None:
-    """Keep the signed bytes of an attempt before anybody can see them, with what is charged for the rent it pays.
+    """Keep the signed bytes of an attempt before anybody can see them, with what it costs and who bears that.
 
     Returns:
         The attempt's id; `None` where the payout has a living attempt already, is not queued any more, or goes to
-        another wallet than `recipient`.
+        another wallet than `recipient`, or where others have used up the budget of fees meanwhile.
     """
-    stored: UUID | None = await _queries.store_signed(
-        database,
-        payout_id=payout_id,
-        recipient=recipient,
-        source_account=source_account,
-        message=message,
-        last_valid_block_height=last_valid_block_height,
-        signature=signature,
-        wire=wire,
-        charged=charged,
-        rent_lamports=rent_lamports,
-    )
-    return stored
+    async with pool.acquire() as connection, connection.transaction():
+        await _queries.lock_gifts(connection)
+        stored: UUID | None = await _queries.store_signed(
+            connection,
+            payout_id=payout_id,
+            recipient=recipient,
+            source_account=source_account,
+            message=message,
+            last_valid_block_height=last_valid_block_height,
+            signature=signature,
+            wire=wire,
+            **asdict(costs),
+            **asdict(budget),
+        )
+        return stored
 
 
-async def payouts_to_sign(database: Any, ids: Sequence[UUID], *, limit: int) -> list[PayoutToSign]:
+async def payouts_to_sign(database: Any, ids: Sequence[UUID], budget: GiftBudget, *, limit: int) -> list[PayoutToSign]:
     """Payouts that wait for an operator's signature, these or, without any, all of them, oldest first."""
-    rows = _queries.payouts_to_sign(database, ids=list(ids), limit=limit)
+    rows = _queries.payouts_to_sign(database, ids=list(ids), **asdict(budget), limit=limit)
     return [PayoutToSign(from_row(Payout, row), row["message"], row["last_valid_block_height"]) async for row in rows]
 
 
 async def store_unsigned(
-    database: Any,
+    pool: Any,
     payout_id: UUID,
+    costs: Costs,
+    budget: GiftBudget,
     *,
     recipient: str,
     source_account: str,
     message: bytes,
     last_valid_block_height: int,
-    charged: int,
-    rent_lamports: int,
 ) -> UUID | None:
     """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does."""
-    stored: UUID | None = await _queries.store_unsigned(
-        database,
-        payout_id=payout_id,
-        recipient=recipient,
-        source_account=source_account,
-        message=message,
-        last_valid_block_height=last_valid_block_height,
-        charged=charged,
-        rent_lamports=rent_lamports,
-    )
-    return stored
+    async with pool.acquire() as connection, connection.transaction():
+        await _queries.lock_gifts(connection)
+        stored: UUID | None = await _queries.store_unsigned(
+            connection,
+            payout_id=payout_id,
+            recipient=recipient,
+            source_account=source_account,
+            message=message,
+            last_valid_block_height=last_valid_block_height,
+            **asdict(costs),
+            **asdict(budget),
+        )
+        return stored
 
 
 async def store_imported(database: Any, *, message: bytes, signature: str, wire: bytes) -> UUID | None:

@@ -16,7 +16,12 @@ SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tri
     WHERE o.kind = 'refund' AND o.recipient = p.recipient AND o.created_at > clock_timestamp() - interval '1 day'
       AND (o.status IN ('signed', 'sent', 'settled')
         OR (o.status = 'queued' AND (o.created_at, o.id) < (p.created_at, p.id)))
-  )::int AS refunds_of_day
+  )::int AS refunds_of_day,
+  (
+    SELECT coalesce(sum(a.fee_lamports - a.gift_lamports), 0) FROM payout_attempts AS a
+    WHERE a.payout_id = p.id AND a.outcome = 'failed'
+  )::bigint AS unborne_lamports,
+  gift_left_lamports(p.recipient, :payee_lamports_max, :day_lamports_max)
 FROM payouts AS p
 JOIN transactions AS c ON c.id = p.claim_id
 JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
@@ -51,31 +56,40 @@ WITH moved AS (
 )
 SELECT count(*)::int FROM moved;
 
+-- name: lock_gifts!
+-- One after the other gives fees away, so that nobody counts on what another gives at the same moment.
+SELECT pg_advisory_xact_lock(402002);
+
 -- name: store_signed$
 -- Keep the signed bytes of an attempt before anybody can see them. Nothing happens where another attempt lives.
 WITH moved AS (
-  UPDATE payouts SET status = 'signed', charged = :charged, rent_lamports = :rent_lamports
+  UPDATE payouts
+  SET status = 'signed', charged = :charged, charged_lamports = :charged_lamports, rent_lamports = :rent_lamports
   -- Whoever is paid may have changed since it was signed.
   WHERE id = :payout_id AND status = 'queued' AND recipient = :recipient
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
+    AND :gift_lamports::bigint <= gift_left_lamports(recipient, :payee_lamports_max, :day_lamports_max)
   RETURNING id
 )
 INSERT INTO payout_attempts (
-  payout_id, source_account, message, last_valid_block_height, signature, wire, signed_at
+  payout_id, source_account, message, last_valid_block_height, fee_lamports, gift_lamports, signature, wire, signed_at
 )
-SELECT id, :source_account, :message, :last_valid_block_height, :signature, :wire, clock_timestamp() FROM moved
+SELECT id, :source_account, :message, :last_valid_block_height, :fee_lamports, :gift_lamports, :signature, :wire,
+  clock_timestamp()
+FROM moved
 RETURNING id;
 
 -- name: store_unsigned$
 -- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
 WITH open AS (
-  UPDATE payouts SET charged = :charged, rent_lamports = :rent_lamports
+  UPDATE payouts SET charged = :charged, charged_lamports = :charged_lamports, rent_lamports = :rent_lamports
   WHERE id = :payout_id AND status = 'awaiting_signature' AND recipient = :recipient
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
+    AND :gift_lamports::bigint <= gift_left_lamports(recipient, :payee_lamports_max, :day_lamports_max)
   RETURNING id
 )
-INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_block_height)
-SELECT id, :source_account, :message, :last_valid_block_height FROM open
+INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_block_height, fee_lamports, gift_lamports)
+SELECT id, :source_account, :message, :last_valid_block_height, :fee_lamports, :gift_lamports FROM open
 RETURNING id;
 
 -- name: store_imported$
@@ -170,7 +184,12 @@ LIMIT :limit;
 -- name: payouts_to_sign
 -- Payouts that wait for an operator's signature, with the message of the attempt that lives, if any.
 SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, c.received AS brought,
-  t.source AS came_from, k.symbol, k.decimals, true AS is_asked, 0 AS refunds_of_day, a.message, a.last_valid_block_height
+  t.source AS came_from, k.symbol, k.decimals, true AS is_asked, 0 AS refunds_of_day, a.message, a.last_valid_block_height,
+  (
+    SELECT coalesce(sum(o.fee_lamports - o.gift_lamports), 0) FROM payout_attempts AS o
+    WHERE o.payout_id = p.id AND o.outcome = 'failed'
+  )::bigint AS unborne_lamports,
+  gift_left_lamports(p.recipient, :payee_lamports_max, :day_lamports_max)
 FROM payouts AS p
 JOIN transactions AS c ON c.id = p.claim_id
 JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path

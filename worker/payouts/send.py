@@ -38,7 +38,11 @@ _ALREADY_PROCESSED: Final = "already been processed"
 
 
 # What waits for its owner to ask, or for another day, is not looked at all the time.
-_PATIENCE_SECONDS: Final = {Waiting.BELOW_COST: 86_400.0, Waiting.PAYER_BUDGET: 3_600.0}
+_PATIENCE_SECONDS: Final = {
+    Waiting.BELOW_COST: 86_400.0,
+    Waiting.PAYER_BUDGET: 3_600.0,
+    Waiting.FEE_BUDGET: 3_600.0,
+}
 _FAILURES_MAX: Final = 3
 
 
@@ -106,7 +110,8 @@ async def _sign_new(context: WorkerContext, done: Sent, failures: Failures) -> N
     if signer is None:
         return
     await rows.take_from_operator(context.database, signer.address)
-    for payout in await rows.queued_payouts(context.database, limit=context.settings.payouts_per_pass):
+    budget = PayoutPolicy.of(context.settings).gifts
+    for payout in await rows.queued_payouts(context.database, budget, limit=context.settings.payouts_per_pass):
         async with failures.noted():
             try:
                 await _sign(context, signer, payout, done)
@@ -125,8 +130,9 @@ async def _wait(context: WorkerContext, payout: Payout, reason: Waiting) -> None
 
 
 async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Sent) -> None:
+    policy = PayoutPolicy.of(context.settings)
     async with crash_point("check"):
-        ready = await ready_payout(context.node, payout, PayoutPolicy.of(context.settings))
+        ready = await ready_payout(context.node, payout, policy)
     async with crash_point("sign"):
         lifetime = await latest_blockhash(context.node.pool)
         message = ready.sending.message(lifetime.blockhash)
@@ -135,17 +141,17 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Se
         stored = await rows.store_signed(
             context.database,
             payout.id,
+            ready.costs,
+            policy.gifts,
             recipient=payout.recipient,
             source_account=ready.sending.source,
             message=bytes(message),
             last_valid_block_height=lifetime.last_valid_block_height,
             signature=str(transaction.signatures[0]),
             wire=bytes(transaction),
-            charged=ready.charged,
-            rent_lamports=ready.rent_lamports,
         )
     if stored is None:
-        return  # another worker was quicker: these bytes are forgotten unseen
+        return  # another worker was quicker, or took what was left for fees: these bytes are forgotten unseen
     done.signed += 1
     await _broadcast(context, stored, bytes(transaction), done, is_first=True)
 
