@@ -1,6 +1,7 @@
 """Claims that nobody makes: a payment that names a payment request, or a job that it cannot fund, gets one unasked.
 
-With `claims.py` the only place where a claim comes to be. Functions take a database connection or pool.
+With `claims.py` and `claims_settled.py` the only place where a claim comes to be. Functions take a database connection
+or pool.
 """
 
 from collections.abc import Sequence

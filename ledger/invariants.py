@@ -27,6 +27,8 @@ INVARIANTS: Final = (
     "settled_jobs_are_paid",
     "earnings_are_released",
     "totals_are_their_claims",
+    "settled_payments_are_claimed",
+    "failed_payments_moved_nothing",
 )
 _ROWS_PER_INVARIANT_MAX: Final = 100
 
@@ -61,6 +63,10 @@ async def check_invariants(database: Any) -> list[Violation]:
         "settled_jobs_are_paid": _queries.settled_jobs_are_paid(database, limit=_ROWS_PER_INVARIANT_MAX),
         "earnings_are_released": _queries.earnings_are_released(database, limit=_ROWS_PER_INVARIANT_MAX),
         "totals_are_their_claims": _queries.totals_are_their_claims(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "settled_payments_are_claimed": _queries.settled_payments_are_claimed(database, limit=_ROWS_PER_INVARIANT_MAX),
+        "failed_payments_moved_nothing": _queries.failed_payments_moved_nothing(
+            database, limit=_ROWS_PER_INVARIANT_MAX
+        ),
     }
     assert tuple(checks) == INVARIANTS
     return [

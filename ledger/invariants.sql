@@ -189,3 +189,22 @@ GROUP BY user_id, day, mint, environment
 HAVING coalesce(sum(received) FILTER (WHERE is_total), 0) <> coalesce(sum(received) FILTER (WHERE NOT is_total), 0)
   OR coalesce(sum(claims) FILTER (WHERE is_total), 0) <> coalesce(sum(claims) FILTER (WHERE NOT is_total), 0)
 LIMIT :limit;
+
+-- name: settled_payments_are_claimed
+-- What is settled over x402 is held by a claim on its own transfer, or on one that a fork has just undone.
+SELECT s.id::text AS subject, coalesce(c.received, 0) AS found, s.amount AS expected
+FROM settlements AS s
+LEFT JOIN transactions AS c ON c.id = s.claim_id AND claim_holds_transfer(c.status)
+LEFT JOIN transfers AS t ON t.signature = c.signature AND t.path = c.path
+WHERE s.status = 'settled'
+  AND (t.signature IS DISTINCT FROM s.signature::text OR t.destination IS DISTINCT FROM s.destination::text
+    OR t.mint IS DISTINCT FROM s.mint::text OR t.amount IS DISTINCT FROM s.amount::numeric)
+LIMIT :limit;
+
+-- name: failed_payments_moved_nothing
+-- What is said to have failed over x402 has no transfer in the ledger; the worker has a minute to put that right.
+SELECT s.id::text AS subject, t.amount AS found, 0 AS expected
+FROM settlements AS s
+JOIN transfers AS t ON t.signature = s.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
+WHERE s.status = 'failed' AND t.recorded_at < clock_timestamp() - interval '1 minute'
+LIMIT :limit;

@@ -119,6 +119,22 @@ class PayoutStatus(StrEnum):
     """The ledger has it, finalized."""
 
 
+class SettlementStatus(StrEnum):
+    """How far a payment over x402 has come that we signed as its fee payer."""
+
+    SIGNED = "signed"
+    """Its signed bytes are stored; whether anybody has seen them is not known."""
+    SENT = "sent"
+    """A node has taken it, or a fork has undone it; the same bytes are sent again until it is decided."""
+    SETTLED = "settled"
+    """The ledger has its transfer, which a claim holds."""
+    FAILED = "failed"
+    """It failed on chain, finalized, or can never land; `reason` says which."""
+
+
+OPEN_SETTLEMENTS: Final = frozenset({SettlementStatus.SIGNED, SettlementStatus.SENT})
+"""Statuses of a settlement whose transaction may still land; SQL says `settlement_is_open`."""
+
 OPEN_JOBS: Final = frozenset({JobStatus.PENDING, JobStatus.ACCEPTED, JobStatus.IN_PROGRESS})
 """Statuses of a job that is still to be done; SQL says `job_is_open`."""
 
@@ -161,10 +177,21 @@ PAYOUT_STEPS: Final = {
     PayoutStatus.SENT: frozenset({PayoutStatus.QUEUED, PayoutStatus.SETTLED}),
 }
 
+# The ledger has the last word here too: what it has is settled, whatever nodes said of it, and what a fork undid is
+# sent again.
+SETTLEMENT_STEPS: Final = {
+    NEW: frozenset({SettlementStatus.SIGNED}),
+    SettlementStatus.SIGNED: frozenset({SettlementStatus.SENT, SettlementStatus.SETTLED, SettlementStatus.FAILED}),
+    SettlementStatus.SENT: frozenset({SettlementStatus.SETTLED, SettlementStatus.FAILED}),
+    SettlementStatus.SETTLED: frozenset({SettlementStatus.SENT}),
+    SettlementStatus.FAILED: frozenset({SettlementStatus.SETTLED}),
+}
+
 MACHINES: Final[dict[str, tuple[type[StrEnum], Mapping[str, frozenset[StrEnum]]]]] = {
     "claim": (ClaimStatus, CLAIM_STEPS),
     "job": (JobStatus, JOB_STEPS),
     "escrow": (EscrowStatus, ESCROW_STEPS),
     "payout": (PayoutStatus, PAYOUT_STEPS),
+    "settlement": (SettlementStatus, SETTLEMENT_STEPS),
 }
 """Every state machine by the name that the database knows it by: its statuses and its steps."""

@@ -19,6 +19,11 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
   agent_ids, job_requests, job_fundings, ratings, payouts, payout_redirects, reconciliation_runs, index_requests,
   backfill_requests, claim_changes, revenue_days, agent_days, agent_months TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
+-- It settles payments over x402: whatever happens, their terms and bytes stay as they were stored.
+GRANT SELECT, INSERT ON settlements TO pay402_api;
+GRANT UPDATE (status, reason, detail, claim_id, slot, lamports_spent, answering_since, answered_at, sent_at, decided_at)
+  ON settlements TO pay402_api;
+GRANT SELECT, INSERT, UPDATE ON settlement_budgets TO pay402_api;
 GRANT INSERT ON former_recipients, tokens, claim_changes, events, index_requests, backfill_requests,
   reconciliation_runs, ratings, payout_redirects TO pay402_api;
 GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_services, agent_ids, job_requests
@@ -37,6 +42,12 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
 GRANT SELECT (key_prefix, user_id, expires_at, revoked, revoked_at) ON api_keys TO pay402_worker;
 GRANT UPDATE (revoked) ON api_keys TO pay402_worker;
 GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
+-- It sends settlements again and decides them, and clears away their bytes when those have served.
+GRANT SELECT ON settlements TO pay402_worker;
+GRANT UPDATE (
+  status, reason, detail, claim_id, slot, lamports_spent, answered_at, sent_at, decided_at, wire
+) ON settlements TO pay402_worker;
+GRANT SELECT, DELETE ON settlement_budgets TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
 GRANT INSERT, UPDATE ON transactions, nonces, agent_services, agent_ids, job_requests, job_fundings, ratings, payouts,
   payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_days, agent_months

@@ -53,6 +53,13 @@ CREATE TYPE public.payout_status AS ENUM (
     'settled'
 );
 
+CREATE TYPE public.settlement_status AS ENUM (
+    'signed',
+    'sent',
+    'settled',
+    'failed'
+);
+
 CREATE DOMAIN public.signature AS text COLLATE pg_catalog."C"
 	CONSTRAINT signature_check CHECK ((((length(VALUE) >= 64) AND (length(VALUE) <= 88)) AND (VALUE !~ '[^1-9A-HJ-NP-Za-km-z]'::text)));
 
@@ -324,6 +331,12 @@ CREATE FUNCTION public.payout_is_open(status public.payout_status) RETURNS boole
     RETURN (status <> 'settled'::public.payout_status);
 
 COMMENT ON FUNCTION public.payout_is_open(status public.payout_status) IS 'True for a payout that has not reached its recipient, finalized';
+
+CREATE FUNCTION public.settlement_is_open(status public.settlement_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['signed'::public.settlement_status, 'sent'::public.settlement_status]));
+
+COMMENT ON FUNCTION public.settlement_is_open(status public.settlement_status) IS 'True for a settlement whose transaction may still land';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -1172,6 +1185,101 @@ COMMENT ON TABLE public.ratings IS 'What a client thought of a job, once';
 
 COMMENT ON COLUMN public.ratings.counted_at IS 'When it entered the rating of its service: never before the release';
 
+CREATE TABLE public.settlement_budgets (
+    day date NOT NULL,
+    scope text NOT NULL,
+    subject text NOT NULL,
+    lamports bigint NOT NULL,
+    lamports_max bigint NOT NULL,
+    CONSTRAINT settlement_budget_all CHECK (((scope <> 'all'::text) OR (lamports <= lamports_max))),
+    CONSTRAINT settlement_budget_merchant CHECK (((scope <> 'merchant'::text) OR (lamports <= lamports_max))),
+    CONSTRAINT settlement_budget_payer CHECK (((scope <> 'payer'::text) OR (lamports <= lamports_max))),
+    CONSTRAINT settlement_budgets_lamports_check CHECK ((lamports >= 0)),
+    CONSTRAINT settlement_budgets_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'merchant'::text, 'payer'::text])))
+);
+
+COMMENT ON TABLE public.settlement_budgets IS 'Lamports of fees that settlements of one day, in UTC, have reserved: of all, of a merchant, of a payer';
+
+COMMENT ON COLUMN public.settlement_budgets.lamports_max IS 'The budget as the newest reservation was given it';
+
+CREATE TABLE public.settlements (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    message_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    environment text NOT NULL,
+    protocol_version smallint NOT NULL,
+    network text NOT NULL,
+    payer public.address NOT NULL,
+    fee_payer public.address NOT NULL,
+    pay_to public.address NOT NULL,
+    mint public.address NOT NULL,
+    destination public.address NOT NULL,
+    amount public.base_units NOT NULL,
+    memo text,
+    request_nonce text,
+    resource text,
+    final_only boolean DEFAULT false NOT NULL,
+    signature public.signature NOT NULL,
+    wire bytea,
+    last_valid_block_height bigint NOT NULL,
+    payment_identifier text,
+    payload_hash bytea NOT NULL,
+    lamports_reserved bigint NOT NULL,
+    lamports_spent bigint,
+    status public.settlement_status DEFAULT 'signed'::public.settlement_status NOT NULL,
+    reason text,
+    detail text,
+    claim_id uuid,
+    slot bigint,
+    answering_since timestamp with time zone,
+    answered_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    sent_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    CONSTRAINT settlements_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT settlements_check CHECK (((lamports_spent >= 0) AND (lamports_spent <= lamports_reserved))),
+    CONSTRAINT settlements_check1 CHECK (((payer)::text <> (fee_payer)::text)),
+    CONSTRAINT settlements_check2 CHECK (((wire IS NOT NULL) OR (NOT public.settlement_is_open(status)))),
+    CONSTRAINT settlements_check3 CHECK (((status = 'failed'::public.settlement_status) = (reason IS NOT NULL))),
+    CONSTRAINT settlements_check4 CHECK (((status <> 'settled'::public.settlement_status) OR ((claim_id IS NOT NULL) AND (slot IS NOT NULL)))),
+    CONSTRAINT settlements_check5 CHECK ((public.settlement_is_open(status) = (decided_at IS NULL))),
+    CONSTRAINT settlements_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT settlements_lamports_reserved_check CHECK ((lamports_reserved > 0)),
+    CONSTRAINT settlements_message_hash_check CHECK ((octet_length(message_hash) = 32)),
+    CONSTRAINT settlements_payload_hash_check CHECK ((octet_length(payload_hash) = 32)),
+    CONSTRAINT settlements_payment_identifier_check CHECK ((payment_identifier ~ '^[A-Za-z0-9_-]{16,128}$'::text)),
+    CONSTRAINT settlements_protocol_version_check CHECK ((protocol_version = ANY (ARRAY[1, 2]))),
+    CONSTRAINT settlements_resource_check CHECK ((char_length(resource) <= 2048))
+);
+
+COMMENT ON TABLE public.settlements IS 'A payment over x402 that a fee payer of ours has signed: stored before anybody can broadcast it';
+
+COMMENT ON COLUMN public.settlements.message_hash IS 'SHA-256 of the transaction''s message, which is what the payer has signed';
+
+COMMENT ON COLUMN public.settlements.user_id IS 'The merchant to whom it is paid';
+
+COMMENT ON COLUMN public.settlements.payer IS 'The authority of the transfer';
+
+COMMENT ON COLUMN public.settlements.request_nonce IS 'The payment request that its memo names';
+
+COMMENT ON COLUMN public.settlements.final_only IS 'Settled only by a finalized transfer';
+
+COMMENT ON COLUMN public.settlements.wire IS 'The signed bytes; removed some time after the verdict';
+
+COMMENT ON COLUMN public.settlements.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.settlements.payload_hash IS 'SHA-256 of what was asked: a payment identifier is bound to it';
+
+COMMENT ON COLUMN public.settlements.lamports_reserved IS 'The most that its fee can be, counted against the budgets of its day';
+
+COMMENT ON COLUMN public.settlements.lamports_spent IS 'Its fee, once it has landed, well or badly; 0 where it never did';
+
+COMMENT ON COLUMN public.settlements.claim_id IS 'The claim that holds its transfer';
+
+COMMENT ON COLUMN public.settlements.answering_since IS 'When a process set out to answer that it is settled';
+
+COMMENT ON COLUMN public.settlements.answered_at IS 'When that answer had gone out, or its transfer had honoured another claim: it is not given again';
+
 CREATE TABLE public.state_transitions (
     machine text NOT NULL,
     from_status text NOT NULL,
@@ -1290,6 +1398,21 @@ ALTER TABLE ONLY public.reconciliation_runs
 ALTER TABLE ONLY public.revenue_days
     ADD CONSTRAINT revenue_days_pkey PRIMARY KEY (user_id, day, mint, environment);
 
+ALTER TABLE ONLY public.settlement_budgets
+    ADD CONSTRAINT settlement_budgets_pkey PRIMARY KEY (day, scope, subject);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_message_hash_key UNIQUE (message_hash);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_signature_key UNIQUE (signature);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_user_id_payment_identifier_key UNIQUE (user_id, payment_identifier);
+
 ALTER TABLE ONLY public.state_transitions
     ADD CONSTRAINT state_transitions_pkey PRIMARY KEY (machine, from_status, to_status);
 
@@ -1399,6 +1522,16 @@ CREATE INDEX reconciliation_runs_created_at ON public.reconciliation_runs USING 
 
 CREATE INDEX reconciliation_runs_unfinished ON public.reconciliation_runs USING btree (created_at) WHERE (finished_at IS NULL);
 
+CREATE INDEX settlements_claim_id ON public.settlements USING btree (claim_id);
+
+CREATE INDEX settlements_decided_at ON public.settlements USING btree (decided_at) WHERE ((wire IS NOT NULL) AND (decided_at IS NOT NULL));
+
+CREATE INDEX settlements_open ON public.settlements USING btree (created_at) WHERE (status = ANY (ARRAY['signed'::public.settlement_status, 'sent'::public.settlement_status]));
+
+CREATE UNIQUE INDEX settlements_request ON public.settlements USING btree (request_nonce) WHERE ((request_nonce IS NOT NULL) AND (status <> 'failed'::public.settlement_status));
+
+CREATE INDEX settlements_user_id_created_at ON public.settlements USING btree (user_id, created_at);
+
 CREATE INDEX token_accounts_heal_wanted ON public.token_accounts USING btree (heal_wanted_at) WHERE (heal_wanted_at IS NOT NULL);
 
 CREATE INDEX token_accounts_in_doubt ON public.token_accounts USING btree (address) WHERE ((drift <> (0)::numeric) OR (gaps > 0));
@@ -1448,6 +1581,8 @@ CREATE TRIGGER job_requests_escrow_transition BEFORE INSERT OR UPDATE OF escrow_
 CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('job', 'status');
 
 CREATE TRIGGER payouts_transition BEFORE INSERT OR UPDATE OF status ON public.payouts FOR EACH ROW EXECUTE FUNCTION public.check_transition('payout', 'status');
+
+CREATE TRIGGER settlements_transition BEFORE INSERT OR UPDATE OF status ON public.settlements FOR EACH ROW EXECUTE FUNCTION public.check_transition('settlement', 'status');
 
 CREATE TRIGGER transactions_deleted AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
 
@@ -1501,6 +1636,12 @@ ALTER TABLE ONLY public.ratings
 
 ALTER TABLE ONLY public.ratings
     ADD CONSTRAINT ratings_service_id_fkey FOREIGN KEY (service_id) REFERENCES public.agent_services(id);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_claim_id_fkey FOREIGN KEY (claim_id) REFERENCES public.transactions(id);
+
+ALTER TABLE ONLY public.settlements
+    ADD CONSTRAINT settlements_pay_to_fkey FOREIGN KEY (pay_to) REFERENCES public.recipients(address);
 
 ALTER TABLE ONLY public.token_accounts
     ADD CONSTRAINT token_accounts_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipients(address);

@@ -227,7 +227,7 @@ def test_rows_of_the_ledger_are_written_in_one_place_and_never_deleted(table):
             assert re.fullmatch(r"finality = '\w+'|(awaits_witness_since|contested_at) = .*", columns), columns
 
 
-CLAIMS = {"ledger/claims.sql", "ledger/claims_matched.sql"}
+CLAIMS = {"ledger/claims.sql", "ledger/claims_matched.sql", "ledger/claims_settled.sql"}
 
 
 def test_a_claim_comes_to_be_and_moves_in_one_place():

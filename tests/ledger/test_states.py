@@ -9,7 +9,7 @@ from ledger.states import MACHINES, NEW
 from ledger.states_document import drawing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "states.md"
-TYPES = {"claim": "claim_status", "job": "job_status", "escrow": "escrow_status", "payout": "payout_status"}
+TYPES = {machine: f"{machine}_status" for machine in ("claim", "job", "escrow", "payout", "settlement")}
 
 
 def test_the_drawing_is_current():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ledger.observation import TRANSFER_KINDS
-from ledger.states import HONOURED, MOVING, PAID, ClaimStatus, PayoutStatus
+from ledger.states import HONOURED, MOVING, OPEN_SETTLEMENTS, PAID, ClaimStatus, PayoutStatus
 from tests.support.source_tree import ROOT, files_of_packages
 
 CLAIM_LISTS = {"claim_holds_transfer": HONOURED, "claim_is_paid": PAID, "claim_may_move": MOVING}
@@ -23,6 +23,13 @@ async def test_open_payouts_are_those_of_python(pool):
     assert {row["s"] for row in rows} == set(PayoutStatus) - {PayoutStatus.SETTLED}
 
 
+async def test_open_settlements_are_those_of_python(pool):
+    rows = await pool.fetch(
+        "SELECT s FROM unnest(enum_range(NULL::settlement_status)) AS s WHERE settlement_is_open(s)"
+    )
+    assert {row["s"] for row in rows} == OPEN_SETTLEMENTS
+
+
 async def test_kinds_of_payments_are_those_of_python(pool):
     kinds = [*TRANSFER_KINDS, "mintTo", "burn", "closeAccount", "unknown"]
     rows = await pool.fetch("SELECT k FROM unnest($1::text[]) AS k WHERE kind_is_payment(k)", kinds)
@@ -38,6 +45,7 @@ INDEXED = {
     ),
     "transactions_unsettled": "SELECT signature FROM transactions WHERE claim_may_move(status)",
     "payouts_open": "SELECT FROM payouts WHERE payout_is_open(status) AND next_try_at < now()",
+    "settlements_open": "SELECT FROM settlements WHERE settlement_is_open(status) AND created_at < now()",
 }
 
 
@@ -53,7 +61,8 @@ async def test_a_partial_index_on_a_list_still_serves(pool, index, mode):
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {INDEXED[index]}"))
         await connection.execute("ROLLBACK; BEGIN")
     assert f"using {index} " in plan
-    assert not re.search(r"claim_holds_transfer|claim_may_move|payout_is_open", plan), "a call that is not replaced"
+    calls = r"claim_holds_transfer|claim_may_move|payout_is_open|settlement_is_open"
+    assert not re.search(calls, plan), "a call that is not replaced"
 
 
 LISTS = re.compile(r"'confirmed', 'finalized'|'confirmed', 'reversed'|'transferChecked', |<> 'settled'")

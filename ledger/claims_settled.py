@@ -1,0 +1,26 @@
+"""Claims of payments that we signed over x402: what the ledger has of them honours one, and settles the payment.
+
+With `claims.py` and `claims_matched.py` the only place where a claim comes to be.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "claims_settled.sql")
+
+
+async def claim_settled(database: Any, ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Settle those of these settlements whose transfers the ledger has, each with the claim that holds it.
+
+    Args:
+        database: A connection or pool.
+        ids: Settlements in any status.
+
+    Returns:
+        Those that were settled by this call. One that is missing was settled already, or its transfer is not there
+        yet, waits for a second node, or is not final where that is asked for.
+    """
+    return frozenset([row["id"] async for row in _queries.claim_settled(database, ids=list(ids))])

@@ -1,0 +1,285 @@
+"""Payments over x402 that we sign as their fee payers: reserved, stored, sent, decided.
+
+A payment is known by the hash of its message. Every write is one statement with its event in it, and moves a status
+only from where it is believed to stand: whoever comes second changes nothing. Functions take a database connection or
+pool. `claims_settled.py` settles what the ledger has.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from ledger.sql import from_row, load_queries
+from ledger.states import OPEN_SETTLEMENTS, SettlementStatus
+
+_queries = load_queries("ledger", "settlements.sql")
+
+_BUDGET_CONSTRAINT: Final = "settlement_budget_"
+FIRST: Final = (dt.datetime.fromtimestamp(0, dt.UTC), UUID(int=0))
+"""The place before the first page of `open_settlements`."""
+
+
+class BudgetScope(StrEnum):
+    """Whose budget of lamports a fee counts against, each by the day."""
+
+    ALL = "all"
+    MERCHANT = "merchant"
+    PAYER = "payer"
+
+
+@dataclass(frozen=True, slots=True)
+class FeeBudgets:
+    """The most lamports that fees may cost in one day, in UTC: in all, for one merchant, for one payer."""
+
+    lamports_of_day_max: int
+    lamports_of_merchant_max: int
+    lamports_of_payer_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPayment:
+    """What is reserved: a payment with the bytes that we have signed and shown to nobody.
+
+    Attributes:
+        message_hash: SHA-256 of the message.
+        user_id: The merchant, whose wallet `pay_to` is.
+        protocol_version: Of x402, 1 or 2.
+        payer: The authority of the transfer.
+        destination: The token account that is paid.
+        amount: In base units of `mint`.
+        memo: The memo of the transaction; where it is the nonce of a payment request to `pay_to`, that one is paid.
+        final_only: Only a finalized transfer settles it.
+        signature: The fee payer's, by which the chain knows the transaction.
+        wire: The signed bytes.
+        last_valid_block_height: Beyond it, finalized, it can never land.
+        payment_identifier: The caller's own id for it, unique for the merchant.
+        payload_hash: SHA-256 of what was asked, to which `payment_identifier` is bound.
+        lamports: The most that the fee can be.
+    """
+
+    message_hash: bytes
+    user_id: str
+    environment: str
+    protocol_version: int
+    network: str
+    payer: str
+    fee_payer: str
+    pay_to: str
+    mint: str
+    destination: str
+    amount: int
+    memo: str | None
+    resource: str | None
+    final_only: bool
+    signature: str
+    wire: bytes
+    last_valid_block_height: int
+    payment_identifier: str | None
+    payload_hash: bytes
+    lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A payment as it stands. `claim_status` is that of the claim that holds its transfer.
+
+    `answered_at` is set once the answer that it is settled has gone out, or its transfer has honoured another claim:
+    then nobody is answered so again.
+    """
+
+    id: UUID
+    user_id: str
+    protocol_version: int
+    network: str
+    payer: str
+    pay_to: str
+    mint: str
+    amount: int
+    signature: str
+    wire: bytes | None
+    last_valid_block_height: int
+    payment_identifier: str | None
+    payload_hash: bytes
+    status: str
+    reason: str | None
+    detail: str | None
+    slot: int | None
+    final_only: bool
+    answered_at: dt.datetime | None
+    created_at: dt.datetime
+    decided_at: dt.datetime | None
+    claim_status: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """True while it is not decided."""
+        return self.status in OPEN_SETTLEMENTS
+
+    @property
+    def is_settled(self) -> bool:
+        """True when the ledger has its transfer."""
+        return self.status == SettlementStatus.SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSettlement:
+    """A payment under way, for the worker; `is_indexed` when the ledger has its transfer, not settled by it yet."""
+
+    id: UUID
+    signature: str
+    wire: bytes
+    last_valid_block_height: int
+    status: str
+    created_at: dt.datetime
+    age_seconds: float
+    is_indexed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementCount:
+    """How many settlements have a status, and how old the oldest of them is."""
+
+    status: str
+    settlements: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """What of the budget for all fees of today is reserved."""
+
+    lamports: int
+    lamports_max: int
+
+
+async def reserve(database: Any, payment: SignedPayment, budgets: FeeBudgets) -> UUID | None:
+    """Reserve a payment and keep its bytes, in one statement; only then may it be sent.
+
+    Returns:
+        The settlement's id; `None` where its message, its payment identifier or the payment request that it names has
+        a settlement already, or its wallet is not followed for the merchant.
+
+    Raises:
+        asyncpg.CheckViolationError: A budget would be exceeded: `exceeded_budget` says which. Nothing was reserved.
+    """
+    row = await _queries.reserve_settlement(database, **asdict(payment), **asdict(budgets))
+    return row["id"] if row else None
+
+
+def exceeded_budget(constraint_name: str | None) -> BudgetScope | None:
+    """The budget whose constraint this is; `None` for any other constraint."""
+    name = constraint_name or ""
+    return BudgetScope(name.removeprefix(_BUDGET_CONSTRAINT)) if name.startswith(_BUDGET_CONSTRAINT) else None
+
+
+async def find_by_message(database: Any, message_hash: bytes) -> Settlement | None:
+    """The settlement of a message, by its SHA-256."""
+    return await _find(database, message_hash=message_hash)
+
+
+async def find_by_id(database: Any, settlement_id: UUID) -> Settlement | None:
+    """The settlement of this id."""
+    return await _find(database, id=settlement_id)
+
+
+async def find_by_signature(database: Any, signature: str) -> Settlement | None:
+    """The settlement whose transaction has this signature."""
+    return await _find(database, signature=signature)
+
+
+async def find_by_identifier(database: Any, user_id: str, payment_identifier: str) -> Settlement | None:
+    """The settlement that a merchant's caller gave this identifier."""
+    return await _find(database, user_id=user_id, payment_identifier=payment_identifier)
+
+
+async def _find(database: Any, **by: Any) -> Settlement | None:
+    names = ("id", "message_hash", "signature", "user_id", "payment_identifier")
+    row = await _queries.find_settlement(database, **{name: by.get(name) for name in names})
+    return from_row(Settlement, row) if row else None
+
+
+async def begin_answer(database: Any, settlement_id: UUID, *, answering_seconds: float) -> bool:
+    """Set out to answer that a payment is settled; false where it was answered, or somebody else is at it.
+
+    Whoever is at it for longer than `answering_seconds` has died.
+    """
+    return bool(await _queries.begin_settled_answer(database, id=settlement_id, answering_seconds=answering_seconds))
+
+
+async def end_answer(database: Any, settlement_id: UUID) -> None:
+    """Note that the answer has gone out."""
+    await _queries.end_settled_answer(database, id=settlement_id)
+
+
+async def give_up_answer(database: Any, settlement_id: UUID) -> None:
+    """Note that the answer did not go out: its caller had gone."""
+    await _queries.give_up_settled_answer(database, id=settlement_id)
+
+
+async def note_sent(database: Any, ids: Sequence[UUID]) -> None:
+    """Note that nodes have taken these."""
+    await _queries.note_settlements_sent(database, ids=list(ids))
+
+
+async def fail(database: Any, settlement_id: UUID, *, reason: str, detail: str | None, slot: int | None = None) -> bool:
+    """Let an open settlement fail; false where it is decided, or the ledger has its transfer.
+
+    Args:
+        database: A connection or pool.
+        settlement_id: Which.
+        reason: As the protocol names it.
+        detail: What the chain said.
+        slot: Where it failed on chain, which has cost its fee; `None` where it never landed.
+    """
+    return bool(
+        await _queries.fail_settlement(
+            database, id=settlement_id, reason=reason, detail=detail, slot=slot, has_landed=slot is not None
+        )
+    )
+
+
+async def reopen_undone(database: Any) -> int:
+    """Have payments sent again whose transfers a fork has undone; returns how many."""
+    moved: int = await _queries.reopen_undone(database)
+    return moved
+
+
+async def settlements_with_transfers(database: Any, *, limit: int) -> list[UUID]:
+    """Settlements that are not settled though the ledger has their transfers."""
+    return [row["id"] async for row in _queries.settlements_with_transfers(database, limit=limit)]
+
+
+async def open_settlements(
+    database: Any, *, older_seconds: float, after: tuple[dt.datetime, UUID] = FIRST, limit: int
+) -> list[OpenSettlement]:
+    """A page of payments under way for longer than `older_seconds`, oldest first, from behind `after` on."""
+    rows = _queries.open_settlements(
+        database, older_seconds=older_seconds, after_created_at=after[0], after_id=after[1], limit=limit
+    )
+    return [from_row(OpenSettlement, row) async for row in rows]
+
+
+async def count_settlements(database: Any) -> list[SettlementCount]:
+    """How many settlements there are by status."""
+    return [from_row(SettlementCount, row) async for row in _queries.settlement_counts(database)]
+
+
+async def budget_of_day(database: Any) -> BudgetUse | None:
+    """What of today's budget for all fees is reserved; `None` where nothing is yet."""
+    row = await _queries.budget_of_day(database)
+    return from_row(BudgetUse, row) if row else None
+
+
+async def prune_wires(database: Any, *, limit: int, keep_seconds: float) -> int:
+    """Remove bytes that were decided longer than `keep_seconds` ago; returns how many."""
+    emptied: int = await _queries.prune_wires(database, limit=limit, keep_seconds=keep_seconds)
+    return emptied
+
+
+async def prune_budgets(database: Any, *, limit: int, keep_seconds: float) -> int:
+    """Remove what was reserved on days longer than `keep_seconds` ago; returns how many rows."""
+    gone: int = await _queries.prune_budgets(database, limit=limit, keep_seconds=keep_seconds)
+    return gone

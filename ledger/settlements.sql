@@ -1,0 +1,183 @@
+-- name: reserve_settlement^
+-- Reserve a message and keep its signed bytes, within the budgets of the day, before anybody can see them.
+--
+-- Nothing is made where the message, the payment identifier or the payment request that it names has a settlement, or
+-- where the wallet is not followed for this merchant. Where a budget is used up a constraint of it is broken. The rows of
+-- budgets are taken in one order, so that no two reservations wait for each other.
+WITH made AS (
+  INSERT INTO settlements (
+    message_hash, user_id, environment, protocol_version, network, payer, fee_payer, pay_to, mint, destination, amount, memo,
+    request_nonce, resource, final_only, signature, wire, last_valid_block_height, payment_identifier, payload_hash,
+    lamports_reserved
+  )
+  SELECT
+    :message_hash::bytea, r.user_id, :environment::text, :protocol_version::smallint, :network::text, :payer::text,
+    :fee_payer::text, r.address, :mint::text, :destination::text, :amount::numeric, :memo::text,
+    (SELECT n.nonce FROM nonces AS n WHERE n.nonce = :memo::text AND n.recipient = r.address AND n.user_id = r.user_id),
+    :resource::text, :final_only::boolean, :signature::text, :wire::bytea, :last_valid_block_height::bigint,
+    :payment_identifier::text, :payload_hash::bytea, :lamports::bigint
+  FROM recipients AS r
+  WHERE r.address = :pay_to::text AND r.active AND r.user_id = :user_id::text
+  ON CONFLICT DO NOTHING
+  RETURNING id, user_id, payer, mint, amount, signature, lamports_reserved, created_at
+),
+budgeted AS (
+  INSERT INTO settlement_budgets AS b (day, scope, subject, lamports, lamports_max)
+  SELECT (m.created_at AT TIME ZONE 'UTC')::date, o.scope, o.subject, m.lamports_reserved, o.lamports_max
+  FROM made AS m
+  CROSS JOIN LATERAL (
+    VALUES
+      ('all', '', :lamports_of_day_max::bigint),
+      ('merchant', m.user_id, :lamports_of_merchant_max::bigint),
+      ('payer', m.payer::text, :lamports_of_payer_max::bigint)
+  ) AS o (scope, subject, lamports_max)
+  ORDER BY o.scope
+  ON CONFLICT (day, scope, subject) DO UPDATE
+  SET lamports = b.lamports + EXCLUDED.lamports, lamports_max = EXCLUDED.lamports_max
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'x402.signed', id::text, user_id,
+    jsonb_build_object('signature', signature, 'payer', payer, 'mint', mint, 'amount', amount::text)
+  FROM made
+)
+SELECT id FROM made;
+
+-- name: find_settlement^
+-- One settlement, by whichever of these is given, with where the claim stands that holds its transfer.
+SELECT
+  s.id, s.user_id, s.protocol_version, s.network, s.payer, s.pay_to, s.mint, s.amount, s.signature, s.wire,
+  s.last_valid_block_height, s.payment_identifier, s.payload_hash, s.status, s.reason, s.detail, s.slot, s.final_only,
+  s.answered_at, s.created_at, s.decided_at, c.status AS claim_status
+FROM settlements AS s
+LEFT JOIN transactions AS c ON c.id = s.claim_id
+WHERE s.id = (
+  SELECT id FROM settlements WHERE id = :id::uuid
+  UNION ALL
+  SELECT id FROM settlements WHERE message_hash = :message_hash::bytea
+  UNION ALL
+  SELECT id FROM settlements WHERE signature = :signature::text
+  UNION ALL
+  SELECT id FROM settlements WHERE user_id = :user_id::text AND payment_identifier = :payment_identifier::text
+  LIMIT 1
+);
+
+-- name: begin_settled_answer$
+-- Set out to answer that a payment is settled. Of several who ask, one may; another when that one has not come to an end.
+UPDATE settlements SET answering_since = clock_timestamp()
+WHERE id = :id AND status = 'settled' AND answered_at IS NULL
+  AND (answering_since IS NULL OR answering_since < clock_timestamp() - make_interval(secs => :answering_seconds))
+RETURNING true;
+
+-- name: end_settled_answer!
+-- The answer that a payment is settled has gone out.
+UPDATE settlements SET answered_at = clock_timestamp() WHERE id = :id AND answered_at IS NULL;
+
+-- name: give_up_settled_answer!
+-- Whoever was to hear that a payment is settled has gone: the next who asks may be answered at once.
+UPDATE settlements SET answering_since = NULL WHERE id = :id AND answered_at IS NULL;
+
+-- name: note_settlements_sent!
+-- Nodes have taken these.
+UPDATE settlements SET status = 'sent', sent_at = clock_timestamp() WHERE id = ANY(:ids::uuid[]) AND status::text = 'signed';
+
+-- name: fail_settlement$
+-- A payment failed on chain, or can never land any more. Nothing happens while the ledger has its transfer.
+WITH moved AS (
+  UPDATE settlements AS s
+  SET status = 'failed', reason = :reason, detail = :detail, slot = :slot,
+    lamports_spent = CASE WHEN :has_landed::boolean THEN s.lamports_reserved ELSE 0 END, decided_at = clock_timestamp()
+  WHERE s.id = :id AND settlement_is_open(s.status)
+    AND NOT EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned')
+  RETURNING s.id, s.user_id, s.signature, s.reason, s.detail
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'x402.failed', id::text, user_id,
+    jsonb_build_object('signature', signature, 'reason', reason, 'detail', detail)
+  FROM moved
+)
+SELECT true FROM moved;
+
+-- name: reopen_undone$
+-- Payments whose transfers a fork has undone: their bytes are sent again, until the chain says what became of them.
+WITH moved AS (
+  UPDATE settlements AS s
+  SET status = 'sent', slot = NULL, lamports_spent = NULL, decided_at = NULL
+  FROM transactions AS c
+  WHERE c.id = s.claim_id AND claim_may_move(c.status) AND c.status = 'reversed' AND s.status = 'settled'
+    AND s.wire IS NOT NULL
+  RETURNING s.id, s.user_id, s.signature
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'x402.undone', id::text, user_id, jsonb_build_object('signature', signature) FROM moved
+)
+SELECT count(*)::int FROM moved;
+
+-- name: settlements_with_transfers
+-- Payments that are not settled though the ledger has their transfers, those too that nodes had told to have failed.
+SELECT s.id
+FROM (
+  SELECT id, signature FROM settlements WHERE settlement_is_open(status)
+  UNION ALL
+  SELECT id, signature FROM settlements
+  WHERE status = 'failed' AND wire IS NOT NULL AND decided_at > clock_timestamp() - interval '1 day'
+) AS s
+WHERE EXISTS (
+  SELECT FROM transfers AS t
+  WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
+)
+LIMIT :limit;
+
+-- name: open_settlements
+-- A page of payments under way for some time, oldest first: they are sent again until they are decided.
+SELECT id, signature, wire, last_valid_block_height, status, created_at,
+  extract(epoch FROM clock_timestamp() - created_at)::double precision AS age_seconds,
+  EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed
+FROM settlements AS s
+WHERE settlement_is_open(status) AND created_at < clock_timestamp() - make_interval(secs => :older_seconds)
+  AND (created_at, id) > (:after_created_at::timestamptz, :after_id::uuid)
+ORDER BY created_at, id
+LIMIT :limit;
+
+-- name: settlement_counts
+-- Settlements by status, and how old the oldest of each is.
+SELECT status::text AS status, count(*)::int AS settlements,
+  coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision AS oldest_seconds
+FROM settlements
+GROUP BY status;
+
+-- name: budget_of_day^
+-- What the fees of today's settlements have reserved of the budget for all.
+SELECT lamports, lamports_max FROM settlement_budgets
+WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND scope = 'all' AND subject = '';
+
+-- name: prune_wires$
+-- Bytes that nobody will send again, some time after the verdict. The rows stay: they are the books.
+WITH emptied AS (
+  UPDATE settlements SET wire = NULL
+  WHERE id IN (
+    SELECT s.id FROM settlements AS s
+    LEFT JOIN transactions AS c ON c.id = s.claim_id
+    WHERE s.wire IS NOT NULL AND s.decided_at < clock_timestamp() - make_interval(secs => :keep_seconds)
+      AND (s.status = 'failed' OR s.status = 'settled' AND NOT claim_may_move(c.status))
+    LIMIT :limit
+  )
+  RETURNING 1
+)
+SELECT count(*)::int FROM emptied;
+
+-- name: prune_budgets$
+-- Budgets of days long ago.
+WITH gone AS (
+  DELETE FROM settlement_budgets
+  WHERE (day, scope, subject) IN (
+    SELECT day, scope, subject FROM settlement_budgets
+    WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 2
+      AND day < (clock_timestamp() - make_interval(secs => :keep_seconds))::date
+    LIMIT :limit
+  )
+  RETURNING 1
+)
+SELECT count(*)::int FROM gone;
