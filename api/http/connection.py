@@ -4,7 +4,6 @@ nginx in front of us sets its own, but the process must not depend on what stand
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -12,16 +11,15 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.http.errors import ApiError, invalid
+from api.http.lingering import LingeringConnections, LingeringTransport
 from api.http.middleware import HEADERS_OF_EVERY_ANSWER
 
 HEAD_BYTES_MAX: Final = 32_768
 HEADERS_MAX: Final = 100
 # A body of 1 MB in chunks of a few bytes each is twice as long, and nobody's honest one.
-_MESSAGE_BYTES_MAX: Final = 2_000_000
+MESSAGE_BYTES_MAX: Final = 2_000_000
 # The layers above answer a body that is late; after that the connection goes.
 _GRACE_SECONDS: Final = 2.0
-# What a caller may go on sending after a refusal, thrown away so that the refusal arrives.
-_DISCARDED_BYTES_MAX: Final = 40_000_000
 
 
 class _Phase(Enum):
@@ -41,47 +39,6 @@ class Patience:
     unread_seconds: float
 
 
-class _LingeringTransport:
-    """A transport that hangs up on somebody who still sends only after they have had time to read the answer.
-
-    To close a connection with unread bytes resets it, and takes from its caller the answer that says why.
-    """
-
-    def __init__(self, transport: asyncio.Transport, must_linger: Callable[[], bool], seconds: float) -> None:
-        self._transport = transport
-        self._must_linger = must_linger
-        self._seconds = seconds
-        self._end: asyncio.TimerHandle | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    @property
-    def is_lingering(self) -> bool:
-        """True while the answer is sent and whatever else comes is thrown away."""
-        return self._end is not None
-
-    def is_closing(self) -> bool:
-        """True as soon as it is to be closed."""
-        return self.is_lingering or self._transport.is_closing()
-
-    def close(self) -> None:
-        """Close at once, or when the caller does or time is up, where the caller still sends."""
-        if self.is_closing():
-            return
-        if self._must_linger() and self._transport.can_write_eof():
-            self._end = asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)
-            self._transport.write_eof()
-            self._transport.resume_reading()
-        else:
-            self._transport.close()
-
-    def forget(self) -> None:
-        """The connection is lost: there is nothing to close any more."""
-        if self._end is not None:
-            self._end.cancel()
-
-
 class BoundedConnection(HttpToolsProtocol):
     """A connection that is closed when its caller is too slow or sends too much.
 
@@ -89,12 +46,12 @@ class BoundedConnection(HttpToolsProtocol):
     """
 
     patience: Patience
+    lingering_connections: LingeringConnections
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._phase = _Phase.NOTHING
         self._received = 0
-        self._discarded = 0
         self._refusal: ApiError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited = _Phase.NOTHING
@@ -102,7 +59,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin: somebody who connects has something to say."""
-        self._lingering = _LingeringTransport(transport, lambda: self._phase is _Phase.BODY, self.patience.body_seconds)
+        self._lingering = LingeringTransport(
+            transport, self.lingering_connections, lambda: self._phase is _Phase.BODY, self.patience.body_seconds
+        )
         super().connection_made(cast("asyncio.Transport", self._lingering))
         self._await(_Phase.HEAD)
 
@@ -117,9 +76,7 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on, within bounds of size and time."""
         if self._lingering.is_lingering:
-            self._discarded += len(data)
-            if self._discarded > _DISCARDED_BYTES_MAX:
-                self._lingering.abort()
+            self._lingering.discard(data)
             return
         self._received += len(data)
         super().data_received(data)
@@ -127,7 +84,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._disarm()
         elif self._phase is _Phase.HEAD and self._received > HEAD_BYTES_MAX:
             self._refuse(_head_too_large())
-        elif self._phase is _Phase.BODY and self._received > _MESSAGE_BYTES_MAX:
+        elif self._phase is _Phase.BODY and self._received > MESSAGE_BYTES_MAX:
             self._refuse_body()
         elif self._phase is not _Phase.NOTHING:
             self._await(self._phase)
@@ -244,8 +201,9 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def bounded(patience: Patience) -> type[HttpToolsProtocol]:
-    """The class of connections with this patience."""
-    return type("PatientConnection", (BoundedConnection,), {"patience": patience})
+    """The class of connections with this patience, for one process: they share the bound on those that linger."""
+    attributes = {"patience": patience, "lingering_connections": LingeringConnections()}
+    return type("PatientConnection", (BoundedConnection,), attributes)
 
 
 def _head_too_large() -> ApiError:

@@ -8,7 +8,8 @@ import time
 import psutil
 import pytest
 
-from api.http.connection import HEAD_BYTES_MAX, HEADERS_MAX
+from api.http.connection import HEAD_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX
+from api.http.lingering import LINGERING_BYTES_MAX, LINGERING_CONNECTIONS_MAX
 from tests.security.raw_http import head, request, statuses_in, wire
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
@@ -17,6 +18,8 @@ from tests.support.ledger_rows import Till
 CHUNKED = ("Transfer-Encoding: chunked", "Content-Type: application/json")
 # Somebody else's request, hidden behind what one of two readers takes for a body.
 HIDDEN = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: api\r\n\r\n"
+# What lies in the buffers of two sockets and of the client, which nobody has read.
+BUFFERED_BYTES_MAX = 10_000_000
 IMPATIENT = {"API_HEAD_SECONDS": "1", "API_BODY_SECONDS": "1", "API_UNREAD_SECONDS": "1"}
 
 
@@ -118,9 +121,12 @@ async def test_a_head_without_end_is_not_kept(process):
                 assert statuses_in(await attacker.rest()) == [431], name
         for name, pieces in endless.items():
             async with wire(client.url) as attacker:
-                listening = [await attacker.send(piece) for piece in pieces]
-                # Of a head what lies in the buffers of two sockets; of a body also what is thrown away meanwhile.
-                assert sum(listening) < (30 if pieces[0].startswith(b"GET") else 95), name
+                taken = 0
+                for piece in pieces:
+                    taken += len(piece) * await attacker.send(piece)
+                is_head = pieces[0].startswith(b"GET")
+                read = HEAD_BYTES_MAX if is_head else MESSAGE_BYTES_MAX + LINGERING_BYTES_MAX
+                assert taken < read + BUFFERED_BYTES_MAX, name
                 assert not {200, 500} & set(statuses_in(attacker.received)), name
     assert memory.memory_info().rss - before < 60_000_000
 
@@ -199,10 +205,22 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_here_and_the_ans
     async with served_meanwhile(client):
         for pieces in (declared, chunked):
             async with wire(client.url) as attacker:
-                for piece in pieces:
-                    await attacker.send(piece)
-                assert await attacker.statuses() == [413]
-                assert await attacker.is_closed()
+                reading = asyncio.create_task(attacker.rest())
+                taken = [await attacker.send(piece) for piece in pieces]
+                await reading
+                assert statuses_in(attacker.received) == [413]
+                assert not all(taken)
+
+
+def body_of(size, form):
+    """How a body of so many bytes is sent: the lines of its head, and its pieces, of about a megabyte each."""
+    if form == "declared":
+        return (f"Content-Length: {size}",), [b" " * size]
+    chunk_bytes = {"in large chunks": 65_536, "in small chunks": 16}[form]
+    chunk = f"{chunk_bytes:x}\r\n".encode() + b" " * chunk_bytes + b"\r\n"
+    together = 1_000_000 // len(chunk)
+    count = -(-size // chunk_bytes)
+    return CHUNKED, [chunk * min(together, count - sent) for sent in range(0, count, together)]
 
 
 @pytest.mark.parametrize("size", [1_100_000, 8_000_000], ids=["a little too large", "far too large"])
@@ -211,23 +229,53 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_here_and_the_ans
 async def test_a_refusal_reaches_whoever_reads_only_when_all_is_sent(process, size, connection, form):
     """Hanging up with unread bytes resets the connection, and takes the answer from its caller."""
     _, client = process
-    piece = 16 if form == "in small chunks" else 65_536
-    size = min(size, 2_400_000) if form == "in small chunks" else size
-    if form == "declared":
-        start, pieces = head("POST", "/verify", f"Content-Length: {size}", f"Connection: {connection}"), [b" " * size]
-    else:
-        start = head("POST", "/verify", *CHUNKED, f"Connection: {connection}")
-        chunk = f"{piece:x}\r\n".encode() + b" " * piece + b"\r\n"
-        pieces = [chunk * 500 for _ in range(size // (piece * 500) + 1)]
+    lines, pieces = body_of(size, form)
+    assert size <= sum(len(piece) for piece in pieces) < MESSAGE_BYTES_MAX + LINGERING_BYTES_MAX
     async with wire(client.url) as caller:
         # A client that writes all before it reads: what comes meanwhile waits in the socket, and a reset discards it.
         caller.writer.transport.pause_reading()
-        for one in (start, *pieces):
+        for one in (head("POST", "/verify", *lines, f"Connection: {connection}"), *pieces):
             assert await caller.send(one)
         await asyncio.sleep(0.3)
         caller.writer.transport.resume_reading()
         assert await caller.statuses() == [413]
         assert b"PAYLOAD_TOO_LARGE" in caller.received
+
+
+async def test_only_so_many_linger_at_once_and_an_honest_caller_is_answered_all_the_same(
+    database_url, redis_url, tmp_path
+):
+    """Whoever keeps sending after a refusal is thrown out by those who come after; the newest are heard to the end."""
+    refused = head("POST", "/verify", "Content-Length: 99999999", "Connection: close")
+    async with (
+        api_processes(1, database_url, redis_url, tmp_path, API_BODY_SECONDS="100") as ([running], [client]),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        there = psutil.Process(running.process.pid)
+        await client.get("/health")
+        before = len(there.net_connections())
+        attackers = []
+        for _ in range(LINGERING_CONNECTIONS_MAX + 20):
+            attackers.append(await stack.enter_async_context(wire(client.url)))
+            await attackers[-1].send(refused)
+            assert await attackers[-1].statuses() == [413]
+
+        async def only_so_many_are_left():
+            # They send on, so that none of them counts as idle.
+            for attacker in attackers:
+                await attacker.send(b" ")
+            return len(there.net_connections()) <= before + LINGERING_CONNECTIONS_MAX
+
+        await eventually(only_so_many_are_left)
+        listening = [await attacker.send(b" ") for attacker in attackers]
+        assert listening == [False] * 20 + [True] * LINGERING_CONNECTIONS_MAX
+        lines, pieces = body_of(8_000_000, "in large chunks")
+        async with wire(client.url) as caller:
+            caller.writer.transport.pause_reading()
+            for one in (head("POST", "/verify", *lines, "Connection: close"), *pieces):
+                assert await caller.send(one)
+            caller.writer.transport.resume_reading()
+            assert await caller.statuses() == [413]
 
 
 async def test_headers_after_the_body_are_none(process, pool):
