@@ -21,6 +21,8 @@ T = TypeVar("T")
 _CONNECT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
+# A pool whose server is read-only connects anew this often: the address may lead to the new primary by now.
+_READ_ONLY_SECONDS: Final = 5.0
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
 _COMMAND_GRACE_SECONDS: Final = 5.0
 
@@ -97,6 +99,9 @@ async def open_pool(
 ) -> AsyncIterator["asyncpg.Pool[Any]"]:
     """A pool of prepared connections, seen by operators as `pay402-<application>`.
 
+    A server that becomes read-only, as one that was failed over, is left within seconds for whichever the address leads
+    to, without a restart.
+
     Args:
         dsn: Where the database is, as libpq writes it.
         application: The process: indexer, worker, api.
@@ -120,19 +125,28 @@ async def open_pool(
         await prepare_connection(connection)
         await connection.execute(setting)
 
+    pool: asyncpg.Pool[Any]
+    left_at = -_READ_ONLY_SECONDS
+
     async def clean(connection: "asyncpg.Connection[Any]") -> None:
-        # What asyncpg does by itself, and in the same round trip our settings, which that has reset.
-        await connection.execute(f"{connection.get_reset_query()}\n{setting}")
+        nonlocal left_at
+        if is_read_only(connection) and time.monotonic() - left_at >= _READ_ONLY_SECONDS:
+            left_at = time.monotonic()
+            await pool.expire_connections()
+        if not by_keys_alone:
+            # What asyncpg does by itself, and in the same round trip our settings, which that has reset.
+            await connection.execute(f"{connection.get_reset_query()}\n{setting}")
 
     async def connect() -> "asyncpg.Pool[Any]":
-        pool: asyncpg.Pool[Any] = await asyncpg.create_pool(
+        nonlocal pool
+        pool = await asyncpg.create_pool(
             address.dsn,
             min_size=min_size,
             max_size=max_size,
             timeout=address.connect_timeout_seconds or _CONNECT_SECONDS,
             command_timeout=statement_timeout_seconds + _COMMAND_GRACE_SECONDS,
             init=prepare,
-            reset=_leave_as_it_is if by_keys_alone else clean,
+            reset=clean,
             server_settings=_named(application),
             ssl=address.tls,
         )
@@ -222,8 +236,13 @@ def refuse_if_old(connection: "asyncpg.Connection[Any]") -> None:
         )
 
 
-async def _leave_as_it_is(_: "asyncpg.Connection[Any]") -> None:
-    return
+def is_read_only(connection: "asyncpg.Connection[Any]") -> bool:
+    """True when the server takes no writes, by what it last reported of itself; nothing is asked."""
+    reported = connection.get_settings()
+    return "on" in (
+        getattr(reported, "in_hot_standby", None),
+        getattr(reported, "default_transaction_read_only", None),
+    )
 
 
 def _named(application: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from runtime.database import open_connection
+from runtime.database import is_read_only, open_connection
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
 from runtime.errors import OperatorError
 
@@ -76,6 +76,9 @@ class Listener:
                 if not closed.is_set():
                     # A connection that a firewall has dropped ends only when it is used.
                     await connection.execute("SELECT 1")
+                    if is_read_only(connection):
+                        # Whoever writes has gone to another server, which notifies nobody here.
+                        return
 
 
 def _passing_on(notified: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:

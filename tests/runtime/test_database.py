@@ -13,6 +13,8 @@ from runtime import database
 from runtime.connection_string import place
 from runtime.database import open_connection, open_pool, reach
 from runtime.errors import OperatorError
+from tests.support.failed_over import read_only, reconnected
+from tests.support.ledger_checks import eventually
 from tests.support.sentences import assert_sentence
 
 U64_MAX = 2**64 - 1
@@ -312,3 +314,31 @@ async def test_a_defect_of_ours_is_not_taken_for_an_unreachable_database():
 
     with pytest.raises(KeyError):
         await reach("postgresql://db.example/x", connect)
+
+
+@pytest.mark.parametrize("by_keys_alone", [False, True])
+async def test_a_pool_leaves_a_server_that_has_become_read_only(database_url, pool, monkeypatch, by_keys_alone):
+    """Nobody restarts the process, and no statement of it has to fail for it."""
+    monkeypatch.setattr(database, "_READ_ONLY_SECONDS", 0.05)
+    options = {"application": "failed-over", "max_size": 3, "by_keys_alone": by_keys_alone}
+    async with open_pool(database_url, **options) as its_own:
+        async with read_only(pool):
+            await reconnected(its_own, 3)
+            with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+                await its_own.execute("CREATE TABLE written ()")
+
+        async def all_can_write():
+            held = [await its_own.acquire() for _ in range(3)]
+            modes = [await connection.fetchval("SHOW transaction_read_only") for connection in held]
+            for connection in held:
+                await its_own.release(connection)
+            return modes == ["off"] * 3
+
+        await eventually(all_can_write)
+
+
+async def test_a_server_that_stays_read_only_is_not_connected_to_again_and_again(database_url, pool):
+    async with open_pool(database_url, application="reading", max_size=1) as its_own, read_only(pool):
+        await reconnected(its_own, 1)
+        seen = {await its_own.fetchval("SELECT pg_backend_pid()") for _ in range(50)}
+    assert len(seen) <= 2

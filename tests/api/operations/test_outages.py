@@ -15,6 +15,7 @@ from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import NOBODY, OPERATIONS
 from tests.support.api_processes import api_processes
 from tests.support.crashing_postgres import Postgres
+from tests.support.failed_over import cut_off, read_only
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
 
@@ -71,6 +72,30 @@ async def test_without_postgres_every_route_says_so_and_recovers_by_itself(own_p
             return (await api.get("/ready")).status == 200
 
         await eventually(is_ready)
+
+
+async def test_after_a_failover_it_writes_again_without_a_restart(database_url, pool, redis_url, monkeypatch):
+    """Sessions that were opened on the read-only server stay read-only; they are left for others."""
+    monkeypatch.setattr("runtime.database._READ_ONLY_SECONDS", 0.05)
+    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
+        till = await Till(api, pool).open()
+        proof = till.proof(await till.paid())
+        request = {"amount": "1", "currency": "USDC", "recipient": till.wallet, "resource": "/x"}
+        async with read_only(pool):
+            await cut_off(pool, "api")
+
+            async def refuses():
+                replies = [await till.client.verify(proof), await till.client.post("/payments/requests", request)]
+                assert {reply.status for reply in replies} <= {200, 201, 503}
+                return {reply.code for reply in replies} == {"UNAVAILABLE"}
+
+            await eventually(refuses)
+
+        async def works():
+            replies = [await till.client.verify(proof), await till.client.post("/payments/requests", request)]
+            return [reply.status for reply in replies] == [200, 201]
+
+        await eventually(works)
 
 
 async def test_a_crash_of_postgres_costs_nobody_their_payment(own_postgres, redis_url):
