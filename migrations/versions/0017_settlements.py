@@ -2,15 +2,15 @@
 
 from migrations.sql_files import run_sql
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 
 def upgrade() -> None:
-    """Run 0016_settlements.up.sql."""
+    """Run 0017_settlements.up.sql."""
     run_sql(__file__, "up")
 
 
 def downgrade() -> None:
-    """Run 0016_settlements.down.sql."""
+    """Run 0017_settlements.down.sql."""
     run_sql(__file__, "down")
