@@ -32,6 +32,8 @@ from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
 from api.verify.context import VerifyContext
+from api.x402 import routes as x402_routes
+from api.x402.context import X402Context
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles, is_defect
 from runtime.errors import OperatorError
 
@@ -48,11 +50,15 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     escrow_routes.router,
     overview_routes.router,
     analytics_routes.router,
+    x402_routes.verify_router,
+    x402_routes.router,
     key_routes.router,
     token_routes.router,
     order_routes.router,
     health_routes.router,
 )
+
+_REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {**verify_routes.REFUSAL_FIELDS, **x402_routes.REFUSAL_FIELDS}
 
 _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
@@ -69,6 +75,7 @@ class Rooms:
     operations: OperationsContext
     verify: VerifyContext
     payments: PaymentsContext
+    x402: X402Context
 
 
 def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:
@@ -99,7 +106,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
         count_malformed=lambda scope: count_refused(Request(scope)),
     )
     app.add_middleware(Cors, origins=split(settings.origins_allowed))
-    app.add_middleware(AccessLog, metrics=metrics, refusal_fields=verify_routes.REFUSAL_FIELDS)
+    app.add_middleware(AccessLog, metrics=metrics, refusal_fields=_REFUSAL_FIELDS)
     return app
 
 

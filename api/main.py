@@ -34,6 +34,11 @@ from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
 from api.verify.notifications import TRANSFERS_CHANNEL, TransferNotifications
 from api.verify.verifier import Verifier, VerifyBounds
+from api.x402.check import ExactLimits
+from api.x402.context import X402Context
+from api.x402.fee_payers import load_fee_payers
+from api.x402.networks import network_of
+from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from migrations.status import check_current
@@ -141,6 +146,16 @@ async def open_rooms(
             ),
             verify=VerifyContext(verifier, tokens, final_from),
             payments=PaymentsContext(database, tokens, node, final_from),
+            x402=X402Context(
+                PaymentVerifier(
+                    database=database,
+                    node=node,
+                    tokens=tokens,
+                    network=network_of(settings.solana_network),
+                    fee_payers=load_fee_payers(settings),
+                    limits=ExactLimits(settings.x402_compute_units_max, settings.x402_unit_price_max),
+                )
+            ),
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,

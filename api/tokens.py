@@ -66,12 +66,7 @@ class TokenBook:
         """The token that a request names. Raises ApiError 400 when it names none that is known."""
         if currency is None and mint is None:
             raise invalid("Neither currency nor mint says which token is meant; send one of them.")
-        token = self._look_up(currency, mint)
-        if token is None or time.monotonic() - self._read_at > _REFRESH_SECONDS:
-            # Unknown names must not make every request a query.
-            if time.monotonic() - self._read_at > _RETRY_SECONDS:
-                await self.load()
-            token = self._look_up(currency, mint)
+        token = await self._known(currency, mint)
         if token is None:
             known = ", ".join(sorted(symbol for symbol in self._by_symbol if len(symbol) < len(NATIVE_SOL)))
             wrong = {"currency": currency} if mint is None else {"mint": mint}
@@ -80,12 +75,25 @@ class TokenBook:
             raise invalid("currency and mint name different tokens; send one of them.")
         return token
 
+    async def of_mint(self, mint: str) -> Token | None:
+        """The token of a mint that requests may name; `None` where the ledger does not know it."""
+        return await self._known(None, mint)
+
     async def describe(self, mint: str) -> Token:
         """The token of a mint in the ledger; one without a symbol is called by its mint."""
         if (token := self._by_mint.get(mint)) is None:
             await self.load()
             token = self._by_mint.get(mint)
         return token or Token(mint, mint, frozenset({mint}), 0)
+
+    async def _known(self, currency: str | None, mint: str | None) -> Token | None:
+        token = self._look_up(currency, mint)
+        if token is None or time.monotonic() - self._read_at > _REFRESH_SECONDS:
+            # Unknown names must not make every request a query.
+            if time.monotonic() - self._read_at > _RETRY_SECONDS:
+                await self.load()
+            token = self._look_up(currency, mint)
+        return token
 
     def _look_up(self, currency: str | None, mint: str | None) -> Token | None:
         if mint is not None:

@@ -76,6 +76,17 @@ class _OwnedAnswer(msgspec.Struct):
     value: list[_KeyedAccount]
 
 
+class _SimulationValue(msgspec.Struct):
+    err: Any = None
+    logs: list[str] | None = None
+    accounts: list[_Account | None] | None = None
+
+
+class _SimulationAnswer(msgspec.Struct):
+    context: _Context
+    value: _SimulationValue
+
+
 class _EpochInfo(msgspec.Struct):
     epoch: int
 
@@ -88,6 +99,22 @@ class EndpointStatuses:
     slot: int
     statuses: list[SignatureStatus | None] | None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a transaction would do at `slot`.
+
+    Attributes:
+        err: The node's JSON for its error; `None` where it would succeed.
+        logs: What its programs would write.
+        accounts: Those that were asked for, as they would be afterwards; all `None` where it would fail.
+    """
+
+    slot: int
+    err: Any
+    logs: list[str]
+    accounts: list[AccountState | None]
 
 
 @dataclass(slots=True)
@@ -221,6 +248,31 @@ class Node:
             return EndpointStatuses(endpoint.name, answer.context.slot, answer.value)
 
         return await asyncio.gather(*map(ask, self.pool.endpoints))
+
+    async def simulate(
+        self, transaction: str, *, accounts: list[str], commitment: str, at: Endpoint | None = None
+    ) -> Simulation:
+        """What a transaction would do, with the blockhash that it names and whatever its signatures are.
+
+        Args:
+            transaction: Its bytes in base64.
+            accounts: Addresses of the transaction that are read afterwards.
+            commitment: The state that it is tried on.
+            at: The endpoint to ask; any of them without it.
+        """
+        config = {
+            "encoding": "base64",
+            "commitment": commitment,
+            "sigVerify": False,
+            "replaceRecentBlockhash": False,
+            "accounts": {"encoding": "base64", "addresses": accounts},
+        }
+        answer: _SimulationAnswer = await self.pool.call(
+            "simulateTransaction", [transaction, config], _SimulationAnswer, at=at
+        )
+        slot, value = answer.context.slot, answer.value
+        states = [_state(one, slot) if one else None for one in value.accounts or [None] * len(accounts)]
+        return Simulation(slot, value.err, value.logs or [], states)
 
     async def block_height(self, commitment: str) -> int:
         """The number of blocks below the newest one at `commitment`; skipped slots have none."""

@@ -69,7 +69,8 @@ class Bank:
             .with_blockhash_check(False)  # the chain has its own ring of recent blockhashes
             .with_transaction_history(0)  # and its own record of what was processed
         )
-        self._processed: set[str] = set()
+        # As on a node, by the hash of the message: signatures may differ, and what they sign be the same.
+        self._slot_of_message: dict[Hash, int] = {}
         self._decimals: dict[Pubkey, int] = {}
 
     def set_slot(self, slot: int, unix_timestamp: int, slot_hashes: Sequence[tuple[int, Hash]]) -> None:
@@ -89,9 +90,9 @@ class Bank:
         self.svm.set_account(address, NO_ACCOUNT if account is None else account)
         self._decimals.pop(address, None)
 
-    def has_processed(self, signature: str) -> bool:
-        """True when this signature landed and was not undone."""
-        return signature in self._processed
+    def slot_of_message(self, message: Message | MessageV0) -> int | None:
+        """The slot in which a transaction with this message landed; None where it did not or was undone."""
+        return self._slot_of_message.get(message.hash())
 
     def execute(self, transaction: VersionedTransaction | bytes, slot: int, block_time: int) -> Executed:
         """Execute for good. `block_time` in Unix seconds.
@@ -134,7 +135,7 @@ class Bank:
             if index not in invoked:
                 after[index] = account = svm.get_account(keys[index])
                 post_balances[index] = account.lamports if account else 0
-        self._processed.add(signature)
+        self._slot_of_message[message.hash()] = slot
         for index in writable:
             self._decimals.pop(keys[index], None)
         return Executed(
@@ -168,11 +169,11 @@ class Bank:
         """Restore every account the transaction could write. Undo newest first."""
         for address, account in executed.undo.items():
             self.set_account(address, account)
-        self.forget(executed.signature)
+        self.forget(executed)
 
-    def forget(self, signature: str) -> None:
-        """Let this signature land again: its block was abandoned."""
-        self._processed.discard(signature)
+    def forget(self, executed: Executed) -> None:
+        """Let this transaction land again: its block was abandoned."""
+        self._slot_of_message.pop(executed.transaction.message.hash(), None)
 
     def resolve_keys(self, message: Message | MessageV0) -> tuple[list[Pubkey], int]:
         """Static ++ loaded writable ++ loaded readonly keys, and how many were loaded writable.
@@ -199,10 +200,10 @@ class Bank:
             transaction.sanitize()
         except SanitizeError:
             raise Rejected(SANITIZE_FAILURE) from None
-        signature = str(transaction.signatures[0])
-        if signature in self._processed:
+        # A forged signature is refused as such, whatever is known of its message.
+        if self.slot_of_message(message) is not None and all(transaction.verify_with_results()):
             raise Rejected(ALREADY_PROCESSED)
-        return message, signature
+        return message, str(transaction.signatures[0])
 
     def _token_balances(self, accounts: list[Account | None]) -> list[TokenBalance]:
         balances = []

@@ -295,7 +295,7 @@ class Chain:
             self.bank.set_account(address, account)
         self._versions.abandon(block)
         for executed in reversed(block.transactions):
-            self.bank.forget(executed.signature)
+            self.bank.forget(executed)
             del self._executed[executed.signature]
             for key in executed.keys:
                 self._by_address[key].pop()

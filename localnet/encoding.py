@@ -153,9 +153,13 @@ def token_balance(balance: TokenBalance) -> dict[str, Any]:
 
 def inner_instructions(executed: Executed, *, parsed: bool) -> list[dict[str, Any]]:
     """`[{index, instructions}]` of the outer instructions that called others, with their stack heights."""
-    keys = executed.keys
+    return inner_instructions_of(executed.keys, executed.metadata, parsed=parsed)
+
+
+def inner_instructions_of(keys: list[Pubkey], metadata: TransactionMetadata, *, parsed: bool) -> list[dict[str, Any]]:
+    """The same of a transaction with these keys that did not land."""
     groups = []
-    for index, group in enumerate(executed.metadata.inner_instructions()):
+    for index, group in enumerate(metadata.inner_instructions()):
         if group:
             instructions = [
                 _instruction(keys, inner.instruction(), inner.stack_height(), parsed=parsed) for inner in group

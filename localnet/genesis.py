@@ -1,4 +1,4 @@
-"""What exists before the first block: the devnet mints, a fee mint, wrapped SOL and a rich faucet."""
+"""What exists before the first block: the devnet mints, a fee mint, wrapped SOL, a rich faucet, a stand-in program."""
 
 import hashlib
 from typing import Final
@@ -16,6 +16,7 @@ from localnet.accounts import (
     transfer_fee_mint_data,
 )
 from localnet.bank import Bank
+from localnet.stand_in_program import stand_in_program
 
 FAUCET: Final = Keypair.from_seed(hashlib.sha256(b"pay402 localnet faucet").digest())
 FAUCET_LAMPORTS: Final = 500_000_000 * 10**9
@@ -43,6 +44,7 @@ def write_genesis(bank: Bank) -> None:
             _write(bank, mint, TOKEN_2022_PROGRAM, data)
     fee_data = transfer_fee_mint_data(FAUCET.pubkey(), FEE_DECIMALS, FEE_BASIS_POINTS, FEE_MAXIMUM)
     _write(bank, FEE_MINT, TOKEN_2022_PROGRAM, fee_data)
+    bank.svm.add_program(Pubkey.from_string(programs.LIGHTHOUSE_PROGRAM), stand_in_program())
     _write(bank, WRAPPED_SOL, TOKEN_PROGRAM, mint_data(None, programs.SOL_DECIMALS))
 
 

@@ -7,7 +7,14 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from localnet import account_methods, block_methods, control_methods, send_methods, transaction_methods
+from localnet import (
+    account_methods,
+    block_methods,
+    control_methods,
+    send_methods,
+    simulate_methods,
+    transaction_methods,
+)
 from localnet.calls import Method, prepare
 from localnet.chain import Chain
 from localnet.errors import (
@@ -40,6 +47,7 @@ METHODS: Final[dict[str, Method]] = {
     **transaction_methods.METHODS,
     **account_methods.METHODS,
     **send_methods.METHODS,
+    **simulate_methods.METHODS,
     **control_methods.METHODS,
 }
 

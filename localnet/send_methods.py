@@ -1,4 +1,4 @@
-"""Methods that execute: send, simulate, airdrop, and what a message would cost."""
+"""Methods that execute: send, airdrop, and what a message would cost."""
 
 import base64
 import binascii
@@ -6,12 +6,10 @@ from typing import Any, Final
 
 from solders.message import Message, MessageV0, from_bytes_versioned
 from solders.transaction import SanitizeError, VersionedTransaction
-from solders.transaction_metadata import FailedTransactionMetadata
 
 from chain.base58 import b58decode
 from chain.programs import COMPUTE_BUDGET_PROGRAM
-from localnet.account_json import AccountEncoder
-from localnet.bank import Rejected, error_json
+from localnet.bank import Rejected
 from localnet.calls import Call, Method
 from localnet.chain import BLOCKHASH_NOT_FOUND
 from localnet.encoding import return_data_json
@@ -22,7 +20,7 @@ from localnet.errors import (
     invalid_params,
     transaction_error_text,
 )
-from localnet.params import Config, pubkey
+from localnet.params import Config
 
 MAX_TRANSACTION_BYTES: Final = 1232
 _MAX_ENCODED: Final = {"base58": 1683, "base64": 1644}
@@ -54,39 +52,6 @@ def send_transaction(call: Call) -> str:
         if not skip_preflight:
             raise _preflight_failure(rejected) from None
     return signature
-
-
-def simulate_transaction(call: Call) -> dict[str, Any]:
-    """What a transaction would do, without landing it."""
-    config = call.params.config(1)
-    transaction = decode_transaction(call.params.text(0), config)
-    verify, replace = config.flag("sigVerify"), config.flag("replaceRecentBlockhash")
-    if verify and replace:
-        raise invalid_params("sigVerify may not be used with replaceRecentBlockhash")
-    if verify and not all(transaction.verify_with_results()):
-        raise RpcError(SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure")
-    slot = call.slot(config)
-    block = call.block_at(slot)
-    if not replace and not call.chain.is_recent(transaction.message.recent_blockhash, block.height):
-        return call.in_context(slot, _simulation(BLOCKHASH_NOT_FOUND, []))
-    result = call.chain.bank.simulate(transaction, verify=verify)
-    metadata = result.meta()
-    err = error_json(result.err()) if isinstance(result, FailedTransactionMetadata) else None
-    value = _simulation(err, metadata.logs(), metadata.compute_units_consumed(), return_data_json(metadata))
-    wanted = config.get("accounts")
-    if isinstance(wanted, dict):
-        after = {} if isinstance(result, FailedTransactionMetadata) else dict(result.post_accounts())
-        encoder = AccountEncoder(Config(wanted), call.chain.account, default="base64")
-        addresses = [pubkey(one) for one in wanted.get("addresses", [])]
-        accounts = [after.get(address) or call.chain.account(address) for address in addresses]
-        value["accounts"] = [None if one is None else encoder.encode(one) for one in accounts]
-    if replace:
-        newest = call.chain.blocks[-1]
-        value["replacementBlockhash"] = {
-            "blockhash": str(newest.hash),
-            "lastValidBlockHeight": newest.last_valid_height,
-        }
-    return call.in_context(slot, value)
 
 
 def request_airdrop(call: Call) -> str:
@@ -156,11 +121,12 @@ def _preflight_failure(rejected: Rejected) -> RpcError:
     return RpcError(
         PREFLIGHT_FAILURE,
         f"Transaction simulation failed: {transaction_error_text(rejected.err)}",
-        _simulation(rejected.err, rejected.logs, units, returned),
+        simulation_json(rejected.err, rejected.logs, units, returned),
     )
 
 
-def _simulation(err: Any, logs: list[str], units: int = 0, returned: Any = None) -> dict[str, Any]:
+def simulation_json(err: Any, logs: list[str], units: int = 0, returned: Any = None) -> dict[str, Any]:
+    """What a simulation answers, before what was asked for besides is added."""
     return {
         "accounts": None,
         "err": err,
@@ -190,7 +156,6 @@ def _fee(message: Message | MessageV0) -> int:
 
 METHODS: Final[dict[str, Method]] = {
     "sendTransaction": send_transaction,
-    "simulateTransaction": simulate_transaction,
     "requestAirdrop": request_airdrop,
     "getFeeForMessage": get_fee_for_message,
 }

@@ -3,10 +3,11 @@
 What a field of theirs says that we do not use is not read, so that a client may send more than we know.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
+from api.http.errors import ErrorBody
 from api.http.json import AnswerShape, Shape
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -106,6 +107,15 @@ class VerifyAnswer(AnswerShape):
     invalid_reason: str | None = Field(None, description="Why it is refused, in the protocol's own words")
     invalid_message: str | None = Field(None, description="A sentence that says what is wrong and what to do")
     payer: str | None = Field(None, description="The wallet that signed the transfer")
+
+
+class VerifyRefusedBody(ErrorBody):
+    """No verdict: the request itself is refused, or a part of ours is down."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    is_valid: Literal[False] = False
+    invalid_reason: Literal["unexpected_verify_error"] = "unexpected_verify_error"
 
 
 class KindExtra(AnswerShape):

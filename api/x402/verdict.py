@@ -77,8 +77,6 @@ class Reason(StrEnum):
     """The payment has been settled before."""
     SIMULATION_FAILED = f"{_EXACT}transaction_simulation_failed"
     """A node says that the transaction would fail."""
-    UNEXPECTED_VERIFY_ERROR = "unexpected_verify_error"
-    """No node could be asked: nothing is said about the payment."""
 
 
 class Refused(Exception):  # noqa: N818 - it is a verdict, not a fault of ours

@@ -116,15 +116,25 @@ def test_a_transaction_whose_payer_has_nothing_never_lands(town):
     assert town.chain.find(str(transaction.signatures[0])) is None
 
 
+def _forged(transaction):
+    return VersionedTransaction.populate(transaction.message, [wallet(9).sign_message(b"no")])
+
+
 def test_a_forged_signature_never_lands(town):
     payment = town.payment(1)
     forged = VersionedTransaction.populate(payment.message, [town.pay(2).transaction.signatures[0]])
     with pytest.raises(Rejected) as refusal:
-        town.chain.bank.execute(VersionedTransaction.populate(payment.message, [wallet(9).sign_message(b"no")]), 1, 1)
+        town.chain.bank.execute(_forged(payment), 1, 1)
     assert refusal.value.err == "SignatureFailure"
     with pytest.raises(Rejected) as refusal:
         town.chain.bank.execute(forged, 1, 1)
-    assert refusal.value.err == "AlreadyProcessed"
+    # As on a node, signatures come first, and what has landed is known by its message.
+    assert refusal.value.err == "SignatureFailure"
+    landed = town.pay(3).transaction
+    for transaction, expected in ((landed, "AlreadyProcessed"), (_forged(landed), "SignatureFailure")):
+        with pytest.raises(Rejected) as refusal:
+            town.chain.bank.execute(transaction, 1, 1)
+        assert refusal.value.err == expected
 
 
 def test_the_same_signature_lands_once(town):

@@ -17,6 +17,8 @@ OPERATIONS = {
     "GET /ready": (None, None, 200),
     "GET /metrics": (None, None, 200),
     "POST /verify": (BUYER, proof_of(Keypair(), str(Signature.default()), 1), 402),
+    "POST /x402/verify": (BUYER, {"x402Version": 2, "paymentPayload": {}, "paymentRequirements": {}}, 200),
+    "GET /x402/supported": (PUBLIC, None, 200),
     "POST /payments/requests": ("write", {}, 400),
     "GET /payments/requests/{nonce}": ("read", None, 404),
     "GET /payments": ("read", None, 200),

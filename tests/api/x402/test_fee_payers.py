@@ -4,7 +4,6 @@ import json
 import pickle
 
 import pytest
-from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
 from api.settings import ApiSettings
@@ -14,7 +13,7 @@ from runtime.settings import load
 from tests.support.wallets import wallet
 from tests.support.x402_payments import Purchase
 
-FIRST, SECOND, RETIRED = (Keypair() for _ in range(3))
+FIRST, SECOND, RETIRED = (wallet(number) for number in (30, 31, 32))
 
 
 def file_of(directory, keypair, mode=0o600):

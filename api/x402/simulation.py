@@ -1,0 +1,90 @@
+"""Whether a payment would succeed on chain now, as a node says before anything is sent."""
+
+from typing import Any, Final
+
+import msgspec
+
+from api.http.errors import unavailable
+from api.x402.message import encode_transaction
+from api.x402.terms import Requirements
+from api.x402.verdict import ExactPayment, Reason, Refused
+from chain.node import Node, Simulation
+from chain.rpc import PermanentRpcError, RpcError
+
+# The newest state: a payer's money may have arrived a moment ago, or have been spent.
+_COMMITMENT: Final = "processed"
+_BLOCKHASH_NOT_FOUND: Final = "BlockhashNotFound"
+_ALREADY_PROCESSED: Final = "AlreadyProcessed"
+_ERROR_CHARACTERS_MAX: Final = 300
+
+
+async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements: Requirements) -> None:
+    """Pass a payment of which a node says that it would succeed.
+
+    Raises:
+        Refused: It would fail, has landed already, or would move nothing.
+        ApiError: 503, no node answers; that says nothing about the payment.
+    """
+    try:
+        simulation = await _simulate(node, payment)
+    except PermanentRpcError as error:
+        # The node refuses to look at it, whoever sends it.
+        raise _failing(payment, str(error)) from None
+    except RpcError as error:
+        raise unavailable("Solana node that simulates the payment") from error
+    if simulation.err == _ALREADY_PROCESSED:
+        raise Refused(
+            Reason.DUPLICATE_SETTLEMENT, "This payment has landed already; make a new one.", payment.authority
+        )
+    if simulation.err is not None:
+        raise _failing(payment, await _cause(node, payment, requirements, simulation.err))
+    source = simulation.accounts[0]
+    owner = source.token_owner if source else None
+    if owner == requirements.pay_to:
+        raise Refused(
+            Reason.NO_TRANSFER, "The money is payTo's own already; pay from another wallet.", payment.authority
+        )
+
+
+async def _simulate(node: Node, payment: ExactPayment) -> Simulation:
+    """What a node says; where it does not know the blockhash, what one says that does, for it may only be behind."""
+    transaction, accounts = encode_transaction(payment.transaction), [payment.source]
+    first = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT)
+    if first.err != _BLOCKHASH_NOT_FOUND:
+        return first
+    for endpoint in node.pool.endpoints[1:]:
+        try:
+            other = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT, at=endpoint)
+        except RpcError:
+            continue
+        if other.err != _BLOCKHASH_NOT_FOUND:
+            return other
+    return first
+
+
+async def _cause(node: Node, payment: ExactPayment, requirements: Requirements, error: Any) -> str:
+    """Why it would fail: what a person can mend, or the node's own words."""
+    if error == _BLOCKHASH_NOT_FOUND:
+        return "its blockhash has expired or is not known yet; sign it anew with a recent one"
+    try:
+        _, accounts = await node.accounts([payment.source, payment.destination], commitment=_COMMITMENT)
+    except RpcError:
+        accounts = []
+    match accounts:
+        case [_, None]:
+            return (
+                f"payTo, {requirements.pay_to}, has no token account for {payment.mint}; the seller opens it, "
+                "by receiving that token once or with a wallet"
+            )
+        case [None, _]:
+            return f"the payer's token account {payment.source} does not exist; pay from one that holds the token"
+        case [source, _] if source is not None and source.balance_of(is_wallet=False) < payment.amount:
+            held = source.balance_of(is_wallet=False)
+            return f"insufficient funds: the payer holds {held} base units of {payment.amount}; fund the wallet"
+    return f"the node says {msgspec.json.encode(error).decode()[:_ERROR_CHARACTERS_MAX]}; build it anew"
+
+
+def _failing(payment: ExactPayment, cause: str) -> Refused:
+    return Refused(
+        Reason.SIMULATION_FAILED, f"The transaction would fail: {cause[:_ERROR_CHARACTERS_MAX]}.", payment.authority
+    )

@@ -1,0 +1,140 @@
+"""POST /x402/verify and GET /x402/supported, with real wallets on a localnet."""
+
+import pytest
+from solders.hash import Hash
+from solders.keypair import Keypair
+
+from api.x402.fee_payers import FeePayers
+from chain.rpc import RpcPool
+from chain.sending import broadcast
+from tests.support.api_client import key_for, running_api
+from tests.support.ledger_rows import NO_NODE
+from tests.support.wallets import PYUSD, SPL_2022, USDT
+from tests.support.x402_payments import guard
+
+EXACT = "invalid_exact_svm_"
+
+
+async def verified(client, purchase, **options):
+    reply = await client.post("/x402/verify", purchase.body(**options))
+    assert reply.status == 200, reply.text
+    return reply.body
+
+
+async def balances(parties):
+    fee_payer = await parties.call("getBalance", str(parties.fee_payer.pubkey()))
+    return fee_payer["value"]
+
+
+async def test_what_is_supported_names_a_fee_payer_for_both_versions(facilitator, parties):
+    reply = await facilitator.get("/x402/supported")
+    fee_payer = str(parties.fee_payer.pubkey())
+    extra = {"feePayer": fee_payer, "computeUnitsMax": 60_000, "computeUnitPriceMaxMicrolamports": 100_000}
+    exact = {"scheme": "exact", "extra": extra}
+    assert reply.body == {
+        "kinds": [
+            {"x402Version": 2, "network": "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1", **exact},
+            {"x402Version": 1, "network": "solana-devnet", **exact},
+        ],
+        "extensions": [],
+        "signers": {"solana:*": [fee_payer]},
+    }
+
+
+async def test_without_a_fee_payer_nothing_is_supported(api, parties):
+    assert (await api.get("/x402/supported")).body == {"kinds": [], "extensions": [], "signers": {}}
+    refused = await verified(api, await parties.purchase())
+    assert refused["invalidReason"] == f"{EXACT}fee_payer_not_managed_by_facilitator"
+
+
+@pytest.mark.parametrize("version", [2, 1])
+async def test_a_good_payment_is_valid_and_nothing_is_changed(facilitator, seller, parties, pool, version):
+    purchase = await parties.purchase()
+    before = await balances(parties), await pool.fetchval("SELECT count(*) FROM events")
+    for client in (facilitator, seller, seller):
+        assert await verified(client, purchase, version=version) == {
+            "isValid": True,
+            "payer": str(parties.buyer.pubkey()),
+        }
+    assert (await balances(parties), await pool.fetchval("SELECT count(*) FROM events")) == before
+
+
+async def test_the_other_token_program_and_guards_of_a_wallet_are_good(seller, parties):
+    await parties.fund(parties.buyer.pubkey(), 50_000, PYUSD)
+    await parties.fund(parties.shop, 0, PYUSD)
+    assert (await verified(seller, await parties.purchase(mint=PYUSD, program=SPL_2022)))["isValid"]
+    purchase = await parties.purchase(units=60_000)
+    guards = [guard(parties.fee_payer.pubkey()) for _ in range(3)]
+    limit, price, *rest = purchase.usual
+    phantom = purchase.but(instructions=(limit, price, *guards, *rest, guard(parties.buyer.pubkey())))
+    assert (await verified(seller, phantom))["isValid"]
+
+
+async def test_only_wallets_that_are_followed_for_the_caller_are_paid(facilitator, seller, parties, pool):
+    stranger = facilitator.holding(await key_for(pool, "stranger"))
+    admin = facilitator.holding(await key_for(pool, "operations", ("read", "write", "admin")))
+    test_key = facilitator.holding(await key_for(pool, environment="test"))
+    purchase = await parties.purchase()
+    assert (await verified(admin, purchase))["isValid"]
+    for client, what in ((stranger, "another user"), (test_key, "a test key")):
+        refused = await verified(client, purchase)
+        assert refused["invalidReason"] == "invalid_payment_requirements"
+        assert what in refused["invalidMessage"]
+    unknown = Keypair().pubkey()
+    await parties.fund(unknown, 0)
+    for client in (facilitator, seller, admin):
+        refused = await verified(client, await parties.purchase(pay_to=unknown))
+        assert refused["invalidReason"] == "invalid_payment_requirements"
+        assert "register it with POST /recipients" in refused["invalidMessage"]
+    await pool.execute("UPDATE recipients SET active = false, removed_at = now()")
+    assert not (await verified(seller, purchase))["isValid"]
+
+
+async def test_a_token_that_the_ledger_does_not_know_is_refused(seller, parties):
+    refused = await verified(seller, await parties.purchase(mint=Keypair().pubkey()))
+    assert refused["invalidReason"] == "invalid_payment_requirements"
+    assert "is not known to this ledger" in refused["invalidMessage"]
+
+
+async def test_what_would_fail_says_why(seller, parties):
+    poor = Keypair()
+    await parties.fund(poor.pubkey(), 9_999)
+    await parties.fund(parties.buyer.pubkey(), 10_000, USDT)
+    cases = {
+        "insufficient funds: the payer holds 9999 base units of 10000": {"payer": poor},
+        "does not exist": {"payer": Keypair()},
+        "has no token account": {"mint": USDT},
+        "its blockhash has expired": {"blockhash": Hash.new_unique()},
+        "the node says": {"decimals": 9},
+    }
+    for cause, changes in cases.items():
+        purchase = await parties.purchase(**changes)
+        refused = await verified(seller, purchase)
+        assert refused["invalidReason"] == f"{EXACT}transaction_simulation_failed", refused
+        assert cause in refused["invalidMessage"]
+        assert refused["payer"] == str(purchase.payer.pubkey())
+
+
+async def test_malformed_requests_are_no_verdict_and_say_so(seller):
+    for body in ({}, {"x402Version": "2"}, {"x402Version": 2, "paymentPayload": [], "paymentRequirements": {}}):
+        reply = await seller.post("/x402/verify", body)
+        assert (reply.status, reply["isValid"], reply.code) == (400, False, "VALIDATION_ERROR")
+
+
+async def test_a_node_that_is_away_says_nothing_about_the_payment(database_url, redis_url, parties, pool):
+    async with running_api(database_url, redis_url, [NO_NODE], **parties.settings) as client:
+        reply = await client.post("/x402/verify", (await parties.purchase()).body())
+        assert (reply.status, reply["isValid"], reply["invalidReason"]) == (503, False, "unexpected_verify_error")
+        assert reply.headers["retry-after"]
+        # What is wrong in itself is refused without a node.
+        refused = await verified(client, (await parties.purchase()).but(price=10**9))
+        assert refused["invalidReason"].endswith("_too_high")
+
+
+async def test_a_payment_that_has_landed_is_a_duplicate(seller, parties):
+    purchase = await parties.purchase()
+    assert (await verified(seller, purchase))["isValid"]
+    _, wire = FeePayers([parties.fee_payer]).sign(bytes(purchase.transaction()))
+    async with RpcPool([parties.rpc_url]) as rpc:
+        await broadcast(rpc, wire, preflight=True)
+    assert (await verified(seller, purchase))["invalidReason"] == "duplicate_settlement"
