@@ -43,6 +43,7 @@ _FORGOTTEN_SECONDS: Final = 5.0
 _MISSED_PASSES_MAX: Final = 5
 _LONG_PASS_GRACES: Final = 10
 _LIMIT_SECONDS_MAX: Final = 86_400.0
+_DEFECT_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 0.1
 _JOB_SECONDS: Final = 1_800
 _POLL_SECONDS: Final = 0.2
@@ -101,14 +102,14 @@ async def _reports(context: WorkerContext) -> None:
         pass
 
 
-async def run_pass(context: WorkerContext, one: Pass) -> bool:
-    """Run a pass and count how it ended; true when it did its work.
+async def run_pass(context: WorkerContext, one: Pass) -> float:
+    """Run a pass and count how it ended; returns for how many seconds it is of no use to run it again.
 
-    Whatever it fails by, the next one is tried at its time and the other passes go on: a defect is counted, logged with
-    its traceback, and shown by `/health` once the pass has been without success for too long.
+    Whatever it fails by, the other passes go on: a defect is counted, logged with its traceback, tried again after a
+    minute, and shown by `/health` once the pass has been without success for too long.
     """
     began_at = time.monotonic()
-    outcome = "cancelled"
+    outcome, pause_seconds = "cancelled", 0.0
     try:
         await one.run(context)
         outcome = "ok"
@@ -118,14 +119,14 @@ async def run_pass(context: WorkerContext, one: Pass) -> bool:
         _log.warning("chain_away", job=one.name, error=str(error))
     except DATABASE_ERRORS as error:
         outcome = _OUTCOMES[trouble_of(error)]
-        context.metrics.troubles.note("a pass", error, job=one.name)
+        pause_seconds = context.metrics.troubles.note("a pass", error, job=one.name)
     except Exception:  # noqa: BLE001 - a pass that is broken must not stop the others
-        outcome = "defect"
+        outcome, pause_seconds = "defect", _DEFECT_SECONDS
         _log.exception("pass_failed", job=one.name)
     finally:
         context.metrics.runs.labels(one.name, outcome).inc()
         context.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)
-    return outcome == "ok"
+    return pause_seconds
 
 
 class Schedule:
@@ -140,6 +141,7 @@ class Schedule:
         self._redis_url = redis_url
         self._passes = passes(context)
         self._due_at = {one.name: time.monotonic() for one in self._passes}
+        self._paused_until = dict.fromkeys(self._due_at, 0.0)
         self._busy: dict[str, asyncio.Lock] = {one.name: asyncio.Lock() for one in self._passes}
         self._under_way: set[asyncio.Task[None]] = set()
         self._is_redis_missed = False
@@ -287,12 +289,13 @@ class Schedule:
         )
 
     async def _run_alone(self, one: Pass) -> None:
-        """Run a pass unless it is under way here already: one that takes long is not piled up."""
-        if self._busy[one.name].locked():
+        """Run a pass unless it is under way here already, or pauses after a failure: nothing is piled up."""
+        if self._busy[one.name].locked() or time.monotonic() < self._paused_until[one.name]:
             return
         async with self._busy[one.name]:
-            await run_pass(self._context, one)
-            self._due_at[one.name] = time.monotonic() + one.every_seconds
+            pause_seconds = await run_pass(self._context, one)
+            self._paused_until[one.name] = time.monotonic() + pause_seconds
+            self._due_at[one.name] = time.monotonic() + max(one.every_seconds, pause_seconds)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -67,6 +67,35 @@ async def test_redis_may_come_and_go(shop, net, database_url, pool):
             await ran(worker, "settle_jobs")
 
 
+@pytest.mark.parametrize("by_redis", [True, False])
+async def test_a_pass_that_meets_a_defect_pauses_and_the_others_go_on(
+    shop, indexer, net, database_url, redis_url, by_redis
+):
+    """What can never succeed is not asked every second: it would fill the log and keep the database busy."""
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+    await shop.pool.execute(
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'check_violation'; END $$"
+    )
+    await shop.pool.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON job_fundings FOR EACH ROW EXECUTE FUNCTION broken()"
+    )
+    async with running_worker(settings, database_url, redis_url if by_redis else NOBODY, [net.rpc_url]) as worker:
+        order = await shop.order()
+        await order.pay()
+        defects = worker.context.metrics.runs.labels("settle_jobs", "defect")
+        sweeps = worker.context.metrics.runs.labels("sweep", "defect")
+        await eventually(defects._value.get, seconds=40)
+        assert worker.schedule.by_redis == by_redis
+        for _ in range(3):
+            await ran(worker, "reconcile_claims")
+        assert defects._value.get() == 1
+        assert sweeps._value.get() <= 1
+        errors = worker.context.registry.get_sample_value("pay402_database_errors_total", {"kind": "defect"})
+        assert errors == defects._value.get() + sweeps._value.get()
+    await shop.pool.execute("DROP TRIGGER broken ON job_fundings")
+
+
 async def ran(worker, job):
     """Wait for two more passes of `job`."""
     counter = worker.context.metrics.runs.labels(job, "ok")
