@@ -15,6 +15,7 @@ from api.x402.terms import Payload, Requirements, read_terms
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
 from chain.node import Node
 from ledger.recipients import Recipient, find_recipient
+from ledger.settlements import Settlement, find_by_message
 from ledger.tokens import NATIVE_SOL
 
 
@@ -56,7 +57,11 @@ class PaymentVerifier:
         """
         try:
             judged = await self.judge(body, caller)
-            await self.refuse_what_would_fail(judged)
+            settlement = await find_by_message(self.database, judged.payment.message_hash)
+            if settlement is None:
+                await self.refuse_what_would_fail(judged)
+            else:
+                _refuse_what_is_decided(settlement, judged.payment)
         except Refused as refused:
             return refusal(refused)
         return accepted(judged.payment)
@@ -103,3 +108,20 @@ class PaymentVerifier:
         else:
             return recipient
         raise Refused(Reason.INVALID_PAYMENT_REQUIREMENTS, sentence, payer)
+
+
+def _refuse_what_is_decided(settlement: Settlement, payment: ExactPayment) -> None:
+    """Pass a payment that is being settled, or whose seller may not have heard yet that it is: settling says so again.
+
+    Raises:
+        Refused: It has been served, or has failed.
+    """
+    if settlement.is_settled and settlement.answered_at is not None:
+        raise Refused(
+            Reason.DUPLICATE_SETTLEMENT, "This payment has been settled already; make a new one.", payment.authority
+        )
+    if not settlement.is_open and not settlement.is_settled:
+        detail = settlement.detail or settlement.reason or "it can land no more"
+        raise Refused(
+            Reason.SIMULATION_FAILED, f"This payment was sent and failed: {detail}; make a new one.", payment.authority
+        )

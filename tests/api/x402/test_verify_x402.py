@@ -1,15 +1,22 @@
 """POST /x402/verify and GET /x402/supported, with real wallets on a localnet."""
 
+import hashlib
+
 import pytest
 from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import to_bytes_versioned
 
 from api.x402.fee_payers import FeePayers
 from chain.rpc import RpcPool
 from chain.sending import broadcast
+from ledger.claims_settled import claim_settled
+from ledger.settlements import end_answer, fail
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE
-from tests.support.wallets import PYUSD, SPL_2022, USDT
+from tests.support.settlement_rows import land, reserved
+from tests.support.small_ledger import Merchant
+from tests.support.wallets import PYUSD, SPL_2022, USDT, token_account
 from tests.support.x402_payments import guard
 
 EXACT = "invalid_exact_svm_"
@@ -22,7 +29,7 @@ async def verified(client, purchase, **options):
 
 
 async def balances(parties):
-    fee_payer = await parties.call("getBalance", str(parties.fee_payer.pubkey()))
+    fee_payer = await parties.call("getBalance", str(parties.fee_payer.pubkey()), {"commitment": "processed"})
     return fee_payer["value"]
 
 
@@ -138,3 +145,35 @@ async def test_a_payment_that_has_landed_is_a_duplicate(seller, parties):
     async with RpcPool([parties.rpc_url]) as rpc:
         await broadcast(rpc, wire, preflight=True)
     assert (await verified(seller, purchase))["invalidReason"] == "duplicate_settlement"
+
+
+async def test_a_payment_is_valid_until_its_seller_has_heard_that_it_is_settled(seller, parties, pool):
+    """What is under way, or settled without anybody having heard of it, is settled again to learn its fate."""
+    purchase = await parties.purchase()
+    message_hash = hashlib.sha256(to_bytes_versioned(purchase.transaction().message)).digest()
+    account = str(token_account(parties.shop, purchase.mint))
+    merchant = Merchant("merchant", str(parties.shop))
+    terms = {"message_hash": message_hash, "payer": str(parties.buyer.pubkey()), "destination": account}
+    payment, settlement = await reserved(pool, merchant, purchase.amount, **terms)
+    assert (await verified(seller, purchase))["isValid"]
+    await land(pool, payment)
+    assert await claim_settled(pool, [settlement]) == {settlement}
+    assert (await verified(seller, purchase))["isValid"]
+    await end_answer(pool, settlement)
+    for client in (seller, seller):
+        refused = await verified(client, purchase)
+        assert (refused["isValid"], refused["invalidReason"]) == (False, "duplicate_settlement")
+    # Other terms are refused before the message is looked up.
+    other = await seller.post("/x402/verify", purchase.body(requirements=purchase.requirements(amount="1")))
+    assert other["invalidReason"] == f"{EXACT}payload_amount_mismatch"
+
+
+async def test_a_payment_that_was_sent_and_failed_is_not_valid_again(seller, parties, pool):
+    purchase = await parties.purchase()
+    message_hash = hashlib.sha256(to_bytes_versioned(purchase.transaction().message)).digest()
+    merchant = Merchant("merchant", str(parties.shop))
+    _, settlement = await reserved(pool, merchant, purchase.amount, message_hash=message_hash)
+    assert await fail(pool, settlement, reason=f"{EXACT}transaction_failed", detail="its blockhash died")
+    refused = await verified(seller, purchase)
+    assert refused["invalidReason"] == f"{EXACT}transaction_simulation_failed"
+    assert "its blockhash died" in refused["invalidMessage"]
