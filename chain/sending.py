@@ -3,6 +3,7 @@
 Sources: the Solana JSON-RPC reference, the transaction confirmation and expiration guide, Solana Pay.
 """
 
+import asyncio
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from spl.token.models import TransferCheckedParams
 
 from chain.instructions import transfer_checked_with_fee, with_references
 from chain.programs import MEMO_PROGRAM, NATIVE_SOL
-from chain.rpc import RpcPool
+from chain.rpc import Endpoint, RpcError, RpcPool
 
 BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 # Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.
@@ -164,6 +165,26 @@ async def broadcast(pool: RpcPool, wire: bytes, *, preflight: bool) -> str:
     }
     signature: str = await pool.call("sendTransaction", [base64.b64encode(wire).decode(), options], str)
     return signature
+
+
+async def broadcast_everywhere(pool: RpcPool, wire: bytes) -> int:
+    """Hand a signed transaction to every endpoint, untried; returns how many took it.
+
+    One that did not answer may have spread it all the same.
+    """
+    params = [
+        base64.b64encode(wire).decode(),
+        {"encoding": "base64", "skipPreflight": True, "preflightCommitment": "confirmed", "maxRetries": 0},
+    ]
+
+    async def hand_to(endpoint: Endpoint) -> bool:
+        try:
+            await pool.call("sendTransaction", params, str, attempts=1, at=endpoint)
+        except RpcError:
+            return False
+        return True
+
+    return sum(await asyncio.gather(*map(hand_to, pool.endpoints)))
 
 
 async def rent_exempt_lamports(pool: RpcPool, size: int) -> int:

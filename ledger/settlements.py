@@ -22,6 +22,15 @@ FIRST: Final = (dt.datetime.fromtimestamp(0, dt.UTC), UUID(int=0))
 """The place before the first page of `open_settlements`."""
 
 
+class FailureReason(StrEnum):
+    """Why a payment failed after we had signed it; the values are those of the protocol."""
+
+    FAILED_ON_CHAIN = "invalid_exact_svm_transaction_failed"
+    """It landed, finalized, and did nothing but cost its fee."""
+    NEVER_LANDED = "invalid_transaction_state"
+    """Its blockhash has died, and no node has it in its history."""
+
+
 class BudgetScope(StrEnum):
     """Whose budget of lamports a fee counts against, each by the day."""
 
@@ -224,19 +233,21 @@ async def note_sent(database: Any, ids: Sequence[UUID]) -> None:
     await _queries.note_settlements_sent(database, ids=list(ids))
 
 
-async def fail(database: Any, settlement_id: UUID, *, reason: str, detail: str | None, slot: int | None = None) -> bool:
+async def fail(
+    database: Any, settlement_id: UUID, *, reason: FailureReason, detail: str | None, slot: int | None = None
+) -> bool:
     """Let an open settlement fail; false where it is decided, or the ledger has its transfer.
 
     Args:
         database: A connection or pool.
         settlement_id: Which.
-        reason: As the protocol names it.
+        reason: Why.
         detail: What the chain said.
         slot: Where it failed on chain, which has cost its fee; `None` where it never landed.
     """
     return bool(
         await _queries.fail_settlement(
-            database, id=settlement_id, reason=reason, detail=detail, slot=slot, has_landed=slot is not None
+            database, id=settlement_id, reason=reason.value, detail=detail, slot=slot, has_landed=slot is not None
         )
     )
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import structlog
 
 from ledger.invariants import INVARIANTS, check_invariants
+from ledger.settlements import budget_of_day, count_settlements
 from ledger.sql import from_row, load_queries
-from ledger.states import ClaimStatus, PayoutStatus
+from ledger.states import OPEN_SETTLEMENTS, ClaimStatus, PayoutStatus, SettlementStatus
 from worker.context import WorkerContext
 from worker.payouts.checks import WAITS_FOR_OWNER, Waiting
 
@@ -25,7 +26,7 @@ class PayoutCount:
 
 
 async def measure(context: WorkerContext) -> None:
-    """Bring the gauges of claims and payouts up to date."""
+    """Bring the gauges of claims, payouts and settlements up to date."""
     metrics, database = context.metrics, context.database
     claims: dict[str, int] = {row["status"]: row["claims"] async for row in _queries.claim_counts(database)}
     for claim_status in ClaimStatus:
@@ -45,8 +46,22 @@ async def measure(context: WorkerContext) -> None:
         if one.status != PayoutStatus.SETTLED and one.waiting_reason not in WAITS_FOR_OWNER
     ]
     metrics.oldest_payout.set(max(open_ages, default=0.0))
+    await _measure_settlements(context)
     metrics.fees_given.set(await _queries.gift_lamports(database))
     metrics.fees_budget.set(context.settings.gifts_per_day_lamports_max)
+
+
+async def _measure_settlements(context: WorkerContext) -> None:
+    metrics = context.metrics
+    counts = {one.status: one for one in await count_settlements(context.database)}
+    for status in SettlementStatus:
+        metrics.settlements.labels(status.value).set(counts[status].settlements if status in counts else 0)
+    metrics.oldest_settlement.set(
+        max((counts[one].oldest_seconds for one in OPEN_SETTLEMENTS if one in counts), default=0.0)
+    )
+    used = await budget_of_day(context.database)
+    metrics.settlement_lamports.set(used.lamports if used else 0)
+    metrics.settlement_budget.set(used.lamports_max if used else 0)
 
 
 async def inspect(context: WorkerContext) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.settlements import prune_budgets, prune_wires
 from ledger.sql import load_queries
 from worker.context import WorkerContext
 
@@ -35,7 +36,7 @@ async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] 
 
 
 async def prune(context: WorkerContext, done: Expired) -> None:
-    """Remove answers after a day, and after `keep_days` unpaid requests, worked-off requests and old reports."""
+    """Remove answers after a day; after `keep_days` unpaid requests, finished work, old reports and sent bytes."""
     database, keep_seconds = context.database, context.settings.keep_days * _DAY_SECONDS
     done.keys_revoked = await _queries.revoke_due_keys(database)
     done.answers_removed = await _in_bites(
@@ -44,9 +45,15 @@ async def prune(context: WorkerContext, done: Expired) -> None:
     done.requests_removed = await _in_bites(
         lambda limit: _queries.prune_requests(database, limit=limit, keep_seconds=keep_seconds)
     )
+    done.other_rows_removed += await _in_bites(
+        lambda limit: prune_wires(database, limit=limit, keep_seconds=keep_seconds)
+    )
+    done.other_rows_removed += await _in_bites(
+        lambda limit: prune_budgets(database, limit=limit, keep_seconds=keep_seconds)
+    )
     silent: int = await _queries.prune_signs_of_life(database)
     finished: int = await _queries.prune_finished_work(database, keep_seconds=keep_seconds)
-    done.other_rows_removed = silent + finished
+    done.other_rows_removed += silent + finished
 
 
 async def _in_bites(bite: Callable[[int], Awaitable[int]]) -> int:

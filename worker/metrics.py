@@ -51,6 +51,20 @@ class WorkerMetrics:
         self.fees_budget = Gauge(
             "pay402_payout_fees_budget_lamports", "What may be given of them in 24 hours", registry=registry
         )
+        self.settlements = Gauge("pay402_settlements", "Payments over x402 by status", ["status"], registry=registry)
+        self.oldest_settlement = Gauge(
+            "pay402_oldest_open_settlement_seconds",
+            "Age of the oldest payment over x402 that is not decided",
+            registry=registry,
+        )
+        self.settlement_lamports = Gauge(
+            "pay402_settlement_reserved_lamports", "Reserved today for the fees of all settlements", registry=registry
+        )
+        self.settlement_budget = Gauge(
+            "pay402_settlement_budget_lamports",
+            "The budget of today for the fees of all settlements; 0 while nothing is reserved",
+            registry=registry,
+        )
         self.unmatched = Gauge(
             "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
         )

@@ -29,6 +29,7 @@ from worker.gauges import inspect, measure
 from worker.housekeeping import expire
 from worker.redis_pool import SchedulePool
 from worker.report import is_report_due, run_report
+from worker.settlements import move_settlements
 
 _log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
     return (
         Pass("reconcile_claims", settings.reconcile_seconds, reconcile),
         Pass("settle_jobs", settings.settle_seconds, settle),
+        Pass("move_settlements", settings.settlement_seconds, move_settlements),
         Pass("sweep", settings.sweep_seconds, _sweep, is_long=True),
         Pass("expire_nonces", settings.housekeeping_seconds, expire, is_long=True),
         Pass("reports", settings.reconcile_seconds, _reports, is_long=True),

@@ -24,6 +24,8 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     sweep_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_SWEEP_SECONDS")
     # How often jobs and payouts are moved on.
     settle_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_SETTLE_SECONDS")
+    # How often payments over x402 that are under way are sent again and decided.
+    settlement_seconds: float = Field(2.0, gt=0, validation_alias="WORKER_SETTLEMENT_SECONDS")
     # How often what has expired is marked, and old rows are removed.
     housekeeping_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_HOUSEKEEPING_SECONDS")
     # How often a reconciliation report is made without anybody asking.

@@ -13,7 +13,7 @@ from ledger.claims_matched import Match, honour_matches
 from ledger.claims_settled import claim_settled
 from ledger.invariants import check_invariants
 from ledger.payment_requests import create_request, find_request
-from ledger.settlements import FeeBudgets, reserve
+from ledger.settlements import FailureReason, FeeBudgets, reserve
 from tests.support.settlement_rows import AMPLE, LAMPORTS, PAYER, land, reserved, signed_payment
 from tests.support.small_ledger import USDC, USDT, add_merchant, address
 
@@ -152,7 +152,7 @@ async def test_a_payment_request_is_reserved_by_one_payment(pool, merchant):
     request = await requested(pool, merchant)
     _, found = await reserved(pool, merchant, memo=request.nonce)
     assert await reserve(pool, signed_payment(merchant, memo=request.nonce), AMPLE) is None
-    assert await settlements.fail(pool, found, reason="r", detail=None)
+    assert await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail=None)
     await reserved(pool, merchant, memo=request.nonce)
 
 
@@ -212,8 +212,8 @@ async def test_an_answer_is_begun_by_one_and_again_when_that_one_died(pool, merc
 
 async def test_what_failed_is_settled_when_the_ledger_has_it_after_all(pool, merchant):
     payment, found = await reserved(pool, merchant)
-    assert await settlements.fail(pool, found, reason="invalid_transaction_state", detail="it never landed")
-    assert not await settlements.fail(pool, found, reason="other", detail=None)
+    assert await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail="it never landed")
+    assert not await settlements.fail(pool, found, reason=FailureReason.FAILED_ON_CHAIN, detail=None)
     await land(pool, payment)
     assert await settlements.settlements_with_transfers(pool, limit=10) == [found]
     assert await claim_settled(pool, [found]) == {found}
@@ -223,9 +223,9 @@ async def test_what_failed_is_settled_when_the_ledger_has_it_after_all(pool, mer
 async def test_what_the_ledger_has_does_not_fail(pool, merchant):
     payment, found = await reserved(pool, merchant)
     await land(pool, payment)
-    assert not await settlements.fail(pool, found, reason="r", detail=None)
+    assert not await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail=None)
     await claim_settled(pool, [found])
-    assert not await settlements.fail(pool, found, reason="r", detail=None)
+    assert not await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail=None)
 
 
 async def test_a_fork_undoes_it_and_it_lands_again(pool, merchant):

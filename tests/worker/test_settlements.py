@@ -1,0 +1,247 @@
+"""Payments over x402 that are under way go on whoever dies; the final answer equals the chain."""
+
+import asyncio
+import contextlib
+import hashlib
+
+import pytest
+from solders.keypair import Keypair
+from solders.message import to_bytes_versioned
+from solders.transaction import VersionedTransaction
+
+from chain.rpc import RpcError
+from indexer.main import running_indexer
+from ledger import settlements
+from ledger.invariants import check_invariants
+from ledger.settlements import FeeBudgets, SignedPayment, reserve
+from localnet import Localnet
+from runtime.crash_points import watch_steps
+from tests.support.dying_worker import KilledError, dying_at
+from tests.support.job_shop import fast_settings
+from tests.support.ledger_checks import eventually, follow
+from tests.support.ledger_checks import fast_settings as fast_indexer
+from tests.support.wallets import SOL, USDC, token_account
+from tests.support.x402_payments import DEVNET, Purchase
+from worker.context import open_worker_context
+from worker.settlements import move_settlements
+
+AMOUNT = 10_000
+AMPLE = FeeBudgets(10**12, 10**12, 10**12)
+
+
+class Shop:
+    """A seller whose wallet is followed, a buyer with money for `payments` and no SOL, and a fee payer."""
+
+    def __init__(self, pool, net):
+        self.pool, self.net = pool, net
+        self.seller, self.buyer, self.fee_payer = Keypair(), Keypair(), Keypair()
+
+    async def prepare(self, payments=10):
+        faucet = self.net.chain.faucet
+        faucet.fund_lamports(self.fee_payer.pubkey(), SOL)
+        faucet.fund_token(self.buyer.pubkey(), USDC, payments * AMOUNT)
+        faucet.fund_token(self.seller.pubkey(), USDC, 0)
+        self.net.chain.tick(2)
+        await follow(self.pool, self.seller.pubkey())
+
+    def purchase(self, **changes):
+        blockhash = self.net.chain.blocks[-1].hash
+        return Purchase(
+            self.fee_payer.pubkey(), self.buyer, self.seller.pubkey(), AMOUNT, blockhash=blockhash, **changes
+        )
+
+    async def sign(self, **changes):
+        """A payment that was stored, by a process that died before it sent it."""
+        purchase = self.purchase(**changes)
+        partly = purchase.transaction()
+        text = to_bytes_versioned(partly.message)
+        signature = self.fee_payer.sign_message(text)
+        payment = SignedPayment(
+            message_hash=hashlib.sha256(text).digest(),
+            user_id="merchant",
+            environment="live",
+            protocol_version=2,
+            network=DEVNET,
+            payer=str(self.buyer.pubkey()),
+            fee_payer=str(self.fee_payer.pubkey()),
+            pay_to=str(self.seller.pubkey()),
+            mint=str(USDC),
+            destination=str(token_account(self.seller.pubkey(), USDC)),
+            amount=AMOUNT,
+            memo=purchase.memo,
+            resource=None,
+            final_only=False,
+            signature=str(signature),
+            wire=bytes(VersionedTransaction.populate(partly.message, [signature, *partly.signatures[1:]])),
+            last_valid_block_height=self.net.chain.blocks[-1].height + 150,
+            payment_identifier=None,
+            payload_hash=hashlib.sha256(text).digest(),
+            lamports=10_001,
+        )
+        found = await reserve(self.pool, payment, AMPLE)
+        assert found is not None
+        return found
+
+    async def status(self, found):
+        return (await settlements.find_by_id(self.pool, found)).status
+
+    def received(self):
+        return self.net.chain.true_token_balance(token_account(self.seller.pubkey(), USDC)) or 0
+
+
+@pytest.fixture
+async def seller(net, pool):
+    opened = Shop(pool, net)
+    await opened.prepare()
+    return opened
+
+
+@pytest.fixture
+async def following(seller, net, database_url):
+    async with running_indexer(
+        fast_indexer(INDEXER_FINALIZE_SECONDS=0.2), database_url, [net.rpc_url], [net.ws_url]
+    ) as running:
+        await eventually(lambda: running.feed.watching >= 2)
+        yield running
+
+
+@pytest.fixture
+async def passes(seller, net, database_url):
+    async with open_worker_context(fast_settings(), database_url, [net.rpc_url]) as opened:
+        yield opened
+
+
+async def until(seller, passes, found, status):
+    async def reached():
+        with contextlib.suppress(RpcError):
+            await move_settlements(passes, older_seconds=0)
+        return await seller.status(found) == status
+
+    await eventually(reached, seconds=30, pause=0.1)
+
+
+async def test_what_was_stored_is_sent_and_settled(seller, following, passes):
+    found = await seller.sign()
+    await until(seller, passes, found, "settled")
+    assert seller.received() == AMOUNT
+    assert await check_invariants(seller.pool) == []
+
+
+@pytest.mark.parametrize("point", ["before claim", "after claim", "before broadcast", "after broadcast"])
+async def test_a_worker_that_dies_at_any_step(seller, following, passes, point):
+    found = await seller.sign()
+    died = False
+    for _ in range(3):
+        with watch_steps(dying_at(point)):
+            try:
+                await move_settlements(passes, older_seconds=0)
+            except KilledError:
+                died = True
+    assert died
+    await until(seller, passes, found, "settled")
+    assert seller.received() == AMOUNT
+    assert await seller.pool.fetchval("SELECT count(*) FROM transactions") == 1
+
+
+async def test_an_underfunded_wallet_pays_once_and_the_rest_failed_for_good(seller, following, passes):
+    poor = Keypair()
+    seller.net.chain.faucet.fund_token(poor.pubkey(), USDC, AMOUNT)
+    seller.net.chain.tick(1)
+    seller.buyer = poor
+    found = [await seller.sign(memo=f"race {n}") for n in range(6)]
+    for one in found:
+        await until(seller, passes, one, await _decided(seller, passes, one))
+    statuses = sorted([await seller.status(one) for one in found])
+    assert statuses == ["failed"] * 5 + ["settled"]
+    assert seller.received() == AMOUNT
+    rows = await seller.pool.fetch(
+        "SELECT reason, detail, slot, lamports_spent FROM settlements WHERE status = 'failed'"
+    )
+    assert {row["reason"] for row in rows} == {"invalid_exact_svm_transaction_failed"}
+    assert all(row["slot"] and row["detail"] and row["lamports_spent"] == 10_001 for row in rows)
+
+
+async def _decided(seller, passes, found):
+    async def decided():
+        await move_settlements(passes, older_seconds=0)
+        return (status := await seller.status(found)) in {"settled", "failed"} and status
+
+    return await eventually(decided, seconds=30, pause=0.1)
+
+
+async def test_what_can_never_land_fails_only_when_its_blockhash_is_dead_and_final(seller, following, passes, net):
+    net.set_faults({"transactionsLost": 1})
+    found = await seller.sign()
+    await move_settlements(passes, older_seconds=0)
+    assert await seller.status(found) == "sent"
+    net.chain.tick(140)
+    await move_settlements(passes, older_seconds=0)
+    assert await seller.status(found) == "sent"
+    net.chain.tick(30)
+    await until(seller, passes, found, "failed")
+    row = await seller.pool.fetchrow("SELECT reason, slot, lamports_spent FROM settlements")
+    assert tuple(row) == ("invalid_transaction_state", None, 0)
+    assert seller.received() == 0
+
+
+async def test_a_lost_broadcast_is_made_good(seller, following, passes, net):
+    net.set_faults({"transactionsLost": 1})
+    found = await seller.sign()
+    await move_settlements(passes, older_seconds=0)
+    net.set_faults(None)
+    await until(seller, passes, found, "settled")
+    assert seller.received() == AMOUNT
+
+
+@pytest.mark.parametrize("fate", ["dropped", "landed again"])
+async def test_a_fork_takes_it_back(seller, following, passes, net, fate):
+    found = await seller.sign()
+    await until(seller, passes, found, "settled")
+    signature = (await settlements.find_by_id(seller.pool, found)).signature
+    lost = [signature] if fate == "dropped" else []
+    net.chain.fork(3, drop=lost, reland=[] if lost else [signature])
+    await eventually(lambda: net.chain.find(signature) is not None or lost)
+
+    # Where the fork has dropped them, the same bytes land once more.
+    async def landed_again():
+        await move_settlements(passes, older_seconds=0)
+        return seller.received() == AMOUNT and await seller.status(found) == "settled"
+
+    await eventually(landed_again, seconds=30, pause=0.1)
+
+
+LIES = {
+    "behind": {"nodeBehindSlots": 30},
+    "no history": {"nullTransactions": 0.5, "transactionsLost": {"rate": 0.5}},
+    "errors": {"rpcErrors": {"rate": 0.3}, "serverErrors": {"rate": 0.2}},
+    "too many requests": {"tooManyRequests": {"rate": 0.3}},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_nodes_that_lie(seller, following, database_url, net, lie):
+    """The worker's node lies, the indexer's does not."""
+    async with (
+        Localnet.start(chain=net.chain, seed=7) as liar,
+        open_worker_context(fast_settings(), database_url, [liar.rpc_url]) as passes,
+    ):
+        found = await seller.sign()
+        liar.set_faults(LIES[lie])
+        for _ in range(4):
+            with contextlib.suppress(RpcError):
+                await move_settlements(passes, older_seconds=0)
+            assert await seller.status(found) != "failed"
+        liar.set_faults(None)
+        await until(seller, passes, found, "settled")
+    assert seller.received() == AMOUNT
+
+
+async def test_two_workers_settle_it_once(seller, following, passes, database_url, net):
+    found = [await seller.sign(memo=f"payment {n}") for n in range(5)]
+    async with open_worker_context(fast_settings(), database_url, [net.rpc_url]) as other:
+        await asyncio.gather(*(until(seller, one, found[-1], "settled") for one in (passes, other)))
+        for one in found:
+            await until(seller, other, one, "settled")
+    assert seller.received() == 5 * AMOUNT
+    assert await seller.pool.fetchval("SELECT count(*) FROM transactions") == 5
+    assert await check_invariants(seller.pool) == []

@@ -1,0 +1,118 @@
+"""Goes on with payments over x402 that are under way, until the chain has decided them.
+
+What an API process signed and stored is offered to every node again, the same bytes, whether or not that process lives.
+It is settled by the transfer that the ledger has; it fails only when the chain says so for good, or when its blockhash
+has died at finalized height and no node has it in its history.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from chain.landing import Fate, Landing, fates
+from chain.node import STATUSES_PER_CALL
+from chain.sending import FinalizedTip, broadcast_everywhere, finalized_tip
+from ledger import settlements
+from ledger.claims_settled import claim_settled
+from ledger.index_requests import request_index
+from ledger.settlements import FIRST, FailureReason, OpenSettlement
+from runtime.crash_points import crash_point
+from worker.context import WorkerContext
+
+_log = structlog.get_logger(__name__)
+
+# What is younger is in the hands of the API process that stored it.
+_OLDER_SECONDS: Final = 3.0
+_SETTLED_PER_STATEMENT: Final = 1_000
+_BROADCASTS_AT_ONCE: Final = 16
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a pass did, in payments."""
+
+    reopened: int = 0
+    settled: int = 0
+    failed: int = 0
+    broadcast: int = 0
+    missed: int = 0
+
+
+async def move_settlements(context: WorkerContext, *, older_seconds: float = _OLDER_SECONDS) -> Moved:
+    """One pass over all payments that are under way for longer than `older_seconds`; any number of workers may do so.
+
+    Raises:
+        RpcError: The nodes did not answer; what the ledger has is settled all the same.
+    """
+    done = Moved()
+    done.reopened = await settlements.reopen_undone(context.database)
+    async with crash_point("claim"):
+        await _settle_indexed(context, done)
+    after, tip = FIRST, None
+    while page := await settlements.open_settlements(
+        context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
+    ):
+        # Asked before the statuses: a history that is searched afterwards reaches further than this.
+        tip = tip or await finalized_tip(context.node.pool)
+        await _move_page(context, page, tip, done)
+        after = page[-1].created_at, page[-1].id
+    return done
+
+
+async def _settle_indexed(context: WorkerContext, done: Moved) -> None:
+    ids = await settlements.settlements_with_transfers(context.database, limit=_SETTLED_PER_STATEMENT)
+    if ids:
+        done.settled += len(await claim_settled(context.database, ids))
+
+
+async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: FinalizedTip, done: Moved) -> None:
+    answers = await context.node.statuses_of_each([one.signature for one in page])
+    to_send, to_index = [], []
+    for one, fate in zip(page, fates(answers, len(page)), strict=True):
+        if fate.landing is Landing.SUCCEEDED:
+            if not one.is_indexed:
+                to_index.append(one.signature)
+        elif (failure := _failure(one, fate, tip)) is not None:
+            await _fail(context, one, failure, fate, done)
+        else:
+            to_send.append(one)
+    if to_index:
+        done.missed += await request_index(context.database, to_index, "a settlement of x402 waits for it")
+    await _broadcast(context, to_send, done)
+
+
+def _failure(one: OpenSettlement, fate: Fate, tip: FinalizedTip) -> FailureReason | None:
+    """Why a payment has failed for good; `None` while it may still land."""
+    if fate.landing is Landing.FAILED:
+        return FailureReason.FAILED_ON_CHAIN
+    is_dead = one.last_valid_block_height < tip.block_height
+    if fate.landing is Landing.UNKNOWN and is_dead and fate.seen_slot >= tip.absolute_slot:
+        return FailureReason.NEVER_LANDED
+    return None
+
+
+async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReason, fate: Fate, done: Moved) -> None:
+    async with crash_point("fail"):
+        failed = await settlements.fail(context.database, one.id, reason=reason, detail=fate.error, slot=fate.slot)
+    if failed:
+        done.failed += 1
+        _log.warning("settlement_failed", settlement=str(one.id), reason=reason.value, error=fate.error)
+
+
+async def _broadcast(context: WorkerContext, some: Sequence[OpenSettlement], done: Moved) -> None:
+    """Offer the same bytes to every node again, which costs nothing: a transaction lands once."""
+    turns = asyncio.Semaphore(_BROADCASTS_AT_ONCE)
+
+    async def offer(one: OpenSettlement) -> bool:
+        async with turns:
+            return await broadcast_everywhere(context.node.pool, one.wire) > 0
+
+    async with crash_point("broadcast"):
+        taken = await asyncio.gather(*map(offer, some))
+    sent = [one for one, is_taken in zip(some, taken, strict=True) if is_taken]
+    done.broadcast += len(sent)
+    if sent:
+        await settlements.note_sent(context.database, [one.id for one in sent])
