@@ -94,7 +94,13 @@ taken AS (
   WHERE reason IS NOT NULL
   LIMIT :limit
   ON CONFLICT DO NOTHING
-  RETURNING id, signature, path
+  RETURNING id, user_id, signature, path, mint, received, status
+),
+claimed AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'claim.' || status, id::text, user_id,
+    jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text, 'matchedBy', 'job')
+  FROM taken
 ),
 noted AS (
   INSERT INTO job_fundings (claim_id, job_id, escrowed, rest, rest_reason)

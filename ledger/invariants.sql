@@ -36,6 +36,35 @@ WHERE (c.status = 'finalized' AND t.finality <> 'finalized')
   OR (c.status = 'confirmed' AND t.finality = 'orphaned' AND c.honoured_at < clock_timestamp() - interval '1 minute')
 LIMIT :limit;
 
+-- name: events_of_claims_are_a_way
+-- The events of each claim of the last day, the newest ten thousand, are one legal way to the status in which it stands.
+WITH young AS (
+  SELECT id::text AS subject, status::text
+  FROM transactions
+  WHERE "timestamp" > clock_timestamp() - interval '1 day'
+  ORDER BY "timestamp" DESC
+  LIMIT 10000
+),
+steps AS (
+  SELECT y.subject, e.id, substr(e.type, 7) AS status,
+    coalesce(lag(substr(e.type, 7)) OVER way, 'new') AS before, lead(e.id) OVER way IS NULL AS is_last
+  FROM young AS y
+  JOIN events AS e ON e.subject = y.subject AND e.type = ANY(
+    ARRAY['claim.pending', 'claim.confirmed', 'claim.finalized', 'claim.failed', 'claim.expired', 'claim.reversed']
+  )
+  WINDOW way AS (PARTITION BY y.subject ORDER BY e.id)
+)
+SELECT y.subject,
+  count(s.id) FILTER (WHERE k.machine IS NOT NULL OR (s.before = 'confirmed' AND s.status = 'confirmed')) AS found,
+  greatest(count(s.id), 1) AS expected
+FROM young AS y
+LEFT JOIN steps AS s ON s.subject = y.subject
+LEFT JOIN state_transitions AS k ON k.machine = 'claim' AND k.from_status = s.before AND k.to_status = s.status
+GROUP BY y.subject, y.status
+HAVING count(s.id) = 0 OR max(s.status) FILTER (WHERE s.is_last) IS DISTINCT FROM y.status
+  OR count(s.id) FILTER (WHERE k.machine IS NULL AND NOT (s.before = 'confirmed' AND s.status = 'confirmed')) > 0
+LIMIT :limit;
+
 -- name: funding_is_whole
 -- Of every payment of a job, what is held and what goes back add up to what came in, by a finalized transfer.
 SELECT f.claim_id::text AS subject, f.escrowed + f.rest AS found, c.received AS expected

@@ -20,6 +20,13 @@ OTHERS = {
 }
 
 
+async def add_confirmed(pool, merchant):
+    """A claim that was just honoured, with its event."""
+    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    await pool.execute("INSERT INTO events (type, subject) VALUES ('claim.confirmed', $1)", str(claim))
+    return claim
+
+
 async def stands(pool, claim):
     return await pool.fetchrow("SELECT status::text, code, received FROM transactions WHERE id = $1", claim)
 
@@ -39,7 +46,7 @@ async def change(pool, claim, columns, finality):
 async def test_a_claim_does_not_outlive_what_honoured_it(pool, other, finality, seen_orphaned):
     columns, code = OTHERS[other]
     merchant = await add_merchant(pool, "merchant", 60)
-    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    claim = await add_confirmed(pool, merchant)
     await change(pool, claim, "slot = 2", "confirmed")
     if seen_orphaned:
         await change(pool, claim, "slot = 2", "orphaned")
@@ -59,7 +66,7 @@ async def test_a_claim_does_not_outlive_what_honoured_it(pool, other, finality, 
 @pytest.mark.parametrize("finality", ["confirmed", "finalized"])
 async def test_more_than_before_is_what_was_received(pool, finality):
     merchant = await add_merchant(pool, "merchant", 60)
-    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    claim = await add_confirmed(pool, merchant)
     await change(pool, claim, f"amount = {AMOUNT + 5}", finality)
     await follow_transfers(pool)
     row = await stands(pool, claim)
@@ -70,7 +77,7 @@ async def test_more_than_before_is_what_was_received(pool, finality):
 
 async def test_exactly_that_much_was_asked(pool):
     merchant = await add_merchant(pool, "merchant", 60)
-    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    claim = await add_confirmed(pool, merchant)
     await pool.execute("UPDATE transactions SET exact = true")
     await change(pool, claim, f"amount = {AMOUNT + 5}", "finalized")
     await follow_transfers(pool)
@@ -81,7 +88,7 @@ async def test_exactly_that_much_was_asked(pool):
 
 async def test_what_comes_to_fit_again_is_honoured_again(pool):
     merchant = await add_merchant(pool, "merchant", 60)
-    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    claim = await add_confirmed(pool, merchant)
     await change(pool, claim, "amount = 1", "confirmed")
     assert (await follow_transfers(pool)).reversed == 1
     await change(pool, claim, f"amount = {AMOUNT}", "confirmed")
@@ -93,7 +100,7 @@ async def test_what_comes_to_fit_again_is_honoured_again(pool):
 
 async def test_nothing_moves_where_nothing_has_changed(pool):
     merchant = await add_merchant(pool, "merchant", 60)
-    claim = await add_claim(pool, merchant, AMOUNT, status="confirmed")
+    claim = await add_confirmed(pool, merchant)
     await change(pool, claim, "slot = 2", "confirmed")
     before = await pool.fetchval("SELECT count(*) FROM events")
     await follow_transfers(pool)

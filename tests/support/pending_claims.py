@@ -17,6 +17,8 @@ async def claim(shop, signature, *, user="merchant", payer=None, amount=AMOUNT, 
     }  # fmt: skip
     names = ", ".join(f'"{name}"' for name in values)
     marks = ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    return await shop.pool.fetchval(
+    made = await shop.pool.fetchval(
         f"INSERT INTO transactions ({names}) VALUES ({marks}) RETURNING id", *values.values()
     )
+    await shop.pool.execute("INSERT INTO events (type, subject) VALUES ('claim.pending', $1)", str(made))
+    return made

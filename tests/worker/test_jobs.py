@@ -227,9 +227,11 @@ async def test_a_claim_that_cannot_fund_its_job_leaves_the_nonce_to_one_that_can
 
     transfer = await eventually(recorded)
     await shop.pool.execute(
+        "WITH made AS ("
         "INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount,"
         " least_amount, received, environment, status, honoured_at, settled_at)"
-        " VALUES ('merchant', $1, $2, $3, $4, $5, $6, 'USDC', 1, 1, $7, 'live', 'finalized', now(), now())",
+        " VALUES ('merchant', $1, $2, $3, $4, $5, $6, 'USDC', 1, 1, $7, 'live', 'finalized', now(), now())"
+        " RETURNING id) INSERT INTO events (type, subject) SELECT 'claim.finalized', id::text FROM made",
         order.nonce, little, transfer["path"], transfer["source_owner"], transfer["destination_owner"],
         transfer["mint"], PRICE - 1,
     )  # fmt: skip
