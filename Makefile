@@ -9,13 +9,16 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test install check check-deploy format lock bench compare chaos soak picture clean
+.PHONY: demo test test-clients install check check-deploy format lock bench compare chaos soak picture clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
 
 test: .venv/installed-dev ## every test, three at a time: they mostly wait
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+
+test-clients: .venv/installed-dev .venv-clients/installed ## the published clients of x402 buy from each other through us
+	DEMAND_CLIENTS=1 $(BIN)/python -m pytest tests/clients $(ARGS)
 
 install: .venv/installed ## only set everything up
 
@@ -47,6 +50,8 @@ lock: .venv/installed-dev ## resolve the dependencies again (needs uv on the PAT
 	  --extra build -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra build --extra dev --extra parquet -o requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  -o requirements-clients.lock requirements-clients.in
 
 chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS="--rounds 200 --seed 1"
 	$(BIN)/python -m tests.scenarios.chaos $(ARGS)
@@ -58,7 +63,7 @@ picture: .venv/installed ## draw the README's picture anew, from what the demo p
 	$(BIN)/python -m cli.demo.picture docs/demo.svg
 
 clean: ## remove the environment and all embedded state
-	rm -rf .venv .pay402
+	rm -rf .venv .venv-clients .pay402
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("pay402 needs Python 3.11 or newer; set PYTHON=/path/to/python3.11 and run make again." if sys.version_info < (3, 11) else 0)'
@@ -72,4 +77,11 @@ clean: ## remove the environment and all embedded state
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+# The published clients pin another release of `solana`, and so have an environment of their own.
+.venv-clients/installed: requirements-clients.lock | .venv/bin/python
+	@echo "Installing the published clients of x402 into .venv-clients"
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r requirements-clients.lock
 	@touch $@

@@ -23,7 +23,13 @@ KNOWN: Final = Path(__file__).parent / "known_values.json"
 
 # Hashes of packages, a schema of somebody else, and what this program writes itself.
 _NOT_READ: Final = frozenset(
-    {"requirements.lock", "requirements-dev.lock", "tests/deploy/compose-spec.json", "checks/known_values.json"}
+    {
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-clients.lock",
+        "tests/deploy/compose-spec.json",
+        "checks/known_values.json",
+    }
 )
 # Tests are full of made-up passwords. Of them only forms are asked that nobody makes up by hand.
 _OF_GUESSES: Final = frozenset(

@@ -328,6 +328,14 @@ def test_the_development_lock_adds_to_the_other_and_changes_nothing():
     assert {name: development.get(name) for name in ours} == ours
 
 
+def test_the_published_clients_are_locked_at_the_versions_that_are_asked_for():
+    lines = (ROOT / "requirements-clients.in").read_text(encoding="utf-8").splitlines()
+    pins = locked("requirements-clients.lock")
+    for requirement in map(Requirement, filter(None, (line.partition("#")[0].strip() for line in lines))):
+        (version,) = pins[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier
+
+
 def test_every_dependency_has_a_range_with_both_ends():
     declared = project()["project"]
     for requirement in map(Requirement, declared["dependencies"]):
