@@ -38,8 +38,8 @@ def redirect_text(payout_id: UUID, address: str) -> str:
     return f"{RESERVED_START}payout {payout_id} to {address}"
 
 
-async def find_payout(database: Any, job_id: UUID, payout_id: UUID) -> JobPayout | None:
-    """A payout of a job; `None` where the job has none of this id."""
+async def find_payout(database: Any, job_id: UUID | None, payout_id: UUID) -> JobPayout | None:
+    """A payout of a job, or of any without `job_id`; `None` where there is none of this id."""
     row = await _queries.payout_of_job(database, job_id=job_id, payout_id=payout_id)
     return from_row(JobPayout, row) if row else None
 

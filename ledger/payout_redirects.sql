@@ -1,9 +1,9 @@
 -- name: payout_of_job^
--- A payout of a job, and the provider of that job.
+-- A payout, of a certain job or of any, and the provider of its job.
 SELECT p.id, p.job_id, p.kind, p.status, p.recipient, j.provider_user_id
 FROM payouts AS p
 JOIN job_requests AS j ON j.id = p.job_id
-WHERE p.id = :payout_id AND p.job_id = :job_id;
+WHERE p.id = :payout_id AND (:job_id::uuid IS NULL OR p.job_id = :job_id);
 
 -- name: ask_redirect$
 -- Ask that a payout goes to another wallet; answers nothing where something else is asked for it already.

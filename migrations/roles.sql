@@ -53,7 +53,7 @@ GRANT INSERT, UPDATE ON transactions, nonces, agent_services, agent_ids, job_req
   payout_attempts, reconciliation_runs, index_requests, heartbeats, revenue_days, agent_days, agent_months
   TO pay402_worker;
 GRANT UPDATE (ended_at, outcome) ON payout_redirects TO pay402_worker;
-GRANT INSERT ON cluster, events TO pay402_worker;
+GRANT INSERT ON cluster, events, payout_redirects TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
 GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;

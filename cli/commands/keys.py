@@ -27,6 +27,9 @@ def create(
     final_only: Annotated[
         bool, typer.Option("--final-only", help="Its claims are honoured by finalized payments only")
     ] = False,
+    require_proof: Annotated[
+        int, typer.Option("--require-proof-version", help="2: proofs must sign recipient and transaction", min=1, max=2)
+    ] = 1,
     days: Annotated[int | None, typer.Option(help="Expires after so many days", min=1, max=36500)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +47,9 @@ def create(
     new = make_key(environment)
 
     expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(days=days) if days else None
-    stored = NewApiKey(new.prefix, new.hash, user, name, environment, permissions, final_only, expires_at)
+    stored = NewApiKey(
+        new.prefix, new.hash, user, name, environment, permissions, final_only, expires_at, proof_version=require_proof
+    )
 
     async def work(connection: asyncpg.Connection) -> ApiKey | None:
         return await add_key(connection, stored)

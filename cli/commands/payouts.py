@@ -8,16 +8,19 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
+from chain.addresses import NotAWalletError, check_payee
 from cli.printing import AsJson, print_json, print_table
+from cli.registration import wallet_address
 from cli.running import with_worker_context
 from ledger.amounts import figure_text
+from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
 from worker.payouts.offline_signing import Exported, Imported, export_payouts, import_payout
 from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 
 app = typer.Typer(
-    help="What is to be paid out: list, export, import, retry.", no_args_is_help=True, rich_markup_mode=None
+    help="What is to be paid out: list, export, import, retry, redirect.", no_args_is_help=True, rich_markup_mode=None
 )
 
 _SHOWN = 1_000
@@ -102,3 +105,37 @@ def retry(ids: Ids = None, as_json: AsJson = False) -> None:
 
     retried = with_worker_context(work)
     print_json({"retried": retried}) if as_json else typer.echo(f"{retried} payouts are tried again.")
+
+
+@app.command()
+def redirect(
+    payout: Annotated[UUID, typer.Argument(help="A payout that was not signed yet; see `pay402 payouts list`")],
+    to: Annotated[str, typer.Option(help="The wallet that is to be paid instead")],
+    as_json: AsJson = False,
+) -> None:
+    """Send a payout that waits to another wallet. The worker does it once nothing of it can reach the old one.
+
+    Example: pay402 payouts redirect 7d44…c1 --to 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
+    """
+    address = wallet_address(to)
+
+    async def work(context: WorkerContext) -> None:
+        found = await find_payout(context.database, None, payout)
+        if found is None:
+            raise OperatorError(f"There is no payout {payout}; see `pay402 payouts list`.")
+        if found.status not in REDIRECTABLE:
+            raise OperatorError(f"The payout is {found.status}; only one that was not signed yet is sent elsewhere.")
+        if found.recipient == address:
+            raise OperatorError("The payout goes to that wallet already; give another one.")
+        try:
+            await check_payee(context.node, address, may_be_of_program=True)
+        except NotAWalletError as error:
+            raise OperatorError(str(error)) from None
+        if not await ask_redirect(context.database, found, address, asked_by="operator"):
+            raise OperatorError("Another wallet was asked for already; see `pay402 payouts list` until it shows.")
+
+    with_worker_context(work)
+    if as_json:
+        print_json({"payout": str(payout), "recipient": address})
+    else:
+        typer.echo(f"The worker sends it to {address} in its next pass.")

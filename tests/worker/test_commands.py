@@ -12,6 +12,7 @@ import pytest
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
+from localnet.payments import USDC, token_account
 from tests.support.dying_worker import approved_order
 from tests.support.job_shop import FAST, PRICE, fast_settings
 from tests.support.ledger_checks import eventually
@@ -172,7 +173,6 @@ async def test_the_report_names_what_does_not_match(shop, indexer, context, net,
 
 
 def pay_usdc():
-    from localnet.payments import USDC
 
     return USDC
 
@@ -191,3 +191,45 @@ async def test_a_pass_by_hand(shop, net, database_url, command):
     assert figures
     assert all(isinstance(value, int) for value in figures.values())
     assert await pay402(net, database_url, command)
+
+
+async def test_an_operator_sends_a_payout_that_waits_elsewhere(shop, indexer, context, net, database_url):
+    provider, mint = str(shop.provider.pubkey()), str(USDC)
+    order = await shop.order(payout_address=mint)
+    await order.pay()
+
+    async def passed(escrow):
+        await reconcile(context)
+        await settle(context)
+        return (await order.row())["escrow_status"] == escrow
+
+    await eventually(lambda: passed("escrowed"))
+    for step in ("accept", "submit", "approve"):
+        assert await order.step(step)
+
+    async def waiting():
+        await settle(context)
+        return await shop.pool.fetchval("SELECT id FROM payouts WHERE waiting_reason = 'destination_unusable'")
+
+    payout = str(await eventually(waiting))
+
+    async def refused(to, *, about=payout):
+        return await pay402(net, database_url, "payouts", "redirect", about, "--to", to, code=1)
+
+    assert "token account" in await refused(str(token_account(shop.provider.pubkey(), USDC)))
+    assert "already" in await refused(mint)
+    assert "no payout" in await refused(provider, about=str(order.id))
+    assert "incinerator" in await refused("1nc1nerator11111111111111111111111111111111")
+    assert await shop.pool.fetchval("SELECT count(*) FROM payout_redirects") == 0
+
+    told = await pay402(net, database_url, "payouts", "redirect", payout, "--to", provider, "--json")
+    assert json.loads(told) == {"payout": payout, "recipient": provider}
+    await eventually(lambda: passed("released"), seconds=60)
+    assert await shop.balance(shop.provider.pubkey()) == PRICE
+    assert "settled" in await refused(str(shop.client.pubkey()))
+    events = await shop.pool.fetch(
+        "SELECT type, user_id, data FROM events WHERE type LIKE 'payout.redirect%' ORDER BY id"
+    )
+    assert [event["type"] for event in events] == ["payout.redirect_asked", "payout.redirected"]
+    assert events[0]["user_id"] == events[1]["data"]["by"] == "operator"
+    assert await shop.violations() == []

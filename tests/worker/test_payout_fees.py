@@ -169,6 +169,38 @@ async def test_the_fee_of_an_attempt_that_failed_on_chain_is_borne_too(shop, ind
     assert await shop.violations() == []
 
 
+async def test_what_nodes_refuse_is_not_signed_anew_at_once(shop, indexer, net, worker_with):
+    """The recipient has its account frozen for the moment of each attempt: the pause grows with every one."""
+    async with worker_with(WORKER_PAYOUT_RETRY_SECONDS=300) as context:
+        await approved_order(shop, context)
+        with pytest.raises(KilledError), watch_steps(dying_at("before broadcast")):
+            await settle(context)
+        account = token_account(shop.provider.pubkey(), USDC)
+        _freeze(net, account, 2)
+        await settle(context)
+        assert await shop.pool.fetchval("SELECT error FROM payout_attempts") is not None
+
+        async def has_expired():
+            await settle(context)
+            return await shop.pool.fetchrow("SELECT outcome, ended_at FROM payout_attempts WHERE ended_at IS NOT NULL")
+
+        # The node that refused it does so until its blockhash has died.
+        ended = await eventually(has_expired, seconds=90)
+        assert ended["outcome"] == "expired"
+        _freeze(net, account, 1)
+        for _ in range(5):
+            await settle(context)
+        row = await shop.pool.fetchrow("SELECT status::text, tries, next_try_at FROM payouts")
+        assert (row["status"], row["tries"]) == ("queued", 1)
+        assert (row["next_try_at"] - ended["ended_at"]).total_seconds() > 299
+        assert await shop.pool.fetchval("SELECT count(*) FROM payout_attempts") == 1
+        # When its time has come, it is signed anew and paid.
+        await shop.pool.execute("UPDATE payouts SET next_try_at = clock_timestamp()")
+        await until(shop, context, ["settled"])
+    assert await shop.balance(shop.provider.pubkey()) == PRICE
+    assert await shop.violations() == []
+
+
 def _freeze(net, address, state):
     account = net.chain.bank.get_account(address)
     data = bytearray(account.data)
