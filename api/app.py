@@ -16,6 +16,8 @@ from api.access.callers import count_refused
 from api.access.context import AccessContext
 from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
+from api.events import routes as event_routes
+from api.events.context import EventsContext
 from api.http.errors import ApiError, invalid, unavailable
 from api.http.middleware import AccessLog, Cors, RequestBounds
 from api.http.openapi import SUMMARY, TITLE, describe
@@ -54,6 +56,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     x402_routes.router,
     key_routes.router,
     token_routes.router,
+    event_routes.router,
     order_routes.router,
     health_routes.router,
 )
@@ -76,6 +79,7 @@ class Rooms:
     verify: VerifyContext
     payments: PaymentsContext
     x402: X402Context
+    events: EventsContext
 
 
 def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:

@@ -20,6 +20,8 @@ from api.access.key_ring import KEYS_CHANNEL, KeyRing
 from api.access.rate_limits import RateLimits
 from api.analytics.context import AnalyticsContext
 from api.app import Rooms, create_app
+from api.events.context import EventsContext
+from api.events.streams import FeedStreams
 from api.http.connection import Patience, bounded
 from api.keys.context import KeysContext
 from api.marketplace.context import MarketplaceContext
@@ -32,7 +34,7 @@ from api.settings import ApiSettings, split, thresholds
 from api.tokens import TokenBook
 from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
-from api.verify.notifications import TRANSFERS_CHANNEL, TransferNotifications
+from api.verify.notifications import TransferNotifications
 from api.verify.verifier import Verifier, VerifyBounds
 from api.x402.check import ExactLimits
 from api.x402.context import X402Context
@@ -41,6 +43,8 @@ from api.x402.networks import network_of
 from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
+from ledger.feed import FEED_CHANNEL
+from ledger.transfers import TRANSFERS_CHANNEL
 from migrations.status import check_current
 from runtime.cluster import check_cluster, watch_cluster
 from runtime.database import open_pool
@@ -100,14 +104,25 @@ async def open_rooms(
         tokens = TokenBook(database, settings.solana_network)
         await tokens.load()
         notifications = TransferNotifications()
+        streams = FeedStreams(
+            database,
+            metrics,
+            streams_max=settings.streams_max,
+            streams_per_user_max=settings.streams_per_user_max,
+        )
 
         def look_again() -> None:
             key_ring.forget()
             notifications.wake_all()
+            streams.wake()
 
         listener = Listener(
             dsn,
-            {TRANSFERS_CHANNEL: notifications.wake, KEYS_CHANNEL: lambda _: key_ring.forget()},
+            {
+                TRANSFERS_CHANNEL: notifications.wake,
+                KEYS_CHANNEL: lambda _: key_ring.forget(),
+                FEED_CHANNEL: streams.wake,
+            },
             after_gap=look_again,
             application="api",
             troubles=metrics.troubles,
@@ -167,6 +182,7 @@ async def open_rooms(
                 is_production=settings.is_production,
             ),
             analytics=AnalyticsContext(database, tokens),
+            events=EventsContext(database, streams, metrics),
             operations=OperationsContext(
                 database=database,
                 probes=Probes(database, redis, metrics),
@@ -180,6 +196,7 @@ async def open_rooms(
                 key_ring.run(),
                 rates.run(),
                 batches.run(),
+                streams.run(),
                 watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles, names_it=False),
             )
         )
@@ -229,6 +246,7 @@ async def serve_until(
             ready(f"http://{host}:{port}")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            rooms.events.streams.end_all()
             server.should_exit = True
             await serving
 

@@ -34,6 +34,7 @@ class ApiMetrics:
             "pay402_rate_limited_total", "Requests refused by a rate limit", ["limit"], registry=registry
         )
         self.key_cache = Counter("pay402_key_cache_total", "Look-ups of API keys", ["outcome"], registry=registry)
+        self.streams = Gauge("pay402_event_streams", "Open streams of events", registry=registry)
         self.heartbeat_age = Gauge(
             "pay402_indexer_heartbeat_age_seconds", "Since the last sign of life of an indexer", registry=registry
         )

@@ -54,6 +54,9 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
     # Requests under way at the same time; beyond, they are refused, to come again.
     requests_max: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
+    # Streams of events that may be open at the same time, in all and of one user.
+    streams_max: int = Field(2_000, ge=1, validation_alias="API_STREAMS")
+    streams_per_user_max: int = Field(100, ge=1, validation_alias="API_STREAMS_PER_USER")
     # What is under way at SIGTERM has so long to be answered.
     drain_seconds: float = Field(15.0, ge=0, validation_alias="API_DRAIN_SECONDS")
 

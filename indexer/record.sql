@@ -151,7 +151,8 @@ logged AS (
     signature,
     jsonb_build_object(
       'path', path, 'slot', slot, 'mint', mint, 'sourceOwner', source_owner,
-      'destinationOwner', destination_owner, 'amount', amount::text, 'fee', fee::text
+      'destinationOwner', destination_owner, 'amount', amount::text, 'fee', fee::text,
+      'needsWitness', :needs_witness::boolean
     )
   FROM written
 )

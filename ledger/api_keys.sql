@@ -9,15 +9,23 @@ WHERE (key = :name OR key_prefix = :name)
 
 -- name: add_key<!
 -- Store a new key. With `only_first`, only where no key with these rights was ever made: lock before.
-INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, proof_version, expires_at)
-SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :proof_version, :expires_at
-WHERE CASE :only_first::text
-  WHEN 'no' THEN true
-  WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
-  ELSE NOT EXISTS (SELECT FROM api_keys)
-END
-RETURNING key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
-  last_used, false AS is_revoked, revoked_at, replaced_by, true AS is_good;
+WITH added AS (
+  INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, final_only, proof_version, expires_at)
+  SELECT :key_prefix, :key, :user_id, :name, :environment, :permissions::text[], :final_only, :proof_version, :expires_at
+  WHERE CASE :only_first::text
+    WHEN 'no' THEN true
+    WHEN 'admin' THEN NOT EXISTS (SELECT FROM api_keys WHERE 'admin' = ANY(permissions))
+    ELSE NOT EXISTS (SELECT FROM api_keys)
+  END
+  RETURNING *
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'key.created', key_prefix, user_id, jsonb_build_object('environment', environment) FROM added
+)
+SELECT key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
+  last_used, false AS is_revoked, revoked_at, replaced_by, true AS is_good
+FROM added;
 
 -- name: lock_first_key^
 -- Make whoever else makes a first key wait until this transaction ends.
@@ -58,11 +66,14 @@ WITH revoked AS (
     revoked_at = least(revoked_at, :at),
     replaced_by = coalesce(:replaced_by, replaced_by)
   WHERE key_prefix = :key_prefix
-  RETURNING key_prefix, revoked_at
+  RETURNING key_prefix, user_id, environment, revoked_at, replaced_by
 ),
 logged AS (
-  INSERT INTO events (type, subject, data)
-  SELECT 'key.revoked', key_prefix, jsonb_build_object('at', revoked_at) FROM revoked
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'key.revoked', key_prefix, user_id,
+    jsonb_build_object('at', revoked_at, 'environment', environment, 'replacedBy', replaced_by,
+      'revokedAtMs', floor(extract(epoch FROM revoked_at) * 1000)::bigint)
+  FROM revoked
 )
 SELECT key_prefix, revoked_at, pg_notify('api_keys', key_prefix) FROM revoked;
 

@@ -20,7 +20,11 @@ WITH seen AS (
   UPDATE transfers AS t SET awaits_witness_since = NULL, contested_at = NULL
   FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
   WHERE t.signature = w.signature AND t.slot = w.slot AND t.awaits_witness_since IS NOT NULL
-  RETURNING t.signature
+  RETURNING t.signature, t.path, t.slot
+),
+logged AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'transfer.witnessed', signature, jsonb_build_object('path', path, 'slot', slot) FROM seen
 )
 SELECT count(pg_notify('transfers', signature))::int FROM (SELECT DISTINCT signature FROM seen) AS s;
 

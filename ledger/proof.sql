@@ -120,7 +120,15 @@ LEFT JOIN (
 
 -- name: agreed!
 -- Ledger and chain agree about these accounts at a finalized slot. Where the slot itself changed an account, more
--- of it may be on its way from a node that calls its newest slot final: then the anchor stays where it is.
+-- of it may be on its way from a node that calls its newest slot final: then the anchor stays where it is. An event
+-- says so of those that had never been audited or about which they disagreed.
+WITH logged AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'audit.agreed', a.address, jsonb_build_object('slot', :slot::bigint)
+  FROM token_accounts AS a
+  WHERE a.address = ANY(:accounts::text[]) AND coalesce(a.audited_slot, -1) < :slot
+    AND (a.audited_at IS NULL OR a.drift <> 0 OR a.gaps > 0)
+)
 UPDATE token_accounts AS a
 SET
   audited_slot = CASE WHEN g.is_quiet THEN :slot::bigint - 1 ELSE a.audited_slot END,

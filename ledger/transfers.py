@@ -3,12 +3,15 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from ledger.sql import load_queries
 
 _queries = load_queries("ledger", "transfers.sql")
+
+TRANSFERS_CHANNEL: Final = "transfers"
+"""Notifies of signatures that the ledger has something new of, separated by spaces."""
 
 
 @dataclass(frozen=True, slots=True)

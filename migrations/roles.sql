@@ -31,6 +31,7 @@ GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_servic
 GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal_wanted_at, heal_reason)
   ON token_accounts TO pay402_api;
 GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
+GRANT SELECT ON feed, feed_position TO pay402_api;
 
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
@@ -54,6 +55,10 @@ GRANT INSERT, UPDATE ON transactions, nonces, agent_services, agent_ids, job_req
   TO pay402_worker;
 GRANT UPDATE (ended_at, outcome) ON payout_redirects TO pay402_worker;
 GRANT INSERT ON cluster, events, payout_redirects TO pay402_worker;
+-- It publishes what happened, for which it knows whose wallet something was.
+GRANT SELECT ON former_recipients TO pay402_worker;
+GRANT SELECT, UPDATE ON feed_position TO pay402_worker;
+GRANT SELECT, INSERT, DELETE ON feed, feed_gaps TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
 GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;

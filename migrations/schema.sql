@@ -1051,6 +1051,51 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.feed (
+    id bigint NOT NULL,
+    event_id bigint NOT NULL,
+    type text NOT NULL,
+    user_id text NOT NULL,
+    environment text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    body text NOT NULL,
+    CONSTRAINT feed_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text])))
+);
+
+COMMENT ON TABLE public.feed IS 'What happened, as the user whose it is sees it, numbered in the order of its publication';
+
+COMMENT ON COLUMN public.feed.event_id IS 'The row of events it was made of';
+
+COMMENT ON COLUMN public.feed.at IS 'When it happened';
+
+COMMENT ON COLUMN public.feed.body IS 'The JSON that every reader gets, byte by byte';
+
+CREATE TABLE public.feed_gaps (
+    event_id bigint NOT NULL,
+    writers text[] NOT NULL
+);
+
+COMMENT ON TABLE public.feed_gaps IS 'Ids below the position that were not committed when it passed them';
+
+COMMENT ON COLUMN public.feed_gaps.writers IS 'The transactions that may still commit it; once they have ended, it never comes';
+
+CREATE TABLE public.feed_position (
+    is_only_row boolean DEFAULT true NOT NULL,
+    event_id bigint NOT NULL,
+    feed_id bigint NOT NULL,
+    pruned_feed_id bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT feed_position_is_only_row_check CHECK (is_only_row)
+);
+
+COMMENT ON TABLE public.feed_position IS 'How far events are published; whoever publishes holds its one row';
+
+COMMENT ON COLUMN public.feed_position.event_id IS 'Every event up to this one is published, but for feed_gaps';
+
+COMMENT ON COLUMN public.feed_position.feed_id IS 'The newest row of the feed';
+
+COMMENT ON COLUMN public.feed_position.pruned_feed_id IS 'The newest row of the feed that was removed for its age';
+
 CREATE TABLE public.former_recipients (
     address public.address NOT NULL,
     user_id text NOT NULL,
@@ -1335,6 +1380,18 @@ ALTER TABLE ONLY public.cluster
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.feed
+    ADD CONSTRAINT feed_event_id_type_user_id_key UNIQUE (event_id, type, user_id);
+
+ALTER TABLE ONLY public.feed_gaps
+    ADD CONSTRAINT feed_gaps_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY public.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.feed_position
+    ADD CONSTRAINT feed_position_pkey PRIMARY KEY (is_only_row);
+
 ALTER TABLE ONLY public.former_recipients
     ADD CONSTRAINT former_recipients_pkey PRIMARY KEY (address, owned_until);
 
@@ -1465,6 +1522,10 @@ CREATE INDEX events_subject ON public.events USING btree (subject);
 CREATE INDEX events_type_at ON public.events USING btree (type, at) INCLUDE (id, user_id, agent_id);
 
 CREATE INDEX events_user_id_at ON public.events USING btree (user_id, at) INCLUDE (id, type, agent_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX feed_published_at ON public.feed USING btree (published_at);
+
+CREATE INDEX feed_user_id_id ON public.feed USING btree (user_id, id) INCLUDE (type, environment);
 
 CREATE INDEX former_recipients_user_id ON public.former_recipients USING btree (user_id);
 

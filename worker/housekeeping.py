@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.feed import prune_feed
 from ledger.settlements import prune_budgets, prune_wires
 from ledger.sql import load_queries
 from worker.context import WorkerContext
@@ -22,6 +23,7 @@ class Expired:
     keys_revoked: int = 0
     answers_removed: int = 0
     requests_removed: int = 0
+    feed_entries_removed: int = 0
     other_rows_removed: int = 0
 
 
@@ -50,6 +52,10 @@ async def prune(context: WorkerContext, done: Expired) -> None:
     )
     done.other_rows_removed += await _in_bites(
         lambda limit: prune_budgets(database, limit=limit, keep_seconds=keep_seconds)
+    )
+    feed_keep_seconds = context.settings.feed_keep_days * _DAY_SECONDS
+    done.feed_entries_removed = await _in_bites(
+        lambda limit: prune_feed(database, limit=limit, keep_seconds=feed_keep_seconds)
     )
     silent: int = await _queries.prune_signs_of_life(database)
     finished: int = await _queries.prune_finished_work(database, keep_seconds=keep_seconds)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from ledger.transfers import TRANSFERS_CHANNEL
 from runtime.cluster import watch_cluster
 from runtime.heartbeat import signs_of_life
+from runtime.listener import Listener
 from runtime.metrics import serving_metrics
 from runtime.process import instance_name, working
 from worker.context import WorkerContext, open_worker_context
+from worker.feed.publish import FeedPublisher
 from worker.schedule import Schedule
 from worker.settings import WorkerSettings
 
@@ -49,6 +52,15 @@ async def running_worker(
         await stack.enter_async_context(
             working(watch_cluster(context.database, rpc_urls, settings.solana_network, context.metrics.troubles))
         )
+        publisher = FeedPublisher(context)
+        listener = Listener(
+            dsn,
+            {TRANSFERS_CHANNEL: publisher.wake},
+            after_gap=publisher.wake,
+            application="worker",
+            troubles=context.metrics.troubles,
+        )
+        await stack.enter_async_context(working(listener.run(), publisher.run()))
         schedule = Schedule(context, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))
         _log.info("working", instance=instance_name(), signs_as=context.signer.address if context.signer else None)

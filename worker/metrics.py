@@ -65,6 +65,7 @@ class WorkerMetrics:
             "The budget of today for the fees of all settlements; 0 while nothing is reserved",
             registry=registry,
         )
+        self.feed_entries = Counter("pay402_feed_entries_total", "Entries published in the feed", registry=registry)
         self.unmatched = Gauge(
             "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
         )

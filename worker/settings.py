@@ -65,6 +65,11 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     payouts_per_pass: int = Field(100, ge=1, le=1_000, validation_alias="WORKER_PAYOUTS_PER_PASS")
     # How long unpaid expired payment requests and finished requests to the indexer are kept.
     keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_KEEP_DAYS")
+    # How often events are looked for that nothing has notified of, and how many are published in one transaction.
+    feed_poll_seconds: float = Field(0.1, gt=0, validation_alias="WORKER_FEED_POLL_SECONDS")
+    feed_events_per_pass: int = Field(1_000, ge=1, le=20_000, validation_alias="WORKER_FEED_EVENTS_PER_PASS")
+    # How long entries of the feed are kept, and with them how far back readers can catch up.
+    feed_keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_FEED_KEEP_DAYS")
     # What is under way at SIGTERM has so long to be finished.
     drain_seconds: float = Field(20.0, ge=0, validation_alias="WORKER_DRAIN_SECONDS")
 

@@ -113,6 +113,7 @@ _MEANINGS: Final = {
     404: "There is no such thing, or it is not the caller's: `NOT_FOUND`",
     408: "The body did not arrive in time: `REQUEST_TIMEOUT`",
     409: "It contradicts what is there, or the Idempotency-Key is another request's: `CONFLICT`",
+    410: "It is not kept any more: `GONE`",
     413: "The body is larger than 1 MB: `PAYLOAD_TOO_LARGE`",
     415: "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`",
     429: "Too many requests; `Retry-After` says when to come again: `RATE_LIMIT_EXCEEDED`",

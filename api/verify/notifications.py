@@ -4,10 +4,6 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
-
-TRANSFERS_CHANNEL: Final = "transfers"
-"""Notifies of signatures that the ledger has something new of, separated by spaces."""
 
 
 class TransferNotifications:

@@ -196,6 +196,12 @@ WORKER = Dashboard(
             Panel("Broken rules", "Rows in which an invariant of money does not hold; 0 is right", "short",
                   {"{{invariant}}": "max by (invariant) (pay402_invariant_violations)"}, width=12),
         ],
+        "Feed": [
+            Panel("Published", "Entries of the feed, each second", "short",
+                  {"entries": "sum(rate(pay402_feed_entries_total[5m]))"}, width=12),
+            Panel("Streams", "Readers that are connected", "short",
+                  {"streams": "sum(pay402_event_streams)"}, width=12),
+        ],
         "Jobs": [
             Panel("Runs", "Each minute, by job and outcome", "short",
                   {"{{exported_job}} {{outcome}}":

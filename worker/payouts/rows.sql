@@ -31,11 +31,23 @@ ORDER BY p.created_at, p.id
 LIMIT :limit;
 
 -- name: wait_payout!
--- A payout cannot be sent now; it is tried again after a while.
-UPDATE payouts
-SET status = 'waiting', waiting_reason = :reason, tries = tries + 1,
-  next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
-WHERE id = :id AND status = 'queued';
+-- A payout cannot be sent now; it is tried again after a while. What it waits for is logged once, not at each try.
+WITH moved AS (
+  UPDATE payouts
+  SET status = 'waiting', waiting_reason = :reason, tries = tries + 1,
+    next_try_at = clock_timestamp() + make_interval(secs => :pause_seconds)
+  WHERE id = :id AND status = 'queued'
+  RETURNING id, waiting_reason, tries
+)
+INSERT INTO events (type, subject, data)
+SELECT 'payout.waiting', m.id::text, jsonb_build_object('reason', m.waiting_reason)
+FROM moved AS m
+WHERE m.waiting_reason IS DISTINCT FROM (
+  SELECT e.data ->> 'reason' FROM events AS e
+  WHERE e.subject = m.id::text AND e.type = 'payout.waiting'
+  ORDER BY e.id DESC
+  LIMIT 1
+);
 
 -- name: leave_to_operator$
 -- Payouts that we have no key for wait for an operator's signature.
@@ -119,9 +131,14 @@ LIMIT :limit;
 WITH noted AS (
   UPDATE payout_attempts SET sent_at = coalesce(sent_at, clock_timestamp()), error = NULL
   WHERE id = :id AND ended_at IS NULL
-  RETURNING payout_id
+  RETURNING payout_id, signature
+),
+moved AS (
+  UPDATE payouts AS p SET status = 'sent' FROM noted AS n WHERE p.id = n.payout_id AND p.status = 'signed'
+  RETURNING p.id, n.signature
 )
-UPDATE payouts AS p SET status = 'sent' FROM noted AS n WHERE p.id = n.payout_id AND p.status = 'signed';
+INSERT INTO events (type, subject, data)
+SELECT 'payout.sent', id::text, jsonb_build_object('signature', signature) FROM moved;
 
 -- name: note_attempt_error!
 -- What a node said against an attempt; it may land all the same.

@@ -32,7 +32,9 @@ async def own_postgres(home):
 
 
 def path_of(operation):
-    return operation.split()[1].format_map(
+    path = operation.split()[1]
+    path += "?after=none" if path.endswith("/stream") else ""
+    return path.format_map(
         {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "nonce": "none", "signature": Signature.default()}
         | {"id": f"backfill-{NOBODY}", "address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
     )

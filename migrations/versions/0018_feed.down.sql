@@ -1,0 +1,1 @@
+DROP TABLE feed, feed_position, feed_gaps;

@@ -1,0 +1,1 @@
+"""Publishes what happened: the feed of each user."""

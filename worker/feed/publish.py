@@ -1,0 +1,69 @@
+"""Keeps the feed up to date: what is committed is published within a moment, by whichever worker is first."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from ledger.feed import FeedEntry, anything_to_publish, publish_events
+from runtime.database_errors import DATABASE_ERRORS
+from worker.context import WorkerContext
+
+_log = structlog.get_logger(__name__)
+
+_LOOP: Final = "publish_feed"
+_DEFECT_PAUSE_SECONDS: Final = 5.0
+
+
+async def publish(context: WorkerContext) -> int:
+    """Publish what is committed by now, in short transactions; returns how many entries that makes.
+
+    Returns at once where another worker publishes: it does the same.
+    """
+    count, settings = 0, context.settings
+    while True:
+        async with context.database.acquire() as connection:
+            published = await publish_events(connection, events_max=settings.feed_events_per_pass, then=_nothing_more)
+        if published is None:
+            return count
+        count += len(published.entries)
+        context.metrics.feed_entries.inc(len(published.entries))
+        if not published.is_behind:
+            return count
+
+
+async def _nothing_more(_: Sequence[FeedEntry]) -> None: ...
+
+
+class FeedPublisher:
+    """Publishes as soon as something is recorded, and looks by itself in between, until it is cancelled."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._woken = asyncio.Event()
+        context.metrics.liveness.expect(_LOOP, within_seconds=context.settings.pass_grace_seconds)
+
+    def wake(self, _: str = "") -> None:
+        """Look now: something was recorded."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. Whatever fails is tried again: what is not published waits, and is not lost."""
+        poll_seconds = self._context.settings.feed_poll_seconds
+        while True:
+            self._woken.clear()
+            pause_seconds = poll_seconds
+            try:
+                if await anything_to_publish(self._context.database):
+                    await publish(self._context)
+                self._context.metrics.liveness.succeeded(_LOOP)
+            except DATABASE_ERRORS as error:
+                pause_seconds = max(poll_seconds, self._context.metrics.troubles.note("publishing the feed", error))
+            except Exception:  # noqa: BLE001 - a defect here must not end the passes that settle money
+                pause_seconds = max(poll_seconds, _DEFECT_PAUSE_SECONDS)
+                _log.exception("publishing_failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await self._woken.wait()
