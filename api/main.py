@@ -95,7 +95,7 @@ async def open_rooms(
             )
         )
         redis = await stack.enter_async_context(_redis(redis_url))
-        await check_cluster(database, rpc_urls, settings.solana_network, names_it=False)
+        await check_cluster(database, rpc_urls, settings.solana_network)
         rpc = await stack.enter_async_context(
             RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
         )
@@ -197,7 +197,7 @@ async def open_rooms(
                 rates.run(),
                 batches.run(),
                 streams.run(),
-                watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles, names_it=False),
+                watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles),
             )
         )
         yield rooms

@@ -70,7 +70,7 @@ def with_worker_context(work: Callable[["WorkerContext"], Awaitable[T]]) -> T:
     async def main(_: asyncio.Event) -> T:
         async with (
             database_address(settings) as dsn,
-            open_worker_context(settings, dsn, rpc_urls, names_cluster=False) as context,
+            open_worker_context(settings, dsn, rpc_urls) as context,
         ):
             return await _asking_the_chain(work(context))
 

@@ -16,6 +16,12 @@ async def named_cluster(database: Any) -> str | None:
     return found
 
 
+async def may_name_cluster(database: Any) -> bool:
+    """Return True when the login has the right to name the ledger's cluster."""
+    allowed: bool = await _queries.may_name_cluster(database)
+    return allowed
+
+
 async def name_cluster(database: Any, genesis_hash: str, network: str) -> str:
     """Name the ledger's cluster unless it has one; returns the genesis hash that counts from then on."""
     await _queries.name_cluster(database, genesis_hash=genesis_hash, network=network)

@@ -18,6 +18,8 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
   transfers, balance_changes, transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services,
   agent_ids, job_requests, job_fundings, ratings, payouts, payout_redirects, reconciliation_runs, index_requests,
   backfill_requests, claim_changes, revenue_days, agent_days, agent_months TO pay402_api;
+-- `pay402 doctor` checks with its login that fees were borne; what was signed is no business of it.
+GRANT SELECT (payout_id, outcome, fee_lamports, gift_lamports) ON payout_attempts TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
 -- It settles payments over x402: whatever happens, their terms and bytes stay as they were stored.
 GRANT SELECT, INSERT ON settlements TO pay402_api;

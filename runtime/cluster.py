@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
-from ledger.cluster import name_cluster, named_cluster
+from ledger.cluster import may_name_cluster, name_cluster, named_cluster
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
 from runtime.errors import OperatorError
 
@@ -43,14 +43,17 @@ def is_of_network(genesis_hash: str, network: str) -> bool:
     return genesis_hash == wanted if wanted else genesis_hash not in GENESIS_HASHES.values()
 
 
-async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str, *, names_it: bool = True) -> set[str]:
+async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str) -> set[str]:
     """Pass when every node that answers is of the cluster that `network` names and that the ledger is about.
+
+    At the first use of the ledger its cluster is stored, by the first process or command that asks a node and whose
+    login may store it. Until then a login that may not, which is the API's, holds the nodes against `network` and
+    against each other.
 
     Args:
         database: A connection or pool of the ledger.
         rpc_urls: Every endpoint of the process.
         network: SOLANA_NETWORK.
-        names_it: At the first use, store the cluster with the ledger.
 
     Returns:
         The endpoints that did not answer, of which nothing is known yet.
@@ -70,7 +73,8 @@ async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str, *,
                 exit_code=WRONG_CLUSTER,
             )
         if ledger is None:
-            ledger = await name_cluster(database, found, network) if names_it else found
+            may_name = await may_name_cluster(database)
+            ledger = await name_cluster(database, found, network) if may_name else found
         if found != ledger:
             raise OperatorError(
                 f"The ledger is about another chain (genesis hash {ledger}) than the node {host_of(url)} serves "
@@ -80,9 +84,22 @@ async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str, *,
     return {url for url, found in zip(rpc_urls, hashes, strict=True) if found is None}
 
 
-async def watch_cluster(
-    database: Any, rpc_urls: Sequence[str], network: str, troubles: DatabaseTroubles, *, names_it: bool = True
-) -> None:
+async def check_network(database: Any, network: str) -> None:
+    """Pass unless the ledger is known to be about another network; for commands that ask no node.
+
+    Raises:
+        OperatorError: It is; the exit code is `WRONG_CLUSTER`.
+    """
+    ledger = await named_cluster(database)
+    if ledger is not None and not is_of_network(ledger, network):
+        raise OperatorError(
+            f"The ledger is about {cluster_name(ledger)}, but SOLANA_NETWORK is {network}; "
+            "correct SOLANA_NETWORK or DATABASE_URL.",
+            exit_code=WRONG_CLUSTER,
+        )
+
+
+async def watch_cluster(database: Any, rpc_urls: Sequence[str], network: str, troubles: DatabaseTroubles) -> None:
     """Go on asking, until cancelled: once a minute, and sooner those that have not answered yet.
 
     `troubles` counts failures of the database; the other arguments are those of `check_cluster`.
@@ -96,7 +113,7 @@ async def watch_cluster(
         await asyncio.sleep(pause_seconds if unknown else _AGAIN_SECONDS)
         pause_seconds = min(2 * pause_seconds, _AGAIN_SECONDS) if unknown else _FIRST_SECONDS
         try:
-            unknown = await check_cluster(database, sorted(unknown) or rpc_urls, network, names_it=names_it)
+            unknown = await check_cluster(database, sorted(unknown) or rpc_urls, network)
         except OperatorError as error:
             _log.critical("wrong_cluster", error=str(error))
             raise

@@ -35,11 +35,9 @@ class WorkerContext:
 
 @asynccontextmanager
 async def open_worker_context(
-    settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str], *, names_cluster: bool = True
+    settings: WorkerSettings, dsn: str, rpc_urls: Sequence[str]
 ) -> AsyncIterator[WorkerContext]:
     """Open what the passes need, and close it at the end.
-
-    `names_cluster`: at the first use of the ledger, store which cluster it is about, as a process does and no command.
 
     Raises:
         OperatorError: The database, its schema or the settlement key is not usable, or a node is of another cluster.
@@ -54,6 +52,6 @@ async def open_worker_context(
     )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
-        await check_cluster(database, rpc_urls, settings.solana_network, names_it=names_cluster)
+        await check_cluster(database, rpc_urls, settings.solana_network)
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
         yield WorkerContext(settings, database, Node(rpc), signer, registry, metrics)

@@ -2,14 +2,17 @@
 
 from typing import Annotated
 
+import asyncpg
 import typer
 
 from chain.programs import TOKENS
 from cli.printing import AsJson, print_json
-from cli.running import with_worker_context
+from cli.running import settings_for, with_connection
 from ledger.example_services import seed
+from runtime.cluster import check_network
 from runtime.errors import OperatorError
-from worker.context import WorkerContext
+from worker.settings import WorkerSettings
+from worker.signer import load_signer
 
 _CURRENCY = "USDC"
 
@@ -24,19 +27,21 @@ def command(
 
     Example: pay402 seed
     """
+    settings = settings_for(WorkerSettings, level="error")
+    if settings.is_production and not confirm:
+        raise OperatorError("Examples do not belong into production; repeat it with --confirm if they do.")
+    signer = load_signer(settings)
+    wallet = settings.settlement_wallet or (signer.address if signer else None)
+    if wallet is None:
+        raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
+    network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
+    mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
+    if mint is None:
+        raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
 
-    async def work(context: WorkerContext) -> int:
-        settings = context.settings
-        if settings.is_production and not confirm:
-            raise OperatorError("Examples do not belong into production; repeat it with --confirm if they do.")
-        wallet = settings.settlement_wallet or (context.signer.address if context.signer else None)
-        if wallet is None:
-            raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
-        network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
-        mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
-        if mint is None:
-            raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
-        return await seed(context.database, mint=mint, currency=_CURRENCY, payout_address=wallet)
+    async def work(connection: asyncpg.Connection) -> int:
+        await check_network(connection, settings.solana_network)
+        return await seed(connection, mint=mint, currency=_CURRENCY, payout_address=wallet)
 
-    added = with_worker_context(work)
+    added = with_connection(work)
     print_json({"added": added}) if as_json else typer.echo(f"{added} services were added.")

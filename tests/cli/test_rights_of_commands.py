@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from chain.rpc import RpcPool
 from cli.main import COMMANDS
+from ledger.cluster import name_cluster, named_cluster
+from runtime.cluster import GENESIS_HASHES, WRONG_CLUSTER
 from tests.support.command_line import pay402
 from tests.support.databases import execute
+from tests.support.ledger_rows import NO_NODE
 
 WALLET = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 OTHER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
@@ -88,3 +92,40 @@ async def test_a_login_may_run_what_the_runbook_says(home, variables, login, rol
 async def test_whoever_lacks_a_right_is_told_which_and_that_it_is_no_defect(home, variables, login, role, call):
     refused = await pay402(*call, home=home, DATABASE_URL=await login(role), **variables)
     refused.assert_refused("permission denied for", "docs/runbook.md")
+
+
+@pytest.mark.parametrize(
+    ("role", "call"),
+    [("indexer", ("audit",)), ("worker", ("reconcile",)), ("worker", ("settle",)), ("worker", ("payouts", "export"))],
+)
+async def test_the_first_command_that_asks_a_node_names_the_cluster(home, variables, login, pool, net, role, call):
+    assert await named_cluster(pool) is None
+    done = await pay402(*call, home=home, DATABASE_URL=await login(role), **variables)
+    assert done.code == 0, done.err
+    assert await named_cluster(pool) == await genesis_of(net)
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+@pytest.mark.parametrize("call", [("reconcile",), ("settle",), ("payouts", "export"), ("audit",), ("backfill",)])
+async def test_a_command_that_asks_a_node_of_another_chain_is_refused(home, variables, login, pool, role, call):
+    await name_cluster(pool, "another chain's", "localnet")
+    refused = await pay402(*call, home=home, DATABASE_URL=await login(role), **variables)
+    refused.assert_refused("The ledger is about another chain", code=WRONG_CLUSTER)
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+async def test_examples_are_seeded_without_a_node_but_on_the_network_of_the_ledger_alone(
+    home, variables, login, pool, role
+):
+    variables |= {"DATABASE_URL": await login(role), "SOLANA_RPC_URL": NO_NODE}
+    seeded = await pay402("seed", "--json", home=home, **variables)
+    assert seeded.json["added"] > 3
+    assert await named_cluster(pool) is None
+    await name_cluster(pool, GENESIS_HASHES["devnet"], "devnet")
+    refused = await pay402("seed", home=home, **variables)
+    refused.assert_refused("The ledger is about devnet, but SOLANA_NETWORK is localnet", code=WRONG_CLUSTER)
+
+
+async def genesis_of(net):
+    async with RpcPool([net.rpc_url]) as rpc:
+        return await rpc.call("getGenesisHash", [], str)

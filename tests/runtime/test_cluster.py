@@ -88,9 +88,25 @@ async def test_a_node_that_does_not_answer_keeps_nobody_from_starting_and_is_ask
     assert await check_cluster(pool, [node.url], "localnet") == {node.url}
 
 
-async def test_who_may_not_name_the_cluster_does_not(pool, node):
-    await check_cluster(pool, [node.url], "localnet", names_it=False)
+async def test_a_login_that_may_not_name_the_cluster_holds_nodes_to_the_network_and_each_other(pool, node, net):
+    async with pool.acquire() as connection:
+        await connection.execute("SET ROLE pay402_api")
+        assert await check_cluster(connection, [node.url], "localnet") == set()
+        with pytest.raises(OperatorError, match="but SOLANA_NETWORK is devnet"):
+            await check_cluster(connection, [node.url], "devnet")
+        with pytest.raises(OperatorError, match="The ledger is about another chain"):
+            await check_cluster(connection, [net.rpc_url, node.url], "localnet")
+        await connection.execute("RESET ROLE")
     assert await named_cluster(pool) is None
+
+
+@pytest.mark.parametrize("role", ["indexer", "worker"])
+async def test_whoever_records_or_pays_names_the_cluster(pool, node, role):
+    async with pool.acquire() as connection:
+        await connection.execute(f"SET ROLE pay402_{role}")
+        await check_cluster(connection, [node.url], "localnet")
+        await connection.execute("RESET ROLE")
+    assert await named_cluster(pool) == "a private chain's"
 
 
 async def test_a_node_that_turns_out_to_be_of_another_cluster_ends_the_process(pool, node, monkeypatch):
