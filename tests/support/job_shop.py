@@ -133,6 +133,11 @@ class Shop:
         return await check_invariants(self.pool)
 
 
+async def lamports(shop, owner=None):
+    """The SOL of the settlement wallet, or of `owner`, in lamports."""
+    return (await shop.call("getBalance", str((owner or shop.wallet).pubkey()), {"commitment": "confirmed"}))["value"]
+
+
 @dataclass
 class Order:
     """A job that was ordered, and what its client and provider do with it."""

@@ -15,7 +15,7 @@ from localnet import payments as pay
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, token_account, withheld_fee
 from tests.support.dying_worker import approved_order, paid_once
-from tests.support.job_shop import PRICE, fast_settings, secret
+from tests.support.job_shop import PRICE, fast_settings, lamports, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
@@ -26,10 +26,6 @@ from worker.payouts.rows import queued_payouts, retry_payouts
 
 SPL = Pubkey.from_string(TOKEN_PROGRAM)
 PRICE_OF_ACCOUNT = 1_000_000
-
-
-async def lamports(shop, owner=None):
-    return (await shop.call("getBalance", str((owner or shop.wallet).pubkey()), {"commitment": "confirmed"}))["value"]
 
 
 async def stranger(shop, amount, mint=USDC):

@@ -11,9 +11,8 @@ from chain.programs import NATIVE_SOL
 from localnet import payments as pay
 from localnet.payments import USDC, token_account
 from tests.support.dying_worker import KilledError, approved_order, dying_at
-from tests.support.job_shop import PRICE, fast_settings, secret
+from tests.support.job_shop import PRICE, fast_settings, lamports, secret
 from tests.support.ledger_checks import eventually
-from tests.worker.test_payout_costs import lamports
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
 from worker.escrow import make_payouts, settle
