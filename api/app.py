@@ -35,6 +35,7 @@ from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
 from api.verify.context import VerifyContext
 from api.x402 import routes as x402_routes
+from api.x402 import settle_routes
 from api.x402.context import X402Context
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles, is_defect
 from runtime.errors import OperatorError
@@ -54,6 +55,8 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     analytics_routes.router,
     x402_routes.verify_router,
     x402_routes.router,
+    settle_routes.settle_router,
+    settle_routes.router,
     key_routes.router,
     token_routes.router,
     event_routes.router,
@@ -61,7 +64,11 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     health_routes.router,
 )
 
-_REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {**verify_routes.REFUSAL_FIELDS, **x402_routes.REFUSAL_FIELDS}
+_REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    **verify_routes.REFUSAL_FIELDS,
+    **x402_routes.REFUSAL_FIELDS,
+    **settle_routes.REFUSAL_FIELDS,
+}
 
 _CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 

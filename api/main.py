@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
+import asyncpg
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -26,6 +27,7 @@ from api.http.connection import Patience, bounded
 from api.keys.context import KeysContext
 from api.marketplace.context import MarketplaceContext
 from api.metrics import ApiMetrics
+from api.notifications import TransferNotifications
 from api.operations.context import OperationsContext
 from api.operations.probes import Probes
 from api.payments.context import PaymentsContext
@@ -34,16 +36,17 @@ from api.settings import ApiSettings, split, thresholds
 from api.tokens import TokenBook
 from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
-from api.verify.notifications import TransferNotifications
 from api.verify.verifier import Verifier, VerifyBounds
 from api.x402.check import ExactLimits
 from api.x402.context import X402Context
 from api.x402.fee_payers import load_fee_payers
 from api.x402.networks import network_of
+from api.x402.settlement import PaymentSettler, SettleBounds
 from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from ledger.feed import FEED_CHANNEL
+from ledger.settlements import FeeBudgets
 from ledger.transfers import TRANSFERS_CHANNEL
 from migrations.status import check_current
 from runtime.cluster import check_cluster, watch_cluster
@@ -161,16 +164,7 @@ async def open_rooms(
             ),
             verify=VerifyContext(verifier, tokens, final_from),
             payments=PaymentsContext(database, tokens, node, final_from),
-            x402=X402Context(
-                PaymentVerifier(
-                    database=database,
-                    node=node,
-                    tokens=tokens,
-                    network=network_of(settings.solana_network),
-                    fee_payers=load_fee_payers(settings),
-                    limits=ExactLimits(settings.x402_compute_units_max, settings.x402_unit_price_max),
-                )
-            ),
+            x402=_x402(settings, metrics, database, node, tokens, notifications),
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,
@@ -201,6 +195,36 @@ async def open_rooms(
             )
         )
         yield rooms
+
+
+def _x402(
+    settings: ApiSettings,
+    metrics: ApiMetrics,
+    database: asyncpg.Pool,
+    node: Node,
+    tokens: TokenBook,
+    notifications: TransferNotifications,
+) -> X402Context:
+    verifier = PaymentVerifier(
+        database=database,
+        node=node,
+        tokens=tokens,
+        network=network_of(settings.solana_network),
+        fee_payers=load_fee_payers(settings),
+        limits=ExactLimits(settings.x402_compute_units_max, settings.x402_unit_price_max),
+    )
+    bounds = SettleBounds(
+        wait_seconds=settings.x402_wait_seconds,
+        waiting_max=settings.waiting_requests_max,
+        budgets=FeeBudgets(
+            settings.x402_lamports_of_day_max,
+            settings.x402_lamports_of_merchant_max,
+            settings.x402_lamports_of_payer_max,
+        ),
+    )
+    final_from = thresholds(settings.finalized_above)
+    settler = PaymentSettler(database, verifier, notifications, final_from, bounds, metrics.troubles)
+    return X402Context(verifier, settler, database)
 
 
 def _secret(secret: SecretStr | None) -> str | None:

@@ -72,6 +72,12 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     # The defaults come to 6,000 lamports on top of 10,000 for the two signatures.
     x402_compute_units_max: int = Field(60_000, ge=1, le=1_400_000, validation_alias="X402_COMPUTE_UNITS_MAX")
     x402_unit_price_max: int = Field(100_000, ge=0, le=10_000_000, validation_alias="X402_UNIT_PRICE_MAX_MICROLAMPORTS")
+    # How long a settlement waits for its verdict before it is told to be pending; published clients give up after 90 s.
+    x402_wait_seconds: float = Field(20.0, ge=0, le=60, validation_alias="X402_WAIT_SECONDS")
+    # What the fees of settlements may cost in lamports in one day, UTC: in all, for one merchant, for one payer.
+    x402_lamports_of_day_max: int = Field(2_000_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_DAY")
+    x402_lamports_of_merchant_max: int = Field(500_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_MERCHANT")
+    x402_lamports_of_payer_max: int = Field(50_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_PAYER")
 
     @field_validator("jwt_secret", "bootstrap_token")
     @classmethod

@@ -9,8 +9,8 @@ import asyncpg
 import structlog
 
 from api.metrics import ApiMetrics
+from api.notifications import TransferNotifications
 from api.verify.batches import VerificationBatches
-from api.verify.notifications import TransferNotifications
 from api.verify.proof import Verification, VerifyResult
 from chain.decode import MalformedAnswerError, decode
 from chain.node import Node

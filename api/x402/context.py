@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import asyncpg
 from fastapi import Depends, Request
 
+from api.x402.settlement import PaymentSettler
 from api.x402.verification import PaymentVerifier
 
 
@@ -13,6 +15,8 @@ class X402Context:
     """What the facilitator works with."""
 
     verifier: PaymentVerifier
+    settler: PaymentSettler
+    database: asyncpg.Pool
 
 
 async def x402_context(request: Request) -> X402Context:

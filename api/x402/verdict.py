@@ -77,6 +77,10 @@ class Reason(StrEnum):
     """The payment has been settled before."""
     SIMULATION_FAILED = f"{_EXACT}transaction_simulation_failed"
     """A node says that the transaction would fail."""
+    SETTLEMENT_PENDING = "settlement_pending"
+    """The transaction was sent and is not decided yet."""
+    UNEXPECTED_SETTLE_ERROR = "unexpected_settle_error"
+    """A budget of ours is used up: nothing was sent."""
 
 
 class Refused(Exception):  # noqa: N818 - it is a verdict, not a fault of ours

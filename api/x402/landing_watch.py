@@ -1,0 +1,56 @@
+"""Sends a stored payment to every node until the chain has decided it, as long as somebody waits for that."""
+
+import asyncio
+from typing import Final
+
+import asyncpg
+
+from chain.landing import Landing, fates
+from chain.node import Node
+from chain.sending import broadcast_everywhere
+from ledger import settlements
+from ledger.index_requests import request_index
+from ledger.settlements import FailureReason, Settlement
+from runtime.crash_points import crash_point
+
+# No node shows a transaction before the cluster has confirmed it, which takes a second; most arrive in the ledger by
+# themselves within that time.
+_ASK_AFTER_SECONDS: Final = 1.2
+_ASK_EVERY_SECONDS: Final = 1.0
+_ASKS_PER_BROADCAST: Final = 2
+
+
+class LandingWatch:
+    """Sends payments, and hears from nodes what the ledger hears nothing of: that one has failed."""
+
+    def __init__(self, database: asyncpg.Pool, node: Node) -> None:
+        self._database = database
+        self._node = node
+
+    async def follow(self, payment: Settlement) -> None:
+        """Send the stored bytes, again and again, until they have failed for good; a node that is away is no matter.
+
+        What succeeded and is not in the ledger is given to the indexers; the ledger decides it.
+        """
+        if payment.wire is None:
+            return
+        async with crash_point("broadcast"):
+            await broadcast_everywhere(self._node.pool, payment.wire)
+        await asyncio.sleep(_ASK_AFTER_SECONDS)
+        asked = 0
+        while not await self._is_failed(payment):
+            await asyncio.sleep(_ASK_EVERY_SECONDS)
+            asked += 1
+            if asked % _ASKS_PER_BROADCAST == 0:
+                await broadcast_everywhere(self._node.pool, payment.wire)
+
+    async def _is_failed(self, payment: Settlement) -> bool:
+        (fate,) = fates(await self._node.statuses_of_each([payment.signature]), 1)
+        if fate.landing is Landing.SUCCEEDED:
+            await request_index(self._database, [payment.signature], "a settlement of x402 waits for it")
+        if fate.landing is not Landing.FAILED:
+            return False
+        async with crash_point("fail"):
+            return await settlements.fail(
+                self._database, payment.id, reason=FailureReason.FAILED_ON_CHAIN, detail=fate.error, slot=fate.slot
+            )

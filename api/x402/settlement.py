@@ -1,0 +1,317 @@
+"""Settles payments: reserved and stored before they are sent, awaited, and answered by what the ledger has of them."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from api.access.caller import Caller
+from api.http.errors import conflict, unavailable
+from api.notifications import TransferNotifications
+from api.x402.bodies import FacilitatorBody
+from api.x402.landing_watch import LandingWatch
+from api.x402.payment_identifiers import payload_hash, payment_identifier
+from api.x402.settle_result import SettleResult, duplicate, failed, pending, refused, succeeded
+from api.x402.verdict import Reason, Refused
+from api.x402.verification import JudgedPayment, PaymentVerifier
+from chain.rpc import RpcError
+from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
+from ledger import settlements
+from ledger.claims_settled import claim_settled
+from ledger.payment_requests import find_request
+from ledger.recipients import find_recipient
+from ledger.settlements import BudgetScope, FeeBudgets, Settlement, SignedPayment, exceeded_budget
+from ledger.tokens import mints_counting_as
+from runtime.crash_points import crash_point
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+
+_log = structlog.get_logger(__name__)
+
+# Notifications can be lost; looking again is the remedy.
+_LOOK_AGAIN_SECONDS: Final = 0.5
+# While another request is about to answer, its process may have died.
+_ANSWERED_ELSEWHERE_SECONDS: Final = 0.2
+_ANSWERING_SECONDS: Final = 5.0
+_RESOURCE_CHARACTERS_MAX: Final = 2_048
+
+IsGone = Callable[[], Awaitable[bool]]
+"""Whether the caller has hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleBounds:
+    """What settling may take.
+
+    Attributes:
+        wait_seconds: How long a request waits for the verdict.
+        waiting_max: How many requests may wait at once; any more are answered `settlement_pending` at once.
+        budgets: The lamports that fees may cost in a day.
+    """
+
+    wait_seconds: float
+    waiting_max: int
+    budgets: FeeBudgets
+
+
+class PaymentSettler:
+    """Settles payments, whoever asks and however often: one transaction, one answer that it is settled."""
+
+    def __init__(
+        self,
+        database: asyncpg.Pool,
+        verifier: PaymentVerifier,
+        notifications: TransferNotifications,
+        final_from: Mapping[str, Decimal],
+        bounds: SettleBounds,
+        troubles: DatabaseTroubles,
+    ) -> None:
+        self._database = database
+        self._verifier = verifier
+        self._notifications = notifications
+        self._final_from = final_from
+        self._bounds = bounds
+        self._troubles = troubles
+        self._waiting = 0
+        self._newest_height = 0
+
+    async def settle(self, body: FacilitatorBody, caller: Caller | None, is_gone: IsGone) -> SettleResult:
+        """The verdict on a payment: sent and settled now, or before, or refused.
+
+        What is given is judged first: a payment that was settled for other terms is refused. Then a payment that is
+        known is answered by what became of it; any other is tried, reserved, stored and sent.
+
+        Raises:
+            ApiError: 400 or 409 for a payment identifier, 503 where nothing was sent and nothing can be said.
+            asyncpg.PostgresError: The database is away, and nothing was sent by this request.
+        """
+        deadline = asyncio.get_running_loop().time() + self._bounds.wait_seconds
+        identifier, asked = payment_identifier(body), payload_hash(body)
+        if identifier is not None and (known := await self._identified(body, caller, identifier)) is not None:
+            if known.payload_hash != asked:
+                raise conflict("This payment identifier was used for another payment; send another one.")
+            return await self._verdict(known, deadline, is_gone, is_same_request=True)
+        try:
+            judged = await self._verifier.judge(body, caller)
+            known = await settlements.find_by_message(self._database, judged.payment.message_hash)
+            if known is None:
+                known = await self._reserve(judged, caller, identifier, asked)
+        except Refused as error:
+            return refused(error, self._verifier.network.name(body.x402_version))
+        return await self._verdict(known, deadline, is_gone, is_same_request=False)
+
+    async def answered(self, result: SettleResult, *, is_gone: bool) -> None:
+        """Note that the answer that a payment is settled went out, or that its caller was gone by then.
+
+        Where this cannot be noted, whoever asks again is answered again.
+        """
+        if result.answering is None:
+            return
+        note = settlements.give_up_answer if is_gone else settlements.end_answer
+        try:
+            async with crash_point("note"):
+                await note(self._database, result.answering)
+        except DATABASE_ERRORS as error:
+            self._troubles.note("noting an answer", error)
+
+    async def _identified(self, body: FacilitatorBody, caller: Caller | None, identifier: str) -> Settlement | None:
+        """The payment of the same seller with this identifier, before anything is verified."""
+        pay_to = body.payment_requirements.get("payTo")
+        recipient = await find_recipient(self._database, pay_to) if isinstance(pay_to, str) else None
+        if recipient is None or not (caller is None or caller.sees(recipient.user_id)):
+            return None
+        return await settlements.find_by_identifier(self._database, recipient.user_id, identifier)
+
+    async def _reserve(
+        self, judged: JudgedPayment, caller: Caller | None, identifier: str | None, asked: bytes
+    ) -> Settlement:
+        """Try a payment on a node, sign it, and store what was signed; nobody has seen it by then.
+
+        Raises:
+            Refused: It would fail, its memo names a payment request that it does not pay, or a budget is used up.
+            ApiError: 409 for an identifier that is taken meanwhile, 503 where no node answers.
+        """
+        payment, recipient = judged.payment, judged.recipient
+        await self._refuse_other_requests(judged)
+        _, last_valid = await asyncio.gather(self._verifier.refuse_what_would_fail(judged), self._last_valid_height())
+        signature, wire = self._verifier.fee_payers.sign(payment.transaction)
+        token = await self._verifier.tokens.of_mint(payment.mint)
+        assert token is not None
+        is_final_only = caller is not None and caller.final_only
+        signed = SignedPayment(
+            message_hash=payment.message_hash,
+            user_id=recipient.user_id,
+            environment=recipient.environment if caller is None else caller.environment,
+            protocol_version=judged.payload.version,
+            network=judged.requirements.network,
+            payer=payment.authority,
+            fee_payer=payment.fee_payer,
+            pay_to=judged.requirements.pay_to,
+            mint=payment.mint,
+            destination=payment.destination,
+            amount=payment.amount,
+            memo=payment.memo,
+            resource=(judged.payload.resource or "")[:_RESOURCE_CHARACTERS_MAX] or None,
+            final_only=is_final_only or token.needs_finality(payment.amount, self._final_from),
+            signature=signature,
+            wire=wire,
+            last_valid_block_height=last_valid,
+            payment_identifier=identifier,
+            payload_hash=asked,
+            lamports=payment.fee_lamports_max,
+        )
+        try:
+            async with crash_point("reserve"):
+                await settlements.reserve(self._database, signed, self._bounds.budgets)
+        except asyncpg.CheckViolationError as error:
+            scope = exceeded_budget(error.constraint_name)
+            if scope is None:
+                raise
+            raise _budget_used_up(scope, payment.authority) from None
+        # It is there now, whoever was first.
+        known = await settlements.find_by_message(self._database, payment.message_hash)
+        if known is not None:
+            return known
+        if identifier is not None and await settlements.find_by_identifier(
+            self._database, recipient.user_id, identifier
+        ):
+            raise conflict("This payment identifier was used for another payment; send another one.")
+        raise Refused(
+            Reason.INVALID_PAYMENT_REQUIREMENTS,
+            "The payment request that the memo names is being paid by another payment, or payTo is no longer followed; "
+            "require a payment anew.",
+            payment.authority,
+        )
+
+    async def _refuse_other_requests(self, judged: JudgedPayment) -> None:
+        """Pass a payment whose memo names no payment request to `payTo`, or one that it pays.
+
+        Raises:
+            Refused: It names one that has other terms, has expired, or is paid.
+        """
+        payment = judged.payment
+        found = await find_request(self._database, payment.memo) if payment.memo else None
+        if found is None or found[0].recipient != judged.requirements.pay_to:
+            return
+        request, claim = found
+        is_enough = payment.amount == request.amount if request.scheme == "exact" else payment.amount >= request.amount
+        if payment.mint not in mints_counting_as(request.mint) or not is_enough:
+            problem = "is for another token or amount"
+        elif request.expires_at <= dt.datetime.now(dt.UTC):
+            problem = "has expired"
+        elif claim is not None and claim.is_honoured:
+            problem = "has been paid"
+        else:
+            return
+        raise Refused(
+            Reason.INVALID_PAYMENT_REQUIREMENTS,
+            f"The payment request that the memo names {problem}; require a payment anew.",
+            payment.authority,
+        )
+
+    async def _last_valid_height(self) -> int:
+        """A block height beyond which nothing that names a blockhash of today can land. Raises ApiError 503."""
+        try:
+            height = await self._verifier.node.block_height("processed")
+        except RpcError as error:
+            raise unavailable("Solana node that tells the block height") from error
+        # A node that is behind does not shorten the life of what others take.
+        self._newest_height = max(self._newest_height, height)
+        return self._newest_height + BLOCKHASH_LIFETIME_BLOCKS
+
+    async def _verdict(
+        self, known: Settlement, deadline: float, is_gone: IsGone, *, is_same_request: bool
+    ) -> SettleResult:
+        """What is answered about a payment that is stored: never an error, whatever is away by now."""
+        if self._waiting >= self._bounds.waiting_max:
+            deadline = 0.0
+        self._waiting += 1
+        try:
+            if known.is_open:
+                known = await self._awaited(known, deadline, is_gone)
+            if known.is_open:
+                return pending(known)
+            if not known.is_settled:
+                return failed(known)
+            if is_same_request:
+                return succeeded(known)
+            async with crash_point("answer"):
+                return await self._answer_once(known, deadline)
+        except DATABASE_ERRORS as error:
+            self._troubles.note("settling", error)
+            return pending(known)
+        finally:
+            self._waiting -= 1
+
+    async def _awaited(self, known: Settlement, deadline: float, is_gone: IsGone) -> Settlement:
+        """The payment once it is decided, or as it stands when time is up or its caller has gone.
+
+        It is sent to every node meanwhile. The ledger's own notification wakes us; nodes are asked besides, for the
+        ledger hears nothing of what fails.
+        """
+        loop = asyncio.get_running_loop()
+        with self._notifications.expected(known.signature) as arrived:
+            watch = asyncio.create_task(LandingWatch(self._database, self._verifier.node).follow(known))
+            try:
+                while loop.time() < deadline and not await is_gone():
+                    arrived.clear()
+                    async with crash_point("claim"):
+                        await claim_settled(self._database, [known.id])
+                    found = await settlements.find_by_id(self._database, known.id)
+                    if found is not None and not found.is_open:
+                        return found
+                    await _either(arrived, watch, min(deadline - loop.time(), _LOOK_AGAIN_SECONDS))
+                    if watch.done():
+                        # What it met is met here; the payment stays under way.
+                        watch.result()
+            finally:
+                watch.cancel()
+        return known
+
+    async def _answer_once(self, known: Settlement, deadline: float) -> SettleResult:
+        """That a payment is settled, to one request; to the others that it is a duplicate.
+
+        Another may have set out to answer and died before it did: then it is answered here.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            if known.answered_at is not None:
+                return duplicate(known)
+            if await settlements.begin_answer(self._database, known.id, answering_seconds=_ANSWERING_SECONDS):
+                return succeeded(known, answering=known.id)
+            if loop.time() >= deadline:
+                return pending(known)
+            await asyncio.sleep(_ANSWERED_ELSEWHERE_SECONDS)
+            known = await self._again(known.id) or known
+
+    async def _again(self, settlement_id: UUID) -> Settlement | None:
+        return await settlements.find_by_id(self._database, settlement_id)
+
+
+async def _either(arrived: asyncio.Event, watch: asyncio.Task[None], seconds: float) -> None:
+    """Wait until the ledger has something new, or nodes have decided it, but not for longer than `seconds`."""
+    woken = asyncio.create_task(arrived.wait())
+    try:
+        await asyncio.wait({woken, watch}, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        woken.cancel()
+
+
+def _budget_used_up(scope: BudgetScope, payer: str) -> Refused:
+    whose = {
+        BudgetScope.ALL: "all sellers",
+        BudgetScope.MERCHANT: "this seller",
+        BudgetScope.PAYER: "this payer",
+    }
+    _log.warning("settlement_budget_used_up", scope=scope.value)
+    return Refused(
+        Reason.UNEXPECTED_SETTLE_ERROR,
+        f"What fees for {whose[scope]} may cost today is used up, so nothing was sent; ask again after midnight, UTC, "
+        "or the facilitator's operator.",
+        payer,
+    )
