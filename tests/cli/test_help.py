@@ -8,7 +8,7 @@ from cli.main import COMMANDS, _load
 from tests.support.command_line import pay402
 
 SUBCOMMANDS = {
-    "payouts": {"list", "export", "import", "retry"},
+    "payouts": {"list", "export", "import", "retry", "redirect"},
     "keys": {"create", "list", "revoke"},
     "recipients": {"add", "list", "remove"},
     "migrate": {"up", "down", "status", "roles", "dump"},
