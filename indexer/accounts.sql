@@ -16,8 +16,10 @@ INSERT INTO token_accounts (address, recipient, mint, program)
 SELECT address, recipient, mint, program
 FROM unnest(:address::text[], :recipient::text[], :mint::text[], :program::text[])
   AS n (address, recipient, mint, program)
--- An account that was somebody else's and is the wallet's again is followed again.
-ON CONFLICT (address) DO UPDATE SET lost_slot = NULL, recipient = EXCLUDED.recipient
+-- An account that was somebody else's and is the wallet's again is followed again, and its proof begins anew.
+ON CONFLICT (address) DO UPDATE
+SET lost_slot = NULL, recipient = EXCLUDED.recipient, returned_slot = token_accounts.lost_slot, audited_slot = NULL,
+  audited_balance = NULL
 WHERE token_accounts.lost_slot IS NOT NULL;
 
 -- name: cursor^

@@ -3,9 +3,13 @@
 import asyncio
 from typing import Final
 
+import structlog
+
 from chain.pubsub import LogsFeed
 from indexer import audit, discover, finalize
 from indexer.context import IndexerContext
+
+_log = structlog.get_logger(__name__)
 
 _INTERVALS: Final = 5
 """How often in a row a pass may fail before the process counts as unwell."""
@@ -32,10 +36,17 @@ def expect_work(context: IndexerContext) -> None:
 
 
 async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:
-    """Look whether what has no passes of its own gets on: recording where work waits, and the sockets."""
+    """Look whether what has no passes of its own gets on: recording where work waits, sockets, accounts that wait."""
     liveness = context.metrics.liveness
     recorded, progressed_at = 0, 0.0
+    known_to_wait: set[str] = set()
     while True:
+        for wallet, accounts in context.watchlist.waiting_by_wallet.items() if context.watchlist.waiting else ():
+            if wallet not in known_to_wait:
+                # Once for each wallet: whoever opens accounts must not fill the log as well.
+                hint = "strangers opened empty accounts for it; each is followed as soon as it is paid"
+                _log.warning("dust_accounts_wait", wallet=wallet, accounts=accounts, hint=hint)
+                known_to_wait.add(wallet)
         if context.pipeline.is_idle or context.pipeline.recorded > recorded:
             liveness.succeeded(_RECORD)
         if not feed.sockets or feed.progressed_at > progressed_at:

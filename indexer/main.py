@@ -120,7 +120,8 @@ def _slots(context: IndexerContext, feed: LogsFeed) -> SeenSlots:
     """What was heard before the oldest transaction that is still under way is recorded."""
     seen = feed.slot
     under_way = context.pipeline.oldest_slot_under_way
-    return SeenSlots(seen, seen if under_way is None else min(under_way - 1, seen))
+    recorded = seen if under_way is None else min(under_way - 1, seen)
+    return SeenSlots(seen, recorded, context.watchlist.waiting)
 
 
 def _refresh(context: IndexerContext, feed: LogsFeed) -> None:

@@ -39,8 +39,11 @@ lifetimes AS (
   SET
     opened_slot = greatest(a.opened_slot, l.opened_slot),
     closed_slot = greatest(a.closed_slot, l.closed_slot),
-    -- One that was somebody else's meanwhile is followed again.
-    lost_slot = CASE WHEN l.opened_slot > a.lost_slot THEN NULL ELSE a.lost_slot END
+    -- One that was somebody else's meanwhile is followed again, and its proof begins anew.
+    lost_slot = CASE WHEN l.opened_slot > a.lost_slot THEN NULL ELSE a.lost_slot END,
+    returned_slot = CASE WHEN l.opened_slot > a.lost_slot THEN a.lost_slot ELSE a.returned_slot END,
+    audited_slot = CASE WHEN l.opened_slot > a.lost_slot THEN NULL ELSE a.audited_slot END,
+    audited_balance = CASE WHEN l.opened_slot > a.lost_slot THEN NULL ELSE a.audited_balance END
   FROM (
     SELECT
       account,

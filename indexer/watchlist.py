@@ -83,8 +83,13 @@ class Watchlist:
         return new
 
     @property
+    def waiting_by_wallet(self) -> dict[str, int]:
+        """How many empty accounts that anybody may have opened are not followed, by wallet: these have too many."""
+        return {wallet: len(accounts) for wallet, accounts in self._waiting.items() if accounts}
+
+    @property
     def waiting(self) -> int:
-        """How many empty accounts that anybody may have opened are not followed: their wallets have too many."""
+        """How many they are in all."""
         return sum(map(len, self._waiting.values()))
 
     def admits(self, account: FollowedAccount, balance: int) -> bool:

@@ -6,11 +6,12 @@
 -- change which starts at the balance before the slot: it exists when every point is left as often as it is
 -- reached, but for the start and the end, and all of it can be reached from the start.
 --
--- Only what came after the last good audit is looked at; `whole` looks at everything.
+-- Only what came after the last good audit is looked at; `whole` looks at everything, but for what is older than an
+-- account's return from somebody else.
 WITH RECURSIVE followed AS (
   SELECT
     address AS account,
-    CASE WHEN :whole::boolean THEN NULL ELSE audited_slot END AS anchor_slot,
+    CASE WHEN :whole::boolean THEN returned_slot ELSE coalesce(audited_slot, returned_slot) END AS anchor_slot,
     CASE WHEN :whole::boolean THEN NULL ELSE audited_balance END AS anchor_balance
   FROM token_accounts
   WHERE address = ANY(:accounts::text[])

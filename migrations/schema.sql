@@ -635,6 +635,7 @@ CREATE TABLE public.token_accounts (
     drift numeric(21,0) DEFAULT 0 NOT NULL,
     gaps integer DEFAULT 0 NOT NULL,
     lost_slot bigint,
+    returned_slot bigint,
     CONSTRAINT token_accounts_gaps_check CHECK ((gaps >= 0))
 );
 
@@ -649,6 +650,8 @@ COMMENT ON COLUMN public.token_accounts.drift IS 'Balance on chain less the ledg
 COMMENT ON COLUMN public.token_accounts.gaps IS 'Places where a balance change does not start where the one before ended';
 
 COMMENT ON COLUMN public.token_accounts.lost_slot IS 'A finalized slot at which it belonged to somebody else; it is not followed';
+
+COMMENT ON COLUMN public.token_accounts.returned_slot IS 'The last slot at which it was known to be somebody else''s before it came back: its proof begins after it';
 
 CREATE VIEW analytics.ledger_health AS
  SELECT a.address AS account,
@@ -1110,7 +1113,8 @@ CREATE TABLE public.heartbeats (
     instance text NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     seen_slot bigint,
-    recorded_slot bigint
+    recorded_slot bigint,
+    accounts_waiting integer DEFAULT 0 NOT NULL
 );
 
 COMMENT ON TABLE public.heartbeats IS 'Signs of life of indexers and workers';
@@ -1118,6 +1122,8 @@ COMMENT ON TABLE public.heartbeats IS 'Signs of life of indexers and workers';
 COMMENT ON COLUMN public.heartbeats.seen_slot IS 'The newest slot that an indexer has been told of';
 
 COMMENT ON COLUMN public.heartbeats.recorded_slot IS 'Everything it has been told of up to this slot is recorded';
+
+COMMENT ON COLUMN public.heartbeats.accounts_waiting IS 'Empty token accounts that strangers opened and that an indexer does not follow until they are paid';
 
 CREATE TABLE public.idempotent_answers (
     caller text NOT NULL,

@@ -21,6 +21,8 @@ class SeenSlots(NamedTuple):
     """The newest slot it has heard of."""
     recorded: int | None
     """The slot up to which everything it has heard of is in the ledger."""
+    accounts_waiting: int = 0
+    """Empty token accounts of strangers that it does not follow until they are paid."""
 
 
 def no_slots() -> SeenSlots:
@@ -54,8 +56,10 @@ async def signs_of_life(
         while True:
             pause_seconds = every_seconds
             try:
-                seen, recorded = slots()
-                await heartbeats.beat(database, role, instance, seen_slot=seen, recorded_slot=recorded)
+                seen, recorded, waiting = slots()
+                await heartbeats.beat(
+                    database, role, instance, seen_slot=seen, recorded_slot=recorded, accounts_waiting=waiting
+                )
             except DATABASE_ERRORS as error:
                 pause_seconds = max(pause_seconds, troubles.note("a sign of life", error))
                 if trouble_of(error) is DatabaseTrouble.REFUSED:

@@ -191,6 +191,9 @@ async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
             yield judge(role, "alive", f"the last sign of life was {sign.age_seconds:.0f} s ago", remedy)
         else:
             yield good(role, "alive", f"the last sign of life was {sign.age_seconds:.0f} s ago")
+    if "indexer" in shown and (waiting := shown["indexer"].accounts_waiting):
+        detail = f"{waiting} empty token accounts that strangers opened are not followed"
+        yield doubtful("indexer", "accounts", detail, "nothing: each is followed as soon as it is paid")
     lag = shown["indexer"].lag_slots if "indexer" in shown else None
     if lag is not None and lag > _LAG_SLOTS:
         remedy = "see IndexerLagging in the runbook: a slow node, a slow database, or more load than it is sized for"

@@ -364,3 +364,11 @@ async def test_what_takes_too_long_is_a_finding_too():
 
     (found,) = await bounded("database", "answers", 0.05, for_ever())
     assert (found.verdict, found.check) == ("failure", "answers")
+
+
+async def test_accounts_that_strangers_opened_and_that_wait_are_said(home, alive, variables, pool):
+    await pool.execute("UPDATE heartbeats SET at = clock_timestamp(), accounts_waiting = 950 WHERE role = 'indexer'")
+    ok, findings = await doctor(home, **variables)
+    assert ok
+    assert findings["indexer", "accounts"]["verdict"] != "ok"
+    assert "950" in findings["indexer", "accounts"]["detail"]

@@ -1,0 +1,2 @@
+ALTER TABLE heartbeats DROP COLUMN accounts_waiting;
+ALTER TABLE token_accounts DROP COLUMN returned_slot;
