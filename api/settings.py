@@ -75,9 +75,9 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     # How long a settlement waits for its verdict before it is told to be pending; published clients give up after 90 s.
     x402_wait_seconds: float = Field(20.0, ge=0, le=60, validation_alias="X402_WAIT_SECONDS")
     # What the fees of settlements may cost in lamports in one day, UTC: in all, for one merchant, for one payer.
-    x402_lamports_of_day_max: int = Field(2_000_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_DAY")
-    x402_lamports_of_merchant_max: int = Field(500_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_MERCHANT")
-    x402_lamports_of_payer_max: int = Field(50_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_PAYER")
+    x402_lamports_of_day_max: int = Field(1_000_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_DAY")
+    x402_lamports_of_merchant_max: int = Field(100_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_MERCHANT")
+    x402_lamports_of_payer_max: int = Field(20_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_PAYER")
 
     @field_validator("jwt_secret", "bootstrap_token")
     @classmethod

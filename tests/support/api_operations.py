@@ -18,6 +18,8 @@ OPERATIONS = {
     "GET /metrics": (None, None, 200),
     "POST /verify": (BUYER, proof_of(Keypair(), str(Signature.default()), 1), 402),
     "POST /x402/verify": (BUYER, {"x402Version": 2, "paymentPayload": {}, "paymentRequirements": {}}, 200),
+    "POST /x402/settle": (BUYER, {"x402Version": 2, "paymentPayload": {}, "paymentRequirements": {}}, 200),
+    "GET /x402/payments/{payment_id}": (PUBLIC, None, 404),
     "GET /x402/supported": (PUBLIC, None, 200),
     "POST /payments/requests": ("write", {}, 400),
     "GET /payments/requests/{nonce}": ("read", None, 404),

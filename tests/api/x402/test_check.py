@@ -214,7 +214,7 @@ def test_the_reasons_are_those_of_the_protocol_in_its_order():
         f"{exact}payload_unknown_fourth_instruction", f"{exact}payload_unknown_fifth_instruction",
         f"{exact}payload_unknown_sixth_instruction", f"{exact}payload_unknown_seventh_instruction",
         f"{exact}payload_memo_count", f"{exact}payload_memo_mismatch", "duplicate_settlement",
-        f"{exact}transaction_simulation_failed",
+        f"{exact}transaction_simulation_failed", "settlement_pending", "unexpected_settle_error",
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from api.x402.fee_payers import FeePayers
 from chain.rpc import RpcPool
 from chain.sending import broadcast
 from ledger.claims_settled import claim_settled
-from ledger.settlements import end_answer, fail
+from ledger.settlements import FailureReason, end_answer, fail
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE
 from tests.support.settlement_rows import land, reserved
@@ -173,7 +173,7 @@ async def test_a_payment_that_was_sent_and_failed_is_not_valid_again(seller, par
     message_hash = hashlib.sha256(to_bytes_versioned(purchase.transaction().message)).digest()
     merchant = Merchant("merchant", str(parties.shop))
     _, settlement = await reserved(pool, merchant, purchase.amount, message_hash=message_hash)
-    assert await fail(pool, settlement, reason=f"{EXACT}transaction_failed", detail="its blockhash died")
+    assert await fail(pool, settlement, reason=FailureReason.NEVER_LANDED, detail="its blockhash died")
     refused = await verified(seller, purchase)
     assert refused["invalidReason"] == f"{EXACT}transaction_simulation_failed"
     assert "its blockhash died" in refused["invalidMessage"]
