@@ -42,6 +42,7 @@ from api.x402.context import X402Context
 from api.x402.fee_payers import load_fee_payers
 from api.x402.networks import network_of
 from api.x402.settlement import PaymentSettler, SettleBounds
+from api.x402.standing_reads import StandingReads
 from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
@@ -91,8 +92,8 @@ async def open_rooms(
             open_pool(
                 dsn,
                 application="api-verify",
-                min_size=_BATCHES_MAX,
-                max_size=_BATCHES_MAX,
+                min_size=_BATCHES_MAX + 1,
+                max_size=_BATCHES_MAX + 1,
                 statement_timeout_seconds=_STATEMENT_SECONDS,
                 by_keys_alone=True,
             )
@@ -132,6 +133,7 @@ async def open_rooms(
         )
         node = Node(rpc)
         batches = VerificationBatches(hot, batches_max=_BATCHES_MAX, waiting_max=settings.undecided_max)
+        standings = StandingReads(hot, waiting_max=settings.undecided_max)
         bounds = VerifyBounds(
             wait_seconds=settings.verify_wait_ms / 1000,
             waiting_max=settings.waiting_requests_max,
@@ -164,7 +166,7 @@ async def open_rooms(
             ),
             verify=VerifyContext(verifier, tokens, final_from),
             payments=PaymentsContext(database, tokens, node, final_from),
-            x402=_x402(settings, metrics, database, node, tokens, notifications),
+            x402=_x402(settings, metrics, database, standings, node, tokens, notifications),
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,
@@ -190,6 +192,7 @@ async def open_rooms(
                 key_ring.run(),
                 rates.run(),
                 batches.run(),
+                standings.run(),
                 streams.run(),
                 watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles),
             )
@@ -201,12 +204,13 @@ def _x402(
     settings: ApiSettings,
     metrics: ApiMetrics,
     database: asyncpg.Pool,
+    standings: StandingReads,
     node: Node,
     tokens: TokenBook,
     notifications: TransferNotifications,
 ) -> X402Context:
     verifier = PaymentVerifier(
-        database=database,
+        standings=standings,
         node=node,
         tokens=tokens,
         network=network_of(settings.solana_network),

@@ -13,6 +13,7 @@ SCENARIOS: Final = {
     "ingest": "recorded answers of a node to committed rows; ceilings: decoding alone and COPY alone",
     "audit": "an audit of a hundred to ten thousand accounts; ceiling: the same RPC calls and reading the rows",
     "footprint": "memory, processor and RPC calls of an idle and of a busy system, by process and by method",
+    "x402": "verifying and settling over x402; ceilings: the published facilitator, and the chain's own confirmation",
     "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 

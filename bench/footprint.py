@@ -137,7 +137,7 @@ async def _running() -> AsyncIterator[_System]:
             "PORT": "0",
             "LOG_LEVEL": "warning",
         }
-        pids = {"node": node.pid, **_servers(home)}
+        pids = {"node": node.pid, **database_and_cache(home)}
         ready: dict[str, Any] = {}
         for role in ("indexer", "worker", "api"):
             child = Child(role, [role, "--json"], environment)
@@ -163,7 +163,8 @@ async def _merchant(dsn: str, rpc: str) -> str:
         return await new_key(pool, "bench", "read", "write")
 
 
-def _servers(home: Path) -> dict[str, int]:
+def database_and_cache(home: Path) -> dict[str, int]:
+    """The processes of the embedded servers below `home`: `postgres` and `valkey`."""
     postgres = int((home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
     return {"postgres": postgres, "valkey": msgspec.json.decode((home / "valkey.json").read_bytes())["pid"]}
 

@@ -113,7 +113,7 @@ async def register_wallet(
         signed_at=signed_at,
         by_admin=by_admin,
     )
-    return None if row is None else Registration(_recipient(row), row["is_new"])
+    return None if row is None else Registration(recipient_of_row(row), row["is_new"])
 
 
 async def stop_following(database: Any, address: str) -> bool:
@@ -124,19 +124,19 @@ async def stop_following(database: Any, address: str) -> bool:
 async def find_recipient(database: Any, address: str) -> Recipient | None:
     """The wallet, whoever's it is; `None` when nobody ever registered it."""
     row = await _queries.find_recipient(database, address=address)
-    return None if row is None else _recipient(row)
+    return None if row is None else recipient_of_row(row)
 
 
 async def recipients_of(database: Any, user_id: str | None) -> list[FollowedRecipient]:
     """The wallets that are followed for a user, or for everybody, the one registered first coming first."""
     rows = _queries.recipients_of(database, user_id=user_id)
-    return [FollowedRecipient(_recipient(row), row["accounts"]) async for row in rows]
+    return [FollowedRecipient(recipient_of_row(row), row["accounts"]) async for row in rows]
 
 
 async def all_recipients(database: Any) -> list[RecordedRecipient]:
     """Every wallet that was ever registered, with what the ledger holds of it."""
     return [
-        RecordedRecipient(_recipient(row), row["accounts"], row["transfers"], row["heal_reason"])
+        RecordedRecipient(recipient_of_row(row), row["accounts"], row["transfers"], row["heal_reason"])
         async for row in _queries.recipients(database)
     ]
 
@@ -149,7 +149,8 @@ async def is_any_followed(
     return found
 
 
-def _recipient(row: Mapping[str, Any]) -> Recipient:
+def recipient_of_row(row: Mapping[str, Any]) -> Recipient:
+    """A wallet as a statement returns it that selects every field of `Recipient`."""
     return Recipient(
         address=row["address"],
         user_id=row["user_id"],

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import asyncpg
-
 from api.access.caller import Caller
 from api.tokens import TokenBook
 from api.x402.bodies import FacilitatorBody
@@ -11,22 +9,27 @@ from api.x402.check import ExactLimits, check
 from api.x402.fee_payers import FeePayers
 from api.x402.networks import X402Network
 from api.x402.simulation import refuse_what_would_fail
+from api.x402.standing_reads import StandingReads
 from api.x402.terms import Payload, Requirements, read_terms
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
 from chain.node import Node
-from ledger.recipients import Recipient, find_recipient
-from ledger.settlements import Settlement, find_by_message
+from ledger.payment_standings import KnownSettlement
+from ledger.recipients import Recipient
 from ledger.tokens import NATIVE_SOL
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedPayment:
-    """A payment that is what its seller requires, whose wallet is followed; it was not tried on a node yet."""
+    """A payment that is what its seller requires, whose wallet is followed; it was not tried on a node yet.
+
+    `settlement` is what became of it when it was reserved before.
+    """
 
     payload: Payload
     requirements: Requirements
     payment: ExactPayment
     recipient: Recipient
+    settlement: KnownSettlement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class PaymentVerifier:
     """Judges payments.
 
     Attributes:
-        database: The ledger.
+        standings: What the ledger knows of wallets and messages.
         node: Where payments are tried.
         tokens: The tokens that can be paid with.
         network: The network of this ledger.
@@ -42,7 +45,7 @@ class PaymentVerifier:
         limits: What a payment may cost them.
     """
 
-    database: asyncpg.Pool
+    standings: StandingReads
     node: Node
     tokens: TokenBook
     network: X402Network
@@ -57,11 +60,10 @@ class PaymentVerifier:
         """
         try:
             judged = await self.judge(body, caller)
-            settlement = await find_by_message(self.database, judged.payment.message_hash)
-            if settlement is None:
+            if judged.settlement is None:
                 await self.refuse_what_would_fail(judged)
             else:
-                _refuse_what_is_decided(settlement, judged.payment)
+                _refuse_what_is_decided(judged.settlement, judged.payment)
         except Refused as refused:
             return refusal(refused)
         return accepted(judged.payment)
@@ -84,8 +86,9 @@ class PaymentVerifier:
                 f"The token {payment.mint} is not known to this ledger; require one that is, as USDC.",
                 payment.authority,
             )
-        recipient = await self._recipient(requirements.pay_to, caller, payment.authority)
-        return JudgedPayment(payload, requirements, payment, recipient)
+        standing = await self.standings.read(requirements.pay_to, payment.message_hash)
+        recipient = _paid_wallet(standing.recipient, requirements.pay_to, caller, payment.authority)
+        return JudgedPayment(payload, requirements, payment, recipient, standing.settlement)
 
     async def refuse_what_would_fail(self, judged: JudgedPayment) -> None:
         """Pass a payment of which a node says that it would succeed.
@@ -96,21 +99,25 @@ class PaymentVerifier:
         """
         await refuse_what_would_fail(self.node, judged.payment, judged.requirements)
 
-    async def _recipient(self, pay_to: str, caller: Caller | None, payer: str) -> Recipient:
-        """The followed wallet that is paid. Without a key anybody may ask about any, with one about the own ones."""
-        recipient = await find_recipient(self.database, pay_to)
-        if recipient is None or not recipient.is_active:
-            sentence = f"payTo, {pay_to}, is not followed by this ledger; register it with POST /recipients."
-        elif caller is not None and not caller.sees(recipient.user_id):
-            sentence = f"payTo, {pay_to}, belongs to another user than the API key; require a wallet of its user."
-        elif caller is not None and caller.environment == "test" and recipient.environment == "live":
-            sentence = f"payTo, {pay_to}, is live, and the API key is a test key; use a live key."
-        else:
-            return recipient
-        raise Refused(Reason.INVALID_PAYMENT_REQUIREMENTS, sentence, payer)
+
+def _paid_wallet(recipient: Recipient | None, pay_to: str, caller: Caller | None, payer: str) -> Recipient:
+    """The followed wallet that is paid. Without a key anybody may ask about any, with one about the own ones.
+
+    Raises:
+        Refused: It is not followed, or not for this caller.
+    """
+    if recipient is None or not recipient.is_active:
+        sentence = f"payTo, {pay_to}, is not followed by this ledger; register it with POST /recipients."
+    elif caller is not None and not caller.sees(recipient.user_id):
+        sentence = f"payTo, {pay_to}, belongs to another user than the API key; require a wallet of its user."
+    elif caller is not None and caller.environment == "test" and recipient.environment == "live":
+        sentence = f"payTo, {pay_to}, is live, and the API key is a test key; use a live key."
+    else:
+        return recipient
+    raise Refused(Reason.INVALID_PAYMENT_REQUIREMENTS, sentence, payer)
 
 
-def _refuse_what_is_decided(settlement: Settlement, payment: ExactPayment) -> None:
+def _refuse_what_is_decided(settlement: KnownSettlement, payment: ExactPayment) -> None:
     """Pass a payment that is being settled, or whose seller may not have heard yet that it is: settling says so again.
 
     Raises:

@@ -18,6 +18,7 @@ from tests.support.source_tree import ROOT
 from tests.support.x402_parties import open_parties
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+EXAMPLES = ROOT / "examples"
 PROGRAMS = Path(__file__).parent / "programs"
 _START_SECONDS = 60
 
