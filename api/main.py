@@ -32,7 +32,7 @@ from api.operations.context import OperationsContext
 from api.operations.probes import Probes
 from api.payments.context import PaymentsContext
 from api.routing.context import RoutingContext
-from api.settings import ApiSettings, split, thresholds
+from api.settings import ApiSettings, split
 from api.tokens import TokenBook
 from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
@@ -46,6 +46,7 @@ from api.x402.standing_reads import StandingReads
 from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
+from ledger.amounts import parse_thresholds
 from ledger.feed import FEED_CHANNEL
 from ledger.settlements import FeeBudgets
 from ledger.transfers import TRANSFERS_CHANNEL
@@ -139,7 +140,7 @@ async def open_rooms(
             waiting_max=settings.waiting_requests_max,
             pending_claims_max=settings.pending_claims_max,
         )
-        final_from = thresholds(settings.finalized_above)
+        final_from = parse_thresholds(settings.finalized_above)
         verifier = Verifier(database, batches, notifications, node, metrics, bounds)
         for variable in settings.short_secrets:
             _log.warning(
@@ -226,7 +227,7 @@ def _x402(
             settings.x402_lamports_of_payer_max,
         ),
     )
-    final_from = thresholds(settings.finalized_above)
+    final_from = parse_thresholds(settings.finalized_above)
     settler = PaymentSettler(database, verifier, notifications, final_from, bounds, metrics.troubles)
     return X402Context(verifier, settler, database)
 

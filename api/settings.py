@@ -1,11 +1,10 @@
 """Settings of an API process. Durations say their unit; limits are per minute."""
 
-from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from ledger.amounts import AmountError, parse_figure
+from ledger.amounts import parse_thresholds
 from runtime.marketplace_settings import MarketplaceSettings
 from runtime.settings import IN_PRODUCTION, PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
 
@@ -100,8 +99,8 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     @classmethod
     def _are_thresholds(cls, value: str) -> str:
         try:
-            thresholds(value)
-        except (AmountError, ValueError):
+            parse_thresholds(value)
+        except ValueError:
             raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:100,SOL:0.5") from None
         return value
 
@@ -126,16 +125,3 @@ def _is_short(secret: SecretStr | None) -> bool:
 def split(text: str) -> list[str]:
     """The parts of a comma-separated setting."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def thresholds(text: str) -> dict[str, Decimal]:
-    """FINALIZED_ABOVE: by symbol, the figure from which on finality is asked."""
-    found = {}
-    for part in split(text):
-        symbol, colon, figure = part.partition(":")
-        if not colon or not symbol:
-            raise ValueError(part)
-        found[symbol.strip().upper()] = at = parse_figure(figure.strip())
-        if at < 0:
-            raise ValueError(part)
-    return found

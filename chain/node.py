@@ -125,8 +125,10 @@ class Node:
     transaction_version: int = MAX_TRANSACTION_VERSION
     knows_min_context_slot: bool = True
 
-    async def transaction(self, signature: str, *, commitment: str = "confirmed") -> TransactionResult | None:
-        """The transaction, or `None` while this node does not have it at `commitment`."""
+    async def transaction(
+        self, signature: str, *, commitment: str = "confirmed", at: Endpoint | None = None
+    ) -> TransactionResult | None:
+        """The transaction, of any endpoint or of `at` alone, or `None` while it does not have it at `commitment`."""
         refusal: PermanentRpcError | None = None
         for version in _TRIED_IN_ORDER[self.transaction_version]:
             config = {
@@ -136,7 +138,7 @@ class Node:
             }
             try:
                 found: TransactionResult | None = await self.pool.call(
-                    "getTransaction", [signature, config], TransactionResult | None
+                    "getTransaction", [signature, config], TransactionResult | None, at=at
                 )
             except PermanentRpcError as error:
                 # A node that checks the parameter strictly refuses a version it has never heard of; one that

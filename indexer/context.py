@@ -15,6 +15,7 @@ from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from indexer.accounts import Accounts, native_account
 from indexer.audit import Auditor
+from indexer.content_witness import ContentWitnesses
 from indexer.finalize import Finalizer
 from indexer.heal import Healer
 from indexer.heal_queue import HealQueue
@@ -23,6 +24,7 @@ from indexer.pipeline import Pipeline
 from indexer.record import Recorder
 from indexer.watchlist import FollowedAccount, Watchlist
 from indexer.witness import Witnesses
+from ledger.amounts import parse_thresholds
 from migrations.status import check_current
 from runtime.cluster import check_cluster
 from runtime.database import open_pool
@@ -120,5 +122,12 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
             healer=Healer(node, accounts, watchlist, heal_queue, pipeline, metrics, settings.heal_workers),
             auditor=Auditor(node, database, watchlist, heal_queue, metrics),
             finalizer=Finalizer(node, database, pipeline, metrics, needed),
-            witnesses=Witnesses(node, database, metrics, recorded, needed),
+            witnesses=Witnesses(
+                node,
+                database,
+                metrics,
+                recorded,
+                needed,
+                ContentWitnesses(node, database, metrics, parse_thresholds(settings.rpc_content_above), needed),
+            ),
         )

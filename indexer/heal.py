@@ -101,7 +101,7 @@ class Healer:
             is_empty = False
             newest_final = newest_final or next((i for i in page if i.confirmation_status == "finalized"), None)
             missing = await self.missing(account, page, thoroughly=thoroughly)
-            for failure in await self.record(account, missing):
+            for failure in await self.record(account, missing, anew=thoroughly):
                 raise failure
             self._metrics.healed.inc(len(missing))
         if is_empty and not self._watchlist.is_wallet(account):
@@ -131,13 +131,13 @@ class Healer:
         recorded = await self._accounts.recorded(account, relevant, final_only=thoroughly)
         return [info for info in relevant if info.signature not in recorded]
 
-    async def record(self, account: str, missing: list[SignatureInfo]) -> list[FetchFailedError]:
-        """Record oldest first, a bounded number at once; returns what failed."""
+    async def record(self, account: str, missing: list[SignatureInfo], *, anew: bool = False) -> list[FetchFailedError]:
+        """Record oldest first, a bounded number at once, `anew` what is recorded already; returns what failed."""
         gate = asyncio.Semaphore(_FETCHES_PER_WALK_MAX)
 
         async def one(info: SignatureInfo) -> None:
             async with gate:
-                await self._pipeline.ensure(account, info.signature, info.slot)
+                await self._pipeline.ensure(account, info.signature, info.slot, anew=anew)
 
         results = await asyncio.gather(*map(one, reversed(missing)), return_exceptions=True)
         failures = []

@@ -95,13 +95,15 @@ class Pipeline:
             return
         self._in_flight[signature, slot] = job
 
-    async def ensure(self, account: str | None, signature: str, slot: int) -> None:
+    async def ensure(self, account: str | None, signature: str, slot: int, *, anew: bool = False) -> None:
         """Return when the transaction is in the ledger; `account` is whom it was found for, if anybody.
+
+        With `anew` it is fetched even if it was recorded before: a node may have told it wrongly.
 
         Raises:
             FetchFailedError: It could not be fetched, decoded or recorded now.
         """
-        if self._recorded.get(signature) == slot:
+        if not anew and self._recorded.get(signature) == slot:
             return
         job = self._in_flight.get((signature, slot))
         if job is None:

@@ -2,7 +2,8 @@
 
 Each endpoint is asked by itself about all that waits, in batches of what one call answers, as soon as it is recorded: a
 round trip, and two calls for each burst of payments. An endpoint that is down or behind says nothing; one that has seen
-the slot and does not know the transaction, or knows it as failed, contests it.
+the slot and does not know the transaction, or knows it as failed, contests it. Of large payments each has to tell the
+same content as well.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import structlog
 
 from chain.node import STATUSES_PER_CALL, EndpointStatuses, Node, SignatureStatus
 from chain.rpc import RpcError
+from indexer.content_witness import ContentWitnesses
 from indexer.metrics import IndexerMetrics
 from ledger import finality
 from ledger.finality import Landing
@@ -36,13 +38,20 @@ class Witnesses:
     """
 
     def __init__(
-        self, node: Node, database: asyncpg.Pool, metrics: IndexerMetrics, recorded: asyncio.Event, needed: int
+        self,
+        node: Node,
+        database: asyncpg.Pool,
+        metrics: IndexerMetrics,
+        recorded: asyncio.Event,
+        needed: int,
+        content: ContentWitnesses,
     ) -> None:
         self._node = node
         self._database = database
         self._metrics = metrics
         self._recorded = recorded
         self._needed = needed
+        self._content = content
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -76,6 +85,11 @@ class Witnesses:
             if judged.count(True) >= self._needed:
                 seen.append(landing)
             elif False in judged:
+                contested.append(landing)
+        for landing, is_told in (await self._content.judge(seen)).items():
+            if is_told is not True:
+                seen.remove(landing)
+            if is_told is False:
                 contested.append(landing)
         if seen:
             await finality.witnessed(self._database, seen)

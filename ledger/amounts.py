@@ -32,6 +32,23 @@ def parse_figure(text: str) -> Decimal:
     return figure
 
 
+def parse_thresholds(text: str) -> dict[str, Decimal]:
+    """Figures by symbol, written as `USDC:100,SOL:0.5`; symbols come back in capitals.
+
+    Raises:
+        ValueError: It is written otherwise, or a figure is negative.
+    """
+    found = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        symbol, colon, figure = part.partition(":")
+        if not colon or not symbol.strip():
+            raise ValueError(part)
+        found[symbol.strip().upper()] = at = parse_figure(figure.strip())
+        if at < 0:
+            raise ValueError(part)
+    return found
+
+
 def to_base_units(figure: Decimal, decimals: int) -> int:
     """`figure` of a token with `decimals`, in base units.
 

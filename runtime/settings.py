@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ledger.amounts import parse_thresholds
 from runtime.errors import OperatorError
 from runtime.private_file import refuse_if_open
 
@@ -138,6 +139,17 @@ class SolanaSettings(Settings):
 
     # How many endpoints have to have seen a payment before it is honoured; never more than there are.
     rpc_witnesses: int = Field(2, ge=1, le=10, validation_alias="RPC_WITNESSES")
+    # From which amount on they have to tell the same content too, as SYMBOL:FIGURE, comma-separated; 0 is every amount.
+    rpc_content_above: str = Field("", validation_alias="RPC_WITNESS_CONTENT_ABOVE")
+
+    @field_validator("rpc_content_above")
+    @classmethod
+    def _are_thresholds(cls, value: str) -> str:
+        try:
+            parse_thresholds(value)
+        except ValueError:
+            raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:1000,SOL:10") from None
+        return value
 
     @field_validator("solana_rpc_url")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
-from ledger.amounts import parse_figure
+from ledger.amounts import parse_thresholds
 from runtime.marketplace_settings import MarketplaceSettings
 from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, MetricsSettings, SolanaSettings
 
@@ -89,10 +89,7 @@ def account_prices(text: str) -> dict[str, Decimal]:
     Raises:
         ValueError: It is written otherwise, or a price is not above 0.
     """
-    found = {}
-    for part in filter(None, (one.strip() for one in text.split(","))):
-        symbol, _, figure = part.partition(":")
-        found[symbol.strip().upper()] = price = parse_figure(figure.strip())
-        if not symbol or price <= 0:
-            raise ValueError(part)
+    found = parse_thresholds(text)
+    if not all(found.values()):
+        raise ValueError(text)
     return found

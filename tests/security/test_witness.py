@@ -16,6 +16,7 @@ from localnet.market import Market
 from tests.support.fixtures.followed_market import market, market_of
 from tests.support.foreign_node import NOT_FOUND, ForeignNode
 from tests.support.ledger_checks import eventually, fast_settings, ledger_equals_chain
+from tests.support.lying_node import LyingNode
 from tests.support.small_ledger import add_claim, add_merchant
 
 __all__ = ["market", "market_of"]
@@ -125,6 +126,42 @@ async def test_a_second_node_that_is_down_or_behind_contests_nothing(market, net
 
         await eventually(witnessed)
         assert len(await claims(pool, market, signature)) == 1
+
+
+@pytest.mark.parametrize("liar_is_first", [True, False])
+async def test_a_node_that_tells_a_true_signature_with_another_amount_is_contested(
+    market, net, database_url, pool, liar_is_first
+):
+    """One cent is passed off as thirty dollars: the signature is known to both nodes, the content is not."""
+    settings = fast_settings(RPC_WITNESS_CONTENT_ABOVE="USDC:0", INDEXER_AUDIT_SECONDS=0.5)
+    liar = LyingNode(net)
+    async with liar.serve():
+        urls = [liar.rpc_url, net.rpc_url] if liar_is_first else [net.rpc_url, liar.rpc_url]
+        async with running_indexer(settings, database_url, urls, [net.ws_url]) as indexer:
+            model = await pays(market, 30_000_000)
+
+            async def is_sure(signature, amount):
+                row = await pool.fetchrow(
+                    "SELECT awaits_witness_since, amount FROM transfers WHERE signature = $1", signature
+                )
+                return row is not None and row["awaits_witness_since"] is None and row["amount"] == amount
+
+            await eventually(lambda: is_sure(model, 30_000_000))
+            liar.pass_off_as(model)
+            little = await pays(market, 10_000)
+
+            async def is_contested():
+                row = await state_of(pool, little)
+                return row is not None and row["contested_at"] is not None
+
+            await eventually(is_contested)
+            assert liar.told > 0
+            assert await claims(pool, market, little) == {}
+            await eventually(lambda: indexer.metrics.contested._value.get() >= 1)
+            # What was told is corrected once the node is honest again, and only then is anybody believed.
+            liar.confess()
+            await eventually(lambda: is_sure(little, 10_000), seconds=40)
+    assert await pool.fetchval("SELECT count(*) FROM transactions WHERE status <> 'pending'") == 0
 
 
 async def test_one_witness_is_enough_where_the_operator_says_so(market, net, database_url, pool):

@@ -30,6 +30,7 @@ class LyingNode:
         self.told = 0
         self.invented: set[str] = set()
         self._models: dict[str, str] = {}
+        self._passed_off_as: str | None = None
 
     def set_faults(self, changes: dict[str, Any] | None) -> None:
         """As of the node behind."""
@@ -38,6 +39,11 @@ class LyingNode:
     def confess(self) -> None:
         """Know nothing any more of what it has invented."""
         self._models.clear()
+        self._passed_off_as = None
+
+    def pass_off_as(self, model: str) -> None:
+        """Tell of every other transaction, in its own slot, the content of the one with the signature `model`."""
+        self._passed_off_as = model
 
     def invent(self, model: str) -> str:
         """Claim that the payment with the signature `model` was made once more; return the invented signature."""
@@ -64,10 +70,15 @@ class LyingNode:
 
     async def _post(self, request: web.Request) -> web.Response:
         call = json.loads(await request.read())
-        asked, invented = deepcopy(call), None
+        asked, invented, slot = deepcopy(call), None, None
         if call["method"] == "getTransaction" and call["params"][0] in self._models:
             invented = call["params"][0]
             asked["params"][0] = self._models[invented]
+        elif call["method"] == "getTransaction" and self._passed_off_as not in {None, call["params"][0]}:
+            async with self._http.post(self.behind.rpc_url, json=call) as response:
+                if (found := (await response.json())["result"]) is not None:
+                    invented, slot = call["params"][0], found["slot"]
+                    asked["params"][0] = self._passed_off_as
         try:
             async with self._http.post(self.behind.rpc_url, json=asked) as response:
                 raw = await response.read()
@@ -82,6 +93,7 @@ class LyingNode:
             answer = json.loads(raw)
             if invented is not None:
                 answer["result"]["transaction"] = _signed_as(answer["result"]["transaction"], invented)
+                answer["result"]["slot"] = slot or answer["result"]["slot"]
                 self.told += 1
             if call["method"] == "getSignatureStatuses":
                 self._state(call["params"][0], answer["result"])
