@@ -115,7 +115,7 @@ def redirect(
 ) -> None:
     """Send a payout that waits to another wallet. The worker does it once nothing of it can reach the old one.
 
-    Example: pay402 payouts redirect 7d44…c1 --to 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
+    Example: pay402 payouts redirect 7d444840-9dc0-4fc1-8c4b-0f6a1d6b3a11 --to "$WALLET"
     """
     address = wallet_address(to)
 
