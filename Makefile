@@ -9,7 +9,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test test-clients install check check-deploy format lock bench compare chaos soak picture clean
+.PHONY: demo test test-clients install check check-deploy format lock bench compare chaos soak storm picture clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -58,6 +58,9 @@ chaos: .venv/installed-dev ## every fault at random, with kills and forks; ARGS=
 
 soak: .venv/installed-dev ## the whole system for minutes, with restarts at random; ARGS="--minutes 10 --seed 1"
 	$(BIN)/python -m tests.scenarios.soak $(ARGS)
+
+storm: .venv/installed-dev ## settles of one payload over three API processes killed at random, and wallets that race themselves
+	STORM_SETTLES=1000 STORM_RACES=100 $(BIN)/python -m pytest tests/api/x402/test_settle_at_once.py $(ARGS)
 
 picture: .venv/installed ## draw the README's picture anew, from what the demo prints
 	$(BIN)/python -m cli.demo.picture docs/demo.svg

@@ -138,7 +138,14 @@ class PaymentSettler:
         """
         payment, recipient = judged.payment, judged.recipient
         await self._refuse_other_requests(judged)
-        _, last_valid = await asyncio.gather(self._verifier.refuse_what_would_fail(judged), self._last_valid_height())
+        last_valid = await self._last_valid_height()
+        try:
+            await self._verifier.refuse_what_would_fail(judged)
+        except Refused:
+            # Another request may have settled it since it was looked up.
+            if (known := await settlements.find_by_message(self._database, payment.message_hash)) is not None:
+                return known
+            raise
         signature, wire = self._verifier.fee_payers.sign(payment.transaction)
         token = await self._verifier.tokens.of_mint(payment.mint)
         assert token is not None

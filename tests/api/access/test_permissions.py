@@ -64,6 +64,7 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
                     "job_id": NOBODY,
                     "payout_id": NOBODY,
                     "service_id": NOBODY,
+                    "payment_id": NOBODY,
                     "nonce": "none",
                     "signature": Signature.default(),
                 }

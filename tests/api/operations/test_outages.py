@@ -35,8 +35,9 @@ def path_of(operation):
     path = operation.split()[1]
     path += "?after=none" if path.endswith("/stream") else ""
     return path.format_map(
-        {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "nonce": "none", "signature": Signature.default()}
-        | {"id": f"backfill-{NOBODY}", "address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
+        {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "payment_id": NOBODY, "nonce": "none"}
+        | {"signature": Signature.default(), "id": f"backfill-{NOBODY}"}
+        | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
     )
 
 
