@@ -33,16 +33,20 @@ class IndexRequests:
     def __init__(self, context: IndexerContext) -> None:
         self._context = context
         self._database = context.database
-        self._woken = asyncio.Event()
+        # One for each loop: a loop that is at work must not miss what the other has already gone to look at.
+        self._index_woken, self._backfill_woken = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.index))
-            group.create_task(self._repeat(self.backfill))
+            group.create_task(self._repeat(self.index, self._index_woken))
+            group.create_task(self._repeat(self.backfill, self._backfill_woken))
 
-    async def _repeat(self, work: Callable[[], Awaitable[bool]]) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
         while True:
+            # Cleared first: what is asked for while this works must not wait for the next round, and a wait for an
+            # event that is still set would not let others run.
+            woken.clear()
             try:
                 while await work():
                     pass
@@ -52,13 +56,12 @@ class IndexRequests:
                 await asyncio.sleep(self._context.metrics.troubles.note("index requests", error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._context.settings.poll_seconds, _DEAD_SECONDS / 3)):
-                    await self._woken.wait()
-            # Both loops wake by one event: it is put down a moment later, so that both have seen it.
-            asyncio.get_running_loop().call_soon(self._woken.clear)
+                    await woken.wait()
 
     def wake(self) -> None:
         """There may be a new request."""
-        self._woken.set()
+        self._index_woken.set()
+        self._backfill_woken.set()
 
     async def index(self) -> bool:
         """Record what was asked for; true when there may be more."""

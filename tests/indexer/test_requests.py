@@ -1,7 +1,12 @@
 """What other processes ask of the indexers: a transaction at once, a stretch of history. Nobody else indexes here."""
 
+import asyncio
+from dataclasses import replace
+
+import asyncpg
 import pytest
 
+from chain.rpc import RpcError
 from indexer import index_requests
 from indexer.context import open_context
 from indexer.index_requests import IndexRequests
@@ -16,7 +21,7 @@ QUERIES = load_queries("ledger", "index_requests.sql")
 
 
 @pytest.fixture
-async def desk(market, net, database_url):
+async def serving_requests(market, net, database_url):
     async with open_context(fast_settings(), database_url, [net.rpc_url]) as context:
         await context.load()
         async with working(IndexRequests(context).run()):
@@ -34,7 +39,7 @@ async def recorded(pool, signature):
     return await pool.fetchval("SELECT count(*) FROM transfers WHERE signature = $1", signature)
 
 
-async def test_a_transaction_that_is_asked_for_is_recorded_at_once(market, pool, desk):
+async def test_a_transaction_that_is_asked_for_is_recorded_at_once(market, pool, serving_requests):
     signature = await missed_payment(market)
     assert await recorded(pool, signature) == 0
     assert await request_index(pool, [signature, signature], "test") == 1
@@ -55,7 +60,75 @@ async def test_a_request_wakes_the_indexer_that_would_look_in_an_hour(market, po
         await eventually(lambda: pool.fetchval("SELECT count(*) FROM index_requests WHERE finished_at IS NOT NULL"))
 
 
-async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market, pool, desk):
+class ScriptedRequests(IndexRequests):
+    """Requests whose work a test gives; its failures come as those of a closed pool do, before anything is awaited."""
+
+    def __init__(self, context, *, index, backfill):
+        super().__init__(context)
+        self.index, self.backfill = index, backfill
+
+
+@pytest.fixture
+async def patient_context(net, database_url, monkeypatch):
+    """What requests are served with, by loops that look by themselves once in an hour."""
+    monkeypatch.setattr(index_requests, "_DEAD_SECONDS", 3 * 3600.0)
+    async with open_context(fast_settings(INDEXER_POLL_SECONDS=3600), database_url, [net.rpc_url]) as context:
+        yield context
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("error", [RpcError("refused at once"), asyncpg.InterfaceError("pool is closed")], ids=str)
+async def test_work_that_fails_at_once_lets_others_run(patient_context, error):
+    tried = []
+
+    async def fail():
+        tried.append(1)
+        raise error
+
+    requests = ScriptedRequests(patient_context, index=fail, backfill=fail)
+    requests.wake()
+    async with working(requests.run()):
+        await eventually(lambda: len(tried) >= 2)
+        requests.wake()
+        await eventually(lambda: len(tried) >= 4)
+    assert len(tried) == 4
+
+
+@pytest.mark.timeout(30)
+async def test_a_closed_pool_lets_others_run(patient_context, database_url):
+    async with asyncpg.create_pool(database_url, min_size=0) as closed:
+        pass
+    requests = IndexRequests(replace(patient_context, database=closed))
+    requests.wake()
+    troubles = patient_context.registry.get_sample_value
+    async with working(requests.run()):
+        await eventually(lambda: (troubles("pay402_database_errors_total", {"kind": "away"}) or 0) >= 2)
+
+
+async def test_a_request_that_comes_while_one_loop_is_at_work_is_not_missed(patient_context):
+    began, may_end, seen = asyncio.Event(), asyncio.Event(), []
+
+    async def index():
+        seen.append("index")
+        await asyncio.sleep(0)
+        return False
+
+    async def backfill():
+        seen.append("backfill")
+        began.set()
+        await may_end.wait()
+        return False
+
+    requests = ScriptedRequests(patient_context, index=index, backfill=backfill)
+    async with working(requests.run()):
+        await eventually(lambda: seen == ["index", "backfill"])
+        requests.wake()
+        await eventually(lambda: seen.count("index") == 2)
+        may_end.set()
+        await eventually(lambda: seen.count("backfill") == 2)
+
+
+async def test_what_no_node_knows_is_asked_for_again_and_given_up_at_last(market, pool, serving_requests):
     nothing = str(market.payers[0].sign_message(b"never sent"))
     await request_index(pool, [nothing], "test")
     await eventually(lambda: pool.fetchval("SELECT error LIKE 'no node%' FROM index_requests"))
@@ -69,7 +142,7 @@ async def backfilled(pool, backfill):
     return state if state.finished_at else None
 
 
-async def test_a_backfill_tells_how_it_went(market, pool, desk):
+async def test_a_backfill_tells_how_it_went(market, pool, serving_requests):
     signature = await missed_payment(market)
     wallet = str(market.recipients[0].pubkey())
     backfill = await request_backfill(pool, Stretch(recipient=wallet), requested_by="test")
@@ -80,7 +153,7 @@ async def test_a_backfill_tells_how_it_went(market, pool, desk):
     assert await recorded(pool, signature) == 1
 
 
-async def test_a_backfill_of_one_transaction(market, pool, desk):
+async def test_a_backfill_of_one_transaction(market, pool, serving_requests):
     signature = await missed_payment(market)
     backfill = await request_backfill(pool, Stretch(signature=signature), requested_by="test")
     row = await eventually(lambda: backfilled(pool, backfill))
@@ -88,7 +161,7 @@ async def test_a_backfill_of_one_transaction(market, pool, desk):
     assert await recorded(pool, signature) == 1
 
 
-async def test_a_backfill_left_behind_is_taken_up_again(market, pool, desk):
+async def test_a_backfill_left_behind_is_taken_up_again(market, pool, serving_requests):
     signature = await missed_payment(market)
     backfill = await pool.fetchval(
         "INSERT INTO backfill_requests (requested_by, status, alive_at)"
