@@ -1,14 +1,18 @@
 """Accounts as nodes report them, and where the token programs keep what in their data.
 
-Sources: the account states of SPL Token and Token-2022, which have the same first 165 bytes.
+Sources: the account states of SPL Token and Token-2022, which have the same first 165 bytes, and the transfer fee
+extension. A mint of Token-2022 is 165 bytes of base state and padding, one byte for the account type, then extensions:
+type (u16), length (u16), value, little-endian. Extension 1 holds two authorities, the withheld amount (u64), and the
+older and the newer fee: first epoch (u64), maximum in base units (u64), basis points (u16).
 """
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
 from solders.pubkey import Pubkey
 
-from chain.programs import TOKEN_PROGRAMS
+from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAMS
 
 HOLDING_BYTES: Final = 72
 """Mint, owner and amount of a token account: so many bytes from its beginning."""
@@ -20,6 +24,24 @@ _STATE_AT: Final = 108
 _FROZEN: Final = 2
 # Token-2022 may append to accounts and mints, but never to this length, by which a multisig is known.
 _MULTISIG_BYTES: Final = 355
+_EXTENSIONS_AT: Final = 166
+_TYPE_AND_LENGTH: Final = struct.Struct("<HH")
+_TRANSFER_FEE_CONFIG: Final = 1
+_FEES_AT: Final = 72
+_FEE: Final = struct.Struct("<QQH")
+_BASIS_POINTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFee:
+    """What a Token-2022 mint withholds of each transfer: a share in basis points, up to a maximum in base units."""
+
+    basis_points: int
+    maximum: int
+
+    def of(self, amount: int) -> int:
+        """The fee of a transfer of `amount`, in base units; rounded up, as the token program does."""
+        return min(-(-amount * self.basis_points // _BASIS_POINTS), self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,22 @@ class AccountState:
     def mint_decimals(self) -> int:
         """The decimals of a mint."""
         return self.data[_MINT_DECIMALS_AT]
+
+    def transfer_fee(self, epoch: int | None = None) -> TransferFee | None:
+        """The fee of a Token-2022 mint in force in `epoch`, or its newest; `None` when it has no fee extension."""
+        if self.program != TOKEN_2022_PROGRAM:
+            return None
+        position = _EXTENSIONS_AT
+        while position + _TYPE_AND_LENGTH.size <= len(self.data):
+            kind, length = _TYPE_AND_LENGTH.unpack_from(self.data, position)
+            position += _TYPE_AND_LENGTH.size
+            if kind == _TRANSFER_FEE_CONFIG and position + _FEES_AT + 2 * _FEE.size <= len(self.data):
+                older = _FEE.unpack_from(self.data, position + _FEES_AT)
+                newer = _FEE.unpack_from(self.data, position + _FEES_AT + _FEE.size)
+                _, maximum, basis_points = older if epoch is not None and epoch < newer[0] else newer
+                return TransferFee(basis_points, maximum)
+            position += length
+        return None
 
     def balance_of(self, *, is_wallet: bool) -> int:
         """Base units: a wallet's lamports, or a token account's amount; 0 for what is neither."""

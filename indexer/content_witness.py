@@ -1,4 +1,4 @@
-"""Of large payments every witness has to tell the same content: a true signature may be told with another amount."""
+"""Every witness of a large payment has to show the same content: a true signature may come with another amount."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class ContentWitnesses:
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
 
     async def judge(self, landings: Sequence[Landing]) -> dict[Landing, bool | None]:
-        """Of those that are large, whether the endpoints tell what is recorded of them.
+        """Judge of each large payment whether the endpoints show what is recorded of it.
 
         Returns:
             True when enough of them do, false when one contradicts it, `None` while too few have answered.
@@ -55,33 +55,33 @@ class ContentWitnesses:
         async with self._at_once:
             try:
                 result = await self._node.transaction(landing.signature, at=endpoint)
-                told = None if result is None else decode(result)
+                answered = None if result is None else decode(result)
             except (RpcError, MalformedAnswerError):
                 outcome, found = "unreachable", None
             else:
-                found = None if told is None else tells_the_same(told, landing, recorded)
+                found = None if answered is None else is_the_same(answered, landing, recorded)
                 outcome = {True: "agrees", False: "disagrees", None: "behind"}[found]
         self._metrics.witness_answers.labels(endpoint.name, outcome).inc()
         return found
 
 
-def tells_the_same(told: Observation, landing: Landing, recorded: RecordedContent) -> bool | None:
+def is_the_same(answered: Observation, landing: Landing, recorded: RecordedContent) -> bool | None:
     """Whether a node tells all that is recorded of a landing; `None` where it knows it in another slot, after a fork.
 
-    It may tell more: what concerns wallets that were not followed then is not recorded.
+    The answer may hold more: what concerns wallets that were not followed then is not recorded.
     """
-    if told.signature != landing.signature:
+    if answered.signature != landing.signature:
         return False
-    if told.slot != landing.slot:
+    if answered.slot != landing.slot:
         return None
-    movements = {tuple(getattr(one, name) for name in MOVEMENT_FIELDS) for one in told.movements}
-    references = {one.path: frozenset(one.references) for one in told.movements}
-    balances = {(one.account, one.mint, one.pre, one.post) for one in told.balances}
-    balances |= {(account, NATIVE_SOL, pre, post) for account, (pre, post) in told.lamports.items()}
+    movements = {tuple(getattr(one, name) for name in MOVEMENT_FIELDS) for one in answered.movements}
+    references = {one.path: frozenset(one.references) for one in answered.movements}
+    balances = {(one.account, one.mint, one.pre, one.post) for one in answered.balances}
+    balances |= {(account, NATIVE_SOL, pre, post) for account, (pre, post) in answered.lamports.items()}
     # Postgres text holds every character but NUL.
-    memos = tuple(memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in told.memos)
+    memos = tuple(memo.replace("\0", "\N{REPLACEMENT CHARACTER}") for memo in answered.memos)
     return (
-        not told.failed
+        not answered.failed
         and recorded.movements <= movements
         and all(references.get(path) == keys for path, keys in recorded.references.items())
         and recorded.memos == memos

@@ -58,7 +58,7 @@ async def large_among(database: Any, landings: Sequence[Landing], above: Mapping
     if not above or not landings:
         return []
     rows = _queries.large_among(
-        database, **_columns(landings), symbols=list(above), figures=[str(figure) for figure in above.values()]
+        database, **_columns(landings), symbols=list(above), thresholds=[str(threshold) for threshold in above.values()]
     )
     large = {row["signature"] async for row in rows}
     return [landing for landing in landings if landing.signature in large]

@@ -14,7 +14,7 @@ ORDER BY awaits_witness_since DESC, signature;
 SELECT DISTINCT t.signature
 FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
 JOIN transfers AS t ON t.signature = w.signature AND t.slot = w.slot AND t.finality <> 'orphaned'
-CROSS JOIN unnest(:symbols::text[], :figures::text[]) AS f (symbol, figure)
+CROSS JOIN unnest(:symbols::text[], :thresholds::text[]) AS f (symbol, figure)
 JOIN tokens AS k ON upper(k.symbol) = f.symbol AND mint_counts_as(t.mint, k.mint)
 JOIN recipients AS r ON r.address = t.destination_owner
 WHERE t.amount >= f.figure::numeric * 10::numeric ^ k.decimals::numeric;

@@ -11,7 +11,7 @@ from spl.token.instructions import get_associated_token_address
 
 from chain.accounts import AccountState, OwnedTokenAccount
 from chain.decode import decode
-from chain.fees import fee_rules, parse_fee_rule
+from chain.fees import fee_rules
 from chain.node import MAX_TRANSACTION_VERSION, Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
@@ -269,27 +269,32 @@ def fee_mint_data(world, older=(0, 0, 0), newer=(0, 0, 0)):
     return bytes(data)
 
 
+def a_mint(data, program=TOKEN_2022_PROGRAM):
+    return AccountState(slot=1, program=program, lamports=1, data=data, executable=False)
+
+
 def test_the_fee_of_a_mint_is_read_from_its_configuration(world):
-    rule = parse_fee_rule(state(world, FEE_MINT).data)
+    rule = state(world, FEE_MINT).transfer_fee().of
     amounts = [0, 1, 99, 100, 101, 12_345, 499_999_900, 500_000_000, 500_000_100, 2**63]
     assert [rule(amount) for amount in amounts] == [expected_fee(FEE_MINT, amount) for amount in amounts]
     assert [rule(amount) for amount in (0, 1, 101, 2**63)] == [0, 1, 2, 5_000_000]
 
 
 def test_a_fee_that_comes_with_a_later_epoch_is_not_charged_before(world):
-    data = fee_mint_data(world, older=(3, 10**9, 50), newer=(7, 10**9, 300))
+    mint = a_mint(fee_mint_data(world, older=(3, 10**9, 50), newer=(7, 10**9, 300)))
     amount = 10_000
-    assert [parse_fee_rule(data, epoch)(amount) for epoch in (3, 6, 7, 8, None)] == [50, 50, 300, 300, 300]
+    assert [mint.transfer_fee(epoch).of(amount) for epoch in (3, 6, 7, 8, None)] == [50, 50, 300, 300, 300]
 
 
 def test_data_without_a_fee_has_no_rule(world):
     whole = state(world, FEE_MINT).data
     for data in (b"", bytes(82), bytes(166), state(world, USDC).data, bytes(166) + b"\x03\x00\x20\x00" + bytes(32)):
-        assert parse_fee_rule(data) is None
+        assert a_mint(data).transfer_fee() is None
     for length in range(166, whole.index(b"\x01\x00\x6c\x00", 166) + 4 + 108):
-        assert parse_fee_rule(whole[:length]) is None, "cut short"
+        assert a_mint(whole[:length]).transfer_fee() is None, "cut short"
     other = bytes(166) + b"\x0e\x00\x02\x00??" + whole[166:]
-    assert parse_fee_rule(other)(100) == 1, "whatever extension comes before"
+    assert a_mint(whole, program=TOKEN_PROGRAM).transfer_fee() is None, "the older program has no extensions"
+    assert a_mint(other).transfer_fee().of(100) == 1, "whatever extension comes before"
 
 
 async def test_the_rules_of_the_mints_in_question_are_fetched(net):

@@ -7,7 +7,6 @@ from typing import Final
 from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
-from chain.fees import parse_fee_rule
 from chain.node import Node
 from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from chain.sending import Sending, associated_account, rent_exempt_lamports
@@ -218,8 +217,8 @@ async def _token_fee(node: Node, mint: AccountState, gross: int) -> int:
     """What the token itself keeps of `gross`, in base units; the recipient bears it."""
     if mint.program == TOKEN_PROGRAMS[0]:
         return 0
-    rule = parse_fee_rule(mint.data, await node.epoch())
-    return rule(gross) if rule else 0
+    fee = mint.transfer_fee(await node.epoch())
+    return fee.of(gross) if fee else 0
 
 
 def _check_recipient(address: str, recipient: AccountState | None, *, is_made: bool) -> None:
