@@ -51,7 +51,7 @@ from ledger.feed import FEED_CHANNEL
 from ledger.settlements import FeeBudgets
 from ledger.transfers import TRANSFERS_CHANNEL
 from migrations.status import check_current
-from runtime.cluster import check_cluster, watch_cluster
+from runtime.cluster import check_cluster, expected_genesis, watch_cluster
 from runtime.database import open_pool
 from runtime.errors import OperatorError
 from runtime.listener import Listener
@@ -101,9 +101,9 @@ async def open_rooms(
         )
         redis = await stack.enter_async_context(_redis(redis_url))
         await check_cluster(database, rpc_urls, settings.solana_network)
-        rpc = await stack.enter_async_context(
-            RpcPool(rpc_urls, replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second))
-        )
+        limits = replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second)
+        genesis = await expected_genesis(database, settings.solana_network)
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, genesis_hash=genesis))
         key_ring = KeyRing(database, metrics)
         rates = RateLimits(redis_url, metrics)
         tokens = TokenBook(database, settings.solana_network)

@@ -74,6 +74,7 @@ _UNWELL_CODES: Final = frozenset({-32005, -32603, -32429, 429})
 _TOO_MANY_REQUESTS: Final = 429
 # A public endpoint allows about 100 requests in 10 s, and 40 of one method.
 _PUBLIC_REQUESTS_PER_SECOND: Final = 10.0
+_OTHER_CLUSTER_SECONDS: Final = 30.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -98,6 +99,8 @@ def _decoder(result_type: Any) -> msgspec.json.Decoder[Any]:
 class Endpoint:
     """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics.
 
+    `is_known` once it has said of which cluster it is; asked again after it was out of reach, one at a time.
+
     `budget` is for all calls; where `method_rate` is set, each method has one of its own within it.
     """
 
@@ -107,6 +110,8 @@ class Endpoint:
     method_budgets: dict[str, AsyncLimiter] = field(default_factory=dict)
     resting_until: float = 0.0
     failures: int = 0
+    is_known: bool = False
+    asking_cluster: asyncio.Lock = field(default_factory=asyncio.Lock)
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,12 +153,14 @@ class RpcPool:
     Attributes:
         urls: The endpoints, best first.
         limits: Bounds on each call.
+        genesis_hash: Of the cluster; an endpoint of another is not asked for anything else. `None` asks nobody.
         on_call: Told of every answer: endpoint name, method, outcome (`ok` or what went wrong), seconds.
     """
 
     urls: Sequence[str]
     limits: RpcLimits = field(default_factory=RpcLimits)
     on_call: Callable[[str, str, str, float], None] = lambda *_: None
+    genesis_hash: str | None = None
     endpoints: list[Endpoint] = field(init=False)
     _session: aiohttp.ClientSession | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -260,12 +267,14 @@ class RpcPool:
         started = time.monotonic()
         outcome = "cancelled"
         try:
+            if self.genesis_hash is not None and not endpoint.is_known:
+                await self._check_cluster(endpoint)
             result = await self._post(endpoint, method, params, result_type)
         except RpcError as error:
             outcome = str(error.code) if error.code is not None else "unusable"
             raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            outcome = "unreachable"
+            outcome, endpoint.is_known = "unreachable", False
             self._rest(endpoint)
             raise RetryableRpcError(f"{endpoint.name} cannot be reached: {reason_of(error)}") from None
         else:
@@ -273,6 +282,22 @@ class RpcPool:
             return result
         finally:
             self.on_call(endpoint.name, method, outcome, time.monotonic() - started)
+
+    async def _check_cluster(self, endpoint: Endpoint) -> None:
+        """Ask an endpoint for its cluster before it is believed; one that refuses the question may go on."""
+        async with endpoint.asking_cluster:
+            if endpoint.is_known:
+                return
+            try:
+                found = await self._post(endpoint, "getGenesisHash", [], str)
+            except RpcError as error:
+                if not error.is_refusal:
+                    raise
+                found = self.genesis_hash
+            if found != self.genesis_hash:
+                endpoint.rest(_OTHER_CLUSTER_SECONDS)
+                raise RetryableRpcError(f"{endpoint.name} serves another cluster (genesis hash {found})")
+            endpoint.is_known = True
 
     async def _post(self, endpoint: Endpoint, method: str, params: Sequence[Any], result_type: Any) -> Any:
         if self._session is None:

@@ -26,7 +26,7 @@ from indexer.watchlist import FollowedAccount, Watchlist
 from indexer.witness import Witnesses
 from ledger.amounts import parse_thresholds
 from migrations.status import check_current
-from runtime.cluster import check_cluster
+from runtime.cluster import check_cluster, expected_genesis
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from runtime.process import working
@@ -91,7 +91,8 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
         await check_cluster(database, rpc_urls, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
+        genesis = await expected_genesis(database, settings.solana_network)
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call, genesis_hash=genesis))
         node, accounts = Node(rpc), Accounts(database)
         needed = min(settings.rpc_witnesses, len(rpc_urls))
         recorded = asyncio.Event()

@@ -84,6 +84,11 @@ async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str) ->
     return {url for url, found in zip(rpc_urls, hashes, strict=True) if found is None}
 
 
+async def expected_genesis(database: Any, network: str) -> str | None:
+    """The genesis hash that every node must have; `None` for a local chain at the ledger's first use."""
+    return await named_cluster(database) or GENESIS_HASHES.get(network)
+
+
 async def check_network(database: Any, network: str) -> None:
     """Pass unless the ledger is known to be about another network; for commands that ask no node.
 

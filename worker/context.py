@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from migrations.status import check_current
-from runtime.cluster import check_cluster
+from runtime.cluster import check_cluster, expected_genesis
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from worker.metrics import WorkerMetrics
@@ -53,5 +53,6 @@ async def open_worker_context(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
         await check_cluster(database, rpc_urls, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call))
+        genesis = await expected_genesis(database, settings.solana_network)
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call, genesis_hash=genesis))
         yield WorkerContext(settings, database, Node(rpc), signer, registry, metrics)

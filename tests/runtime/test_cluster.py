@@ -1,10 +1,12 @@
 """A ledger is about one cluster: nodes of another are refused at the start, and noticed when they change later."""
 
 import asyncio
+import socket
 
 import pytest
 from aiohttp import web
 
+from chain.rpc import RpcError, RpcLimits, RpcPool
 from ledger.cluster import named_cluster
 from localnet import Localnet
 from runtime.cluster import GENESIS_HASHES, WRONG_CLUSTER, check_cluster, watch_cluster
@@ -13,8 +15,16 @@ from runtime.errors import OperatorError
 from runtime.metrics import new_registry
 from tests.support.api_client import running_api
 from tests.support.command_line import pay402
+from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
+from worker.context import open_worker_context
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class ChangingNode:
@@ -23,10 +33,12 @@ class ChangingNode:
     def __init__(self, genesis):
         self.genesis = genesis
         self.asked = 0
+        self.methods = set()
 
     async def answer(self, request):
         call = await request.json()
         self.asked += 1
+        self.methods.add(call["method"])
         if self.genesis is None:
             error = {"code": -32601, "message": "Method not found"}
             return web.json_response({"jsonrpc": "2.0", "id": call["id"], "error": error})
@@ -119,6 +131,39 @@ async def test_a_node_that_turns_out_to_be_of_another_cluster_ends_the_process(p
     node.genesis = "another private chain's"
     with pytest.raises(OperatorError, match="The ledger is about another chain"):
         await watched
+
+
+async def test_a_node_that_was_away_at_the_start_is_asked_for_its_cluster_before_anything_else(
+    pool, database_url, node, net
+):
+    """It would be a minute until the watch asks it; what it tells until then must not count."""
+    await check_cluster(pool, [net.rpc_url], "localnet")
+    away = f"http://127.0.0.1:{free_port()}"
+    async with open_worker_context(fast_settings(), database_url, [away, net.rpc_url]) as context:
+        for _ in range(3):
+            assert await context.node.pool.call("getSlot", [], int) >= 0
+        context.node.pool.endpoints[0].url = node.url
+        context.node.pool.endpoints[0].resting_until = 0.0
+        assert await context.node.pool.call("getSlot", [], int) >= 0
+    assert node.methods == {"getGenesisHash"}
+
+
+async def test_a_node_of_the_cluster_is_asked_once_and_again_after_it_was_away(pool, node):
+    async with RpcPool([node.url], RpcLimits(attempts=1), genesis_hash=node.genesis) as rpc:
+        for _ in range(3):
+            assert await rpc.call("getAnything", [], str) == node.genesis
+        assert node.asked == 4
+        rpc.endpoints[0].url = NO_NODE
+        with pytest.raises(RpcError, match="cannot be reached"):
+            await rpc.call("getAnything", [], str)
+        rpc.endpoints[0].url, rpc.endpoints[0].resting_until = node.url, 0.0
+        node.genesis = "another private chain's"
+        with pytest.raises(RpcError, match="serves another cluster"):
+            await rpc.call("getAnything", [], str)
+        # One that does not answer this question, as some providers' plans have it, may be asked the others.
+        node.genesis, rpc.endpoints[0].resting_until = None, 0.0
+        with pytest.raises(RpcError, match="refused getAnything"):
+            await rpc.call("getAnything", [], str)
 
 
 async def test_all_three_processes_refuse_to_start_on_another_chain(pool, home, database_url, redis_url, net):
