@@ -39,6 +39,7 @@ from api.verify.context import VerifyContext
 from api.verify.verifier import Verifier, VerifyBounds
 from api.x402.check import ExactLimits
 from api.x402.context import X402Context
+from api.x402.fee_payer_balances import FeePayerBalances
 from api.x402.fee_payers import load_fee_payers
 from api.x402.networks import network_of
 from api.x402.settlement import PaymentSettler, SettleBounds
@@ -155,6 +156,9 @@ async def open_rooms(
             key_limit=settings.auth_rate_limit,
             verify_limit=settings.verify_rate_limit,
         )
+        facilitator = _x402(settings, metrics, database, standings, node, tokens, notifications)
+        advertised = facilitator.verifier.fee_payers.advertised
+        balances = FeePayerBalances(node, advertised, settings.x402_low_lamports, metrics)
         rooms = Rooms(
             access=access,
             routing=RoutingContext(database),
@@ -167,7 +171,7 @@ async def open_rooms(
             ),
             verify=VerifyContext(verifier, tokens, final_from),
             payments=PaymentsContext(database, tokens, node, final_from),
-            x402=_x402(settings, metrics, database, standings, node, tokens, notifications),
+            x402=facilitator,
             marketplace=MarketplaceContext(
                 database=database,
                 tokens=tokens,
@@ -182,7 +186,7 @@ async def open_rooms(
             events=EventsContext(database, streams, metrics),
             operations=OperationsContext(
                 database=database,
-                probes=Probes(database, redis, metrics),
+                probes=Probes(database, redis, metrics, lambda: balances.status),
                 metrics=metrics if settings.enable_metrics else None,
                 environment=settings.app_env,
             ),
@@ -191,6 +195,7 @@ async def open_rooms(
             working(
                 listener.run(),
                 key_ring.run(),
+                balances.run(),
                 rates.run(),
                 batches.run(),
                 standings.run(),

@@ -35,6 +35,12 @@ class ApiMetrics:
         )
         self.key_cache = Counter("pay402_key_cache_total", "Look-ups of API keys", ["outcome"], registry=registry)
         self.streams = Gauge("pay402_event_streams", "Open streams of events", registry=registry)
+        self.fee_payer_lamports = Gauge(
+            "pay402_fee_payer_lamports", "What the poorest fee payer of x402 holds", registry=registry
+        )
+        self.fee_payer_low_lamports = Gauge(
+            "pay402_fee_payer_low_lamports", "Below this a fee payer of x402 is to be given SOL", registry=registry
+        )
         self.heartbeat_age = Gauge(
             "pay402_indexer_heartbeat_age_seconds", "Since the last sign of life of an indexer", registry=registry
         )

@@ -73,6 +73,8 @@ class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSe
     x402_unit_price_max: int = Field(100_000, ge=0, le=10_000_000, validation_alias="X402_UNIT_PRICE_MAX_MICROLAMPORTS")
     # How long a settlement waits for its verdict before it is told to be pending; published clients give up after 90 s.
     x402_wait_seconds: float = Field(20.0, ge=0, le=60, validation_alias="X402_WAIT_SECONDS")
+    # A fee payer that holds fewer lamports is warned of: this is enough for 3,000 payments or more.
+    x402_low_lamports: int = Field(50_000_000, ge=0, validation_alias="X402_LOW_LAMPORTS")
     # What the fees of settlements may cost in lamports in one day, UTC: in all, for one merchant, for one payer.
     x402_lamports_of_day_max: int = Field(1_000_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_DAY")
     x402_lamports_of_merchant_max: int = Field(100_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_MERCHANT")

@@ -79,6 +79,10 @@ class TokenBook:
         """The token of a mint that requests may name; `None` where the ledger does not know it."""
         return await self._known(None, mint)
 
+    def listed(self) -> list[Token]:
+        """Every token of the network that has a symbol and accounts, which the native coin has not."""
+        return [token for token in self._by_mint.values() if token.mint not in {token.symbol, NATIVE_SOL}]
+
     async def describe(self, mint: str) -> Token:
         """The token of a mint in the ledger; one without a symbol is called by its mint."""
         if (token := self._by_mint.get(mint)) is None:

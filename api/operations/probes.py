@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 import asyncpg
@@ -50,6 +51,17 @@ class ProcessState(AnswerShape):
     lag_slots: int | None = Field(None, description="Slots between the newest one seen and what is recorded")
 
 
+FeePayerStatus = Literal["ok", "low", "unknown", "off"]
+"""Whether the fee payers of x402 hold enough SOL; `off` where there is none."""
+
+
+class FeePayerState(AnswerShape):
+    """Whether the fee payers of x402 hold enough SOL."""
+
+    status: FeePayerStatus
+    consequence: str | None = None
+
+
 class PartStates(AnswerShape):
     """The state of each part that requests need."""
 
@@ -58,6 +70,7 @@ class PartStates(AnswerShape):
     redis: RedisState
     indexer: ProcessState
     worker: ProcessState
+    fee_payers: FeePayerState
 
     @property
     def are_ready(self) -> bool:
@@ -68,7 +81,14 @@ class PartStates(AnswerShape):
 class Probes:
     """Looks at the database, at Redis, and at the signs of life of the other processes."""
 
-    def __init__(self, database: asyncpg.Pool, redis: Redis, metrics: ApiMetrics) -> None:
+    def __init__(
+        self,
+        database: asyncpg.Pool,
+        redis: Redis,
+        metrics: ApiMetrics,
+        fee_payers: Callable[[], FeePayerStatus] = lambda: "off",
+    ) -> None:
+        self._fee_payers = fee_payers
         self._database = database
         self._redis = redis
         self._metrics = metrics
@@ -86,6 +106,7 @@ class Probes:
 
     async def _look(self) -> PartStates:
         found, redis = await asyncio.gather(self._look_at_database(), self._look_at_redis())
+        fee_payers = _fee_payer_state(self._fee_payers())
         if found is None:
             unknown = ProcessState(status="unknown")
             return PartStates(
@@ -94,6 +115,7 @@ class Probes:
                 redis=redis,
                 indexer=unknown,
                 worker=unknown,
+                fee_payers=fee_payers,
             )
         schema, lives = found
         return PartStates(
@@ -102,6 +124,7 @@ class Probes:
             redis=redis,
             indexer=_process_state(lives.get("indexer")),
             worker=_process_state(lives.get("worker")),
+            fee_payers=fee_payers,
         )
 
     async def _look_at_database(self) -> tuple[MigrationStatus, dict[str, SignOfLife]] | None:
@@ -129,6 +152,11 @@ def _schema_state(found: MigrationStatus) -> MigrationsState:
     """A schema that is newer than this process serves it too: migrations come before the processes that need them."""
     status: Literal["ok", "ahead", "behind"] = "ok" if found.is_current else "ahead" if found.is_unknown else "behind"
     return MigrationsState(status=status, current=found.current, head=found.head)
+
+
+def _fee_payer_state(status: FeePayerStatus) -> FeePayerState:
+    low = "they may soon pay no fees, and then nothing is settled over x402" if status == "low" else None
+    return FeePayerState(status=status, consequence=low)
 
 
 def _process_state(found: SignOfLife | None) -> ProcessState:

@@ -147,6 +147,16 @@ class RecipientBody(AnswerShape):
     created_at: EpochMs
 
 
+class RegisteredRecipientBody(RecipientBody):
+    """A wallet that has just been registered."""
+
+    missing_token_accounts: list[str] | None = Field(
+        description="Tokens for which the wallet has no account yet. Payers over x402 open none, and neither do we: "
+        "until the wallet has received such a token once, or opened the account, it cannot be paid so in it. Null "
+        "where no node could say"
+    )
+
+
 class ListedRecipientBody(RecipientBody):
     """A wallet that is followed, as it is listed."""
 

@@ -15,16 +15,19 @@ from api.http.fields import time_sent
 from api.http.json import answer
 from api.payments.bodies import (
     ListedRecipientBody,
-    RecipientBody,
     RecipientList,
     RecipientOrder,
     RecipientRemoved,
+    RegisteredRecipientBody,
     recipient_fields,
 )
-from api.payments.context import Payments
+from api.payments.context import Payments, PaymentsContext
 from api.routing.route import new_router
 from chain.addresses import NotAWalletError, parse_address, slot_of_wallet
+from chain.node import ACCOUNTS_PER_CALL
+from chain.programs import TOKEN_PROGRAMS
 from chain.rpc import RpcError
+from chain.sending import associated_account
 from ledger.recipients import (
     Recipient,
     find_recipient,
@@ -41,7 +44,7 @@ _AGE_MS_MAX: Final = 10 * 60 * 1000
 _AHEAD_MS_MAX: Final = 60 * 1000
 
 
-@router.post("", response_model=RecipientBody, status_code=201, responses=errors(401, 403, 409))
+@router.post("", response_model=RegisteredRecipientBody, status_code=201, responses=errors(401, 403, 409))
 async def post_recipient(context: Payments, caller: Writer, order: RecipientOrder) -> Response:
     """Follow a wallet from now on. It takes the wallet's own signature, or an admin key."""
     address = parse_address(order.address)
@@ -73,7 +76,30 @@ async def post_recipient(context: Payments, caller: Writer, order: RecipientOrde
     )
     if registration is None:
         raise _not_free(before)
-    return answer(RecipientBody(**recipient_fields(registration.recipient)), 201)
+    missing = await _missing_token_accounts(context, address)
+    return answer(
+        RegisteredRecipientBody(**recipient_fields(registration.recipient), missing_token_accounts=missing), 201
+    )
+
+
+async def _missing_token_accounts(context: PaymentsContext, address: str) -> list[str] | None:
+    """The tokens by symbol for which a wallet has no associated account; `None` where no node answers."""
+    tokens = context.tokens.listed()
+    owned = {
+        (token, program): associated_account(address, token.mint, program)
+        for token in tokens[: ACCOUNTS_PER_CALL // len(TOKEN_PROGRAMS)]
+        for program in TOKEN_PROGRAMS
+    }
+    addresses = list(owned.values())
+    try:
+        _, accounts = await context.node.accounts(addresses, commitment="confirmed")
+    except RpcError:
+        return None
+    there = {one for one, account in zip(addresses, accounts, strict=True) if account is not None}
+    return sorted(
+        {token.symbol for token, _ in owned}
+        - {token.symbol for (token, _), account in owned.items() if account in there}
+    )
 
 
 def _not_free(before: Recipient | None) -> ApiError:

@@ -98,7 +98,9 @@ class PaymentSettler:
             return await self._verdict(known, deadline, is_gone, is_same_request=True)
         try:
             judged = await self._verifier.judge(body, caller)
-            known = await settlements.find_by_message(self._database, judged.payment.message_hash)
+            known = None
+            if judged.settlement is not None:
+                known = await settlements.find_by_message(self._database, judged.payment.message_hash)
             if known is None:
                 known = await self._reserve(judged, caller, identifier, asked)
         except Refused as error:

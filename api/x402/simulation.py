@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.http.errors import unavailable
+from api.http.errors import RETRY_SECONDS, ApiError, unavailable
 from api.x402.message import encode_transaction
 from api.x402.terms import Requirements
 from api.x402.verdict import ExactPayment, Reason, Refused
@@ -15,6 +15,8 @@ from chain.rpc import PermanentRpcError, RpcError
 _COMMITMENT: Final = "processed"
 _BLOCKHASH_NOT_FOUND: Final = "BlockhashNotFound"
 _ALREADY_PROCESSED: Final = "AlreadyProcessed"
+# Only a fee payer can be missing or too poor for the fee.
+_OURS: Final = ("InsufficientFundsForFee", "AccountNotFound")
 _ERROR_CHARACTERS_MAX: Final = 300
 
 
@@ -35,6 +37,13 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
     if simulation.err == _ALREADY_PROCESSED:
         raise Refused(
             Reason.DUPLICATE_SETTLEMENT, "This payment has landed already; make a new one.", payment.authority
+        )
+    if simulation.err in _OURS:
+        raise ApiError(
+            503,
+            "UNAVAILABLE",
+            "The fee payer holds too little SOL, so nothing was sent; come again once its operator has sent some.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
         )
     if simulation.err is not None:
         raise _failing(payment, await _cause(node, payment, requirements, simulation.err))

@@ -1,12 +1,13 @@
 """The whole examination: settings, database, Redis and nodes, each by itself and within bounds."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from pydantic import Field, SecretStr
 
 from api.settings import ApiSettings
-from cli.diagnosis import cache, configuration, database, nodes
+from cli.diagnosis import cache, configuration, database, fee_payers, nodes
 from cli.diagnosis.findings import Finding, bounded, from_sentence, good
 from cli.system.localnet_address import solana_endpoints
 from runtime.embedded.servers import database_address, redis_address
@@ -94,6 +95,8 @@ async def _nodes() -> list[Finding]:
     except OperatorError as error:
         return [from_sentence("nodes", "addresses", str(error))]
     found = await nodes.examine(rpc_urls, ws_urls, settings.solana_network)
+    with suppress(OperatorError):  # what the API lacks is said among the settings
+        found += await fee_payers.examine(load(ApiSettings), rpc_urls)
     for url in settings.rpc_urls:
         encrypted = url.startswith("https")
         found += configuration.encryption("SOLANA_RPC_URL", url, encrypted=encrypted, production=settings.is_production)

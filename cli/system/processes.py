@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.settings import ApiSettings
+from cli.system.fee_payer import local_fee_payer
 from cli.system.local_ledger import match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from cli.system.settlement_wallet import local_settlement
@@ -147,6 +148,7 @@ async def running_system(
             "REDIS_URL": redis_url,
             "PAY402_HOME": str(settings.home),
         }
+        for_api: dict[str, str] = {}
         rpc_urls, ws_urls = settings.rpc_urls, settings.ws_urls
         if not rpc_urls:
             say("localnet")
@@ -161,6 +163,8 @@ async def running_system(
             if settings.settlement_keypair is None and settings.settlement_wallet is None:
                 wallet, file = await local_settlement(settings.home, database_url, ready["rpc"])
                 environment |= {"SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": file}
+            if settings.x402_fee_payer_keypair is None:
+                for_api["X402_FEE_PAYER_KEYPAIR"] = await local_fee_payer(settings.home, ready["rpc"])
         say("indexer")
         environment |= {"SOLANA_RPC_URL": ",".join(rpc_urls), "SOLANA_WS_URL": ",".join(ws_urls)}
         if "metrics_port" not in settings.model_fields_set:
@@ -177,7 +181,7 @@ async def running_system(
         worker_metrics_port = (await worker.start())["metricsPort"]
         say("API")
         log = stack.enter_context(_log_file(log_directory, "api"))
-        api = Child("API", ["api", "--json"], dict(environment), log)
+        api = Child("API", ["api", "--json"], {**environment, **for_api}, log)
         if "port" not in settings.model_fields_set:
             api.arguments.append("--any-if-taken")
         stack.push_async_callback(api.stop)

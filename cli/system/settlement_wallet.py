@@ -31,7 +31,7 @@ async def local_settlement(home: Path, dsn: str, rpc_url: str) -> tuple[str, str
     """
     file = home / _FILE
     before = _address(file)
-    address = _make_key(file)
+    address = write_new_key(file)
     try:
         async with RpcPool([rpc_url]) as rpc:
             await rpc.call("requestAirdrop", [address, _LAMPORTS], Any)
@@ -56,7 +56,7 @@ def _address(file: Path) -> str | None:
         return None
 
 
-def _make_key(file: Path) -> str:
+def write_new_key(file: Path) -> str:
     """Write a new key where only this user can read it; returns its address."""
     keypair = Keypair()
     file.unlink(missing_ok=True)

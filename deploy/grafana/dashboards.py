@@ -188,6 +188,8 @@ WORKER = Dashboard(
             Panel("Payments over x402", "By status", "short", {"{{status}}": "max by (status) (pay402_settlements)"}),
             Panel("Oldest undecided payment over x402", "An alert fires after 5 minutes", "s",
                   {"age": "max(pay402_oldest_open_settlement_seconds)"}),
+            Panel("Fee payer of x402", "Lamports of the poorest; an alert fires below the line", "short",
+                  {"held": "min(pay402_fee_payer_lamports)", "line": "max(pay402_fee_payer_low_lamports)"}),
             Panel("Fees of x402", "Lamports reserved today, and the budget", "short",
                   {"reserved": "max(pay402_settlement_reserved_lamports)",
                    "budget": "max(pay402_settlement_budget_lamports)"}),

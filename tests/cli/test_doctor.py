@@ -106,6 +106,18 @@ async def test_the_settlement_key_is_read_as_the_worker_would_and_not_told(home,
     assert keypair.to_json()[1:30] not in str(findings)
 
 
+async def test_fee_payers_are_looked_at_for_their_sol(home, alive, variables, net):
+    rich, low, poor = Keypair(), Keypair(), Keypair()
+    net.chain.faucet.fund_lamports(rich.pubkey(), 10**9)
+    net.chain.faucet.fund_lamports(low.pubkey(), 10**6)
+    net.chain.tick(2)
+    keys = ",".join(str(one) for one in (rich, low, poor))
+    _, findings = await doctor(home, **variables, X402_FEE_PAYER_KEYPAIR=keys)
+    verdicts = [findings["x402", f"fee payer {one.pubkey()}"]["verdict"] for one in (rich, low, poor)]
+    assert verdicts == ["ok", "warning", "failure"]
+    assert str(rich) not in str(findings)
+
+
 async def test_every_part_is_examined_even_when_all_of_them_are_beyond_reach(home, closed_port):
     there = f"127.0.0.1:{closed_port}"
     ok, findings = await doctor(

@@ -63,6 +63,12 @@ async def test_everything_works_as_soon_as_the_line_is_printed_and_ends_with_sig
         async with aiohttp.ClientSession() as session, session.get(ready["indexerMetrics"]) as metrics:
             assert "pay402_" in await metrics.text()
 
+        # Payments over x402 are settled without any setting, by a fee payer of its own.
+        async with aiohttp.ClientSession() as session, session.get(f"{ready['api']}/x402/supported") as supported:
+            (fee_payer,) = (await supported.json())["signers"]["solana:*"]
+        assert (await ask(ready["rpc"], "getBalance", fee_payer))["value"] >= 10**9
+        assert oct((home / "fee-payer.json").stat().st_mode)[-3:] == "600"
+
         # A wallet added by another command of this home is followed at once, with no address said.
         added = await pay402("recipients", "add", WALLET, home=home)
         assert (added.code, added.err) == (0, "")

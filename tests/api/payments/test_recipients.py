@@ -169,3 +169,13 @@ async def test_without_a_node_nobody_can_tell_a_wallet_from_a_token_account(data
         assert (refused.status, refused.code) == (503, "UNAVAILABLE")
         assert "node" in refused["error"]
         assert refused.headers["Retry-After"]
+
+
+async def test_a_wallet_hears_for_which_tokens_it_has_no_account(api, admin, net):
+    wallet = Keypair().pubkey()
+    first = await admin.post("/recipients", {"address": str(wallet)})
+    assert first["missingTokenAccounts"] == ["PYUSD", "SOL", "USDC", "USDT"]
+    net.chain.faucet.fund_token(wallet, USDC, 0)
+    net.chain.tick(2)
+    again = await admin.post("/recipients", {"address": str(wallet)})
+    assert again["missingTokenAccounts"] == ["PYUSD", "SOL", "USDT"]

@@ -1,0 +1,65 @@
+"""Watches what the fee payers hold: one without SOL settles nothing, and nobody could pay over x402."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import structlog
+
+from api.metrics import ApiMetrics
+from chain.node import ACCOUNTS_PER_CALL, Node
+from chain.rpc import RpcError
+
+_log = structlog.get_logger(__name__)
+
+_EVERY_SECONDS: Final = 15.0
+
+FeePayerStatus = Literal["ok", "low", "unknown", "off"]
+"""How the poorest fee payer stands; `unknown` until a node has told it, `off` where nothing is settled over x402."""
+
+
+class FeePayerBalances:
+    """The lamports of the fee payers that are advertised.
+
+    Attributes:
+        lowest_lamports: What the poorest of them holds; `None` until a node has told it.
+    """
+
+    def __init__(self, node: Node, addresses: Sequence[str], low_lamports: int, metrics: ApiMetrics) -> None:
+        self._node = node
+        self._addresses = list(addresses)[:ACCOUNTS_PER_CALL]
+        self._low_lamports = low_lamports
+        self._metrics = metrics
+        self.lowest_lamports: int | None = None
+
+    @property
+    def status(self) -> FeePayerStatus:
+        """How the poorest of them stands."""
+        if not self._addresses:
+            return "off"
+        if self.lowest_lamports is None:
+            return "unknown"
+        return "low" if self.lowest_lamports < self._low_lamports else "ok"
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled; a node that is away leaves things as they were seen last."""
+        while self._addresses:
+            try:
+                await self.look()
+            except RpcError as error:
+                _log.info("fee_payers_not_seen", error=str(error))
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Ask a node once. Raises RpcError."""
+        was = self.status
+        _, accounts = await self._node.accounts(self._addresses, commitment="confirmed")
+        self.lowest_lamports = min(account.lamports if account else 0 for account in accounts)
+        self._metrics.fee_payer_lamports.set(self.lowest_lamports)
+        self._metrics.fee_payer_low_lamports.set(self._low_lamports)
+        if self.status == "low" and was != "low":
+            _log.warning(
+                "fee_payer_low",
+                lamports=self.lowest_lamports,
+                hint="send SOL to the fee payers that GET /x402/supported names, or nothing is settled over x402",
+            )

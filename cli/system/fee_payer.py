@@ -1,0 +1,37 @@
+"""A fee payer for the localnet of `pay402 up`, so that payments over x402 are settled there without any setting."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from solders.keypair import Keypair
+
+from chain.rpc import RpcError, RpcPool
+from cli.system.settlement_wallet import write_new_key
+from runtime.errors import OperatorError
+
+_FILE: Final = "fee-payer.json"
+_LAMPORTS: Final = 10_000_000_000
+
+
+async def local_fee_payer(home: Path, rpc_url: str) -> str:
+    """Give SOL to the fee payer whose key is below `home`, which is made where it is missing.
+
+    The key stays when the chain is new: sellers keep the fee payer that they were named.
+
+    Returns:
+        The file that holds its key.
+
+    Raises:
+        OperatorError: The localnet refuses, or the file cannot be used.
+    """
+    file = home / _FILE
+    try:
+        address = str(Keypair.from_json(file.read_text(encoding="utf-8")).pubkey())
+    except (OSError, ValueError):
+        address = write_new_key(file)
+    try:
+        async with RpcPool([rpc_url]) as rpc:
+            await rpc.call("requestAirdrop", [address, _LAMPORTS], Any)
+    except RpcError as error:
+        raise OperatorError(f"The fee payer cannot be given SOL ({error}); start `pay402 up` again.") from error
+    return str(file.resolve())
