@@ -123,7 +123,7 @@ def run() -> bool:
 async def _measure() -> bool:
     async with _running() as system, RpcPool([system.rpc]) as node:
         confirmation = await _confirmation_seconds(node, system.ours.buyer)
-        for path, counts in (("/x402/verify", _VERIFICATIONS),):
+        for path, counts in (("/x402/verify", _VERIFICATIONS), ("/x402/settle", _SETTLEMENTS)):
             for facilitator in (system.published, system.ours):
                 if path.endswith("verify"):
                     await _load(system, node, facilitator, path, 1, _WARM_UP)

@@ -19,6 +19,7 @@ from api.x402.bodies import (
 )
 from api.x402.check import SCHEME
 from api.x402.context import Facilitating
+from api.x402.payment_identifiers import EXTENSION
 from api.x402.terms import VERSIONS
 
 REFUSAL_FIELDS: Final = {"/x402/verify": {"isValid": False, "invalidReason": "unexpected_verify_error"}}
@@ -75,4 +76,4 @@ async def get_x402_supported(context: Facilitating, _: OptionalCaller) -> Respon
             for version in sorted(VERSIONS, reverse=True)
         ]
     signers = {"solana:*": list(verifier.fee_payers.addresses)} if verifier.fee_payers.addresses else {}
-    return answer(SupportedAnswer(kinds=kinds, extensions=[], signers=signers))
+    return answer(SupportedAnswer(kinds=kinds, extensions=[EXTENSION] if kinds else [], signers=signers))

@@ -1,5 +1,6 @@
 """POST /x402/verify and GET /x402/supported, with real wallets on a localnet."""
 
+import asyncio
 import hashlib
 
 import pytest
@@ -13,6 +14,9 @@ from chain.sending import broadcast
 from ledger.claims_settled import claim_settled
 from ledger.settlements import FailureReason, end_answer, fail
 from tests.support.api_client import key_for, running_api
+from tests.support.databases import execute
+from tests.support.failed_over import cut_off
+from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
 from tests.support.settlement_rows import land, reserved
 from tests.support.small_ledger import Merchant
@@ -43,7 +47,7 @@ async def test_what_is_supported_names_a_fee_payer_for_both_versions(facilitator
             {"x402Version": 2, "network": "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1", **exact},
             {"x402Version": 1, "network": "solana-devnet", **exact},
         ],
-        "extensions": [],
+        "extensions": ["payment-identifier"],
         "signers": {"solana:*": [fee_payer]},
     }
 
@@ -177,3 +181,45 @@ async def test_a_payment_that_was_sent_and_failed_is_not_valid_again(seller, par
     refused = await verified(seller, purchase)
     assert refused["invalidReason"] == f"{EXACT}transaction_simulation_failed"
     assert "its blockhash died" in refused["invalidMessage"]
+
+
+async def test_verifications_count_against_their_own_limit(database_url, redis_url, parties):
+    limits = {"VERIFY_RATE_LIMIT": 3, "PUBLIC_RATE_LIMIT": 0}
+    body = (await parties.purchase()).body()
+    async with running_api(database_url, redis_url, [parties.rpc_url], **parties.settings, **limits) as client:
+        # What is malformed counts too.
+        statuses = [(await client.post("/x402/verify", one)).status for one in ({}, body, body)]
+        statuses += [(await client.post("/x402/verify", body)).status for _ in range(2)]
+        assert statuses[:3] == [400, 200, 200]
+        assert 429 in statuses
+        refused = await client.post("/x402/verify", body)
+        assert (refused.status, refused["isValid"], refused.code) == (429, False, "RATE_LIMIT_EXCEEDED")
+        assert (await client.get("/x402/supported")).status == 200
+
+
+async def test_a_hundred_at_once_are_read_for_together_and_each_has_its_own_verdict(seller, parties, pool):
+    unknown = Keypair().pubkey()
+    await parties.fund(unknown, 0)
+    good, strange = await parties.purchase(), await parties.purchase(pay_to=unknown)
+    bodies = [one.body() for one in (good, strange) for _ in range(50)]
+    replies = await asyncio.gather(*(seller.post("/x402/verify", body) for body in bodies))
+    assert [reply["isValid"] for reply in replies] == [True] * 50 + [False] * 50
+    assert {reply["invalidReason"] for reply in replies[50:]} == {"invalid_payment_requirements"}
+
+
+async def test_a_database_that_is_away_says_nothing_about_the_payment(
+    facilitator, parties, pool, postgres, database_url
+):
+    body = (await parties.purchase()).body()
+    assert (await facilitator.post("/x402/verify", body))["isValid"]
+    name, server = await pool.fetchval("SELECT current_database()"), postgres.format("postgres")
+    await execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await cut_off(pool, "api")
+    reply = await facilitator.post("/x402/verify", body)
+    assert (reply.status, reply["isValid"], reply.code) == (503, False, "UNAVAILABLE")
+    await execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    async def is_valid_again():
+        return (await facilitator.post("/x402/verify", body)).status == 200
+
+    await eventually(is_valid_again)
