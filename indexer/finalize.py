@@ -8,7 +8,7 @@ transaction confirmation and expiration guide of Solana's documentation.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import structlog
@@ -21,6 +21,7 @@ from indexer.witness import finalized_by
 from ledger import finality
 from ledger.claims import follow_transfers
 from ledger.finality import Landing
+from ledger.sql import Database
 from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
@@ -140,7 +141,7 @@ class Finalizer:
             self._metrics.orphaned.inc(transfers)
             _log.warning("orphaned", transactions=len(dead), transfers=transfers)
 
-    async def _follow_claims(self, database: Any) -> None:
+    async def _follow_claims(self, database: Database) -> None:
         followed = await follow_transfers(database)
         self._metrics.claims_reversed.inc(followed.reversed)
         self._metrics.claims_restored.inc(followed.restored)

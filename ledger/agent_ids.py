@@ -1,13 +1,11 @@
 """Whose each agent on the marketplace is: the user who used its id first, as provider or as client."""
 
-from typing import Any
-
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "agent_ids.sql")
 
 
-async def take_agent_id(database: Any, agent_id: str, user_id: str) -> bool:
+async def take_agent_id(database: Database, agent_id: str, user_id: str) -> bool:
     """Give `agent_id` to a user unless somebody else has it.
 
     Returns:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ledger.sql import load_queries
+from ledger.sql import Database, DatabaseConnection, load_queries
 
 _queries = load_queries("ledger", "api_keys.sql")
 
@@ -76,7 +76,7 @@ class NewApiKey:
     proof_version: int = 1
 
 
-async def find_good_key(database: Any, hash_or_prefix: str) -> GoodKey | None:
+async def find_good_key(database: Database, hash_or_prefix: str) -> GoodKey | None:
     """The key of this hash or prefix, or `None` when there is none, or it is revoked or expired."""
     row = await _queries.find_good_key(database, name=hash_or_prefix)
     if row is None:
@@ -93,7 +93,7 @@ async def find_good_key(database: Any, hash_or_prefix: str) -> GoodKey | None:
     )
 
 
-async def add_key(connection: Any, new: NewApiKey, *, only_first: OnlyFirst = "no") -> ApiKey | None:
+async def add_key(connection: DatabaseConnection, new: NewApiKey, *, only_first: OnlyFirst = "no") -> ApiKey | None:
     """Store a key; `None` when it was to be the first and is not.
 
     With `only_first` the connection must be in a transaction: whoever else makes a first key waits for its end.
@@ -117,24 +117,24 @@ async def add_key(connection: Any, new: NewApiKey, *, only_first: OnlyFirst = "n
     return None if row is None else _api_key(row)
 
 
-async def any_key_exists(database: Any) -> bool:
+async def any_key_exists(database: Database) -> bool:
     """True when any key was ever made."""
     return bool(await _queries.any_key_exists(database))
 
 
-async def list_keys(database: Any, user_id: str | None, *, include_revoked: bool = True) -> list[ApiKey]:
+async def list_keys(database: Database, user_id: str | None, *, include_revoked: bool = True) -> list[ApiKey]:
     """The keys of a user, or of everybody for `None`, newest first; those that are not good any more if asked for."""
     rows = _queries.list_keys(database, user_id=user_id, include_revoked=include_revoked)
     return [_api_key(row) async for row in rows]
 
 
-async def hold_key(connection: Any, key_prefix: str) -> ApiKey | None:
+async def hold_key(connection: DatabaseConnection, key_prefix: str) -> ApiKey | None:
     """A key of anybody's, which nobody else changes before this transaction ends; `None` when there is none."""
     row = await _queries.hold_key(connection, key_prefix=key_prefix)
     return None if row is None else _api_key(row)
 
 
-async def revoke_key(database: Any, key_prefix: str, at: dt.datetime, *, replaced_by: str | None = None) -> bool:
+async def revoke_key(database: Database, key_prefix: str, at: dt.datetime, *, replaced_by: str | None = None) -> bool:
     """Revoke a key now or at a time to come, log the event and notify every replica; False when there is no such key.
 
     A key that is revoked stays revoked, and one that ends earlier already keeps its end.
@@ -143,7 +143,7 @@ async def revoke_key(database: Any, key_prefix: str, at: dt.datetime, *, replace
     return row is not None
 
 
-async def note_key_use(database: Any, used: Mapping[str, dt.datetime]) -> None:
+async def note_key_use(database: Database, used: Mapping[str, dt.datetime]) -> None:
     """Write down when keys, by their prefixes, were last used; a later time that is known already stays."""
     await _queries.note_key_use(database, prefixes=list(used), times=list(used.values()))
 

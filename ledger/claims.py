@@ -5,13 +5,13 @@ its event in it, and moves a status only from where it is believed to stand: who
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from ledger.judge import Claim, Transfer
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "claims.sql")
 
@@ -140,7 +140,7 @@ class Honoured:
     claimed_at: dt.datetime
 
 
-async def read_contexts(database: Any, keys: Sequence[ClaimKey]) -> list[ClaimContext]:
+async def read_contexts(database: Database, keys: Sequence[ClaimKey]) -> list[ClaimContext]:
     """What is known about the claims with these `keys`, in their order, in one statement."""
     rows = _queries.claim_contexts(
         database,
@@ -209,7 +209,7 @@ def _transfer(row: Mapping[str, Any]) -> Transfer:
     )
 
 
-async def honour(database: Any, grants: Sequence[tuple[Terms, Transfer]]) -> dict[tuple[str, str], Honoured]:
+async def honour(database: Database, grants: Sequence[tuple[Terms, Transfer]]) -> dict[tuple[str, str], Honoured]:
     """Give new claims their transfers, in one statement and one commit.
 
     Returns:
@@ -236,7 +236,7 @@ async def honour(database: Any, grants: Sequence[tuple[Terms, Transfer]]) -> dic
     return await _honoured(rows)
 
 
-async def honour_pending(database: Any, grants: Sequence[tuple[UUID, str]]) -> dict[tuple[str, str], Honoured]:
+async def honour_pending(database: Database, grants: Sequence[tuple[UUID, str]]) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, the transfers of their transactions at these paths. Returns as `honour` does.
 
     A proof of the same payment that is sent later is answered with yes, once.
@@ -247,7 +247,7 @@ async def honour_pending(database: Any, grants: Sequence[tuple[UUID, str]]) -> d
 
 
 async def honour_asked(
-    database: Any, grants: Sequence[tuple[UUID, Terms, Transfer]]
+    database: Database, grants: Sequence[tuple[UUID, Terms, Transfer]]
 ) -> dict[tuple[str, str], Honoured]:
     """Give pending claims, by id, their transfers while their payers ask. Returns as `honour` does.
 
@@ -270,18 +270,18 @@ async def honour_asked(
     )
 
 
-async def _honoured(rows: Any) -> dict[tuple[str, str], Honoured]:
+async def _honoured(rows: AsyncIterator[Mapping[str, Any]]) -> dict[tuple[str, str], Honoured]:
     return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
 
 
-async def mark_answered(database: Any, claim: UUID, terms: Terms) -> Honoured | None:
+async def mark_answered(database: Database, claim: UUID, terms: Terms) -> Honoured | None:
     """Note that a proof of this honoured claim is answered with yes; `None` when another request was answered so."""
     row = await _queries.answer_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
     return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
 
 
 async def record_pending(
-    database: Any, terms: Terms, *, pending_max: int, pending_of_nonce_max: int = 20
+    database: Database, terms: Terms, *, pending_max: int, pending_of_nonce_max: int = 20
 ) -> UUID | None:
     """Remember a claim whose transaction is still to come.
 
@@ -309,7 +309,7 @@ async def record_pending(
     return row["id"] if row else None
 
 
-async def settle_pending(database: Any, settled: Sequence[tuple[UUID, str, str]]) -> int:
+async def settle_pending(database: Database, settled: Sequence[tuple[UUID, str, str]]) -> int:
     """Move pending claims to `failed` or `expired`, each with its code; returns how many were still pending."""
     row = await _queries.settle_pending(
         database,
@@ -331,7 +331,7 @@ class Followed:
     failed: int
 
 
-async def follow_transfers(database: Any, *, dead_seconds: float = 3600.0) -> Followed:
+async def follow_transfers(database: Database, *, dead_seconds: float = 3600.0) -> Followed:
     """Bring claims to where their transfers are.
 
     A claim whose transfer was undone stays reversed for `dead_seconds`, in case it lands again, and then fails.

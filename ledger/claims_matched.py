@@ -6,9 +6,8 @@ or pool.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "claims_matched.sql")
 
@@ -28,7 +27,7 @@ class Match:
     agent_id: str | None
 
 
-async def honour_matches(database: Any, matches: Sequence[Match]) -> int:
+async def honour_matches(database: Database, matches: Sequence[Match]) -> int:
     """Give payment requests their transfers; returns how many.
 
     One that is missing was paid otherwise meanwhile, or its transfer was taken or undone.
@@ -45,7 +44,7 @@ async def honour_matches(database: Any, matches: Sequence[Match]) -> int:
     return len([row async for row in rows])
 
 
-async def claim_strays(database: Any, wallets: Sequence[str], *, from_slot: int, limit: int) -> int:
+async def claim_strays(database: Database, wallets: Sequence[str], *, from_slot: int, limit: int) -> int:
     """Claim finalized payments to `wallets` that name a job and can never fund it, so that they go back.
 
     Args:
@@ -67,7 +66,7 @@ async def claim_strays(database: Any, wallets: Sequence[str], *, from_slot: int,
     return taken
 
 
-async def free_nonces(database: Any) -> int:
+async def free_nonces(database: Database) -> int:
     """Let claims that could not fund their open jobs leave the jobs' nonces free; returns how many did."""
     freed: int = await _queries.free_nonces(database)
     return freed

@@ -4,15 +4,14 @@ With `claims.py` and `claims_matched.py` the only place where a claim comes to b
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "claims_settled.sql")
 
 
-async def claim_settled(database: Any, ids: Sequence[UUID]) -> frozenset[UUID]:
+async def claim_settled(database: Database, ids: Sequence[UUID]) -> frozenset[UUID]:
     """Settle those of these settlements whose transfers the ledger has, each with the claim that holds it.
 
     Args:

@@ -1,10 +1,11 @@
 """Examples of services for an empty marketplace. Seeding again adds nothing and changes nothing."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ledger.agent_ids import take_agent_id
 from ledger.services import NewService, Price, add_example
+from ledger.sql import Database
 
 SEED_USER: Final = "marketplace-examples"
 
@@ -57,7 +58,7 @@ EXAMPLES: Final = (
 )  # fmt: skip
 
 
-async def seed(database: Any, *, mint: str, currency: str, payout_address: str) -> int:
+async def seed(database: Database, *, mint: str, currency: str, payout_address: str) -> int:
     """Offer the examples that are not there yet; returns how many."""
     added = 0
     for example in EXAMPLES:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ledger.feed_entries import FeedEvent, LoggedEvent, feed_events
-from ledger.sql import load_queries
+from ledger.sql import Database, DatabaseConnection, load_queries
 
 _queries = load_queries("ledger", "feed.sql")
 
@@ -73,7 +73,7 @@ def entry_number(text: str) -> int | None:
 
 
 async def publish_events(
-    connection: Any, *, events_max: int, then: Callable[[Sequence[FeedEntry]], Awaitable[None]]
+    connection: DatabaseConnection, *, events_max: int, then: Callable[[Sequence[FeedEntry]], Awaitable[None]]
 ) -> Published | None:
     """Publish the next events, at most about `events_max`; returns `None` while somebody else publishes.
 
@@ -105,7 +105,7 @@ async def publish_events(
 
 
 async def page_of_feed(
-    database: Any, *, after: int, user_id: str | None, types: Sequence[str] | None = None, limit: int
+    database: Database, *, after: int, user_id: str | None, types: Sequence[str] | None = None, limit: int
 ) -> list[FeedEntry]:
     """The entries after number `after` of a user, or of everybody, oldest first; `types` of `None` is every type."""
     rows = _queries.feed_page(
@@ -114,30 +114,30 @@ async def page_of_feed(
     return [FeedEntry(row["id"], row["type"], row["user_id"], row["body"]) async for row in rows]
 
 
-async def feed_ends(database: Any) -> FeedEnds:
+async def feed_ends(database: Database) -> FeedEnds:
     """Where the feed begins and ends."""
     row = await _queries.feed_ends(database)
     return FeedEnds(row["newest"], row["pruned"])
 
 
-async def anything_to_publish(database: Any) -> bool:
+async def anything_to_publish(database: Database) -> bool:
     """Whether an event is committed that the feed has not passed, or one that it has passed may still come."""
     return bool(await _queries.anything_to_publish(database))
 
 
-async def count_unpublished(database: Any, *, count_max: int) -> int:
+async def count_unpublished(database: Database, *, count_max: int) -> int:
     """How many events wait to be published, up to `count_max`."""
     count: int = await _queries.unpublished_events(database, count_max=count_max)
     return count
 
 
-async def prune_feed(database: Any, *, keep_seconds: float, limit: int) -> int:
+async def prune_feed(database: Database, *, keep_seconds: float, limit: int) -> int:
     """Remove entries older than `keep_seconds`, at most `limit`; returns how many."""
     count: int = await _queries.prune_feed(database, keep_seconds=keep_seconds, limit=limit)
     return count
 
 
-async def _add(connection: Any, made: Sequence[FeedEvent], entries: Sequence[FeedEntry]) -> None:
+async def _add(connection: DatabaseConnection, made: Sequence[FeedEvent], entries: Sequence[FeedEntry]) -> None:
     await _queries.add_feed_entries(
         connection,
         ids=[entry.number for entry in entries],

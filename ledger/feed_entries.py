@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
-from ledger.sql import load_queries
+from ledger.sql import DatabaseConnection, load_queries
 from ledger.tokens import mints_counting_as
 
 _queries = load_queries("ledger", "feed_entries.sql")
@@ -78,7 +78,7 @@ class FeedEvent:
     data: Mapping[str, Any]
 
 
-async def feed_events(connection: Any, events: Sequence[LoggedEvent]) -> list[FeedEvent]:
+async def feed_events(connection: DatabaseConnection, events: Sequence[LoggedEvent]) -> list[FeedEvent]:
     """What these events mean, in their order."""
     ids: dict[_Family, list[int]] = defaultdict(list)
     for event in events:
@@ -88,7 +88,7 @@ async def feed_events(connection: Any, events: Sequence[LoggedEvent]) -> list[Fe
     return sorted(made, key=lambda meaning: meaning.event_id)
 
 
-async def _meanings(connection: Any, family: "_Family", ids: Sequence[int]) -> AsyncIterator[FeedEvent]:
+async def _meanings(connection: DatabaseConnection, family: "_Family", ids: Sequence[int]) -> AsyncIterator[FeedEvent]:
     async for row in family.rows(connection, ids):
         for kind, data in family.describe(row):
             # What says of itself whose it is has no wallet to say for whom it counts.

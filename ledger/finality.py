@@ -6,7 +6,7 @@ The functions take a database connection or pool.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "finality.sql")
 
@@ -18,44 +18,44 @@ class Landing(NamedTuple):
     slot: int
 
 
-async def anything_unfinalized(database: Any) -> bool:
+async def anything_unfinalized(database: Database) -> bool:
     """True when there is a landing whose fate is not settled."""
     return bool(await _queries.anything_unfinalized(database))
 
 
-async def unfinalized(database: Any, slot: int, limit: int) -> list[Landing]:
+async def unfinalized(database: Database, slot: int, limit: int) -> list[Landing]:
     """Landings up to `slot` whose fate is not settled, oldest first."""
     rows = _queries.unfinalized(database, slot=slot, limit=limit)
     return [Landing(row["signature"], row["slot"]) async for row in rows]
 
 
-async def witnessed(database: Any, landings: Sequence[Landing]) -> int:
+async def witnessed(database: Database, landings: Sequence[Landing]) -> int:
     """Record that enough nodes have seen these; returns of how many transactions it was news."""
     return int(await _queries.witnessed(database, **_columns(landings)))
 
 
-async def contest(database: Any, landings: Sequence[Landing]) -> int:
+async def contest(database: Database, landings: Sequence[Landing]) -> int:
     """Record that another node contradicts these; returns of how many transfers it was news."""
     return int(await _queries.contest(database, **_columns(landings)))
 
 
-async def finalize(database: Any, landings: Sequence[Landing]) -> int:
+async def finalize(database: Database, landings: Sequence[Landing]) -> int:
     """Record that these are rooted and can never be undone; returns how many transfers they hold."""
     return int((await _queries.finalize(database, **_columns(landings)))["transfers"])
 
 
-async def note_vanished(database: Any, landings: Sequence[Landing], height: int) -> None:
+async def note_vanished(database: Database, landings: Sequence[Landing], height: int) -> None:
     """Remember the block height at which the cluster was first seen not to know these."""
     await _queries.note_vanished(database, height=height, **_columns(landings))
 
 
-async def dead(database: Any, signatures: Sequence[str], *, lifetime_blocks: int, height: int) -> list[Landing]:
+async def dead(database: Database, signatures: Sequence[str], *, lifetime_blocks: int, height: int) -> list[Landing]:
     """Of these, the ones missing for so long that their blockhash cannot land them any more."""
     rows = _queries.dead(database, signatures=list(signatures), lifetime=lifetime_blocks, height=height)
     return [Landing(row["signature"], row["slot"]) async for row in rows]
 
 
-async def orphan(database: Any, landings: Sequence[Landing]) -> int:
+async def orphan(database: Database, landings: Sequence[Landing]) -> int:
     """Undo what these did, for they will never land; returns how many transfers they held."""
     return int((await _queries.orphan(database, **_columns(landings)))["transfers"])
 

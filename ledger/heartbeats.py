@@ -4,9 +4,8 @@ The functions take a database connection or pool.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, from_row, load_queries
 
 _queries = load_queries("ledger", "heartbeats.sql")
 
@@ -24,13 +23,13 @@ class SignOfLife:
     accounts_waiting: int
 
 
-async def signs_of_life(database: Any) -> dict[str, SignOfLife]:
+async def signs_of_life(database: Database) -> dict[str, SignOfLife]:
     """The liveliest process of each role that was ever heard of, by role."""
     return {row["role"]: from_row(SignOfLife, row) async for row in _queries.signs_of_life(database)}
 
 
 async def beat(
-    database: Any,
+    database: Database,
     role: str,
     instance: str,
     *,
@@ -49,6 +48,6 @@ async def beat(
     )
 
 
-async def stop_beating(database: Any, role: str, instance: str) -> None:
+async def stop_beating(database: Database, role: str, instance: str) -> None:
     """Forget a process that has ended well, so that nobody counts on it."""
     await _queries.stop_beating(database, role=role, instance=instance)

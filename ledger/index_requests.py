@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "index_requests.sql")
 
@@ -42,14 +42,14 @@ class OrderState:
     finished_at: dt.datetime | None
 
 
-async def request_index(database: Any, signatures: Sequence[str], reason: str) -> int:
+async def request_index(database: Database, signatures: Sequence[str], reason: str) -> int:
     """Have transactions recorded at once; returns how many had not been asked for before."""
     row = await _queries.request_index(database, signatures=list(signatures), reason=reason)
     count: int = row["asked"]
     return count
 
 
-async def request_backfill(database: Any, stretch: Stretch, *, requested_by: str) -> UUID:
+async def request_backfill(database: Database, stretch: Stretch, *, requested_by: str) -> UUID:
     """Have a stretch of history recorded; returns the id under which `backfill_state` says how it stands."""
     row = await _queries.request_backfill(
         database,
@@ -63,33 +63,33 @@ async def request_backfill(database: Any, stretch: Stretch, *, requested_by: str
     return asked
 
 
-async def backfill_state(database: Any, backfill: UUID) -> OrderState | None:
+async def backfill_state(database: Database, backfill: UUID) -> OrderState | None:
     """How a backfill stands, or `None` when there is none of this id."""
     row = await _queries.backfill(database, id=backfill)
     return None if row is None else order_state(row)
 
 
-async def take_index_requests(database: Any, limit: int) -> list[str]:
+async def take_index_requests(database: Database, limit: int) -> list[str]:
     """Take signatures to record, oldest first; one that is not finished is given out again later."""
     return [row["signature"] async for row in _queries.take_index_requests(database, limit=limit)]
 
 
-async def finish_index_requests(database: Any, signatures: Sequence[str]) -> None:
+async def finish_index_requests(database: Database, signatures: Sequence[str]) -> None:
     """These are recorded."""
     await _queries.finish_index_requests(database, signatures=list(signatures), errors=[None] * len(signatures))
 
 
-async def fail_index_request(database: Any, signature: str, error: str, *, tries_max: int) -> None:
+async def fail_index_request(database: Database, signature: str, error: str, *, tries_max: int) -> None:
     """This could not be recorded; after `tries_max` tries it is not given out any more."""
     await _queries.fail_index_request(database, signature=signature, error=error, tries_max=tries_max)
 
 
-async def accounts_touched(database: Any, signatures: Sequence[str]) -> list[str]:
+async def accounts_touched(database: Database, signatures: Sequence[str]) -> list[str]:
     """The followed accounts that these recorded transactions touched."""
     return [row["account"] async for row in _queries.accounts_touched(database, signatures=list(signatures))]
 
 
-async def take_backfill(database: Any, *, dead_seconds: float) -> tuple[UUID, Stretch] | None:
+async def take_backfill(database: Database, *, dead_seconds: float) -> tuple[UUID, Stretch] | None:
     """The oldest backfill that nobody is at; one whose indexer gave no sign for `dead_seconds` is taken again."""
     row = await _queries.take_backfill(database, dead_seconds=dead_seconds)
     if row is None:
@@ -97,12 +97,12 @@ async def take_backfill(database: Any, *, dead_seconds: float) -> tuple[UUID, St
     return row["id"], Stretch(row["recipient"], row["signature"], row["from_slot"], row["to_slot"])
 
 
-async def note_backfill_progress(database: Any, backfill: UUID, progress: Mapping[str, Any]) -> None:
+async def note_backfill_progress(database: Database, backfill: UUID, progress: Mapping[str, Any]) -> None:
     """Write down how far a backfill is, which is also its sign of life."""
     await _queries.note_backfill_progress(database, id=backfill, progress=progress)
 
 
-async def finish_backfill(database: Any, backfill: UUID, error: str | None, progress: Mapping[str, Any]) -> None:
+async def finish_backfill(database: Database, backfill: UUID, error: str | None, progress: Mapping[str, Any]) -> None:
     """A backfill has ended: well, or with the sentence of what it met."""
     await _queries.finish_backfill(database, id=backfill, error=error, progress=progress)
 

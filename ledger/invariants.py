@@ -4,9 +4,9 @@ Run by tests, by `pay402 doctor`, and by the worker, which shows them as metrics
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "invariants.sql")
 
@@ -44,7 +44,7 @@ class Violation:
     expected: int
 
 
-async def check_invariants(database: Any) -> list[Violation]:
+async def check_invariants(database: Database) -> list[Violation]:
     """Everything that breaks an invariant, at most 100 rows of each."""
     checks = {
         "claims_within_their_transfers": _queries.claims_within_their_transfers(

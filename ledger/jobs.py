@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.job_steps import STEPS, Party
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, DatabaseConnection, from_row, load_queries
 
 _queries = load_queries("ledger", "jobs.sql")
 
@@ -134,7 +134,7 @@ class Funding:
     to_return: int
 
 
-async def add_job(connection: Any, new: NewJob) -> UUID | None:
+async def add_job(connection: DatabaseConnection, new: NewJob) -> UUID | None:
     """Order a service; `None` where it is off the market or its price is another by now."""
     row: Mapping[str, UUID] | None = await _queries.add_job(
         connection,
@@ -150,13 +150,13 @@ async def add_job(connection: Any, new: NewJob) -> UUID | None:
     return row["id"] if row else None
 
 
-async def find_job(database: Any, job_id: UUID) -> FullJob | None:
+async def find_job(database: Database, job_id: UUID) -> FullJob | None:
     """A job with its service and its funding; `None` where there is none."""
     row = await _queries.job(database, id=job_id)
     return from_row(FullJob, row) if row else None
 
 
-async def list_jobs(database: Any, which: JobFilter, *, limit: int, offset: int) -> tuple[list[Job], int]:
+async def list_jobs(database: Database, which: JobFilter, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """A page of jobs, newest first, and how many there are in all."""
     rows = _queries.jobs(database, limit=limit, offset=offset, **asdict(which))
     page = [from_row(Job, row) async for row in rows]
@@ -164,20 +164,20 @@ async def list_jobs(database: Any, which: JobFilter, *, limit: int, offset: int)
     return page, total
 
 
-async def recent_jobs(database: Any, service_id: UUID, *, limit: int) -> list[RecentJob]:
+async def recent_jobs(database: Database, service_id: UUID, *, limit: int) -> list[RecentJob]:
     """The newest jobs of a service."""
     return [
         from_row(RecentJob, row) async for row in _queries.recent_jobs(database, service_id=service_id, limit=limit)
     ]
 
 
-async def job_movements(database: Any, job_id: UUID) -> list[JobMovement]:
+async def job_movements(database: Database, job_id: UUID) -> list[JobMovement]:
     """Every payment that came in for a job and every payout that leaves for it, oldest first."""
     return [from_row(JobMovement, row) async for row in _queries.job_movements(database, job_id=job_id)]
 
 
 async def take_step(
-    database: Any,
+    database: Database,
     job_id: UUID,
     name: str,
     parties: frozenset[Party],
@@ -218,28 +218,28 @@ async def take_step(
     return False
 
 
-async def rate_job(database: Any, job_id: UUID, *, score: int, feedback: str | None) -> bool:
+async def rate_job(database: Database, job_id: UUID, *, score: int, feedback: str | None) -> bool:
     """Keep a client's rating of an approved job, 1 to 5; false where it is not approved or was rated before."""
     return await _queries.rate_job(database, job_id=job_id, score=score, feedback=feedback) is not None
 
 
-async def count_late_ratings(database: Any) -> None:
+async def count_late_ratings(database: Database) -> None:
     """Count ratings that were given at the very moment of their release and were overlooked by it."""
     await _queries.count_late_ratings(database)
 
 
-async def fund_jobs(database: Any, *, limit: int) -> Funding:
+async def fund_jobs(database: Database, *, limit: int) -> Funding:
     """Let finalized payments fund their jobs, at most `limit`; what is not the price is noted to go back."""
     row = await _queries.fund_jobs(database, limit=limit)
     return from_row(Funding, row)
 
 
-async def approve_silent_jobs(database: Any, *, review_seconds: float, limit: int) -> int:
+async def approve_silent_jobs(database: Database, *, review_seconds: float, limit: int) -> int:
     """Approve jobs whose clients did nothing for `review_seconds` after they were submitted; returns how many."""
     return _jobs(await _queries.approve_silent_jobs(database, review_seconds=review_seconds, limit=limit))
 
 
-async def expire_jobs(database: Any, *, grace_seconds: float, limit: int) -> int:
+async def expire_jobs(database: Database, *, grace_seconds: float, limit: int) -> int:
     """Expire jobs that were not done by their deadline, or not funded in time; returns how many.
 
     A payment that was made in time gets `grace_seconds` to be recorded.

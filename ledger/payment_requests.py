@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 from ledger.amounts import figure_text, least_equal_amount
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 from ledger.states import HONOURED, ClaimStatus
 from ledger.tokens import mints_counting_as
 from ledger.transfers import RecordedTransfer, recorded_transfer
@@ -92,7 +92,7 @@ class Received:
 
 
 async def create_request(
-    database: Any,
+    database: Database,
     *,
     user_id: str,
     recipient: str,
@@ -132,7 +132,7 @@ async def create_request(
     return _request(row)
 
 
-async def find_request(database: Any, nonce: str) -> tuple[PaymentRequest, ClaimOfRequest | None] | None:
+async def find_request(database: Database, nonce: str) -> tuple[PaymentRequest, ClaimOfRequest | None] | None:
     """The request of a nonce with its claim, if there is one; `None` when no request has that nonce."""
     row = await _queries.find_request(database, nonce=nonce)
     if row is None:
@@ -143,7 +143,7 @@ async def find_request(database: Any, nonce: str) -> tuple[PaymentRequest, Claim
     return _request(row), claim
 
 
-async def transfers_of_request(database: Any, request: PaymentRequest) -> list[TransferOfRequest]:
+async def transfers_of_request(database: Database, request: PaymentRequest) -> list[TransferOfRequest]:
     """The payments to the request's wallet that name it or honour it, oldest first."""
     rows = _queries.transfers_of_request(
         database,

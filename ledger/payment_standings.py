@@ -6,10 +6,10 @@ The function takes a database connection or pool.
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ledger.recipients import Recipient, recipient_of_row
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 from ledger.states import OPEN_SETTLEMENTS, SettlementStatus
 
 _queries = load_queries("ledger", "payment_standings.sql")
@@ -46,7 +46,7 @@ class PaymentStanding:
     settlement: KnownSettlement | None
 
 
-async def payment_standings(database: Any, payments: Sequence[tuple[str, bytes]]) -> list[PaymentStanding]:
+async def payment_standings(database: Database, payments: Sequence[tuple[str, bytes]]) -> list[PaymentStanding]:
     """The standing of each payment, in their order.
 
     Args:

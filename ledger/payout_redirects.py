@@ -5,11 +5,11 @@ it names.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from ledger.recipients import RESERVED_START
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, DatabasePool, from_row, load_queries
 from ledger.states import PayoutStatus
 
 _queries = load_queries("ledger", "payout_redirects.sql")
@@ -38,13 +38,13 @@ def redirect_text(payout_id: UUID, address: str) -> str:
     return f"{RESERVED_START}payout {payout_id} to {address}"
 
 
-async def find_payout(database: Any, job_id: UUID | None, payout_id: UUID) -> JobPayout | None:
+async def find_payout(database: Database, job_id: UUID | None, payout_id: UUID) -> JobPayout | None:
     """A payout of a job, or of any without `job_id`; `None` where there is none of this id."""
     row = await _queries.payout_of_job(database, job_id=job_id, payout_id=payout_id)
     return from_row(JobPayout, row) if row else None
 
 
-async def ask_redirect(database: Any, payout: JobPayout, address: str, *, asked_by: str) -> bool:
+async def ask_redirect(database: Database, payout: JobPayout, address: str, *, asked_by: str) -> bool:
     """Ask that a payout goes to `address`; false where another wish about it waits already."""
     asked = await _queries.ask_redirect(
         database, payout_id=payout.id, from_recipient=payout.recipient, to_recipient=address, asked_by=asked_by
@@ -52,7 +52,7 @@ async def ask_redirect(database: Any, payout: JobPayout, address: str, *, asked_
     return asked is not None
 
 
-async def apply_redirects(pool: Any) -> int:
+async def apply_redirects(pool: DatabasePool) -> int:
     """Send payouts elsewhere as was asked, where nothing of them can land; returns how many."""
     async with pool.acquire() as connection, connection.transaction():
         # Attempts that others are storing are seen by the second statement, and none is stored before the commit.

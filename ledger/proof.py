@@ -6,9 +6,8 @@ The functions take a database connection or pool.
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "proof.sql")
 
@@ -80,7 +79,7 @@ class Doubts:
     gaps: int
 
 
-async def accounts_to_audit(database: Any, wallets: Collection[str] = ()) -> list[AuditedAccount]:
+async def accounts_to_audit(database: Database, wallets: Collection[str] = ()) -> list[AuditedAccount]:
     """The accounts of followed wallets, or of these wallets, the longest unaudited first."""
     rows = _queries.accounts_to_audit(database, wallets=list(wallets))
     return [
@@ -97,18 +96,18 @@ async def accounts_to_audit(database: Any, wallets: Collection[str] = ()) -> lis
     ]
 
 
-async def proofs(database: Any, accounts: Sequence[str], slot: int, *, whole: bool) -> dict[str, Proof]:
+async def proofs(database: Database, accounts: Sequence[str], slot: int, *, whole: bool) -> dict[str, Proof]:
     """The proof of each account up to `slot`: since its last good audit, or over everything with `whole`."""
     rows = _queries.proof(database, accounts=list(accounts), slot=slot, whole=whole)
     return {row["account"]: Proof(row["gaps"], None if row["ends"] is None else int(row["ends"])) async for row in rows}
 
 
-async def record_agreement(database: Any, slot: int, balances: Mapping[str, int]) -> None:
+async def record_agreement(database: Database, slot: int, balances: Mapping[str, int]) -> None:
     """Record that ledger and chain agree about these accounts at a finalized slot; balances in base units."""
     await _queries.agreed(database, slot=slot, accounts=list(balances), balances=list(balances.values()))
 
 
-async def record_disagreement(database: Any, slot: int, findings: Sequence[Finding]) -> None:
+async def record_disagreement(database: Database, slot: int, findings: Sequence[Finding]) -> None:
     """Record what an audit found; these accounts are to be healed from their last good audit on."""
     await _queries.disagreed(
         database,
@@ -119,17 +118,17 @@ async def record_disagreement(database: Any, slot: int, findings: Sequence[Findi
     )
 
 
-async def record_loss(database: Any, accounts: Collection[str], slot: int) -> None:
+async def record_loss(database: Database, accounts: Collection[str], slot: int) -> None:
     """Record that these token accounts belong to somebody else: they are neither followed nor audited any more."""
     await _queries.lost(database, accounts=list(accounts), slot=slot)
 
 
-async def doubts(database: Any) -> Doubts:
+async def doubts(database: Database) -> Doubts:
     """How much the last audits of all accounts found."""
     row = await _queries.in_doubt(database)
     return Doubts(row["drifting"], row["gaps"])
 
 
-async def accounts_to_heal(database: Any, not_since: dt.datetime) -> list[str]:
+async def accounts_to_heal(database: Database, not_since: dt.datetime) -> list[str]:
     """Accounts marked for healing, or whose history was not walked since a time; at most a thousand."""
     return [row["address"] async for row in _queries.accounts_to_heal(database, not_since=not_since)]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "recipients.sql")
 
@@ -74,7 +74,7 @@ def registration_text(address: str, user_id: str, signed_at_ms: int | None = Non
 
 
 async def register_wallet(
-    database: Any,
+    database: Database,
     *,
     address: str,
     user_id: str,
@@ -116,24 +116,24 @@ async def register_wallet(
     return None if row is None else Registration(recipient_of_row(row), row["is_new"])
 
 
-async def stop_following(database: Any, address: str) -> bool:
+async def stop_following(database: Database, address: str) -> bool:
     """Stop following a wallet; what the ledger holds of it stays. False when it was not followed."""
     return await _queries.remove_recipient(database, address=address) is not None
 
 
-async def find_recipient(database: Any, address: str) -> Recipient | None:
+async def find_recipient(database: Database, address: str) -> Recipient | None:
     """The wallet, whoever's it is; `None` when nobody ever registered it."""
     row = await _queries.find_recipient(database, address=address)
     return None if row is None else recipient_of_row(row)
 
 
-async def recipients_of(database: Any, user_id: str | None) -> list[FollowedRecipient]:
+async def recipients_of(database: Database, user_id: str | None) -> list[FollowedRecipient]:
     """The wallets that are followed for a user, or for everybody, the one registered first coming first."""
     rows = _queries.recipients_of(database, user_id=user_id)
     return [FollowedRecipient(recipient_of_row(row), row["accounts"]) async for row in rows]
 
 
-async def all_recipients(database: Any) -> list[RecordedRecipient]:
+async def all_recipients(database: Database) -> list[RecordedRecipient]:
     """Every wallet that was ever registered, with what the ledger holds of it."""
     return [
         RecordedRecipient(recipient_of_row(row), row["accounts"], row["transfers"], row["heal_reason"])
@@ -142,7 +142,7 @@ async def all_recipients(database: Any) -> list[RecordedRecipient]:
 
 
 async def is_any_followed(
-    database: Any, *, wallets: Collection[str | None], token_accounts: Collection[str | None]
+    database: Database, *, wallets: Collection[str | None], token_accounts: Collection[str | None]
 ) -> bool:
     """True when one of these wallets, or the wallet of one of these token accounts, is followed."""
     found: bool = await _queries.any_followed(database, wallets=list(wallets), accounts=list(token_accounts))

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.index_requests import OrderState, order_state
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "reports.sql")
 
@@ -25,26 +25,26 @@ class FinishedReport:
     finished_at: dt.datetime
 
 
-async def request_reconciliation(database: Any, *, requested_by: str) -> UUID:
+async def request_reconciliation(database: Database, *, requested_by: str) -> UUID:
     """Ask for a reconciliation; returns the id under which `reconciliation_state` says how it stands."""
     row = await _queries.ask_for_report(database, requested_by=requested_by)
     asked: UUID = row["id"]
     return asked
 
 
-async def reconciliation_state(database: Any, run: UUID) -> OrderState | None:
+async def reconciliation_state(database: Database, run: UUID) -> OrderState | None:
     """How a reconciliation stands, or `None` when there is none of this id."""
     row = await _queries.report_state(database, id=run)
     return None if row is None else order_state(row)
 
 
-async def finished_report(database: Any, run: UUID) -> FinishedReport | None:
+async def finished_report(database: Database, run: UUID) -> FinishedReport | None:
     """The report of this id once it is done, or `None`."""
     row = await _queries.finished_report(database, id=run)
     return None if row is None else _finished(row)
 
 
-async def newest_report(database: Any) -> FinishedReport | None:
+async def newest_report(database: Database) -> FinishedReport | None:
     """The report that was done last, or `None` when there is none yet."""
     row = await _queries.newest_report(database)
     return None if row is None else _finished(row)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, DatabaseConnection, from_row, load_queries
 
 _queries = load_queries("ledger", "services.sql")
 
@@ -124,13 +124,13 @@ class ReleasedVolume:
     amount: int
 
 
-async def add_service(database: Any, new: NewService) -> Service:
+async def add_service(database: Database, new: NewService) -> Service:
     """Offer a service."""
     return from_row(Service, await _queries.add_service(database, **_columns(new)))
 
 
 async def change_service(
-    database: Any, service_id: UUID, change: ServiceChange, price: Price | None = None
+    database: Database, service_id: UUID, change: ServiceChange, price: Price | None = None
 ) -> Service | None:
     """Change what is said about a service, and its price unless `price` is `None`.
 
@@ -148,19 +148,19 @@ async def change_service(
     return from_row(Service, row) if row else None
 
 
-async def lock_price(connection: Any, service_id: UUID) -> LockedPrice:
+async def lock_price(connection: DatabaseConnection, service_id: UUID) -> LockedPrice:
     """What a service costs, locked until the transaction of `connection` ends: it cannot be ordered meanwhile."""
     return from_row(LockedPrice, await _queries.lock_price(connection, id=service_id))
 
 
-async def find_service(database: Any, service_id: UUID) -> Service | None:
+async def find_service(database: Database, service_id: UUID) -> Service | None:
     """A service, whether it is on offer or not; `None` where there is none."""
     row = await _queries.service(database, id=service_id)
     return from_row(Service, row) if row else None
 
 
 async def list_services(
-    database: Any, which: ServiceFilter, *, sort: str, limit: int, offset: int
+    database: Database, which: ServiceFilter, *, sort: str, limit: int, offset: int
 ) -> tuple[list[Service], int]:
     """A page of the services on offer, and how many there are in all.
 
@@ -172,7 +172,7 @@ async def list_services(
     return page, total
 
 
-async def count_marketplace(database: Any, currencies: Sequence[str]) -> MarketplaceCounts:
+async def count_marketplace(database: Database, currencies: Sequence[str]) -> MarketplaceCounts:
     """How many services, jobs and agents the marketplace has in `currencies`.
 
     Jobs between a user and itself do not count, here and in `released_volume` and `leaderboard`.
@@ -180,19 +180,19 @@ async def count_marketplace(database: Any, currencies: Sequence[str]) -> Marketp
     return from_row(MarketplaceCounts, await _queries.marketplace_counts(database, currencies=list(currencies)))
 
 
-async def released_volume(database: Any, currencies: Sequence[str]) -> list[ReleasedVolume]:
+async def released_volume(database: Database, currencies: Sequence[str]) -> list[ReleasedVolume]:
     """What was released to providers, by currency."""
     rows = _queries.marketplace_volume(database, currencies=list(currencies))
     return [from_row(ReleasedVolume, row) async for row in rows]
 
 
-async def leaderboard(database: Any, currencies: Sequence[str], *, limit: int) -> list[Service]:
+async def leaderboard(database: Database, currencies: Sequence[str], *, limit: int) -> list[Service]:
     """The services on offer that have earned most, compared in units of their tokens."""
     rows = _queries.leaderboard(database, currencies=list(currencies), limit=limit)
     return [from_row(Service, row) async for row in rows]
 
 
-async def add_example(database: Any, seed_name: str, new: NewService) -> bool:
+async def add_example(database: Database, seed_name: str, new: NewService) -> bool:
     """Offer an example unless one with this `seed_name` is there; true where it was added."""
     return await _queries.add_example(database, seed_name=seed_name, **_columns(new)) is not None
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, from_row, load_queries
 from ledger.states import OPEN_SETTLEMENTS, SettlementStatus
 
 _queries = load_queries("ledger", "settlements.sql")
@@ -164,7 +164,7 @@ class BudgetUse:
     lamports_max: int
 
 
-async def reserve(database: Any, payment: SignedPayment, budgets: FeeBudgets) -> UUID | None:
+async def reserve(database: Database, payment: SignedPayment, budgets: FeeBudgets) -> UUID | None:
     """Reserve a payment and keep its bytes, in one statement; only then may it be sent.
 
     Returns:
@@ -184,33 +184,33 @@ def exceeded_budget(constraint_name: str | None) -> BudgetScope | None:
     return BudgetScope(name.removeprefix(_BUDGET_CONSTRAINT)) if name.startswith(_BUDGET_CONSTRAINT) else None
 
 
-async def find_by_message(database: Any, message_hash: bytes) -> Settlement | None:
+async def find_by_message(database: Database, message_hash: bytes) -> Settlement | None:
     """The settlement of a message, by its SHA-256."""
     return await _find(database, message_hash=message_hash)
 
 
-async def find_by_id(database: Any, settlement_id: UUID) -> Settlement | None:
+async def find_by_id(database: Database, settlement_id: UUID) -> Settlement | None:
     """The settlement of this id."""
     return await _find(database, id=settlement_id)
 
 
-async def find_by_signature(database: Any, signature: str) -> Settlement | None:
+async def find_by_signature(database: Database, signature: str) -> Settlement | None:
     """The settlement whose transaction has this signature."""
     return await _find(database, signature=signature)
 
 
-async def find_by_identifier(database: Any, user_id: str, payment_identifier: str) -> Settlement | None:
+async def find_by_identifier(database: Database, user_id: str, payment_identifier: str) -> Settlement | None:
     """The settlement that a merchant's caller gave this identifier."""
     return await _find(database, user_id=user_id, payment_identifier=payment_identifier)
 
 
-async def _find(database: Any, **by: Any) -> Settlement | None:
+async def _find(database: Database, **by: Any) -> Settlement | None:
     names = ("id", "message_hash", "signature", "user_id", "payment_identifier")
     row = await _queries.find_settlement(database, **{name: by.get(name) for name in names})
     return from_row(Settlement, row) if row else None
 
 
-async def begin_answer(database: Any, settlement_id: UUID, *, answering_seconds: float) -> bool:
+async def begin_answer(database: Database, settlement_id: UUID, *, answering_seconds: float) -> bool:
     """Set out to answer that a payment is settled; false where it was answered, or somebody else is at it.
 
     Whoever is at it for longer than `answering_seconds` has died.
@@ -218,23 +218,23 @@ async def begin_answer(database: Any, settlement_id: UUID, *, answering_seconds:
     return bool(await _queries.begin_settled_answer(database, id=settlement_id, answering_seconds=answering_seconds))
 
 
-async def end_answer(database: Any, settlement_id: UUID) -> None:
+async def end_answer(database: Database, settlement_id: UUID) -> None:
     """Note that the answer has gone out."""
     await _queries.end_settled_answer(database, id=settlement_id)
 
 
-async def give_up_answer(database: Any, settlement_id: UUID) -> None:
+async def give_up_answer(database: Database, settlement_id: UUID) -> None:
     """Note that the answer did not go out: its caller had gone."""
     await _queries.give_up_settled_answer(database, id=settlement_id)
 
 
-async def note_sent(database: Any, ids: Sequence[UUID]) -> None:
+async def note_sent(database: Database, ids: Sequence[UUID]) -> None:
     """Note that nodes have taken these."""
     await _queries.note_settlements_sent(database, ids=list(ids))
 
 
 async def fail(
-    database: Any, settlement_id: UUID, *, reason: FailureReason, detail: str | None, slot: int | None = None
+    database: Database, settlement_id: UUID, *, reason: FailureReason, detail: str | None, slot: int | None = None
 ) -> bool:
     """Let an open settlement fail; false where it is decided, or the ledger has its transfer.
 
@@ -252,19 +252,19 @@ async def fail(
     )
 
 
-async def reopen_undone(database: Any) -> int:
+async def reopen_undone(database: Database) -> int:
     """Have payments sent again whose transfers a fork has undone; returns how many."""
     moved: int = await _queries.reopen_undone(database)
     return moved
 
 
-async def settlements_with_transfers(database: Any, *, limit: int) -> list[UUID]:
+async def settlements_with_transfers(database: Database, *, limit: int) -> list[UUID]:
     """Settlements that are not settled though the ledger has their transfers."""
     return [row["id"] async for row in _queries.settlements_with_transfers(database, limit=limit)]
 
 
 async def open_settlements(
-    database: Any, *, older_seconds: float, after: tuple[dt.datetime, UUID] = FIRST, limit: int
+    database: Database, *, older_seconds: float, after: tuple[dt.datetime, UUID] = FIRST, limit: int
 ) -> list[OpenSettlement]:
     """A page of payments under way for longer than `older_seconds`, oldest first, from behind `after` on."""
     rows = _queries.open_settlements(
@@ -273,24 +273,24 @@ async def open_settlements(
     return [from_row(OpenSettlement, row) async for row in rows]
 
 
-async def count_settlements(database: Any) -> list[SettlementCount]:
+async def count_settlements(database: Database) -> list[SettlementCount]:
     """How many settlements there are by status."""
     return [from_row(SettlementCount, row) async for row in _queries.settlement_counts(database)]
 
 
-async def budget_of_day(database: Any) -> BudgetUse | None:
+async def budget_of_day(database: Database) -> BudgetUse | None:
     """What of today's budget for all fees is reserved; `None` where nothing is yet."""
     row = await _queries.budget_of_day(database)
     return from_row(BudgetUse, row) if row else None
 
 
-async def prune_wires(database: Any, *, limit: int, keep_seconds: float) -> int:
+async def prune_wires(database: Database, *, limit: int, keep_seconds: float) -> int:
     """Remove bytes that were decided longer than `keep_seconds` ago; returns how many."""
     emptied: int = await _queries.prune_wires(database, limit=limit, keep_seconds=keep_seconds)
     return emptied
 
 
-async def prune_budgets(database: Any, *, limit: int, keep_seconds: float) -> int:
+async def prune_budgets(database: Database, *, limit: int, keep_seconds: float) -> int:
     """Remove what was reserved on days longer than `keep_seconds` ago; returns how many rows."""
     gone: int = await _queries.prune_budgets(database, limit=limit, keep_seconds=keep_seconds)
     return gone

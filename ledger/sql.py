@@ -1,10 +1,11 @@
 """Named queries from `.sql` files beside the module that runs them."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import aiosql
 
@@ -12,6 +13,27 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+
+
+class Database(Protocol):
+    """What statements are run on: a connection, or a pool, which takes a connection for each statement."""
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
+        """Run one statement and return its tag."""
+
+
+class DatabaseConnection(Database, Protocol):
+    """One connection: several statements of a function belong together in its transaction."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Open a transaction for a block."""
+
+
+class DatabasePool(Database, Protocol):
+    """A pool, for what takes a connection of its own for as long as it needs it."""
+
+    def acquire(self) -> AbstractAsyncContextManager[DatabaseConnection]:
+        """Take a connection for a block."""
 
 
 def load_queries(package: str, *files: str) -> Any:

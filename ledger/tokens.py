@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "tokens.sql")
 
@@ -33,12 +33,12 @@ def mints_counting_as(mint: str) -> frozenset[str]:
     return frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint})
 
 
-async def tokens_of_network(database: Any, network: str) -> list[TokenOfMint]:
+async def tokens_of_network(database: Database, network: str) -> list[TokenOfMint]:
     """Every token that requests of a network may name, those without a symbol included."""
     return [_token(row) async for row in _queries.tokens_of_network(database, network=_network_of_mints(network))]
 
 
-async def tokens_of_mints(database: Any, mints: Collection[str]) -> dict[str, TokenOfMint]:
+async def tokens_of_mints(database: Database, mints: Collection[str]) -> dict[str, TokenOfMint]:
     """Tokens by their mints; one that the ledger does not know counts as having no decimals."""
     known = {row["mint"]: _token(row) async for row in _queries.tokens_of_mints(database, mints=list(mints))}
     return {mint: known.get(mint) or TokenOfMint(mint, mint, 0) for mint in mints}

@@ -5,9 +5,9 @@ the notes to the totals and are exact at every moment. Folding the notes into th
 totals are what their claims add up to is one of the ledger's invariants.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "totals.sql")
 
@@ -15,7 +15,7 @@ _queries = load_queries("ledger", "totals.sql")
 _NOTES_PER_PASS_MAX: Final = 20_000
 
 
-async def fold_claim_changes(database: Any) -> int:
+async def fold_claim_changes(database: Database) -> int:
     """Fold what is noted by now into the totals; returns how many notes that were. Any number may do so at once."""
     folded: int = 0
     while True:

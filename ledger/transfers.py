@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "transfers.sql")
 
@@ -95,7 +95,7 @@ def recorded_transfer(row: Mapping[str, Any]) -> RecordedTransfer:
 
 
 async def page_of_transfers(
-    database: Any, wanted: TransferFilter, *, after: PlaceInList | None, limit: int
+    database: Database, wanted: TransferFilter, *, after: PlaceInList | None, limit: int
 ) -> list[RecordedTransfer]:
     """At most `limit` of the wanted transfers, newest first, beginning behind `after`."""
     rows = _queries.payments(
@@ -115,7 +115,9 @@ async def page_of_transfers(
     return [recorded_transfer(row) async for row in rows]
 
 
-async def transfers_of_transaction(database: Any, signature: str, *, user_id: str | None) -> list[RecordedTransfer]:
+async def transfers_of_transaction(
+    database: Database, signature: str, *, user_id: str | None
+) -> list[RecordedTransfer]:
     """The transfers of one transaction to the wallets of a user, or of everybody for `None`."""
     rows = _queries.payments_of_transaction(database, signature=signature, user_id=user_id)
     return [recorded_transfer(row) async for row in rows]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ledger.finality import Landing
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "witness.sql")
 
@@ -31,7 +31,7 @@ class WitnessState:
     oldest_seconds: float
 
 
-async def awaiting_witness(database: Any, limit: int) -> list[Landing]:
+async def awaiting_witness(database: Database, limit: int) -> list[Landing]:
     """Landings that too few nodes have seen, the newest first."""
     return [Landing(row["signature"], row["slot"]) async for row in _queries.awaiting_witness(database, limit=limit)]
 
@@ -53,7 +53,7 @@ class RecordedContent:
     balances: set[tuple[str, str, int, int]] = field(default_factory=set)
 
 
-async def large_among(database: Any, landings: Sequence[Landing], above: Mapping[str, Decimal]) -> list[Landing]:
+async def large_among(database: Database, landings: Sequence[Landing], above: Mapping[str, Decimal]) -> list[Landing]:
     """Those that move as much of a token as `above` says, by symbol and figure, to a followed wallet."""
     if not above or not landings:
         return []
@@ -64,7 +64,7 @@ async def large_among(database: Any, landings: Sequence[Landing], above: Mapping
     return [landing for landing in landings if landing.signature in large]
 
 
-async def recorded_content(database: Any, landings: Sequence[Landing]) -> dict[str, RecordedContent]:
+async def recorded_content(database: Database, landings: Sequence[Landing]) -> dict[str, RecordedContent]:
     """What is recorded of each of these landings, by signature."""
     found: dict[str, RecordedContent] = {landing.signature: RecordedContent() for landing in landings}
     async for row in _queries.recorded_transfers(database, **_columns(landings)):
@@ -81,7 +81,7 @@ def _columns(landings: Sequence[Landing]) -> dict[str, list[Any]]:
     return {"signatures": [one.signature for one in landings], "slots": [one.slot for one in landings]}
 
 
-async def witness_state(database: Any) -> WitnessState:
+async def witness_state(database: Database) -> WitnessState:
     """How things stand with what waits for a witness."""
     row = await _queries.witness_state(database)
     return WitnessState(row["awaiting"], row["contested"], row["oldest_seconds"])

@@ -6,12 +6,13 @@ for its genesis hash before it is believed, and again while the process runs: an
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
 from ledger.cluster import may_name_cluster, name_cluster, named_cluster
+from ledger.sql import Database
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
 from runtime.errors import OperatorError
 
@@ -43,7 +44,7 @@ def is_of_network(genesis_hash: str, network: str) -> bool:
     return genesis_hash == wanted if wanted else genesis_hash not in GENESIS_HASHES.values()
 
 
-async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str) -> set[str]:
+async def check_cluster(database: Database, rpc_urls: Sequence[str], network: str) -> set[str]:
     """Pass when every node that answers is of the cluster that `network` names and that the ledger is about.
 
     At the first use of the ledger its cluster is stored, by the first process or command that asks a node and whose
@@ -84,12 +85,12 @@ async def check_cluster(database: Any, rpc_urls: Sequence[str], network: str) ->
     return {url for url, found in zip(rpc_urls, hashes, strict=True) if found is None}
 
 
-async def expected_genesis(database: Any, network: str) -> str | None:
+async def expected_genesis(database: Database, network: str) -> str | None:
     """The genesis hash that every node must have; `None` for a local chain at the ledger's first use."""
     return await named_cluster(database) or GENESIS_HASHES.get(network)
 
 
-async def check_network(database: Any, network: str) -> None:
+async def check_network(database: Database, network: str) -> None:
     """Pass unless the ledger is known to be about another network; for commands that ask no node.
 
     Raises:
@@ -104,7 +105,7 @@ async def check_network(database: Any, network: str) -> None:
         )
 
 
-async def watch_cluster(database: Any, rpc_urls: Sequence[str], network: str, troubles: DatabaseTroubles) -> None:
+async def watch_cluster(database: Database, rpc_urls: Sequence[str], network: str, troubles: DatabaseTroubles) -> None:
     """Go on asking, until cancelled: once a minute, and sooner those that have not answered yet.
 
     `troubles` counts failures of the database; the other arguments are those of `check_cluster`.

@@ -277,6 +277,11 @@ PLACES = [
 ]
 
 
+def test_what_statements_run_on_and_answer_has_a_type():
+    untyped = re.compile(r"\b(database|connection|pool|queries|rows?): Any\b")
+    assert [str(path.relative_to(ROOT)) for path in SOURCES if untyped.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_no_tracked_file_names_a_machine_or_a_registry():
     places = re.compile("|".join(PLACES))
     found = {}

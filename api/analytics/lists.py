@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from ledger.sql import load_queries
+from ledger.sql import DatabaseConnection, load_queries
 from ledger.states import ClaimStatus
 
 _queries = load_queries("api.analytics", "lists.sql")
@@ -79,13 +79,15 @@ class ListedEvent:
     data: Any
 
 
-async def count_claims(connection: Any, wanted: ClaimFilter) -> int:
+async def count_claims(connection: DatabaseConnection, wanted: ClaimFilter) -> int:
     """How many claims there are, up to `COUNTED_MAX`."""
     row = await _queries.count_claims(connection, count_max=COUNTED_MAX, **_claim_parameters(wanted))
     return int(row["total"])
 
 
-async def claims_page(connection: Any, wanted: ClaimFilter, *, limit: int, offset: int) -> list[ListedClaim]:
+async def claims_page(
+    connection: DatabaseConnection, wanted: ClaimFilter, *, limit: int, offset: int
+) -> list[ListedClaim]:
     """A page of claims, newest first."""
     rows = _queries.claims_page(connection, limit=limit, offset=offset, **_claim_parameters(wanted))
     return [
@@ -114,13 +116,15 @@ async def claims_page(connection: Any, wanted: ClaimFilter, *, limit: int, offse
     ]
 
 
-async def count_events(connection: Any, wanted: EventFilter) -> int:
+async def count_events(connection: DatabaseConnection, wanted: EventFilter) -> int:
     """How many events there are, up to `COUNTED_MAX`."""
     row = await _queries.count_events(connection, count_max=COUNTED_MAX, **_event_parameters(wanted))
     return int(row["total"])
 
 
-async def events_page(connection: Any, wanted: EventFilter, *, limit: int, offset: int) -> list[ListedEvent]:
+async def events_page(
+    connection: DatabaseConnection, wanted: EventFilter, *, limit: int, offset: int
+) -> list[ListedEvent]:
     """A page of events, newest first."""
     rows = _queries.events_page(connection, limit=limit, offset=offset, **_event_parameters(wanted))
     return [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from api.analytics.windows import Window
-from ledger.sql import load_queries
+from ledger.sql import DatabaseConnection, load_queries
 from ledger.tokens import TokenOfMint, tokens_of_mints
 
 _queries = load_queries("api.analytics", "revenue.sql")
@@ -83,7 +83,9 @@ class Revenue:
         self.parts[name, start] = self.part(name, start) + paid
 
 
-async def read_revenue(connection: Any, window: Window, user_id: str | None, environment: str | None) -> Revenue:
+async def read_revenue(
+    connection: DatabaseConnection, window: Window, user_id: str | None, environment: str | None
+) -> Revenue:
     """The revenue of a merchant, or of all of them for `None`; of live or test keys alone, or of both for `None`."""
     wanted = {"user_id": _whose(user_id), "environment": environment}
     if window.step is not None:
@@ -100,7 +102,12 @@ async def read_revenue(connection: Any, window: Window, user_id: str | None, env
 
 
 async def read_top_agents(
-    connection: Any, window: Window, user_id: str | None, environment: str | None, mints: Sequence[str], limit: int
+    connection: DatabaseConnection,
+    window: Window,
+    user_id: str | None,
+    environment: str | None,
+    mints: Sequence[str],
+    limit: int,
 ) -> list[AgentSum]:
     """The agents that spent most of `mints` with a merchant, or with all of them for `None`."""
     wanted = {"user_id": _whose(user_id), "environment": environment, "mints": list(mints), "limit": limit}

@@ -39,6 +39,7 @@ from ledger.api_keys import (
     list_keys,
     revoke_key,
 )
+from ledger.sql import DatabaseConnection
 
 router = new_router(prefix="/api-keys", tags=["Keys"])
 
@@ -298,7 +299,7 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
     return answer(body, 201, SECRET_HEADERS)
 
 
-async def _own_key(connection: Any, caller: Caller, key_prefix: str) -> ApiKey:
+async def _own_key(connection: DatabaseConnection, caller: Caller, key_prefix: str) -> ApiKey:
     """A key of the caller's, held until the transaction ends. Raises ApiError 404."""
     found = await hold_key(connection, key_prefix) if "\0" not in key_prefix else None
     if found is None or not caller.sees(found.user_id):

@@ -1,7 +1,7 @@
 """What the marketplace's routes work with."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import asyncpg
 from fastapi import Depends, Request
@@ -14,6 +14,7 @@ from chain.node import Node
 from chain.rpc import RpcError
 from ledger.agent_ids import take_agent_id
 from ledger.recipients import Recipient, find_recipient
+from ledger.sql import DatabaseConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ Marketplace = Annotated[MarketplaceContext, Depends(marketplace_context)]
 """The parameter by which a handler asks for the marketplace's context."""
 
 
-async def own_agent_id(connection: Any, agent_id: str, caller: Caller) -> None:
+async def own_agent_id(connection: DatabaseConnection, agent_id: str, caller: Caller) -> None:
     """Make `agent_id` the caller's, unless it belongs to somebody else.
 
     Raises:

@@ -45,6 +45,7 @@ from ledger.jobs import (
     take_step,
 )
 from ledger.payment_requests import create_request
+from ledger.sql import Database
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
 
@@ -273,14 +274,14 @@ async def _find(marketplace: MarketplaceContext, job_id: str) -> Job:
     return await _found(marketplace.database, parse_id(job_id, "The job"))
 
 
-async def _found(database: Any, job_id: uuid.UUID) -> FullJob:
+async def _found(database: Database, job_id: uuid.UUID) -> FullJob:
     job = await find_job(database, job_id)
     if job is None:
         raise not_found("The job")
     return job
 
 
-async def _detail(database: Any, job_id: uuid.UUID, *, sent: tuple[str, Any] | None = None) -> JobDetail:
+async def _detail(database: Database, job_id: uuid.UUID, *, sent: tuple[str, Any] | None = None) -> JobDetail:
     """A job with every payment for it. `sent` is a field of JSON with what was written into it just now.
 
     Raises:

@@ -1,7 +1,7 @@
 """Services that agents offer: anybody may read them, their owners change them."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Query
 from starlette.responses import Response
@@ -31,6 +31,7 @@ from ledger.amounts import from_base_units
 from ledger.jobs import recent_jobs
 from ledger.recipients import recipients_of
 from ledger.services import NewService, Price, Service, ServiceChange, ServiceFilter
+from ledger.sql import Database, DatabaseConnection
 
 router = new_router(prefix="/marketplace/services", tags=["Marketplace"])
 
@@ -144,7 +145,11 @@ async def patch_service(
 
 
 async def _changed_price(
-    marketplace: MarketplaceContext, connection: Any, service: Service, amount: Decimal | None, token: Token | None
+    marketplace: MarketplaceContext,
+    connection: DatabaseConnection,
+    service: Service,
+    amount: Decimal | None,
+    token: Token | None,
 ) -> Price | None:
     """What a service costs from now on. A figure means something with its token only, so both are written."""
     if amount is None and token is None:
@@ -178,7 +183,7 @@ async def _own_service(marketplace: MarketplaceContext, service_id: str, caller:
     return service
 
 
-async def find_service(database: Any, service_id: str) -> Service:
+async def find_service(database: Database, service_id: str) -> Service:
     """A service by its id in text. Raises ApiError 404 where there is none."""
     service = await services.find_service(database, parse_id(service_id, "The service"))
     if service is None:

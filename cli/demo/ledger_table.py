@@ -70,5 +70,6 @@ def _amount(base_units: int, decimals: int) -> str:
 async def _key_of(pool: asyncpg.Pool, user: str) -> str:
     """A new key of the API, as the shops' owner would make one."""
     new = make_key("test")
-    await add_key(pool, NewApiKey(new.prefix, new.hash, user, "demo", "test", ["read", "write"]))
+    async with pool.acquire() as connection:
+        await add_key(connection, NewApiKey(new.prefix, new.hash, user, "demo", "test", ["read", "write"]))
     return new.key

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries: Final = load_queries("cli.demo", "recorded.sql")
 
@@ -35,25 +35,25 @@ class KnownToken:
     decimals: int
 
 
-async def received(database: Any, wallets: Sequence[str]) -> list[RecordedTransfer]:
+async def received(database: Database, wallets: Sequence[str]) -> list[RecordedTransfer]:
     """Every transfer that the ledger credits to these wallets, oldest first."""
     names = RecordedTransfer.__slots__
     rows = _queries.received(database, wallets=list(wallets))
     return [RecordedTransfer(*(row[name] for name in names)) async for row in rows]
 
 
-async def last_balances(database: Any, wallets: Sequence[str]) -> dict[str, int]:
+async def last_balances(database: Database, wallets: Sequence[str]) -> dict[str, int]:
     """The last balance in base units of each token account of these wallets, by its address."""
     rows = _queries.last_balances(database, wallets=list(wallets))
     return {row["account"]: row["post"] async for row in rows}
 
 
-async def unexplained_count(database: Any) -> int:
+async def unexplained_count(database: Database) -> int:
     """How many balance changes no instruction explains."""
     count: int = await _queries.unexplained_count(database)
     return count
 
 
-async def known_tokens(database: Any) -> dict[str, KnownToken]:
+async def known_tokens(database: Database) -> dict[str, KnownToken]:
     """Every mint that the ledger knows."""
     return {row["mint"]: KnownToken(row["symbol"], row["decimals"]) async for row in _queries.token_symbols(database)}

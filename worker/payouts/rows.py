@@ -7,10 +7,9 @@ has one living attempt at most: whoever comes second changes nothing.
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 from uuid import UUID
 
-from ledger.sql import from_row, load_queries
+from ledger.sql import Database, DatabasePool, from_row, load_queries
 
 _queries = load_queries("worker.payouts", "rows.sql")
 
@@ -137,48 +136,48 @@ class ListedPayout:
     error: str | None
 
 
-async def list_payouts(database: Any, *, status: str | None, limit: int) -> list[ListedPayout]:
+async def list_payouts(database: Database, *, status: str | None, limit: int) -> list[ListedPayout]:
     """Payouts, of one status or of all, open ones first."""
     return [from_row(ListedPayout, row) async for row in _queries.payouts(database, status=status, limit=limit)]
 
 
-async def requeue_waiting(database: Any) -> int:
+async def requeue_waiting(database: Database) -> int:
     """Queue payouts again that have waited for long enough; returns how many."""
     moved: int = await _queries.requeue_waiting(database)
     return moved
 
 
-async def retry_payouts(database: Any, ids: Sequence[UUID]) -> int:
+async def retry_payouts(database: Database, ids: Sequence[UUID]) -> int:
     """Queue waiting payouts again at once, these or, without any, all of them; returns how many."""
     moved: int = await _queries.retry_payouts(database, ids=list(ids))
     return moved
 
 
-async def leave_to_operator(database: Any, signer: str | None) -> int:
+async def leave_to_operator(database: Database, signer: str | None) -> int:
     """Let payouts from other wallets than `signer` wait for an operator's signature; returns how many."""
     moved: int = await _queries.leave_to_operator(database, signer=signer)
     return moved
 
 
-async def take_from_operator(database: Any, signer: str) -> int:
+async def take_from_operator(database: Database, signer: str) -> int:
     """Queue payouts from `signer` that waited for an operator's signature and have no living attempt."""
     moved: int = await _queries.take_from_operator(database, signer=signer)
     return moved
 
 
-async def queued_payouts(database: Any, budget: GiftBudget, *, limit: int) -> list[Payout]:
+async def queued_payouts(database: Database, budget: GiftBudget, *, limit: int) -> list[Payout]:
     """Payouts to sign now, oldest first."""
     rows = _queries.queued_payouts(database, **asdict(budget), limit=limit)
     return [from_row(Payout, row) async for row in rows]
 
 
-async def wait_payout(database: Any, payout_id: UUID, reason: str, *, pause_seconds: float) -> None:
+async def wait_payout(database: Database, payout_id: UUID, reason: str, *, pause_seconds: float) -> None:
     """Let a queued payout wait for `reason` and be tried again after the pause."""
     await _queries.wait_payout(database, id=payout_id, reason=reason, pause_seconds=pause_seconds)
 
 
 async def store_signed(
-    pool: Any,
+    pool: DatabasePool,
     payout_id: UUID,
     costs: Costs,
     budget: GiftBudget,
@@ -213,14 +212,16 @@ async def store_signed(
         return stored
 
 
-async def payouts_to_sign(database: Any, ids: Sequence[UUID], budget: GiftBudget, *, limit: int) -> list[PayoutToSign]:
+async def payouts_to_sign(
+    database: Database, ids: Sequence[UUID], budget: GiftBudget, *, limit: int
+) -> list[PayoutToSign]:
     """Payouts that wait for an operator's signature, these or, without any, all of them, oldest first."""
     rows = _queries.payouts_to_sign(database, ids=list(ids), **asdict(budget), limit=limit)
     return [PayoutToSign(from_row(Payout, row), row["message"], row["last_valid_block_height"]) async for row in rows]
 
 
 async def store_unsigned(
-    pool: Any,
+    pool: DatabasePool,
     payout_id: UUID,
     costs: Costs,
     budget: GiftBudget,
@@ -246,7 +247,7 @@ async def store_unsigned(
         return stored
 
 
-async def store_imported(database: Any, *, message: bytes, signature: str, wire: bytes) -> UUID | None:
+async def store_imported(database: Database, *, message: bytes, signature: str, wire: bytes) -> UUID | None:
     """Keep the bytes that an operator has signed.
 
     Returns:
@@ -256,34 +257,34 @@ async def store_imported(database: Any, *, message: bytes, signature: str, wire:
     return payout_id
 
 
-async def living_attempts(database: Any, *, limit: int) -> list[Attempt]:
+async def living_attempts(database: Database, *, limit: int) -> list[Attempt]:
     """Attempts that may still land, oldest first."""
     return [from_row(Attempt, row) async for row in _queries.living_attempts(database, limit=limit)]
 
 
-async def note_sent(database: Any, attempt_id: UUID) -> None:
+async def note_sent(database: Database, attempt_id: UUID) -> None:
     """Note that a node has taken an attempt."""
     await _queries.note_sent(database, id=attempt_id)
 
 
-async def note_attempt_error(database: Any, attempt_id: UUID, error: str) -> None:
+async def note_attempt_error(database: Database, attempt_id: UUID, error: str) -> None:
     """Note what a node said against an attempt; it may land all the same."""
     await _queries.note_attempt_error(database, id=attempt_id, error=error)
 
 
-async def note_beyond(database: Any, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:
+async def note_beyond(database: Database, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:
     """Note that the finalized block at `slot` and `height` is beyond the last at which these attempts could land."""
     await _queries.note_beyond(database, ids=list(attempt_ids), slot=slot, height=height)
 
 
-async def proven_absent(database: Any, attempt_ids: Sequence[UUID]) -> frozenset[UUID]:
+async def proven_absent(database: Database, attempt_ids: Sequence[UUID]) -> frozenset[UUID]:
     """Of these attempts, those of which the ledger, proven complete beyond the end of their lives, knows nothing."""
     rows = _queries.proven_absent(database, ids=list(attempt_ids))
     return frozenset([row["id"] async for row in rows])
 
 
 async def end_attempt(
-    database: Any,
+    database: Database,
     attempt_id: UUID,
     *,
     outcome: str,

@@ -1,12 +1,10 @@
 """Settles payouts that the ledger shows finalized, and with them the escrow, earnings and ratings of their jobs."""
 
-from typing import Any
-
-from ledger.sql import load_queries
+from ledger.sql import Database, load_queries
 
 _queries = load_queries("worker.payouts", "settle.sql")
 
 
-async def settle_payouts(database: Any) -> int:
+async def settle_payouts(database: Database) -> int:
     """Settle every payout whose transfer is in the ledger, finalized; returns how many were open until now."""
     return len([row async for row in _queries.settle_payouts(database)])
