@@ -2,25 +2,16 @@
 
 import base64
 import json
-import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
-from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
-from solders.signature import Signature
-from solders.transaction import VersionedTransaction
-from spl.token import instructions as spl
-from spl.token.models import TransferCheckedParams
 
-from chain.programs import MEMO_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import RpcPool
 from chain.sending import latest_blockhash
-from localnet.payments import USDC
+from localnet.payments import USDC, over_x402, signed_by_payer
 
 AMOUNT: Final = 10_000
 _NETWORK: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
@@ -41,6 +32,8 @@ class X402Buyer:
         return [_request(path, self._body(blockhash), key) for _ in range(count)]
 
     def _body(self, blockhash: Hash) -> dict[str, Any]:
+        payment = over_x402(self.payer.pubkey(), self.shop, AMOUNT)
+        wire = signed_by_payer(payment, self.payer, self.fee_payer, blockhash)
         requirements = {
             "scheme": "exact",
             "network": _NETWORK,
@@ -53,30 +46,9 @@ class X402Buyer:
         payload = {
             "x402Version": 2,
             "accepted": requirements,
-            "payload": {"transaction": base64.b64encode(self._transaction(blockhash)).decode()},
+            "payload": {"transaction": base64.b64encode(wire).decode()},
         }
         return {"x402Version": 2, "paymentPayload": payload, "paymentRequirements": requirements}
-
-    def _transaction(self, blockhash: Hash) -> bytes:
-        owner = self.payer.pubkey()
-        transfer = TransferCheckedParams(
-            program_id=Pubkey.from_string(TOKEN_PROGRAM),
-            source=spl.get_associated_token_address(owner, USDC),
-            mint=USDC,
-            dest=spl.get_associated_token_address(self.shop, USDC),
-            owner=owner,
-            amount=AMOUNT,
-            decimals=6,
-        )
-        instructions = [
-            set_compute_unit_limit(_COMPUTE_UNITS),
-            set_compute_unit_price(1),
-            spl.transfer_checked(transfer),
-            Instruction(Pubkey.from_string(MEMO_PROGRAM), secrets.token_hex(16).encode(), []),
-        ]
-        message = MessageV0.try_compile(self.fee_payer, instructions, [], blockhash)
-        signature = self.payer.sign_message(to_bytes_versioned(message))
-        return bytes(VersionedTransaction.populate(message, [Signature.default(), signature]))
 
 
 def _request(path: str, body: dict[str, Any], key: str) -> bytes:

@@ -99,6 +99,19 @@ class Market:
         self.sent.append(Sent(signature, payment))
         return signature
 
+    async def begin_x402(self, buyer: Keypair, recipient: Pubkey, fee_payer: Pubkey) -> tuple[Payment, bytes]:
+        """A payment over x402, and its transaction signed by a buyer who is given USDC for it and no SOL."""
+        amount = next(self._amounts)
+        await self._call("localnet_fundToken", [str(buyer.pubkey()), str(USDC), amount])
+        payment = pay.over_x402(buyer.pubkey(), recipient, amount)
+        blockhash = await self._call("getLatestBlockhash", [{"commitment": "confirmed"}])
+        recent = Hash.from_string(blockhash["value"]["blockhash"])
+        return payment, pay.signed_by_payer(payment, buyer, fee_payer, recent)
+
+    def note_sent(self, signature: str, payment: Payment) -> None:
+        """Remember a payment that somebody else has sent."""
+        self.sent.append(Sent(signature, payment))
+
     def every_kind(self) -> Iterator[tuple[Payment, Keypair]]:
         """One payment of each kind, each with its payer; amounts never repeat."""
         payers = itertools.cycle(self.payers)

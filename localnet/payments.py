@@ -4,16 +4,22 @@ Each builder returns the instructions together with the transfers that they mean
 against what payers did and not against what a decoder says.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.system_program import CreateAccountParams, create_account
 from solders.system_program import TransferParams as LamportParams
 from solders.system_program import transfer as transfer_lamports
+from solders.transaction import VersionedTransaction
 from spl.token import instructions as spl
 from spl.token.models import InitializeAccount3Params, SyncNativeParams, TransferCheckedParams, TransferParams
 
@@ -35,6 +41,7 @@ WRAPPED_SOL = Pubkey.from_string(WRAPPED_SOL_MINT)
 _SPL, _SPL_2022 = Pubkey.from_string(TOKEN_PROGRAM), Pubkey.from_string(TOKEN_2022_PROGRAM)
 _BASIS_POINTS = 10_000
 _TOKEN_ACCOUNT_BYTES = 165
+_X402_COMPUTE_UNITS = 20_000
 _TOKEN_ACCOUNT_RENT_LAMPORTS = 2_039_280
 
 
@@ -82,6 +89,17 @@ def checked(
     note = Instruction(Pubkey.from_string(MEMO_PROGRAM), memo.encode(), [])
     instruction = with_references(_transfer_checked(payer, recipient, mint, amount), [reference])
     return Payment("checked", [note, instruction], [_meant(payer, recipient, mint, amount)])
+
+
+def over_x402(payer: Pubkey, recipient: Pubkey, amount: int) -> Payment:
+    """What published clients of x402 build: limits of compute, `TransferChecked`, memo; another wallet pays the fee."""
+    instructions = [
+        set_compute_unit_limit(_X402_COMPUTE_UNITS),
+        set_compute_unit_price(1),
+        _transfer_checked(payer, recipient, USDC, amount),
+        Instruction(Pubkey.from_string(MEMO_PROGRAM), secrets.token_hex(16).encode(), []),
+    ]
+    return Payment("x402", instructions, [_meant(payer, recipient, USDC, amount)])
 
 
 def batched(payer: Pubkey, recipients: Sequence[Pubkey], amount: int) -> Payment:
@@ -165,6 +183,13 @@ def new_account(payer: Pubkey, recipient: Pubkey, amount: int) -> Payment:
         _transfer_checked(payer, recipient, USDT, amount),
     ]
     return Payment("new account", instructions, [_meant(payer, recipient, USDT, amount)])
+
+
+def signed_by_payer(payment: Payment, payer: Keypair, fee_payer: Pubkey, blockhash: Hash) -> bytes:
+    """The transaction of a payment whose fee another wallet pays, with the place of that one's signature left empty."""
+    message = MessageV0.try_compile(fee_payer, payment.instructions, [], blockhash)
+    signature = payer.sign_message(to_bytes_versioned(message))
+    return bytes(VersionedTransaction.populate(message, [Signature.default(), signature]))
 
 
 def hidden_account(payer: Pubkey, owner: Pubkey, account: Keypair) -> Payment:

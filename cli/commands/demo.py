@@ -8,6 +8,7 @@ import typer
 from cli.demo.ledger_table import claims_table, kinds_table, ledger_table
 from cli.demo.payments import SLOT_SECONDS, pay_fixed_round, pay_until
 from cli.demo.verdict import WAIT_SECONDS, Verdict, judge_when_complete
+from cli.demo.x402_purchase import buy_over_x402
 from cli.errors import INTERRUPTED
 from cli.printing import console
 from cli.registration import register
@@ -64,11 +65,13 @@ def command(
                 if once:
                     paying = pay_fixed_round(output, market)
                     receipts = await until_stopped(stop, paying, "The demo", exit_code=INTERRUPTED)
+                    bought = await buy_over_x402(running.api_url, market)
                     verdict = await judge_when_complete(pool, market)
                     output.print(await ledger_table(pool, market, rows=None))
                     output.print(kinds_table(market))
-                    output.print(await claims_table(running.api_url, _USER, pool, market, receipts))
+                    output.print(await claims_table(running.api_url, _USER, pool, market, receipts, bought))
                     return verdict
+                await buy_over_x402(running.api_url, market)
                 await pay_until(stop, output, pool, market)
                 verdict = await judge_when_complete(pool, market)
                 output.print(await ledger_table(pool, market, rows=None))

@@ -7,7 +7,7 @@ import asyncpg
 from rich.table import Table
 
 from api.access.key_ring import make_key
-from cli.demo.claims import Receipt, claim_some, verdicts
+from cli.demo.claims import Answered, Receipt, claim_some, verdicts
 from cli.demo.recorded import KnownToken, known_tokens, received
 from ledger.api_keys import NewApiKey, add_key
 from localnet.market import Market
@@ -39,11 +39,14 @@ async def ledger_table(pool: asyncpg.Pool, market: Market, rows: int | None = _R
     return table
 
 
-async def claims_table(api_url: str, user: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt]) -> Table:
-    """What the API verified of the payments, some of which are claimed for it."""
+async def claims_table(
+    api_url: str, user: str, pool: asyncpg.Pool, market: Market, receipts: list[Receipt], bought: list[Answered]
+) -> Table:
+    """What the API verified of the payments, some of which are claimed for it, and what was bought over x402."""
     decimals = {mint: token.decimals for mint, token in (await known_tokens(pool)).items()}
     shops = [recipient.pubkey() for recipient in market.recipients]
-    return verdicts(await claim_some(api_url, await _key_of(pool, user), receipts, shops, decimals))
+    claimed = await claim_some(api_url, await _key_of(pool, user), receipts, shops, decimals)
+    return verdicts([*claimed, *bought])
 
 
 def kinds_table(market: Market) -> Table:

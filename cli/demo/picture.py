@@ -16,8 +16,8 @@ from rich.text import Text
 _ROWS_SHOWN: Final = 12
 _STYLES: Final = {
     r"^ .*$": "italic",
-    r"\b[A-Z]+_[A-Z]+\b": "yellow",
-    r"\bVALID\b|^demo: .*$": "bold green",
+    r"\b[A-Z]+_[A-Z]+\b|\bduplicate_settlement\b": "yellow",
+    r"\bVALID\b|\bSETTLED\b|^demo: .*$": "bold green",
 }
 
 

@@ -8,8 +8,9 @@ from runtime.connection_string import place
 from runtime.database import open_connection
 from runtime.errors import OperatorError
 
-# What is true of every chain: the schema's own tables, the tokens that everybody knows, and who may use the API.
-_STAYS: Final = frozenset({"alembic_version", "api_keys", "state_transitions", "tokens"})
+# What is true of every chain: the rows that the schema itself holds, the known tokens, and who may use the API. Ids of
+# events are never given again, so the feed goes on from where it stands.
+_STAYS: Final = frozenset({"alembic_version", "api_keys", "feed_position", "state_transitions", "tokens"})
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 

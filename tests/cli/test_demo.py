@@ -27,6 +27,7 @@ KINDS = {
     "several in one",
     "new account",
     "failed",
+    "x402",
 }
 PICTURE = ROOT / "docs" / "demo.svg"
 VERDICTS = [
@@ -39,6 +40,9 @@ VERDICTS = [
     ("batch", "as it was paid", "VALID"),
     ("lookup table", "as it was paid", "VALID"),
     ("failed", "of a transaction that failed", "TRANSACTION_FAILED"),
+    ("x402", "by a wallet without SOL", "VALID"),
+    ("x402", "and settled", "SETTLED"),
+    ("x402", "the same payment again", "duplicate_settlement"),
 ]
 
 
