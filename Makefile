@@ -60,7 +60,7 @@ soak: .venv/installed-dev ## the whole system for minutes, with restarts at rand
 	$(BIN)/python -m tests.scenarios.soak $(ARGS)
 
 storm: .venv/installed-dev ## settles of one payload over three API processes killed at random, and wallets that race themselves
-	STORM_SETTLES=1000 STORM_RACES=100 $(BIN)/python -m pytest tests/api/x402/test_settle_at_once.py $(ARGS)
+	STORM_SETTLES=1000 STORM_RACES=100 $(BIN)/python -m pytest --timeout 1800 tests/api/x402/test_settle_at_once.py $(ARGS)
 
 picture: .venv/installed ## draw the README's picture anew, from what the demo prints
 	$(BIN)/python -m cli.demo.picture docs/demo.svg

@@ -233,7 +233,7 @@ def _x402(
         ),
     )
     final_from = parse_thresholds(settings.finalized_above)
-    settler = PaymentSettler(database, verifier, notifications, final_from, bounds, metrics.troubles)
+    settler = PaymentSettler(database, verifier, notifications, final_from, bounds, metrics)
     return X402Context(verifier, settler, database)
 
 

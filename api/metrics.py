@@ -25,6 +25,18 @@ class ApiMetrics:
         self.verify_seconds = Histogram(
             "pay402_verify_seconds", "Duration of verifications that were answered", buckets=_BUCKETS, registry=registry
         )
+        self.settlements = Counter(
+            "pay402_x402_settlements_total",
+            "Answers to /x402/settle: settled, or the reason",
+            ["outcome"],
+            registry=registry,
+        )
+        self.settle_seconds = Histogram(
+            "pay402_x402_settle_seconds",
+            "Duration of settlements that were answered",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
         self.pool = Gauge(
             "pay402_database_pool_connections", "Connections of the Postgres pool", ["state"], registry=registry
         )

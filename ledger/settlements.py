@@ -117,6 +117,7 @@ class Settlement:
     detail: str | None
     slot: int | None
     final_only: bool
+    answering_since: dt.datetime | None
     answered_at: dt.datetime | None
     created_at: dt.datetime
     decided_at: dt.datetime | None
@@ -126,6 +127,11 @@ class Settlement:
     def is_open(self) -> bool:
         """True while it is not decided."""
         return self.status in OPEN_SETTLEMENTS
+
+    @property
+    def is_used_elsewhere(self) -> bool:
+        """True when its transfer honoured another claim before it was settled: nobody ever set out to answer it."""
+        return self.answered_at is not None and self.answering_since is None
 
     @property
     def is_settled(self) -> bool:

@@ -48,7 +48,7 @@ SELECT id FROM made;
 SELECT
   s.id, s.user_id, s.protocol_version, s.network, s.payer, s.pay_to, s.mint, s.amount, s.signature, s.wire,
   s.last_valid_block_height, s.payment_identifier, s.payload_hash, s.status, s.reason, s.detail, s.slot, s.final_only,
-  s.answered_at, s.created_at, s.decided_at, c.status AS claim_status
+  s.answering_since, s.answered_at, s.created_at, s.decided_at, c.status AS claim_status
 FROM settlements AS s
 LEFT JOIN transactions AS c ON c.id = s.claim_id
 WHERE s.id = (

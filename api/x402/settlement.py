@@ -13,6 +13,7 @@ import structlog
 
 from api.access.caller import Caller
 from api.http.errors import conflict, unavailable
+from api.metrics import ApiMetrics
 from api.notifications import TransferNotifications
 from api.x402.bodies import FacilitatorBody
 from api.x402.landing_watch import LandingWatch
@@ -29,7 +30,7 @@ from ledger.recipients import find_recipient
 from ledger.settlements import BudgetScope, FeeBudgets, Settlement, SignedPayment, exceeded_budget
 from ledger.tokens import mints_counting_as
 from runtime.crash_points import crash_point
-from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
+from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
 
@@ -69,14 +70,15 @@ class PaymentSettler:
         notifications: TransferNotifications,
         final_from: Mapping[str, Decimal],
         bounds: SettleBounds,
-        troubles: DatabaseTroubles,
+        metrics: ApiMetrics,
     ) -> None:
         self._database = database
         self._verifier = verifier
         self._notifications = notifications
         self._final_from = final_from
         self._bounds = bounds
-        self._troubles = troubles
+        self._metrics = metrics
+        self._troubles = metrics.troubles
         self._waiting = 0
         self._newest_height = 0
 
@@ -90,6 +92,13 @@ class PaymentSettler:
             ApiError: 400 or 409 for a payment identifier, 503 where nothing was sent and nothing can be said.
             asyncpg.PostgresError: The database is away, and nothing was sent by this request.
         """
+        with self._metrics.settle_seconds.time():
+            result = await self._settle(body, caller, is_gone)
+        self._metrics.settlements.labels(result.answer.error_reason or "settled").inc()
+        return result
+
+    async def _settle(self, body: FacilitatorBody, caller: Caller | None, is_gone: IsGone) -> SettleResult:
+        """See `settle`."""
         deadline = asyncio.get_running_loop().time() + self._bounds.wait_seconds
         identifier, asked = payment_identifier(body), payload_hash(body)
         if identifier is not None and (known := await self._identified(body, caller, identifier)) is not None:
@@ -247,10 +256,9 @@ class PaymentSettler:
                 return pending(known)
             if not known.is_settled:
                 return failed(known)
-            if is_same_request:
-                return succeeded(known)
             async with crash_point("answer"):
-                return await self._answer_once(known, deadline)
+                answer = self._answer_again if is_same_request else self._answer_once
+                return await answer(known, deadline)
         except DATABASE_ERRORS as error:
             self._troubles.note("settling", error)
             return pending(known)
@@ -297,6 +305,13 @@ class PaymentSettler:
                 return pending(known)
             await asyncio.sleep(_ANSWERED_ELSEWHERE_SECONDS)
             known = await self._again(known.id) or known
+
+    async def _answer_again(self, known: Settlement, _deadline: float) -> SettleResult:
+        """That a payment is settled, to whoever has its identifier, however often they ask."""
+        if known.is_used_elsewhere:
+            return duplicate(known)
+        is_first = await settlements.begin_answer(self._database, known.id, answering_seconds=_ANSWERING_SECONDS)
+        return succeeded(known, answering=known.id if is_first else None)
 
     async def _again(self, settlement_id: UUID) -> Settlement | None:
         return await settlements.find_by_id(self._database, settlement_id)

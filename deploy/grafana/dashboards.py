@@ -65,6 +65,11 @@ API = Dashboard(
                   {"10 min": "pay402:verifications:refused_ratio_10m"}),
             Panel("Duration", "A payment not indexed yet is waited for, for two seconds at most", "s",
                   quantiles("pay402_verify_seconds")),
+            Panel("Settlements over x402", "Each second: settled, or why not", "reqps",
+                  {"{{outcome}}": "sum by (outcome) (rate(pay402_x402_settlements_total[5m]))"},
+                  stacked=True, width=12),
+            Panel("Duration of settlements", "Until the ledger has the payment, 20 seconds at most", "s",
+                  quantiles("pay402_x402_settle_seconds"), width=12),
         ],
         "Postgres": [
             Panel("Pool", "Connections of all API processes", "short",

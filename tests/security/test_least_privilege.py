@@ -141,11 +141,16 @@ async def test_each_process_does_its_work_with_its_own_rights_and_tells_no_secre
 # What each login must not do, whatever its process is made to say.
 REFUSED = {
     "api": ["INSERT INTO transfers DEFAULT VALUES", "UPDATE transfers SET amount = 1", "DELETE FROM balance_changes",
-            "UPDATE payouts SET recipient = wallet", "SELECT wire FROM payout_attempts"],
+            "UPDATE payouts SET recipient = wallet", "SELECT wire FROM payout_attempts",
+            "UPDATE settlements SET amount = 1", "UPDATE settlements SET wire = NULL", "DELETE FROM settlements",
+            "DELETE FROM settlement_budgets"],
     "indexer": ["SELECT key FROM api_keys", "INSERT INTO transactions DEFAULT VALUES",
-                "SELECT wire FROM payout_attempts", "DELETE FROM transfers", "UPDATE recipients SET user_id = 'me'"],
+                "SELECT wire FROM payout_attempts", "DELETE FROM transfers", "UPDATE recipients SET user_id = 'me'",
+                "SELECT wire FROM settlements"],
     "worker": ["SELECT key FROM api_keys", "INSERT INTO transfers DEFAULT VALUES",
-               "UPDATE recipients SET user_id = 'me'", "DELETE FROM payouts"],
+               "UPDATE recipients SET user_id = 'me'", "DELETE FROM payouts",
+               "INSERT INTO settlements DEFAULT VALUES", "UPDATE settlements SET pay_to = payer",
+               "UPDATE settlement_budgets SET lamports_max = 0"],
     "analytics": ["SELECT key FROM api_keys", "SELECT FROM transfers", "SELECT FROM nonces", "SELECT FROM transactions",
                   "INSERT INTO events (type, subject) VALUES ('x', 'x')"],
 }  # fmt: skip

@@ -125,6 +125,29 @@ async def test_the_stored_answer_is_given_for_the_same_identifier_and_payload(se
     assert (await settled(seller, purchase))["errorReason"] == "duplicate_settlement"
 
 
+async def test_what_was_pending_is_answered_once_and_again_for_its_identifier(
+    database_url, redis_url, net, parties, pool, following
+):
+    async with running_api(database_url, redis_url, [net.rpc_url], **parties.settings, X402_WAIT_SECONDS=0.3) as api:
+        client = api.holding(await key_for(pool))
+        purchase = await parties.purchase()
+        net.set_faults({"transactionsLost": 1})
+        first = (await client.post("/x402/settle", identified(purchase))).body
+        assert first["errorReason"] == "settlement_pending"
+        net.set_faults(None)
+
+        async def answered():
+            body = (await client.post("/x402/settle", identified(purchase))).body
+            return body if body["success"] else None
+
+        assert (await eventually(answered))["transaction"] == first["transaction"]
+        assert (await settled(client, purchase))["errorReason"] == "duplicate_settlement"
+        assert await answered()
+        # A transfer that has honoured another claim is nobody's here.
+        await pool.execute("UPDATE settlements SET answering_since = NULL")
+        assert not await answered()
+
+
 async def test_an_identifier_is_bound_to_its_payload_and_looked_up_first(seller, following, parties):
     await seller.post("/x402/settle", identified(await parties.purchase()))
     other = await parties.purchase()
