@@ -62,6 +62,7 @@ async def spoil(soak):
         await connection.execute("UPDATE payouts SET amount = 1000 * amount")
         await connection.execute("DELETE FROM payout_attempts")
     soak.strangers.won.append("a thief was answered 200 VALID")
+    estate.liar.invented.add(soak.trade.sales[-1].proof["transactionId"])
     soak.trade.sales[-1].told["a thief"] = "VALID"
     soak.trade.jobs["forgotten"] = "approved, escrowed"
     later = time.time() + 1000

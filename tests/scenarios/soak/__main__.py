@@ -15,19 +15,21 @@ import time
 from pathlib import Path
 
 import aiohttp
+from solders.keypair import Keypair
 
 from localnet.market import open_market
 from runtime.database import open_pool
 from runtime.logging import configure_logging
 from runtime.settings import Settings
 from tests.scenarios.soak.estate import USUAL, Pace, running_estate
-from tests.scenarios.soak.faults import Mischief, plan
+from tests.scenarios.soak.faults import STRANGERS_AT_WORK, Happened, Mischief, plan
 from tests.scenarios.soak.memory import Watch
 from tests.scenarios.soak.report import conclude
 from tests.scenarios.soak.trade import Trade
 from tests.scenarios.soak.verdict import Soak, judge, wait_until_settled
 from tests.scenarios.strangers import Strangers
 from tests.support.api_client import Client, key_for
+from tests.support.job_shop import Shop
 from tests.support.ledger_checks import follow
 
 _REQUEST_SECONDS = 30.0
@@ -51,23 +53,28 @@ async def soaked(
         keys = {user: await key_for(pool, user) for user in ("merchant", "client", "provider")}
         callers = {user: Client(estate.api_url, http, key) for user, key in keys.items()}
         job_seconds = seconds / 40 if pace is USUAL else seconds / 4
+        settlement = Keypair.from_json(Path(estate.environment["SETTLEMENT_KEYPAIR"]).read_text(encoding="utf-8"))
         strangers = Strangers(
             random.Random(seed), market, {}, lambda: estate.api_url, http, await key_for(pool, "rival"),
-            keys["merchant"], liar_node=None, shop=None,
+            keys["merchant"], liar_node=estate.liar, shop=Shop(pool, market.rpc, settlement),
         )  # fmt: skip
         trade = Trade(market, *callers.values(), dice, rate, job_seconds)
         watch, mischief = Watch(estate), Mischief(estate, market, say, is_hurried=pace is not USUAL)
         watching = asyncio.create_task(watch.run())
+        began = time.time()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(trade.go_on(seconds))
                 group.create_task(strangers.go_on(seconds))
                 group.create_task(mischief.run(plan(seed, seconds, gap_seconds), seconds))
             soak = Soak(seed, seconds, estate, trade, strangers, watch, mischief.happened)
+            estate.liar.confess()
             say("waiting until everything is final, audited and paid out")
             await trade.replay_all()
             await wait_until_settled(soak)
             await strangers.give_up({signature for signature, *_ in market.expected()})
+            # What strangers do is felt as long as the ledger is asked about it.
+            mischief.happened.append(Happened(STRANGERS_AT_WORK, began, time.time()))
         finally:
             watching.cancel()
         yield soak

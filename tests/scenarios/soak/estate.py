@@ -1,4 +1,4 @@
-"""What an operator runs: Postgres, Valkey, a node, and one process each of indexer, worker and API."""
+"""What an operator runs: Postgres, Valkey, two nodes, one of which lies, and one process each of our three."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import signal
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 
@@ -19,6 +20,7 @@ from tests.scenarios.system import ENVIRONMENT as FAST_INDEXER
 from tests.support.api_processes import OwnRedis, own_redis
 from tests.support.crashing_postgres import Postgres
 from tests.support.job_shop import FAST as FAST_WORKER
+from tests.support.lying_node import LyingNode
 
 ROLES = ("indexer", "worker", "api")
 _EXIT_SECONDS = 40
@@ -54,6 +56,8 @@ class Estate:
     postgres: Postgres
     redis: OwnRedis
     localnet: Child
+    # The node that our processes ask first, before the honest one at `rpc_url`.
+    liar: LyingNode
     rpc_url: str
     dsn: str
     environment: dict[str, str]
@@ -132,13 +136,16 @@ async def running_estate(home: Path, pace: Pace):
         localnet = Child("localnet", arguments, {}, _log(stack, home, "localnet"))
         ready = await localnet.start()
         stack.push_async_callback(localnet.stop)
+        behind = SimpleNamespace(rpc_url=ready["rpc"], ws_url=ready["ws"], chain=None)
+        liar = await stack.enter_async_context(LyingNode(behind).serve())
         wallet, key_file = await local_settlement(home, dsn, ready["rpc"])
         environment = {
-            "PAY402_HOME": str(home), "DATABASE_URL": dsn, "REDIS_URL": redis.url, "SOLANA_RPC_URL": ready["rpc"],
+            "PAY402_HOME": str(home), "DATABASE_URL": dsn, "REDIS_URL": redis.url,
+            "SOLANA_RPC_URL": f"{liar.rpc_url},{ready['rpc']}",
             "SOLANA_WS_URL": ready["ws"], "SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": key_file,
             **pace.settings, "METRICS_PORT": "0", "PORT": str(_free_port()), "APP_ENV": "development",
         }  # fmt: skip
-        estate = Estate(home, pace, postgres, redis, localnet, ready["rpc"], dsn, environment, wallet)
+        estate = Estate(home, pace, postgres, redis, localnet, liar, ready["rpc"], dsn, environment, wallet)
         for role in ROLES:
             estate.children[role] = Child(role, [role, "--json"], environment, _log(stack, home, role))
             stack.push_async_callback(estate.children[role].stop)

@@ -17,6 +17,8 @@ KILLS = {f"{role} {how}": (role, number) for role in ROLES for how, number in
 STAYING = ("valkey flushed", "sockets cut")
 DEPENDENCIES = ("valkey restarted", "postgres restarted", "postgres crashed", "connections ended", *STAYING)
 EVERYTHING = "everything killed"
+# No fault, and yet something that our processes warn of while it lasts.
+STRANGERS_AT_WORK = "strangers at work"
 KINDS = (*KILLS, *DEPENDENCIES, EVERYTHING)
 # Later no process of ours is ended any more, and then no server: each has to live for long to show whether it grows.
 _KILLS_UNTIL = 0.45

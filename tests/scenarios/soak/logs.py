@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.scenarios.soak.estate import ROLES, Estate
-from tests.scenarios.soak.faults import EVERYTHING, Happened
+from tests.scenarios.soak.faults import EVERYTHING, STRANGERS_AT_WORK, Happened
 
 POSTGRES_FAULTS = ("postgres restarted", "postgres crashed", "connections ended", EVERYTHING)
 VALKEY_FAULTS = ("valkey restarted", "valkey flushed", EVERYTHING)
@@ -32,11 +32,16 @@ EXPLAINED_BY = {
     "limits_not_shared": VALKEY_FAULTS,
     "socket_ended": ("sockets cut",),
     # What the indexer was not told of, since it did not run or did not listen, is found by the worker or the audit.
-    "missed_payments": INDEXER_FAULTS,
-    "audit_disagreed": INDEXER_FAULTS,
-    # A payout whose answer was lost with its process, or whose funding is not final yet, waits for its next attempt.
-    "payout_waits": INDEXER_FAULTS,
+    # One node tells of payments that the other does not know, and of which the chain of balances knows nothing.
+    "missed_payments": (*INDEXER_FAULTS, STRANGERS_AT_WORK),
+    "audit_disagreed": (*INDEXER_FAULTS, STRANGERS_AT_WORK),
+    # A payout whose answer was lost with its process, or whose funding is not final yet, waits for its next attempt;
+    # dust waits for its owner.
+    "payout_waits": (*INDEXER_FAULTS, STRANGERS_AT_WORK),
+    "orphaned": (STRANGERS_AT_WORK,),
 }
+# Errors that an operator has to see, and that are right: what only one node knows is contested.
+ERRORS_EXPLAINED_BY = {"payments_contested": (STRANGERS_AT_WORK,)}
 _POSTGRES_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC \[\d+\] (ERROR|FATAL|PANIC):  (.*)$")
 _LEVELS = ("warning", "error", "critical")
 
@@ -81,7 +86,8 @@ def is_explained(said: Said, happened: list[Happened], grace_seconds: float) -> 
     if said.who == "postgres":
         kinds = POSTGRES_FAULTS if said.level != "error" else ()
     else:
-        kinds = EXPLAINED_BY.get(said.event, ()) if said.level == "warning" else ()
+        explained_by = EXPLAINED_BY if said.level == "warning" else ERRORS_EXPLAINED_BY
+        kinds = explained_by.get(said.event, ())
     return said.at is not None and within(said.at, kinds, happened, grace_seconds)
 
 

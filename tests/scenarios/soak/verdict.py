@@ -18,7 +18,12 @@ from chain.programs import NATIVE_SOL
 from localnet.payments import USDC, token_account
 from runtime.database import open_connection
 from tests.scenarios.chain_read import read_chain
-from tests.scenarios.reckoning import lamports_are_explained, no_claim_without_a_gain, no_more_out_than_in
+from tests.scenarios.reckoning import (
+    lamports_are_explained,
+    no_claim_without_a_gain,
+    no_invention_was_honoured,
+    no_more_out_than_in,
+)
 from tests.scenarios.soak.estate import ROLES, Estate, command_environment
 from tests.scenarios.soak.faults import EVERYTHING, Happened
 from tests.scenarios.soak.logs import POSTGRES_FAULTS, Said, is_explained, spoken, within
@@ -120,7 +125,11 @@ def _sales(soak: Soak) -> Point:
 
 
 async def _claims(soak: Soak, connection: asyncpg.Connection) -> Point:
-    claims = await connection.fetch("SELECT nonce, signature, path, status::text FROM transactions")
+    # What came for a job and can only go back is taken by a claim that nobody made.
+    claims = await connection.fetch(
+        "SELECT nonce, signature, path, status::text FROM transactions"
+        " WHERE resource IS DISTINCT FROM 'marketplace refund'"
+    )
     final = Counter((row["nonce"], row["signature"]) for row in claims if row["status"] == "finalized")
     taken = Counter((row["signature"], row["path"]) for row in claims if row["status"] in {"confirmed", "finalized"})
     sold = [(sale.proof["nonce"], sale.proof["transactionId"]) for sale in soak.trade.sales]
@@ -144,6 +153,7 @@ async def _reckoning(soak: Soak, connection: asyncpg.Connection) -> list[Point]:
     acts = ", ".join(f"{count} of {name}" for name, count in sorted(soak.strangers.acts.items()))
     return [
         Point("strangers got nothing", not won, _told(f"{acts or 'no acts'}, {len(won)} succeeded", won)),
+        await _held("nothing invented was honoured", no_invention_was_honoured(connection, soak.estate.liar.invented)),
         await _held("no claim without a gain", no_claim_without_a_gain(connection, chain)),
         await _held("no more out than in", no_more_out_than_in(connection)),
         await _held(
@@ -169,7 +179,8 @@ async def _jobs(soak: Soak, connection: asyncpg.Connection) -> Point:
     held = answer["value"][0]
     paid = int.from_bytes(base64.b64decode(held["data"][0])[64:72], "little") if held else 0
     due = len(jobs) * JOB_PRICE
-    payouts = await connection.fetchval("SELECT count(*) FROM payouts")
+    # Strangers' dust waits to go back beside them.
+    payouts = await connection.fetchval("SELECT count(*) FROM payouts WHERE job_id::text = ANY($1::text[])", list(jobs))
     found = f"{len(jobs)} ordered, {len(open_jobs)} open, {payouts} payouts, {paid} of {due} base units paid out"
     is_once = bool(jobs) and not open_jobs and paid == due and payouts == len(jobs)
     return Point("jobs paid out once", is_once, _told(found, open_jobs))
