@@ -86,7 +86,8 @@ async def lamports_are_explained(pool: asyncpg.Pool, chain, wallet: Pubkey) -> C
     payouts = {
         row["signature"]: row
         for row in await pool.fetch(
-            "SELECT a.signature, p.kind, p.mint, p.amount, a.outcome FROM payout_attempts AS a"
+            "SELECT a.signature, p.kind, p.mint, p.amount - p.charged AS sent, p.rent_lamports, a.fee_lamports"
+            " FROM payout_attempts AS a"
             " JOIN payouts AS p ON p.id = a.payout_id WHERE a.signature IS NOT NULL"
         )
     }
@@ -100,12 +101,13 @@ async def lamports_are_explained(pool: asyncpg.Pool, chain, wallet: Pubkey) -> C
         assert executed.signature in payouts, f"{-moved} lamports left in {executed.signature}, which is no payout"
         payout = payouts[executed.signature]
         is_native = payout["mint"] == NATIVE_SOL and executed.err is None
-        native = int(payout["amount"]) if is_native else 0
+        native = int(payout["sent"]) if is_native else 0
         opened = -moved - executed.fee - native
         spent["fees"] += executed.fee
         spent["native SOL"] += native
         spent[f"accounts opened by a {payout['kind']}"] += opened
-        assert opened >= 0, executed.signature
+        assert 0 <= opened <= payout["rent_lamports"], (executed.signature, opened, payout["rent_lamports"])
+        assert executed.fee == payout["fee_lamports"], (executed.signature, executed.fee, payout["fee_lamports"])
     assert balance == (account.lamports if account else 0), (balance, spent)
     assert not spent["accounts opened by a refund"], spent
     return spent

@@ -92,7 +92,7 @@ async def test_an_account_that_has_to_be_opened_is_paid_for_by_the_money(shop, i
     assert await shop.balance(owner.pubkey()) == 3_000_000 - PRICE_OF_ACCOUNT
     assert await shop.balance(shop.wallet.pubkey()) == held + PRICE_OF_ACCOUNT
     # To the lamport: the fee of one signature, and a rent that was taken from the money.
-    assert before - await lamports(shop) <= 5_000 + row["rent_lamports"]
+    assert before - await lamports(shop) == 5_000 + row["rent_lamports"]
     assert row["rent_lamports"] > 0
     assert await shop.violations() == []
 
@@ -190,7 +190,7 @@ async def test_a_provider_without_an_account_pays_for_it_with_its_first_release(
     row = await passes(shop, context, is_at(shop, "settled"))
     assert (row["kind"], row["charged"]) == ("release", PRICE_OF_ACCOUNT)
     assert await shop.balance(shop.provider.pubkey()) == PRICE - PRICE_OF_ACCOUNT
-    assert before - await lamports(shop) <= 5_000 + row["rent_lamports"]
+    assert before - await lamports(shop) == 5_000 + row["rent_lamports"]
     assert await shop.violations() == []
 
 

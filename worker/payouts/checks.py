@@ -8,13 +8,21 @@ from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
 from chain.node import Node
-from chain.programs import NATIVE_SOL, SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
+from chain.programs import (
+    NATIVE_SOL,
+    SOL_DECIMALS,
+    SYSTEM_PROGRAM,
+    TOKEN_2022_PROGRAM,
+    TOKEN_PROGRAM,
+    TOKEN_PROGRAMS,
+)
 from chain.sending import Sending, associated_account, rent_exempt_lamports
 from worker.payouts.costs import SIGNATURE_FEE_LAMPORTS, PayoutPolicy
 from worker.payouts.rows import Costs, Payout
 
-# A token account of Token-2022 carries extensions: the associated account of a mint with fees has 182 bytes.
-_TOKEN_ACCOUNT_BYTES: Final = 182
+# The size of an associated account, by its program. One of Token-2022 carries its owner's mark (4 bytes) and whatever
+# its mint demands, at most: fees (12), no transfers (4), a transfer hook (5), a pause (4), behind a byte for its kind.
+_ACCOUNT_BYTES: Final = {TOKEN_PROGRAM: 165, TOKEN_2022_PROGRAM: 165 + 1 + 4 + 12 + 4 + 5 + 4}
 _OWNED_MAX: Final = 100
 _INCINERATOR: Final = "1nc1nerator11111111111111111111111111111111"
 
@@ -117,7 +125,7 @@ async def _ready_tokens(node: Node, payout: Payout, policy: PayoutPolicy) -> Rea
     _, mint = await node.account(payout.mint)
     if mint is None or mint.program not in TOKEN_PROGRAMS:
         raise NotReadyError(Waiting.MINT_UNUSABLE)
-    rent = await rent_exempt_lamports(node.pool, _TOKEN_ACCOUNT_BYTES)
+    rent = await rent_exempt_lamports(node.pool, _ACCOUNT_BYTES[mint.program])
     own = associated_account(payout.recipient, payout.mint, mint.program)
     source_address = associated_account(payout.wallet, payout.mint, mint.program)
     # What goes back goes to where it came from, if that is still its owner's.
