@@ -34,6 +34,8 @@ from api.routing.context import RoutingContext
 from api.settings import ApiSettings, split
 from api.verify import routes as verify_routes
 from api.verify.context import VerifyContext
+from api.webhooks import routes as webhook_routes
+from api.webhooks.context import WebhooksContext
 from api.x402 import routes as x402_routes
 from api.x402 import settle_routes
 from api.x402.context import X402Context
@@ -60,6 +62,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     key_routes.router,
     token_routes.router,
     event_routes.router,
+    webhook_routes.router,
     order_routes.router,
     health_routes.router,
 )
@@ -87,6 +90,7 @@ class Rooms:
     payments: PaymentsContext
     x402: X402Context
     events: EventsContext
+    webhooks: WebhooksContext
 
 
 def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:

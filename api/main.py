@@ -37,6 +37,7 @@ from api.tokens import TokenBook
 from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
 from api.verify.verifier import Verifier, VerifyBounds
+from api.webhooks.context import WebhooksContext
 from api.x402.check import ExactLimits
 from api.x402.context import X402Context
 from api.x402.fee_payer_balances import FeePayerBalances
@@ -184,6 +185,7 @@ async def open_rooms(
             ),
             analytics=AnalyticsContext(database, tokens),
             events=EventsContext(database, streams, metrics),
+            webhooks=WebhooksContext(database, settings.receiver_policy),
             operations=OperationsContext(
                 database=database,
                 probes=Probes(database, redis, metrics, lambda: balances.status),

@@ -6,13 +6,14 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from ledger.amounts import parse_thresholds
 from runtime.marketplace_settings import MarketplaceSettings
-from runtime.settings import IN_PRODUCTION, PRIVATE, CacheSettings, DatabaseSettings, SolanaSettings
+from runtime.settings import IN_PRODUCTION, PRIVATE, CacheSettings, SolanaSettings
+from runtime.webhook_settings import WebhookSettings
 
 SECRET_CHARACTERS: Final = 32
 _ORIGINS_IN_DEVELOPMENT: Final = "http://localhost:3000,http://localhost:5173"
 
 
-class ApiSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
+class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSettings):
     """What an API process needs."""
 
     host: str = Field("127.0.0.1", validation_alias="HOST")

@@ -91,9 +91,8 @@ async def feed_events(connection: DatabaseConnection, events: Sequence[LoggedEve
 async def _meanings(connection: DatabaseConnection, family: "_Family", ids: Sequence[int]) -> AsyncIterator[FeedEvent]:
     async for row in family.rows(connection, ids):
         for kind, data in family.describe(row):
-            # What says of itself whose it is has no wallet to say for whom it counts.
-            environment = row.get("environment") or data.get("environment") or "live"
-            yield FeedEvent(row["event_id"], kind, row["at"], row["user_id"], environment, data)
+            # What has no wallet counts as live.
+            yield FeedEvent(row["event_id"], kind, row["at"], row["user_id"], row["environment"] or "live", data)
 
 
 def _payment(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -257,8 +256,8 @@ def _settlement(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     )
 
 
-def _as_logged(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield row["event_type"], dict(row["data"])
+def _webhook(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield row["event_type"], {"webhookId": row["data"]["webhookId"], "reason": row["data"]["reason"]}
 
 
 def _request(row: Mapping[str, Any], amount: int) -> dict[str, Any]:
@@ -300,5 +299,5 @@ _FAMILY_OF: Final[Mapping[str, _Family]] = {
     **dict.fromkeys(_ACCOUNTS, _Family(lambda connection, ids: _queries.account_events(connection, ids=ids), _account)),
     **dict.fromkeys(_X402, _Family(lambda connection, ids: _queries.named_events(connection, ids=ids), _settlement)),
     **dict.fromkeys(_KEYS, _Family(lambda connection, ids: _queries.named_events(connection, ids=ids), _key)),
-    **dict.fromkeys(_WEBHOOKS, _Family(lambda connection, ids: _queries.named_events(connection, ids=ids), _as_logged)),
+    **dict.fromkeys(_WEBHOOKS, _Family(lambda connection, ids: _queries.named_events(connection, ids=ids), _webhook)),
 }

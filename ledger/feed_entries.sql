@@ -99,7 +99,8 @@ WHERE e.id = ANY(:ids::bigint[]);
 
 -- name: named_events
 -- Events that say themselves whose they are.
-SELECT e.id AS event_id, e.type AS event_type, e.at, e.user_id, e.subject, e.data, k.mint, k.decimals, k.symbol
+SELECT e.id AS event_id, e.type AS event_type, e.at, e.user_id, e.subject, e.data, e.data ->> 'environment' AS environment,
+  k.mint, k.decimals, k.symbol
 FROM events AS e
 LEFT JOIN tokens AS k ON k.mint = e.data ->> 'mint'
 WHERE e.id = ANY(:ids::bigint[]) AND e.user_id IS NOT NULL;

@@ -34,6 +34,12 @@ GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal
   ON token_accounts TO pay402_api;
 GRANT INSERT, UPDATE, DELETE ON idempotent_answers TO pay402_api;
 GRANT SELECT ON feed, feed_position TO pay402_api;
+-- It makes the secrets of webhooks, and cannot read them again.
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks TO pay402_api;
+GRANT INSERT ON webhook_secrets TO pay402_api;
+GRANT SELECT (webhook_id, made_at, valid_until, public_key) ON webhook_secrets TO pay402_api;
+GRANT UPDATE (valid_until) ON webhook_secrets TO pay402_api;
+GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO pay402_api;
 
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
@@ -61,6 +67,9 @@ GRANT INSERT ON cluster, events, payout_redirects TO pay402_worker;
 GRANT SELECT ON former_recipients TO pay402_worker;
 GRANT SELECT, UPDATE ON feed_position TO pay402_worker;
 GRANT SELECT, INSERT, DELETE ON feed, feed_gaps TO pay402_worker;
+GRANT SELECT, UPDATE ON webhooks TO pay402_worker;
+GRANT SELECT, DELETE ON webhook_secrets TO pay402_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
 GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;

@@ -1350,6 +1350,64 @@ COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the
 
 COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
 
+CREATE TABLE public.webhook_deliveries (
+    webhook_id uuid NOT NULL,
+    feed_id bigint NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    next_try_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    answered_at timestamp with time zone,
+    answer_status integer,
+    answer_start text,
+    answer_ms integer,
+    error text,
+    CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.webhook_deliveries IS 'An entry of the feed that is to be sent, or was, and what became of the last try';
+
+COMMENT ON COLUMN public.webhook_deliveries.next_try_at IS 'While a worker is at it: when another may take it, should that one have died';
+
+CREATE TABLE public.webhook_secrets (
+    webhook_id uuid NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    valid_until timestamp with time zone,
+    secret bytea NOT NULL,
+    signing_seed bytea NOT NULL,
+    public_key bytea NOT NULL
+);
+
+COMMENT ON TABLE public.webhook_secrets IS 'What deliveries are signed with: the newest, and for a while the one before';
+
+COMMENT ON COLUMN public.webhook_secrets.secret IS 'Of HMAC-SHA256; its receiver has it too';
+
+COMMENT ON COLUMN public.webhook_secrets.signing_seed IS 'Of ed25519; nobody else has it';
+
+CREATE TABLE public.webhooks (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id text NOT NULL,
+    environment text NOT NULL,
+    url text NOT NULL,
+    types text[],
+    description text DEFAULT ''::text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    disabled_reason text,
+    failing_since timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT webhooks_description_check CHECK ((char_length(description) <= 256)),
+    CONSTRAINT webhooks_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT webhooks_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
+    CONSTRAINT webhooks_url_check CHECK (((char_length(url) >= 1) AND (char_length(url) <= 2048)))
+);
+
+COMMENT ON TABLE public.webhooks IS 'An address that is sent what happens to a user''s money';
+
+COMMENT ON COLUMN public.webhooks.types IS 'Which types of events it is sent; null for every one';
+
+COMMENT ON COLUMN public.webhooks.failing_since IS 'Since when every delivery has failed';
+
 ALTER TABLE ONLY public.agent_days
     ADD CONSTRAINT agent_days_pkey PRIMARY KEY (user_id, mint, day, agent_id, environment) INCLUDE (claims, received, last_at);
 
@@ -1497,6 +1555,12 @@ ALTER TABLE ONLY public.transfers
 ALTER TABLE ONLY public.vanished_transactions
     ADD CONSTRAINT vanished_transactions_pkey PRIMARY KEY (signature);
 
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (webhook_id, feed_id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (id);
+
 CREATE INDEX agent_services_category_is_active ON public.agent_services USING btree (category, is_active);
 
 CREATE INDEX agent_services_is_active_price_amount ON public.agent_services USING btree (is_active, price_amount);
@@ -1643,6 +1707,16 @@ CREATE INDEX transfers_source_owner_slot ON public.transfers USING btree (source
 
 CREATE INDEX transfers_time ON public.transfers USING btree (COALESCE(block_time, recorded_at), signature, path);
 
+CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (webhook_id, next_try_at, feed_id) WHERE (status = 'pending'::text);
+
+CREATE INDEX webhook_deliveries_feed_id ON public.webhook_deliveries USING btree (feed_id);
+
+CREATE UNIQUE INDEX webhook_secrets_newest ON public.webhook_secrets USING btree (webhook_id) WHERE (valid_until IS NULL);
+
+CREATE INDEX webhook_secrets_webhook_id ON public.webhook_secrets USING btree (webhook_id);
+
+CREATE INDEX webhooks_user_id ON public.webhooks USING btree (user_id, created_at);
+
 CREATE TRIGGER job_requests_escrow_transition BEFORE INSERT OR UPDATE OF escrow_status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('escrow', 'escrow_status');
 
 CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('job', 'status');
@@ -1715,3 +1789,12 @@ ALTER TABLE ONLY public.token_accounts
 
 ALTER TABLE ONLY public.transactions
     ADD CONSTRAINT transactions_signature_path_fkey FOREIGN KEY (signature, path) REFERENCES public.transfers(signature, path);
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES public.feed(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES public.webhooks(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES public.webhooks(id) ON DELETE CASCADE;

@@ -1,6 +1,7 @@
 """How the ledger is doing: gauges, and the invariants of money."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -8,11 +9,14 @@ from ledger.invariants import INVARIANTS, check_invariants
 from ledger.settlements import budget_of_day, count_settlements
 from ledger.sql import from_row, load_queries
 from ledger.states import OPEN_SETTLEMENTS, ClaimStatus, PayoutStatus, SettlementStatus
+from ledger.webhooks import delivery_backlog
 from worker.context import WorkerContext
 from worker.payouts.checks import WAITS_FOR_OWNER, Waiting
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker", "gauges.sql")
+
+_DELIVERIES_COUNTED_MAX: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,17 @@ async def measure(context: WorkerContext) -> None:
     ]
     metrics.oldest_payout.set(max(open_ages, default=0.0))
     await _measure_settlements(context)
+    await _measure_webhooks(context)
     metrics.fees_given.set(await _queries.gift_lamports(database))
     metrics.fees_budget.set(context.settings.gifts_per_day_lamports_max)
+
+
+async def _measure_webhooks(context: WorkerContext) -> None:
+    backlog = await delivery_backlog(context.database, count_max=_DELIVERIES_COUNTED_MAX)
+    context.metrics.webhook_backlog.set(backlog.pending)
+    context.metrics.webhook_oldest_due.set(backlog.oldest_due_seconds)
+    context.metrics.webhooks.labels("failing").set(backlog.failing)
+    context.metrics.webhooks.labels("disabled").set(backlog.disabled)
 
 
 async def _measure_settlements(context: WorkerContext) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from ledger.feed import prune_feed
 from ledger.settlements import prune_budgets, prune_wires
 from ledger.sql import load_queries
+from ledger.webhooks import prune_deliveries, prune_secrets
 from worker.context import WorkerContext
 
 _queries = load_queries("worker", "housekeeping.sql")
@@ -24,6 +25,7 @@ class Expired:
     answers_removed: int = 0
     requests_removed: int = 0
     feed_entries_removed: int = 0
+    deliveries_removed: int = 0
     other_rows_removed: int = 0
 
 
@@ -57,6 +59,11 @@ async def prune(context: WorkerContext, done: Expired) -> None:
     done.feed_entries_removed = await _in_bites(
         lambda limit: prune_feed(database, limit=limit, keep_seconds=feed_keep_seconds)
     )
+    webhook_keep_seconds = context.settings.webhook_keep_days * _DAY_SECONDS
+    done.deliveries_removed = await _in_bites(
+        lambda limit: prune_deliveries(database, limit=limit, keep_seconds=webhook_keep_seconds)
+    )
+    done.other_rows_removed += await prune_secrets(database)
     silent: int = await _queries.prune_signs_of_life(database)
     finished: int = await _queries.prune_finished_work(database, keep_seconds=keep_seconds)
     done.other_rows_removed += silent + finished

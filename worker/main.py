@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ledger.feed import FEED_CHANNEL
 from ledger.transfers import TRANSFERS_CHANNEL
 from runtime.cluster import watch_cluster
 from runtime.heartbeat import signs_of_life
@@ -17,6 +18,7 @@ from worker.context import WorkerContext, open_worker_context
 from worker.feed.publish import FeedPublisher
 from worker.schedule import Schedule
 from worker.settings import WorkerSettings
+from worker.webhooks.delivery import WebhookSender
 
 _log = structlog.get_logger(__name__)
 
@@ -52,15 +54,15 @@ async def running_worker(
         await stack.enter_async_context(
             working(watch_cluster(context.database, rpc_urls, settings.solana_network, context.metrics.troubles))
         )
-        publisher = FeedPublisher(context)
+        publisher, sender = FeedPublisher(context), WebhookSender(context)
         listener = Listener(
             dsn,
-            {TRANSFERS_CHANNEL: publisher.wake},
+            {TRANSFERS_CHANNEL: publisher.wake, FEED_CHANNEL: sender.wake},
             after_gap=publisher.wake,
             application="worker",
             troubles=context.metrics.troubles,
         )
-        await stack.enter_async_context(working(listener.run(), publisher.run()))
+        await stack.enter_async_context(working(listener.run(), publisher.run(), sender.run()))
         schedule = Schedule(context, redis_url)
         await stack.enter_async_context(_scheduled(schedule, settings.drain_seconds))
         _log.info("working", instance=instance_name(), signs_as=context.signer.address if context.signer else None)

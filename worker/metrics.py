@@ -66,6 +66,23 @@ class WorkerMetrics:
             registry=registry,
         )
         self.feed_entries = Counter("pay402_feed_entries_total", "Entries published in the feed", registry=registry)
+        self.webhook_tries = Counter(
+            "pay402_webhook_tries_total", "Deliveries of webhooks that were tried", ["outcome"], registry=registry
+        )
+        self.webhook_seconds = Histogram(
+            "pay402_webhook_seconds", "What a receiver of a webhook took", buckets=_SECONDS, registry=registry
+        )
+        self.webhook_backlog = Gauge(
+            "pay402_webhook_deliveries_pending", "Deliveries of webhooks that have not arrived", registry=registry
+        )
+        self.webhook_oldest_due = Gauge(
+            "pay402_webhook_oldest_due_seconds",
+            "For how long a delivery of a webhook has been due and has not been tried",
+            registry=registry,
+        )
+        self.webhooks = Gauge(
+            "pay402_webhooks", "Webhooks that fail or were switched off for it", ["state"], registry=registry
+        )
         self.unmatched = Gauge(
             "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
         )

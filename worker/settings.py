@@ -7,10 +7,11 @@ from pydantic import Field, SecretStr, field_validator
 
 from ledger.amounts import parse_thresholds
 from runtime.marketplace_settings import MarketplaceSettings
-from runtime.settings import PRIVATE, CacheSettings, DatabaseSettings, MetricsSettings, SolanaSettings
+from runtime.settings import PRIVATE, CacheSettings, MetricsSettings, SolanaSettings
+from runtime.webhook_settings import WebhookSettings
 
 
-class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, MarketplaceSettings, MetricsSettings):
+class WorkerSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSettings, MetricsSettings):
     """What a worker process needs. Every bound of it is here."""
 
     metrics_port: int = Field(9403, ge=0, le=65535, validation_alias="METRICS_PORT")  # 0: any free port
@@ -70,6 +71,18 @@ class WorkerSettings(DatabaseSettings, CacheSettings, SolanaSettings, Marketplac
     feed_events_per_pass: int = Field(1_000, ge=1, le=20_000, validation_alias="WORKER_FEED_EVENTS_PER_PASS")
     # How long entries of the feed are kept, and with them how far back readers can catch up.
     feed_keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_FEED_KEEP_DAYS")
+    # How often deliveries of webhooks are looked for that nothing has notified of.
+    webhook_poll_seconds: float = Field(1.0, gt=0, validation_alias="WORKER_WEBHOOK_POLL_SECONDS")
+    # Deliveries under way at the same time, in all and to one address.
+    webhooks_under_way_max: int = Field(200, ge=1, le=5_000, validation_alias="WORKER_WEBHOOKS")
+    webhooks_under_way_each_max: int = Field(8, ge=1, le=1_000, validation_alias="WORKER_WEBHOOKS_EACH")
+    # A receiver has so long to answer.
+    webhook_answer_seconds: float = Field(15.0, gt=0, le=120, validation_alias="WORKER_WEBHOOK_ANSWER_SECONDS")
+    # For how long a delivery is tried again, after how many days of failure an address is switched off, and for how
+    # long it is kept what became of deliveries.
+    webhook_retry_days: float = Field(3.0, gt=0, validation_alias="WORKER_WEBHOOK_RETRY_DAYS")
+    webhook_failing_days: float = Field(5.0, gt=0, validation_alias="WORKER_WEBHOOK_FAILING_DAYS")
+    webhook_keep_days: float = Field(14.0, gt=0, validation_alias="WORKER_WEBHOOK_KEEP_DAYS")
     # What is under way at SIGTERM has so long to be finished.
     drain_seconds: float = Field(20.0, ge=0, validation_alias="WORKER_DRAIN_SECONDS")
 

@@ -203,11 +203,20 @@ WORKER = Dashboard(
             Panel("Broken rules", "Rows in which an invariant of money does not hold; 0 is right", "short",
                   {"{{invariant}}": "max by (invariant) (pay402_invariant_violations)"}, width=12),
         ],
-        "Feed": [
+        "Feed and webhooks": [
             Panel("Published", "Entries of the feed, each second", "short",
-                  {"entries": "sum(rate(pay402_feed_entries_total[5m]))"}, width=12),
+                  {"entries": "sum(rate(pay402_feed_entries_total[5m]))"}),
             Panel("Streams", "Readers that are connected", "short",
-                  {"streams": "sum(pay402_event_streams)"}, width=12),
+                  {"streams": "sum(pay402_event_streams)"}),
+            Panel("Deliveries", "Tries each second, by what came of them", "short",
+                  {"{{outcome}}": "sum by (outcome) (rate(pay402_webhook_tries_total[5m]))"}),
+            Panel("Receivers", "What they took to answer", "s", quantiles("pay402_webhook_seconds")),
+            Panel("Backlog", "Deliveries that have not arrived", "short",
+                  {"deliveries": "max(pay402_webhook_deliveries_pending)"}),
+            Panel("Overdue", "Age of the oldest that is due and not tried; an alert fires after 5 minutes", "s",
+                  {"age": "max(pay402_webhook_oldest_due_seconds)"}),
+            Panel("Webhooks in trouble", "That fail, or were switched off for it", "short",
+                  {"{{state}}": "max by (state) (pay402_webhooks)"}),
         ],
         "Jobs": [
             Panel("Runs", "Each minute, by job and outcome", "short",

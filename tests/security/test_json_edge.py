@@ -71,6 +71,7 @@ def refusal(reply, *, allowed=()):
 
 def filled(path):
     names = ("{job_id}", "{service_id}", "{nonce}", "{signature}", "{id}", "{address}", "{key_prefix}", "{payout_id}")
+    names += ("{webhook_id}", "{event_id}")
     for name in names:
         path = path.replace(name, NOBODY)
     return path

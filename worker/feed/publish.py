@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from ledger.feed import FeedEntry, anything_to_publish, publish_events
+from ledger.webhooks import add_deliveries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.context import WorkerContext
 
@@ -25,16 +26,17 @@ async def publish(context: WorkerContext) -> int:
     count, settings = 0, context.settings
     while True:
         async with context.database.acquire() as connection:
-            published = await publish_events(connection, events_max=settings.feed_events_per_pass, then=_nothing_more)
+
+            async def deliver(entries: Sequence[FeedEntry], connection: Any = connection) -> None:
+                await add_deliveries(connection, [entry.number for entry in entries])
+
+            published = await publish_events(connection, events_max=settings.feed_events_per_pass, then=deliver)
         if published is None:
             return count
         count += len(published.entries)
         context.metrics.feed_entries.inc(len(published.entries))
         if not published.is_behind:
             return count
-
-
-async def _nothing_more(_: Sequence[FeedEntry]) -> None: ...
 
 
 class FeedPublisher:

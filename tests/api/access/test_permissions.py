@@ -62,6 +62,8 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
             path = path.format_map(
                 {
                     "job_id": NOBODY,
+                    "webhook_id": NOBODY,
+                    "event_id": "evt_1",
                     "payout_id": NOBODY,
                     "service_id": NOBODY,
                     "payment_id": NOBODY,

@@ -36,6 +36,7 @@ def path_of(operation):
     path += "?after=none" if path.endswith("/stream") else ""
     return path.format_map(
         {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "payment_id": NOBODY, "nonce": "none"}
+        | {"webhook_id": NOBODY, "event_id": "evt_1"}
         | {"signature": Signature.default(), "id": f"backfill-{NOBODY}"}
         | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
     )

@@ -1,0 +1,1 @@
+"""Webhooks: addresses that are sent what happens to a caller's money."""

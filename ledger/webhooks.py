@@ -1,0 +1,286 @@
+"""Webhooks: addresses that are sent what happens, and the deliveries to them. This module owns `webhooks.sql`.
+
+Deliveries are made in the transaction that publishes an entry of the feed, so none can be lost. Whoever sends them
+leases them for a while; should it die, they are due again when that is over. So each entry arrives at least once, under
+the same id. The functions take a database connection or pool.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from ledger.sql import load_queries
+
+_queries = load_queries("ledger", "webhooks.sql")
+
+WebhookStatus = Literal["active", "disabled"]
+DeliveryStatus = Literal["pending", "delivered", "failed"]
+RETRIED_MAX: Final = 10_000
+"""How many entries one call of `retry_deliveries` sends again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What the deliveries to an address are signed with.
+
+    Attributes:
+        secret: Of HMAC-SHA256, 32 bytes, which its receiver has too.
+        signing_seed: Of ed25519, 32 bytes, which nobody else has.
+        public_key: What belongs to `signing_seed`, 32 bytes.
+    """
+
+    secret: bytes
+    signing_seed: bytes
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is sent what happens to its user's money.
+
+    Attributes:
+        types: Which types of events; `None` is every one.
+        disabled_reason: `asked`, `gone` (it answered 410) or `failing` (for days).
+        failing_since: Since when no delivery has succeeded.
+    """
+
+    id: UUID
+    user_id: str
+    environment: str
+    url: str
+    types: list[str] | None
+    description: str
+    status: WebhookStatus
+    disabled_reason: str | None
+    failing_since: dt.datetime | None
+    created_at: dt.datetime
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry of the feed that is sent to an address, and what the last try brought."""
+
+    feed_id: int
+    type: str
+    status: DeliveryStatus
+    tries: int
+    created_at: dt.datetime
+    next_try_at: dt.datetime
+    answered_at: dt.datetime | None
+    answer_status: int | None
+    answer_start: str | None
+    answer_ms: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery to be tried now. Secrets and seeds are the newest first, and that before while it is valid.
+
+    `tries` counts this one; `age_seconds` is since it was first due.
+    """
+
+    webhook_id: UUID
+    feed_id: int
+    tries: int
+    age_seconds: float
+    url: str
+    body: str
+    secrets: Sequence[bytes]
+    signing_seeds: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTry:
+    """What a try brought: `pending` is tried again after `pause_seconds`."""
+
+    webhook_id: UUID
+    feed_id: int
+    status: DeliveryStatus
+    pause_seconds: float
+    answer_status: int | None
+    answer_start: str | None
+    answer_ms: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is to be sent: how much, since when, and how many addresses fail or were switched off for it."""
+
+    pending: int
+    oldest_due_seconds: float
+    failing: int
+    disabled: int
+
+
+async def add_webhook(
+    database: Any, *, user_id: str, environment: str, url: str, types: Sequence[str] | None, description: str,
+    keys: SigningKeys, webhooks_max: int,
+) -> Webhook | None:  # fmt: skip
+    """Register an address; `None` where its user has `webhooks_max` already."""
+    row = await _queries.add_webhook(
+        database,
+        user_id=user_id,
+        environment=environment,
+        url=url,
+        types=_listed(types),
+        description=description,
+        webhooks_max=webhooks_max,
+        secret=keys.secret,
+        signing_seed=keys.signing_seed,
+        public_key=keys.public_key,
+    )
+    return None if row is None else _webhook(row)
+
+
+async def webhooks_of(database: Any, user_id: str | None) -> list[Webhook]:
+    """The addresses of a user, or of everybody, oldest first."""
+    return [_webhook(row) async for row in _queries.webhooks_of(database, user_id=user_id, id=None)]
+
+
+async def find_webhook(database: Any, webhook_id: UUID) -> Webhook | None:
+    """One address, whoever's it is."""
+    found = [_webhook(row) async for row in _queries.webhooks_of(database, user_id=None, id=webhook_id)]
+    return found[0] if found else None
+
+
+async def change_webhook(
+    database: Any, webhook_id: UUID, *, url: str | None = None, types: Sequence[str] | None = None,
+    sets_types: bool = False, description: str | None = None, status: WebhookStatus | None = None,
+) -> bool:  # fmt: skip
+    """Change what is said about an address; `None` leaves it, but for `types` where `sets_types`. False: it is gone."""
+    row = await _queries.change_webhook(
+        database,
+        id=webhook_id,
+        url=url,
+        types=_listed(types),
+        sets_types=sets_types,
+        description=description,
+        status=status,
+    )
+    return row is not None
+
+
+async def remove_webhook(database: Any, webhook_id: UUID) -> bool:
+    """Forget an address with its deliveries; False if it is gone already."""
+    return await _queries.remove_webhook(database, id=webhook_id) is not None
+
+
+async def rotate_keys(
+    connection: Any, webhook_id: UUID, keys: SigningKeys, *, grace_seconds: float
+) -> dt.datetime | None:
+    """Sign with other keys from now on, and for `grace_seconds` with the old ones too; returns the end of that.
+
+    The connection must be in a transaction.
+    """
+    until: dt.datetime | None = await _queries.retire_webhook_secret(
+        connection, webhook_id=webhook_id, seconds=grace_seconds
+    )
+    if until is not None:
+        await _queries.add_webhook_secret(
+            connection,
+            webhook_id=webhook_id,
+            secret=keys.secret,
+            signing_seed=keys.signing_seed,
+            public_key=keys.public_key,
+        )
+    return until
+
+
+async def log_test(database: Any, webhook_id: UUID) -> bool:
+    """Have a test sent to an address; False where it is switched off."""
+    return await _queries.log_webhook_test(database, id=webhook_id) is not None
+
+
+async def add_deliveries(connection: Any, feed_ids: Sequence[int]) -> None:
+    """These entries were published: send them to whoever wants them."""
+    await _queries.add_deliveries(connection, feed_ids=list(feed_ids))
+
+
+async def retry_deliveries(database: Any, webhook_id: UUID, *, from_number: int, to_number: int) -> int:
+    """Send the entries from one number to another to an address, again or for the first time; returns how many.
+
+    At most `RETRIED_MAX` of them, the oldest.
+    """
+    count: int = await _queries.retry_deliveries(
+        database, webhook_id=webhook_id, from_number=from_number, to_number=to_number, limit=RETRIED_MAX
+    )
+    return count
+
+
+async def deliveries_page(
+    database: Any, webhook_id: UUID, *, status: DeliveryStatus | None, before: int | None, limit: int
+) -> list[Delivery]:
+    """Deliveries to an address before number `before`, newest first."""
+    rows = _queries.deliveries_page(database, webhook_id=webhook_id, status=status, before=before, limit=limit)
+    return [Delivery(**row) async for row in rows]
+
+
+async def take_deliveries(
+    database: Any, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float
+) -> list[DueDelivery]:
+    """Lease deliveries that are due. `busy` says how many are under way to which address in this process."""
+    rows = _queries.take_deliveries(
+        database,
+        busy_ids=list(busy),
+        busy_counts=list(busy.values()),
+        per_webhook_max=per_webhook_max,
+        limit=limit,
+        lease_seconds=lease_seconds,
+    )
+    return [DueDelivery(**row) async for row in rows]
+
+
+async def end_tries(connection: Any, tries: Sequence[EndedTry]) -> None:
+    """Write down what tries brought, and which addresses answer well or fail."""
+    await _queries.end_tries(
+        connection,
+        webhook_ids=[one.webhook_id for one in tries],
+        feed_ids=[one.feed_id for one in tries],
+        statuses=[one.status for one in tries],
+        pauses_seconds=[one.pause_seconds for one in tries],
+        answer_statuses=[one.answer_status for one in tries],
+        answer_starts=[one.answer_start for one in tries],
+        answer_mss=[one.answer_ms for one in tries],
+        errors=[one.error for one in tries],
+    )
+    await _queries.note_webhook_health(
+        connection,
+        healthy_ids=list({one.webhook_id for one in tries if one.status == "delivered"}),
+        failing_ids=list({one.webhook_id for one in tries if one.status != "delivered"}),
+    )
+
+
+async def disable_webhooks(database: Any, *, gone: Sequence[UUID] = (), failing_seconds_max: float) -> int:
+    """Switch off addresses that are gone, or have failed for longer than `failing_seconds_max`; returns how many."""
+    count: int = await _queries.disable_webhooks(database, gone_ids=list(gone), failing_seconds_max=failing_seconds_max)
+    return count
+
+
+async def delivery_backlog(database: Any, *, count_max: int) -> Backlog:
+    """What is to be sent; no more than `count_max` are counted."""
+    return Backlog(**await _queries.delivery_backlog(database, count_max=count_max))
+
+
+async def prune_deliveries(database: Any, *, keep_seconds: float, limit: int) -> int:
+    """Remove deliveries that ended more than `keep_seconds` ago, at most `limit`; returns how many."""
+    count: int = await _queries.prune_deliveries(database, keep_seconds=keep_seconds, limit=limit)
+    return count
+
+
+async def prune_secrets(database: Any) -> int:
+    """Remove secrets that sign nothing any more; returns how many."""
+    count: int = await _queries.prune_webhook_secrets(database)
+    return count
+
+
+def _listed(types: Sequence[str] | None) -> list[str] | None:
+    return None if types is None else list(types)
+
+
+def _webhook(row: Mapping[str, Any]) -> Webhook:
+    return Webhook(**row)

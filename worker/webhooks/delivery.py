@@ -1,0 +1,136 @@
+"""Sends what is due, to many addresses at once, so that the trouble of one is not another's."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from typing import Final
+from uuid import UUID
+
+import aiohttp
+import structlog
+
+from ledger.webhooks import DueDelivery, EndedTry, disable_webhooks, end_tries, take_deliveries
+from runtime.database_errors import DATABASE_ERRORS
+from worker.context import WorkerContext
+from worker.webhooks.sending import Patience, open_session, send
+
+_log = structlog.get_logger(__name__)
+
+_LOOP: Final = "send_webhooks"
+_LEASE_GRACE_SECONDS: Final = 15.0
+_DISABLE_SECONDS: Final = 60.0
+_DEFECT_PAUSE_SECONDS: Final = 5.0
+
+
+class WebhookSender:
+    """Takes deliveries that are due, sends them, and writes down what came of it, until it is cancelled.
+
+    What is under way when it is cancelled is due again when its lease is over: it arrives once more, under the same id.
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        settings = context.settings
+        self._context = context
+        self._policy = settings.receiver_policy
+        self._patience = Patience(settings.webhook_answer_seconds, settings.webhook_retry_days * 86_400.0)
+        self._woken = asyncio.Event()
+        self._under_way: Counter[UUID] = Counter()
+        self._tries: set[asyncio.Task[None]] = set()
+        self._ended: list[EndedTry] = []
+        self._gone: set[UUID] = set()
+        self._disabled_at = time.monotonic()
+        context.metrics.liveness.expect(_LOOP, within_seconds=settings.pass_grace_seconds)
+
+    def wake(self, _: str = "") -> None:
+        """Look now: something is to be sent."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        settings = self._context.settings
+        async with open_session(self._policy, connections_max=settings.webhooks_under_way_max) as session:
+            try:
+                while True:
+                    await self._turn(session)
+            finally:
+                for task in self._tries:
+                    task.cancel()
+                await asyncio.gather(*self._tries, return_exceptions=True)
+                # What was answered by now need not be sent again.
+                with contextlib.suppress(*DATABASE_ERRORS, TimeoutError):
+                    async with asyncio.timeout(2):
+                        await self._write_down()
+
+    async def _turn(self, session: aiohttp.ClientSession) -> None:
+        self._woken.clear()
+        pause_seconds = self._context.settings.webhook_poll_seconds
+        try:
+            await self._write_down()
+            await self._disable()
+            for delivery in await self._take():
+                self._begin(session, delivery)
+            self._context.metrics.liveness.succeeded(_LOOP)
+        except DATABASE_ERRORS as error:
+            pause_seconds = self._context.metrics.troubles.note("sending webhooks", error)
+        except Exception:  # noqa: BLE001 - a defect here must not end the passes that settle money
+            pause_seconds = _DEFECT_PAUSE_SECONDS
+            _log.exception("webhooks_failed")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_seconds):
+                await self._woken.wait()
+
+    async def _take(self) -> list[DueDelivery]:
+        settings = self._context.settings
+        free = settings.webhooks_under_way_max - self._under_way.total()
+        if free <= 0:
+            return []
+        return await take_deliveries(
+            self._context.database,
+            busy=self._under_way,
+            per_webhook_max=settings.webhooks_under_way_each_max,
+            limit=free,
+            lease_seconds=self._patience.answer_seconds + _LEASE_GRACE_SECONDS,
+        )
+
+    def _begin(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
+        self._under_way[delivery.webhook_id] += 1
+        task = asyncio.create_task(self._try(session, delivery))
+        self._tries.add(task)
+        task.add_done_callback(self._tries.discard)
+
+    async def _try(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
+        try:
+            ended, is_gone = await send(session, delivery, self._policy, self._patience)
+            self._ended.append(ended)
+            if is_gone:
+                self._gone.add(delivery.webhook_id)
+            outcome = "retried" if ended.status == "pending" else ended.status
+            self._context.metrics.webhook_tries.labels(outcome).inc()
+            self._context.metrics.webhook_seconds.observe(ended.answer_ms / 1000)
+        finally:
+            self._under_way[delivery.webhook_id] -= 1
+            if not self._under_way[delivery.webhook_id]:
+                del self._under_way[delivery.webhook_id]
+            self._woken.set()
+
+    async def _write_down(self) -> None:
+        """Write down every try that has ended, at once; what fails to be written is kept."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return
+        try:
+            async with self._context.database.acquire() as connection, connection.transaction():
+                await end_tries(connection, ended)
+        except BaseException:
+            self._ended = [*ended, *self._ended]
+            raise
+
+    async def _disable(self) -> None:
+        now = time.monotonic()
+        if not self._gone and now - self._disabled_at < _DISABLE_SECONDS:
+            return
+        self._disabled_at = now
+        seconds = self._context.settings.webhook_failing_days * 86_400.0
+        await disable_webhooks(self._context.database, gone=list(self._gone), failing_seconds_max=seconds)
+        self._gone.clear()
