@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "keys": "Keys of the API: create, list, revoke.",
     "worker": "Decide claims, settle jobs, send payouts, keep house.",
     "recipients": "Wallets to follow: add, list, remove.",
+    "events": "What happened, as merchants see it: list, tail.",
+    "webhooks": "Addresses that are sent what happens: add, list, deliveries, retry, test, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "reconcile": "Decide pending claims, then report what does not match.",

@@ -58,6 +58,11 @@ FEED_TYPES: Final[Sequence[str]] = (
 """Every type that an entry of the feed can have."""
 
 
+def matching_types(name: str) -> list[str]:
+    """The types that a name means: one, every one of a family such as `job.*`, or none."""
+    return [one for one in FEED_TYPES if one == name or (name.endswith(".*") and one.startswith(name[:-1]))]
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
     """A row of `events`, by its id and the ledger's own name of what happened."""

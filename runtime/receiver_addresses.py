@@ -48,18 +48,18 @@ def check_url(url: str, policy: ReceiverPolicy) -> None:
     """
     if len(url) > URL_CHARACTERS_MAX or any(not "!" <= character <= "~" for character in url) or "\\" in url:
         raise ForbiddenReceiverError(
-            f"A webhook's URL has at most {URL_CHARACTERS_MAX} printable ASCII characters; send such a one."
+            f"A webhook's URL has at most {URL_CHARACTERS_MAX} printable ASCII characters; give such a one."
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ForbiddenReceiverError("The URL cannot be read; send one as https://shop.example/hooks.") from None
+        raise ForbiddenReceiverError("The URL cannot be read; give one as https://shop.example/hooks.") from None
     schemes = {"https"} if policy is ReceiverPolicy.PUBLIC else {"https", "http"}
     if parts.scheme not in schemes or not host:
-        raise ForbiddenReceiverError("A webhook's URL begins with https:// and names a host; send such a one.")
+        raise ForbiddenReceiverError("A webhook's URL begins with https:// and names a host; give such a one.")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise ForbiddenReceiverError("A webhook's URL has neither a user nor a fragment; leave them out.")
+        raise ForbiddenReceiverError("A webhook's URL has neither a user nor a fragment; take them out.")
     if policy is ReceiverPolicy.PUBLIC and port not in {None, _HTTPS_PORT} and (port or 0) < _FIRST_UNPRIVILEGED_PORT:
         raise ForbiddenReceiverError("A webhook's port is 443 or at least 1024; use such a one.")
     if (address := _parsed(host)) is not None:

@@ -19,7 +19,7 @@ from api.events.streams import Subscription
 from api.http.errors import ApiError, busy, errors, invalid
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.feed import FeedEnds, FeedEntry, entry_id, entry_number, feed_ends, page_of_feed
-from ledger.feed_entries import FEED_TYPES
+from ledger.feed_entries import matching_types
 from runtime.database_errors import DATABASE_ERRORS
 
 router = new_router(prefix="/events", tags=["Events"], dependencies=[KNOWN_PARAMETERS_ONLY])
@@ -221,8 +221,7 @@ def _types(wanted: str | None) -> list[str] | None:
         return None
     found: list[str] = []
     for name in filter(None, map(str.strip, wanted.split(","))):
-        matching = [one for one in FEED_TYPES if one == name or (name.endswith(".*") and one.startswith(name[:-1]))]
-        if not matching:
+        if not (matching := matching_types(name)):
             raise invalid(f"There is no type of events {name[:64]!r}; see docs/events.md.", {"field": "type"})
         found += matching
     return found
