@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from ledger.sql import load_queries
+from ledger.sql import Database, DatabaseConnection, load_queries
 
 _queries = load_queries("ledger", "webhooks.sql")
 
@@ -118,7 +118,7 @@ class Backlog:
 
 
 async def add_webhook(
-    database: Any, *, user_id: str, environment: str, url: str, types: Sequence[str] | None, description: str,
+    database: Database, *, user_id: str, environment: str, url: str, types: Sequence[str] | None, description: str,
     keys: SigningKeys, webhooks_max: int,
 ) -> Webhook | None:  # fmt: skip
     """Register an address; `None` where its user has `webhooks_max` already."""
@@ -137,19 +137,19 @@ async def add_webhook(
     return None if row is None else _webhook(row)
 
 
-async def webhooks_of(database: Any, user_id: str | None) -> list[Webhook]:
+async def webhooks_of(database: Database, user_id: str | None) -> list[Webhook]:
     """The addresses of a user, or of everybody, oldest first."""
     return [_webhook(row) async for row in _queries.webhooks_of(database, user_id=user_id, id=None)]
 
 
-async def find_webhook(database: Any, webhook_id: UUID) -> Webhook | None:
+async def find_webhook(database: Database, webhook_id: UUID) -> Webhook | None:
     """One address, whoever's it is."""
     found = [_webhook(row) async for row in _queries.webhooks_of(database, user_id=None, id=webhook_id)]
     return found[0] if found else None
 
 
 async def change_webhook(
-    database: Any, webhook_id: UUID, *, url: str | None = None, types: Sequence[str] | None = None,
+    database: Database, webhook_id: UUID, *, url: str | None = None, types: Sequence[str] | None = None,
     sets_types: bool = False, description: str | None = None, status: WebhookStatus | None = None,
 ) -> bool:  # fmt: skip
     """Change what is said about an address; `None` leaves it, but for `types` where `sets_types`. False: it is gone."""
@@ -165,13 +165,13 @@ async def change_webhook(
     return row is not None
 
 
-async def remove_webhook(database: Any, webhook_id: UUID) -> bool:
+async def remove_webhook(database: Database, webhook_id: UUID) -> bool:
     """Forget an address with its deliveries; False if it is gone already."""
     return await _queries.remove_webhook(database, id=webhook_id) is not None
 
 
 async def rotate_keys(
-    connection: Any, webhook_id: UUID, keys: SigningKeys, *, grace_seconds: float
+    connection: DatabaseConnection, webhook_id: UUID, keys: SigningKeys, *, grace_seconds: float
 ) -> dt.datetime | None:
     """Sign with other keys from now on, and for `grace_seconds` with the old ones too; returns the end of that.
 
@@ -191,17 +191,17 @@ async def rotate_keys(
     return until
 
 
-async def log_test(database: Any, webhook_id: UUID) -> bool:
+async def log_test(database: Database, webhook_id: UUID) -> bool:
     """Have a test sent to an address; False where it is switched off."""
     return await _queries.log_webhook_test(database, id=webhook_id) is not None
 
 
-async def add_deliveries(connection: Any, feed_ids: Sequence[int]) -> None:
+async def add_deliveries(connection: DatabaseConnection, feed_ids: Sequence[int]) -> None:
     """These entries were published: send them to whoever wants them."""
     await _queries.add_deliveries(connection, feed_ids=list(feed_ids))
 
 
-async def retry_deliveries(database: Any, webhook_id: UUID, *, from_number: int, to_number: int) -> int:
+async def retry_deliveries(database: Database, webhook_id: UUID, *, from_number: int, to_number: int) -> int:
     """Send the entries from one number to another to an address, again or for the first time; returns how many.
 
     At most `RETRIED_MAX` of them, the oldest.
@@ -213,7 +213,7 @@ async def retry_deliveries(database: Any, webhook_id: UUID, *, from_number: int,
 
 
 async def deliveries_page(
-    database: Any, webhook_id: UUID, *, status: DeliveryStatus | None, before: int | None, limit: int
+    database: Database, webhook_id: UUID, *, status: DeliveryStatus | None, before: int | None, limit: int
 ) -> list[Delivery]:
     """Deliveries to an address before number `before`, newest first."""
     rows = _queries.deliveries_page(database, webhook_id=webhook_id, status=status, before=before, limit=limit)
@@ -221,7 +221,7 @@ async def deliveries_page(
 
 
 async def take_deliveries(
-    database: Any, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float
+    database: Database, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float
 ) -> list[DueDelivery]:
     """Lease deliveries that are due. `busy` says how many are under way to which address in this process."""
     rows = _queries.take_deliveries(
@@ -235,7 +235,7 @@ async def take_deliveries(
     return [DueDelivery(**row) async for row in rows]
 
 
-async def end_tries(connection: Any, tries: Sequence[EndedTry]) -> None:
+async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -> None:
     """Write down what tries brought, and which addresses answer well or fail."""
     await _queries.end_tries(
         connection,
@@ -255,24 +255,24 @@ async def end_tries(connection: Any, tries: Sequence[EndedTry]) -> None:
     )
 
 
-async def disable_webhooks(database: Any, *, gone: Sequence[UUID] = (), failing_seconds_max: float) -> int:
+async def disable_webhooks(database: Database, *, gone: Sequence[UUID] = (), failing_seconds_max: float) -> int:
     """Switch off addresses that are gone, or have failed for longer than `failing_seconds_max`; returns how many."""
     count: int = await _queries.disable_webhooks(database, gone_ids=list(gone), failing_seconds_max=failing_seconds_max)
     return count
 
 
-async def delivery_backlog(database: Any, *, count_max: int) -> Backlog:
+async def delivery_backlog(database: Database, *, count_max: int) -> Backlog:
     """What is to be sent; no more than `count_max` are counted."""
     return Backlog(**await _queries.delivery_backlog(database, count_max=count_max))
 
 
-async def prune_deliveries(database: Any, *, keep_seconds: float, limit: int) -> int:
+async def prune_deliveries(database: Database, *, keep_seconds: float, limit: int) -> int:
     """Remove deliveries that ended more than `keep_seconds` ago, at most `limit`; returns how many."""
     count: int = await _queries.prune_deliveries(database, keep_seconds=keep_seconds, limit=limit)
     return count
 
 
-async def prune_secrets(database: Any) -> int:
+async def prune_secrets(database: Database) -> int:
     """Remove secrets that sign nothing any more; returns how many."""
     count: int = await _queries.prune_webhook_secrets(database)
     return count

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from ledger.feed import FeedEntry, anything_to_publish, publish_events
+from ledger.sql import DatabaseConnection
 from ledger.webhooks import add_deliveries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.context import WorkerContext
@@ -27,7 +28,7 @@ async def publish(context: WorkerContext) -> int:
     while True:
         async with context.database.acquire() as connection:
 
-            async def deliver(entries: Sequence[FeedEntry], connection: Any = connection) -> None:
+            async def deliver(entries: Sequence[FeedEntry], connection: DatabaseConnection = connection) -> None:
                 await add_deliveries(connection, [entry.number for entry in entries])
 
             published = await publish_events(connection, events_max=settings.feed_events_per_pass, then=deliver)
