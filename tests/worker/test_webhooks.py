@@ -76,7 +76,7 @@ async def ends_as(pool, webhook, status, count=1):
         found = await deliveries_page(pool, webhook.id, status=status, before=None, limit=500)
         return found if len(found) >= count else None
 
-    return await eventually(is_so)
+    return await eventually(is_so, seconds=60)
 
 
 async def test_what_happens_arrives_signed_and_as_the_feed_has_it(worker, pool):
