@@ -45,7 +45,12 @@ from runtime.errors import OperatorError
 _log = structlog.get_logger(__name__)
 
 _ROUTERS: Final[Sequence[APIRouter]] = (
+    # In the order in which a request is matched: the busiest first.
     verify_routes.router,
+    x402_routes.verify_router,
+    settle_routes.settle_router,
+    x402_routes.router,
+    settle_routes.router,
     request_routes.router,
     transfer_routes.router,
     recipient_routes.router,
@@ -55,10 +60,6 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     escrow_routes.router,
     overview_routes.router,
     analytics_routes.router,
-    x402_routes.verify_router,
-    x402_routes.router,
-    settle_routes.settle_router,
-    settle_routes.router,
     key_routes.router,
     token_routes.router,
     event_routes.router,

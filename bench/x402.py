@@ -2,7 +2,7 @@
 
 Both serve by one process and are asked by the same load generator with payments of the same kind. What the chain itself
 takes to confirm is measured as well: the rest of a settlement is the facilitator's own share. Processor time is of the
-process that serves and of the database that it writes to.
+process that serves and of the database that it writes to, less what both use while nobody asks anything.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ _VERIFICATIONS: Final = {1: 400, 16: 1_600}
 _SETTLEMENTS: Final = {1: 12, 16: 96}
 _WARM_UP: Final = 32
 _CONFIRMATIONS: Final = 12
+_IDLE_SECONDS: Final = 5.0
 _PUBLISHED_PYTHON: Final = Path(".venv-clients/bin/python")
 
 _VERIFY_RATIO_MIN: Final = 4.0
@@ -62,6 +63,7 @@ class _Facilitator:
     buyer: X402Buyer
     processes: list[psutil.Process]
     key: str = "none"
+    idle_share: float = 0.0
 
     def processor_seconds(self) -> float:
         """What its processes have used so far, their children's included."""
@@ -123,6 +125,7 @@ def run() -> bool:
 async def _measure() -> bool:
     async with _running() as system, RpcPool([system.rpc]) as node:
         confirmation = await _confirmation_seconds(node, system.ours.buyer)
+        await _note_idle_shares((system.ours, system.published))
         for path, counts in (("/x402/verify", _VERIFICATIONS), ("/x402/settle", _SETTLEMENTS)):
             for facilitator in (system.published, system.ours):
                 if path.endswith("verify"):
@@ -132,12 +135,20 @@ async def _measure() -> bool:
     return _report(system.measured, confirmation)
 
 
+async def _note_idle_shares(facilitators: tuple[_Facilitator, ...]) -> None:
+    """What share of a processor each takes while nobody asks it anything."""
+    before = [one.processor_seconds() for one in facilitators]
+    await asyncio.sleep(_IDLE_SECONDS)
+    for one, used in zip(facilitators, before, strict=True):
+        one.idle_share = (one.processor_seconds() - used) / _IDLE_SECONDS
+
+
 async def _one(
     system: _System, node: RpcPool, facilitator: _Facilitator, path: str, connections: int, count: int
 ) -> None:
     before = facilitator.processor_seconds()
     sent = await _load(system, node, facilitator, path, connections, count)
-    used = facilitator.processor_seconds() - before
+    used = facilitator.processor_seconds() - before - facilitator.idle_share * sent.seconds
     system.measured.append(_Measured(facilitator.name, path.rpartition("/")[2], connections, sent, used))
 
 

@@ -9,6 +9,7 @@ from api.x402.message import encode_transaction
 from api.x402.terms import Requirements
 from api.x402.verdict import ExactPayment, Reason, Refused
 from chain.node import Node, Simulation
+from chain.programs import TOKEN_2022_PROGRAM
 from chain.rpc import PermanentRpcError, RpcError
 
 # The newest state: a payer's money may have arrived a moment ago, or have been spent.
@@ -24,7 +25,7 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
     """Pass a payment of which a node says that it would succeed.
 
     Raises:
-        Refused: It would fail, has landed already, or would move nothing.
+        Refused: It would fail, has landed already, would move nothing, or would bring less than is required.
         ApiError: 503, no node answers; that says nothing about the payment.
     """
     try:
@@ -47,17 +48,28 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
         )
     if simulation.err is not None:
         raise _failing(payment, await _cause(node, payment, requirements, simulation.err))
-    source = simulation.accounts[0]
+    source, *mint = simulation.accounts
     owner = source.token_owner if source else None
     if owner == requirements.pay_to:
         raise Refused(
             Reason.NO_TRANSFER, "The money is payTo's own already; pay from another wallet.", payment.authority
+        )
+    kept = mint[0].transfer_fee() if mint and mint[0] else None
+    if kept is not None and (fee := kept.of(payment.amount)):
+        raise Refused(
+            Reason.AMOUNT_MISMATCH,
+            f"The token keeps {fee} base units of the transfer, so payTo would not get what is required; "
+            "require a token without such a fee.",
+            payment.authority,
         )
 
 
 async def _simulate(node: Node, payment: ExactPayment) -> Simulation:
     """What a node says; where it does not know the blockhash, what one says that does, for it may only be behind."""
     transaction, accounts = encode_transaction(payment.transaction), [payment.source]
+    if payment.token_program == TOKEN_2022_PROGRAM:
+        # Its mint may have the token keep a part of what is moved.
+        accounts.append(payment.mint)
     first = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT)
     if first.err != _BLOCKHASH_NOT_FOUND:
         return first

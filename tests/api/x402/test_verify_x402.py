@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 
 import pytest
+from solders.account import Account
 from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import to_bytes_versioned
 
@@ -13,6 +15,7 @@ from chain.rpc import RpcPool
 from chain.sending import broadcast
 from ledger.claims_settled import claim_settled
 from ledger.settlements import FailureReason, end_answer, fail
+from localnet.genesis import FEE_MINT
 from tests.support.api_client import key_for, running_api
 from tests.support.databases import execute
 from tests.support.failed_over import cut_off
@@ -105,6 +108,48 @@ async def test_a_token_that_the_ledger_does_not_know_is_refused(seller, parties)
     refused = await verified(seller, await parties.purchase(mint=Keypair().pubkey()))
     assert refused["invalidReason"] == "invalid_payment_requirements"
     assert "is not known to this ledger" in refused["invalidMessage"]
+
+
+async def test_a_token_that_keeps_a_fee_brings_less_than_is_required(seller, parties, pool):
+    await parties.fund(parties.buyer.pubkey(), 50_000, FEE_MINT)
+    await parties.fund(parties.shop, 0, FEE_MINT)
+    known = "INSERT INTO tokens (mint, program, decimals, symbol, network) VALUES ($1, $2, 6, 'FEE', 'devnet')"
+    await pool.execute(known, str(FEE_MINT), str(SPL_2022))
+    purchase = await parties.purchase(mint=FEE_MINT, program=SPL_2022)
+
+    async def is_known():
+        """A token that was just added is known a moment later."""
+        return (await verified(seller, purchase))["invalidReason"] != "invalid_payment_requirements"
+
+    await eventually(is_known)
+    refused = await verified(seller, purchase)
+    assert refused["invalidReason"] == f"{EXACT}payload_amount_mismatch", refused
+    assert "keeps 100 base units" in refused["invalidMessage"]
+
+
+def spare_account(net, usual, delegate, amount):
+    """Another account of the owner of `usual`, with money that `delegate` may move."""
+    like = net.chain.bank.get_account(usual)
+    data = bytearray(like.data)
+    # Amount, delegate and delegated amount of a token account.
+    data[64:72] = data[121:129] = amount.to_bytes(8, "little")
+    data[72:108] = bytes([1, 0, 0, 0]) + bytes(delegate)
+    spare = Keypair().pubkey()
+    net.chain.bank.set_account(spare, Account(like.lamports, bytes(data), like.owner))
+    return spare
+
+
+async def test_money_of_the_seller_itself_is_no_payment_whoever_moves_it(seller, parties, net):
+    """A delegate of the seller could have fees paid for moving money from one account of the seller to another."""
+    delegate = Keypair()
+    purchase = await parties.purchase(payer=delegate)
+    usual = token_account(parties.shop, purchase.mint)
+    spare = spare_account(net, usual, delegate.pubkey(), purchase.amount)
+    metas = [AccountMeta(spare, False, True), *purchase.transfer.accounts[1:]]
+    moving = Instruction(purchase.transfer.program_id, bytes(purchase.transfer.data), metas)
+    refused = await verified(seller, purchase.placed(2, moving))
+    assert refused["invalidReason"] == f"{EXACT}payload_no_transfer_instruction", refused
+    assert "already" in refused["invalidMessage"]
 
 
 async def test_what_would_fail_says_why(seller, parties):
