@@ -110,14 +110,14 @@ async def _median(work: Work) -> float:
 
 async def _walked(connection: "asyncpg.Connection[Any]", work: Work) -> str:
     """What the API's answer read, by the server's counters: whole tables, or indexes."""
-    await _tell(work)
+    await _flush_counters(work)
     before = await _counters(connection)
-    await _tell(work)
+    await _flush_counters(work)
     after = await _counters(connection)
     return ", ".join(name for name, count in after.items() if count > before.get(name, 0))
 
 
-async def _tell(work: Work) -> None:
+async def _flush_counters(work: Work) -> None:
     """Ask again until the session that answers has updated the counters, which it does at most once a second."""
     for _ in range(2):
         await asyncio.sleep(1.1)

@@ -7,7 +7,7 @@ Payments do not come evenly: a node announces all payments of a slot at once, wh
 asks for ten transactions gets the tenth answer after nine others. So the ceiling makes as many round trips at once as a
 slot has payments at this rate: at 20 payments a second and below that is one. The commit is always of a single row,
 although the ledger's rows wait for their batch. At 100 a second, a round trip alone takes half as long as among the
-others of its slot; that figure is in the table too, without a bound.
+others of its slot; that one is in the table too, without a bound.
 """
 
 import asyncio
@@ -174,9 +174,9 @@ def _report(rows: list[tuple[int, _Ceiling, list[float]]]) -> bool:
             }
         )
         seconds = (ceiling.round_trip, ceiling.alone, ceiling.commit, median, p99)
-        figures = [f"{1000 * figure:.2f}" for figure in seconds]
+        milliseconds = [f"{1000 * one:.2f}" for one in seconds]
         counts = (str(rate), str(len(values)), str(ceiling.at_once))
-        table.add_row(*counts, *figures, f"{ratio:.2f}", f"{_RATIO_MAX:.2f}")
+        table.add_row(*counts, *milliseconds, f"{ratio:.2f}", f"{_RATIO_MAX:.2f}")
     Console(width=110).print(table)
     write_result("lag", results)
     draw("lag", "From notification to committed row, median", list(starmap(_point, rows)), "payments a second")

@@ -217,13 +217,13 @@ async def _statements(dsn: str, payer: Keypair, wallet: str, connections: int) -
         found = await pool.fetch(_UNCLAIMED, [proof["transactionId"] for proof in proofs])
         waiting = iter(found)
 
-        async def clerk() -> None:
+        async def caller() -> None:
             async with pool.acquire() as connection:
                 for payment in waiting:
                     await claim(connection, payment)
 
         started = time.perf_counter()
-        await asyncio.gather(*(clerk() for _ in range(connections)))
+        await asyncio.gather(*(caller() for _ in range(connections)))
         return len(found) / (time.perf_counter() - started)
 
 

@@ -36,17 +36,17 @@ def strangers(lock: str, installed: dict[str, str]) -> list[str]:
 def verdict(code: int, out: str) -> tuple[bool, str]:
     """What pip-audit's exit code and its JSON mean: whether the check fails, and the line to print."""
     try:
-        told: list[dict[str, Any]] = json.loads(out)["dependencies"]
+        reported: list[dict[str, Any]] = json.loads(out)["dependencies"]
     except (ValueError, KeyError, TypeError):
         return False, "advisories: their database cannot be reached, so known faults were not looked for."
-    asked = [one for one in told if "skip_reason" not in one]
+    asked = [one for one in reported if "skip_reason" not in one]
     if not asked:
         # It answers, and knows nobody: a mirror of packages without their advisories.
         return False, "advisories: their database knows none of our packages, so known faults were not looked for."
     faults = [f"{one['name']} {one['version']}: {v['id']}" for one in asked for v in one["vulns"]]
     if faults:
         return True, f"advisories: {', '.join(faults)}; raise these in pyproject.toml and run make lock."
-    return code != 0, f"advisories: none for {len(asked)} of {len(told)} packages."
+    return code != 0, f"advisories: none for {len(asked)} of {len(reported)} packages."
 
 
 def main() -> int:

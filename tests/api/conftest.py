@@ -4,10 +4,10 @@ import pytest
 
 from indexer.main import running_indexer
 from tests.support.fixtures.followed_market import market, market_of
-from tests.support.fixtures.merchants import admin, api, merchant, till
+from tests.support.fixtures.merchants import admin, api, merchant, vendor
 from tests.support.ledger_checks import eventually, fast_settings
 
-__all__ = ["admin", "api", "market", "market_of", "merchant", "till"]
+__all__ = ["admin", "api", "market", "market_of", "merchant", "vendor"]
 
 
 @pytest.fixture

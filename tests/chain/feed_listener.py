@@ -34,7 +34,7 @@ class RecordingListener:
         return Counter(account for account, _ in self.begun)
 
     def heard(self, account):
-        return [signature for told, signature, *_ in self.notes if told == account]
+        return [signature for reported, signature, *_ in self.notes if reported == account]
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ def sheet() -> Handwritten:
     return written.does(transfer("a", "b", 3)).calls(transfer("a", "b", 4))
 
 
-def told(**meta) -> dict:
+def reported(**meta) -> dict:
     """The sheet's answer with another meta; `None` leaves an entry out."""
     result = sheet().result()
     result["meta"] |= meta
@@ -47,12 +47,12 @@ def told(**meta) -> dict:
 @pytest.mark.parametrize("absent", [None, ...], ids=["null", "missing"])
 @pytest.mark.parametrize("entry", ["loadedAddresses", "logMessages"])
 def test_entries_that_a_node_may_leave_out(entry, absent):
-    assert decode(told(**{entry: absent})) == decode(told())
+    assert decode(reported(**{entry: absent})) == decode(reported())
 
 
 @pytest.mark.parametrize("absent", [None, ...], ids=["null", "missing"])
 def test_balances_that_were_not_recorded_leave_the_mint_unknown(absent):
-    seen = decode(told(preTokenBalances=absent, postTokenBalances=absent))
+    seen = decode(reported(preTokenBalances=absent, postTokenBalances=absent))
     assert [(path, amount) for path, *_, amount in moves(seen)] == [("0", 3), ("1.0", 4)]
     assert findings(seen) == [("a", 3, "no account tells the mint"), ("a", 4, "no account tells the mint")]
 
@@ -74,7 +74,7 @@ def test_checked_movements_without_any_balances_are_unexplained(absent):
 
 
 def test_balances_from_before_that_were_not_recorded_are_taken_from_after():
-    seen = decode(told(preTokenBalances=None))
+    seen = decode(reported(preTokenBalances=None))
     assert [m.mint for m in seen.movements] == [address("gold")] * 2
     assert [name_of(m.source_owner) for m in seen.movements] == ["a's owner"] * 2
     assert findings(seen) == [("a", 10, "no instruction shows it")], "what it spent it must have had"
@@ -82,7 +82,7 @@ def test_balances_from_before_that_were_not_recorded_are_taken_from_after():
 
 @pytest.mark.parametrize("absent", [None, ...], ids=["null", "missing"])
 def test_inner_instructions_that_were_not_recorded_show_in_the_balances(absent):
-    seen = decode(told(innerInstructions=absent))
+    seen = decode(reported(innerInstructions=absent))
     assert moves(seen) == [("0", "transfer", "a", "b", 3)]
     assert findings(seen) == [("a", -4, "no instruction shows it"), ("b", 4, "no instruction shows it")]
 

@@ -176,7 +176,7 @@ def test_an_account_opened_again_for_another_mint_starts_from_nothing(world):
     assert (change.mint, change.pre, change.post, change.existed, change.owner) == (str(USDC), 0, 42, False, str(other))
 
 
-def test_an_account_opened_again_for_another_owner_keeps_its_figures(world):
+def test_an_account_opened_again_for_another_owner_keeps_its_amounts(world):
     payer, fresh, other = world.wallets[0].pubkey(), Keypair(), world.wallets[1].pubkey()
     account = fresh.pubkey()
     world.run(

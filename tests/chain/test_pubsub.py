@@ -43,7 +43,7 @@ async def test_an_account_is_told_to_be_watched_and_then_its_transactions(net, t
         landed = town.pay(5 * USD)
         failed = town.pay(10**9 * USD)
         await until(lambda: len(listener.notes) == 2)
-        assert [(told, signature, failed) for told, signature, _, failed in listener.notes] == [
+        assert [(reported, signature, failed) for reported, signature, _, failed in listener.notes] == [
             (account, landed.signature, False),
             (account, failed.signature, True),
         ]

@@ -120,7 +120,7 @@ async def test_messages_that_concern_nobody_are_passed_over(message):
 
 
 async def test_a_notification_before_its_answer_is_covered_by_the_slot_that_is_told():
-    """The transaction cannot be told, for nobody knows yet whose it is; the heal that follows must find it."""
+    """The transaction cannot be announced: no one knows yet whose it is; the heal that follows must find it."""
     (account,), node = names(1), PubSubNode(slot_seconds=60)
 
     async def early(connection):

@@ -229,28 +229,31 @@ async def test_a_node_that_rejects_batches_serves_all_the_same(net):
 
 
 async def test_nothing_that_is_told_carries_a_key():
-    told, errors = [], []
+    reported, errors = [], []
     bad = [Reply(status=status, body="") for status in (302, 401, 429, 500)] + [refusal(-32602), Reply(body="?")]
     for reply in bad:
         async with scripted([reply]) as (node,):
             url = node.url.replace("//", "//user:SECRET@") + "/SECRET/?api-key=SECRET"
-            async with RpcPool([url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+            async with RpcPool([url], QUICK, on_call=lambda *call: reported.append(call)) as pool:
                 errors.append(await failure(pool, RpcError, attempts=1))
     dead = ["http://127.0.0.1:1/SECRET?api-key=SECRET", "http:///?api-key=SECRET", "http://[SECRET/", "SECRET"]
     for url in dead:
-        async with RpcPool([url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+        async with RpcPool([url], QUICK, on_call=lambda *call: reported.append(call)) as pool:
             errors.append(await failure(pool, RpcError, attempts=1))
-    assert len(errors) == len(told) == len(bad) + len(dead)
+    assert len(errors) == len(reported) == len(bad) + len(dead)
     for error in errors:
         assert "SECRET" not in "".join(traceback.format_exception(error))
-    assert "SECRET" not in repr(told)
-    assert {call[0] for call in told} == {"127.0.0.1", "unknown"}
+    assert "SECRET" not in repr(reported)
+    assert {call[0] for call in reported} == {"127.0.0.1", "unknown"}
 
 
 async def test_every_answer_is_told_with_its_outcome_and_time():
-    told = []
+    reported = []
     script = [Reply(), refusal(-32004), refusal(-32602), Reply(body="?"), DOWN, Reply(stall=True)]
-    async with scripted(script) as (node,), RpcPool([node.url], QUICK, on_call=lambda *call: told.append(call)) as pool:
+    async with (
+        scripted(script) as (node,),
+        RpcPool([node.url], QUICK, on_call=lambda *call: reported.append(call)) as pool,
+    ):
         assert await ask(pool) == "fine"
         for _ in script[1:]:
             await failure(pool, RpcError, attempts=1)
@@ -259,7 +262,7 @@ async def test_every_answer_is_told_with_its_outcome_and_time():
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert [outcome for _, _, outcome, _ in told] == [
+    assert [outcome for _, _, outcome, _ in reported] == [
         "ok",
         "-32004",
         "-32602",
@@ -268,7 +271,7 @@ async def test_every_answer_is_told_with_its_outcome_and_time():
         "unreachable",
         "cancelled",
     ]
-    assert all(method == "getSlot" and 0 <= seconds < 5 for _, method, _, seconds in told)
+    assert all(method == "getSlot" and 0 <= seconds < 5 for _, method, _, seconds in reported)
 
 
 # --- endings

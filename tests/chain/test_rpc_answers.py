@@ -99,8 +99,8 @@ async def test_codes_that_another_moment_or_node_may_answer_better(code, rests):
 
 @pytest.mark.parametrize("code", [-32600, -32601, -32602, -32002, -32003, -32006, -32010, -32013, -32015, -32018])
 async def test_codes_that_every_node_would_answer_alike(code):
-    told = Reply(error={"code": code, "message": "no", "data": {"logs": []}})
-    async with pooled([told], [Reply()]) as (nodes, pool):
+    reported = Reply(error={"code": code, "message": "no", "data": {"logs": []}})
+    async with pooled([reported], [Reply()]) as (nodes, pool):
         error = await failure(pool, PermanentRpcError)
         assert (error.code, error.data) == (code, {"logs": []})
         assert pool.endpoints[0].resting_until == 0

@@ -98,12 +98,12 @@ async def test_a_backup_taken_while_somebody_writes_comes_back_as_one_moment(hom
     await fill(pool)
     async with writing(database_url) as written:
         before = written()
-        told = await backup(home, database_url, "--verify")
+        reported = await backup(home, database_url, "--verify")
         assert written() > before
-    assert told["verified"]
-    restored = await pay402("restore", told["file"], "--into", empty_database, home=home)
+    assert reported["verified"]
+    restored = await pay402("restore", reported["file"], "--into", empty_database, home=home)
     assert (restored.code, restored.err) == (0, "")
-    assert f"{told['rows']} rows of {told['tables']} tables" in restored.out
+    assert f"{reported['rows']} rows of {reported['tables']} tables" in restored.out
 
     connection = await asyncpg.connect(empty_database)
     try:
@@ -196,8 +196,8 @@ async def test_verify_alone_leaves_the_database_as_it_is(dump, home, database_ur
 
 async def test_a_backup_of_an_older_schema_comes_back_and_what_is_to_do_is_told(home, database_url, empty_database):
     await downgrade(database_url)
-    told = await backup(home, database_url)
-    done = await pay402("restore", told["file"], "--into", empty_database, home=home)
+    reported = await backup(home, database_url)
+    done = await pay402("restore", reported["file"], "--into", empty_database, home=home)
     assert done.code == 3
     assert "run pay402 migrate up." in done.err
     migrated = await pay402("migrate", "up", home=home, DATABASE_URL=empty_database)
@@ -214,27 +214,29 @@ async def test_old_backups_are_pruned_and_what_is_not_ours_stays(home, database_
     (directory / "pay402-20230102T050000Z.dump.sha256").unlink()
     (directory / "notes.txt").write_text("mine")
     first.rename(directory / "before.dump")
-    told = await backup(home, database_url, "--to", directory, "--keep-all")
-    assert told["pruned"] == []
+    reported = await backup(home, database_url, "--to", directory, "--keep-all")
+    assert reported["pruned"] == []
     await asyncio.sleep(1)
-    told = await backup(home, database_url, "--to", directory)
+    reported = await backup(home, database_url, "--to", directory)
     # The newest of a day stands for it; the older one of today goes too.
-    assert [Path(one).name[7:15] for one in told["pruned"]][:1] == ["20230102"]
+    assert [Path(one).name[7:15] for one in reported["pruned"]][:1] == ["20230102"]
     names = {path.name for path in directory.iterdir()}
     assert {"notes.txt", "before.dump", "pay402-20230102T040000Z.dump", "pay402-20230102T050000Z.dump"} <= names
     assert "pay402-20230102T030000Z.dump" not in names
 
 
 async def test_prometheus_is_told_of_a_backup_that_succeeded(home, database_url):
-    figures = home / "textfile" / "backup.prom"
-    told = await backup(home, database_url, "--metrics", figures)
+    metrics_file = home / "textfile" / "backup.prom"
+    reported = await backup(home, database_url, "--metrics", metrics_file)
     samples = {
-        one.name: one.value for family in text_string_to_metric_families(figures.read_text()) for one in family.samples
+        one.name: one.value
+        for family in text_string_to_metric_families(metrics_file.read_text())
+        for one in family.samples
     }
-    assert samples["pay402_backup_size_bytes"] == told["bytes"]
+    assert samples["pay402_backup_size_bytes"] == reported["bytes"]
     assert abs(samples["pay402_backup_timestamp_seconds"] - time.time()) < 60
     assert samples["pay402_backup_verified"] == 0
-    assert stat.S_IMODE(figures.stat().st_mode) == 0o644
+    assert stat.S_IMODE(metrics_file.stat().st_mode) == 0o644
 
 
 async def test_a_backup_that_is_stopped_or_fails_leaves_nothing(home, database_url, pool):
@@ -336,8 +338,8 @@ async def test_a_password_that_the_server_demands_is_given():
             await execute(dsn, "SELECT pg_reload_conf()")
             await eventually(lambda: refuses(dsn))
             secret = dsn.replace("postgres@", "postgres:a%3Ab%5Cc%20d@")
-            told = await backup(directory, secret, "--verify")
-            assert told["verified"]
+            reported = await backup(directory, secret, "--verify")
+            assert reported["verified"]
         finally:
             hba.write_text("local all all trust\n")
             server.leave()

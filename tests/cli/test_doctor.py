@@ -211,12 +211,12 @@ def test_origins_are_exact_and_encrypted(origins, reason):
 
 
 def test_what_crosses_a_network_in_the_clear_is_told_in_production():
-    def told(url, **given):
+    def reported(url, **given):
         return [one.verdict for one in configuration.encryption("REDIS_URL", url, production=True, **given)]
 
-    assert told("redis://cache.example:6379", encrypted=False) == ["warning"]
-    assert told("rediss://cache.example:6379", encrypted=True) == []
-    assert told("redis://127.0.0.1:6379", encrypted=False) == []
+    assert reported("redis://cache.example:6379", encrypted=False) == ["warning"]
+    assert reported("rediss://cache.example:6379", encrypted=True) == []
+    assert reported("redis://127.0.0.1:6379", encrypted=False) == []
 
 
 async def test_an_older_schema_is_told(home, database_url):

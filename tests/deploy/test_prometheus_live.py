@@ -130,12 +130,12 @@ async def test_what_is_shown_is_what_running_processes_tell(home, indexer, datab
     ):
         served = json.loads(await api.line())["api"]
         worked = json.loads(await worker.line())["metricsPort"]
-        told = ""
+        reported = ""
         for url in (served, f"http://{address}", f"http://127.0.0.1:{worked}"):
             async with session.get(f"{url}/metrics") as answer:
                 assert answer.status == 200
-                told += await answer.text()
-    families = {re.sub(r"_total$", "", name) for name in re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE)}
+                reported += await answer.text()
+    families = {re.sub(r"_total$", "", name) for name in re.findall(r"^# TYPE (\w+) ", reported, re.MULTILINE)}
     elsewhere = set(FOREIGN) | set(RECORDED)
     for name, query in QUERIES.items():
         for metric, _ in METRIC.findall(without_strings(query)):

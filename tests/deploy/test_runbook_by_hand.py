@@ -96,12 +96,12 @@ async def test_the_checks_after_a_deployment_answer_as_they_are_said_to(home):
             out, err = await process.communicate()
             assert process.returncode == 0, (line, out.decode(), err.decode())
             answers[line] = out.decode()
-    told = "\n".join(answers.values())
+    reported = "\n".join(answers.values())
     assert len(answers) == 8
-    assert '{"status":"ok","service":"402pay-facilitator"' in told
-    assert '{"status":"ready"' in told
-    assert "HTTP/1.1 401" in told
-    assert "access-control-allow-origin: https://dashboard.example.com" in told
-    assert '{"services":[' in told
-    assert "sk_test_" in told
+    assert '{"status":"ok","service":"402pay-facilitator"' in reported
+    assert '{"status":"ready"' in reported
+    assert "HTTP/1.1 401" in reported
+    assert "access-control-allow-origin: https://dashboard.example.com" in reported
+    assert '{"services":[' in reported
+    assert "sk_test_" in reported
     assert any("401" in comment for comment in comments)

@@ -144,7 +144,7 @@ async def test_a_few_wait_for_the_writer_and_many_get_a_second_one(pool):
             assert not any(one.done() for one in few)
             many = [await recorder.hand_over(payment(8 + n, 7 + n, 1)) for n in range(9)]
             await asyncio.wait_for(asyncio.gather(*few, *many), 10)
-        # The last one that was coming waits for nobody.
+        # The last one that was coming does not wait for others.
         await asyncio.wait_for(record(recorder, payment(17, 16, 1)), 10)
         assert not first.done()
         # What is being written is written by one: of the same transaction the last word counts.
@@ -209,11 +209,11 @@ async def test_memos_arrive_with_every_character_that_postgres_has(pool):
 async def test_when_an_account_was_opened_and_closed_last_does_not_depend_on_the_order_of_writing(pool, order):
     await follow(pool, WALLET)
     recorder = recorder_of(pool)
-    told = (payment(10, 0, 1), closing(20), payment(30, 0, 1))
+    heard = (payment(10, 0, 1), closing(20), payment(30, 0, 1))
     async with writing(recorder):
         await record(recorder, payment(5, 0, 1))
         for n in order:
-            await record(recorder, told[n])
+            await record(recorder, heard[n])
     assert tuple(await pool.fetchrow("SELECT opened_slot, closed_slot FROM token_accounts")) == (30, 20)
 
 

@@ -165,7 +165,7 @@ def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
 
     async def story(opened):
         await prove(opened, [], None)
-        told = []
+        reported = []
         for pre, post in ((0, 5), (5, 7)):
             await opened.execute(
                 "INSERT INTO balance_changes (signature, account, slot, mint, pre, post)"
@@ -173,10 +173,10 @@ def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
                 b58encode(os.urandom(64)).rjust(87, "2"), ACCOUNT, MINT, pre, post,
             )  # fmt: skip
             (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=7, whole=False)]
-            told.append((row["gaps"], row["ends"]))
+            reported.append((row["gaps"], row["ends"]))
             await PROOF.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
         await PROOF.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
         anchor = await opened.fetchrow("SELECT audited_slot, audited_balance FROM token_accounts")
-        return told, tuple(anchor)
+        return reported, tuple(anchor)
 
     assert connection(story) == ([(0, 5), (0, 7)], (7, 7))

@@ -314,8 +314,8 @@ def test_the_parsed_form_names_transfers_and_memos_and_leaves_the_rest(town):
     multisig = Instruction(SPL, multisig.data, [*multisig.accounts, AccountMeta(bob, False, False)])
     executed = town.pay(5, memo("order 7"), lamports, checked, multisig)
     assert executed.err is None
-    told = executed.result("jsonParsed")["transaction"]["message"]["instructions"]
-    assert told[0]["parsed"] == {
+    reported = executed.result("jsonParsed")["transaction"]["message"]["instructions"]
+    assert reported[0]["parsed"] == {
         "type": "transfer",
         "info": {
             "source": str(town.from_account),
@@ -324,12 +324,12 @@ def test_the_parsed_form_names_transfers_and_memos_and_leaves_the_rest(town):
             "amount": "5",
         },
     }
-    assert [one.get("program") for one in told] == ["spl-token", "spl-memo", "system", None, None]
-    assert told[1]["parsed"] == "order 7"
-    assert told[2]["parsed"]["info"] == {"source": str(alice), "destination": str(bob), "lamports": 70_000}
-    assert told[3]["programId"] == told[4]["programId"] == str(SPL)
-    assert b58decode(told[3]["data"])[0] == 12
-    assert told[4]["accounts"][-1] == str(bob)
+    assert [one.get("program") for one in reported] == ["spl-token", "spl-memo", "system", None, None]
+    assert reported[1]["parsed"] == "order 7"
+    assert reported[2]["parsed"]["info"] == {"source": str(alice), "destination": str(bob), "lamports": 70_000}
+    assert reported[3]["programId"] == reported[4]["programId"] == str(SPL)
+    assert b58decode(reported[3]["data"])[0] == 12
+    assert reported[4]["accounts"][-1] == str(bob)
 
 
 def test_undoing_a_transaction_restores_every_account_and_lets_it_land_again(chain, town):

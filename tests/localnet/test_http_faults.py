@@ -39,10 +39,10 @@ def test_faults_merge_until_they_are_reset():
     hazard = Hazard()
     hazard.set({"nullTransactions": 0.5})
     hazard.set({"notificationsLost": {"rate": 1, "count": 1}, "latencySeconds": 2})
-    told = hazard.as_json()
-    assert told["nullTransactions"]["rate"] == 0.5
-    assert told["notificationsLost"]["count"] == 1
-    assert (told["latencySeconds"]["rate"], told["latencySeconds"]["amount"]) == (1, 2)
+    reported = hazard.as_json()
+    assert reported["nullTransactions"]["rate"] == 0.5
+    assert reported["notificationsLost"]["count"] == 1
+    assert (reported["latencySeconds"]["rate"], reported["latencySeconds"]["amount"]) == (1, 2)
     hazard.set({"nullTransactions": 0})
     assert hazard.as_json()["nullTransactions"]["rate"] == 0
     assert hazard.as_json()["latencySeconds"]["amount"] == 2

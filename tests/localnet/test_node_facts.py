@@ -39,8 +39,8 @@ async def test_a_defect_is_an_internal_error_in_the_words_of_the_protocol(net, w
     monkeypatch.setattr(net.chain, "is_recent", broken)
     error = await refusal(wire("isBlockhashValid", "1" * 32))
     assert (error.code, error.message) == (-32603, "Internal error")
-    told = capfd.readouterr()
-    assert "nobody thought of this" in told.out + told.err
+    reported = capfd.readouterr()
+    assert "nobody thought of this" in reported.out + reported.err
 
 
 @pytest.mark.parametrize(

@@ -129,12 +129,12 @@ async def test_a_latest_blockhash_belongs_to_its_commitment(net, wire):
 async def test_balances_are_told_as_of_the_commitment(net, wire, street):
     net.chain.tick(8)
     street.pay(5 * USD)
-    told = {}
+    reported = {}
     for commitment in ("processed", "confirmed", "finalized"):
         answer = await wire("getTokenAccountBalance", str(street.to_account), {"commitment": commitment})
         assert answer["context"]["slot"] == net.chain.slot(commitment)
-        told[commitment] = int(answer["value"]["amount"])
-    assert told == {"processed": 1005 * USD, "confirmed": 1000 * USD, "finalized": 1000 * USD}
+        reported[commitment] = int(answer["value"]["amount"])
+    assert reported == {"processed": 1005 * USD, "confirmed": 1000 * USD, "finalized": 1000 * USD}
     net.chain.tick(2)
     answer = await wire("getTokenAccountBalance", str(street.to_account), {"commitment": "confirmed"})
     assert answer["value"]["amount"] == str(1005 * USD)

@@ -33,12 +33,12 @@ async def test_logs_arrive_by_themselves_when_a_block_is_confirmed(live):
     async with SolanaWsClient(live.ws_url) as socket:
         mine = await socket.logs_subscribe(filter_=mentions(town.to_account), commitment="confirmed")
         paid = town.pay(1)
-        told = []
-        while paid.signature not in told:
+        reported = []
+        while paid.signature not in reported:
             note = await soon(socket.recv())
             assert isinstance(note, LogsNotification)
             assert note.subscription == mine.subscription_id
-            told.append(str(note.result.value.signature))
+            reported.append(str(note.result.value.signature))
         assert note.result.context.slot == paid.slot
         assert note.result.value.logs == paid.metadata.logs()
         assert live.chain.view().level(paid.slot) != "processed"
@@ -55,8 +55,8 @@ async def test_logs_come_at_the_commitment_asked_for(net, street):
         street.pay(1)
         net.chain.tick(6)
         notes = [await soon(socket.recv()) for _ in range(9)]
-    told = [levels.get(note.subscription, "tick") for note in notes]
-    assert told == ["processed", "tick", "confirmed", *["tick"] * 3, "finalized", *["tick"] * 2]
+    reported = [levels.get(note.subscription, "tick") for note in notes]
+    assert reported == ["processed", "tick", "confirmed", *["tick"] * 3, "finalized", *["tick"] * 2]
 
 
 async def test_everything_is_logged_to_those_who_ask_for_all(net, street):
@@ -95,11 +95,11 @@ async def test_slots_and_roots_follow_the_chain(net):
         slots, roots = await socket.slot_subscribe(), await socket.root_subscribe()
         net.chain.tick(6)
         notes = [await soon(socket.recv()) for _ in range(8)]
-    told = [note.result for note in notes if isinstance(note, SlotNotification)]
-    assert [(one.slot, one.parent) for one in told] == [(slot, slot - 1) for slot in range(6, 12)]
+    reported = [note.result for note in notes if isinstance(note, SlotNotification)]
+    assert [(one.slot, one.parent) for one in reported] == [(slot, slot - 1) for slot in range(6, 12)]
     rooted = [note.result for note in notes if isinstance(note, RootNotification)]
     assert rooted == [5, 6]
-    assert told[-1].root == 6
+    assert reported[-1].root == 6
     assert slots.subscription_id != roots.subscription_id
 
 
@@ -114,10 +114,10 @@ async def test_an_account_is_told_when_it_changes_raw_and_parsed(net, street):
         info = parsed.result.value.data.parsed["info"]
         assert info["tokenAmount"]["amount"] == str(1005 * USD)
         net.chain.tick(2)
-        told = await soon(socket.recv())
-        assert isinstance(told, AccountNotification)
-        assert told.subscription == raw.subscription_id
-        assert int.from_bytes(told.result.value.data[64:72], "little") == 1005 * USD
+        reported = await soon(socket.recv())
+        assert isinstance(reported, AccountNotification)
+        assert reported.subscription == raw.subscription_id
+        assert int.from_bytes(reported.result.value.data[64:72], "little") == 1005 * USD
 
 
 async def test_nothing_comes_after_unsubscribing(net, street):

@@ -100,9 +100,9 @@ async def test_a_transaction_that_lands_again_is_notified_again(connect, net, st
     net.chain.fork(2, drop=0.0)
     net.chain.tick(2)
     await socket.flush()
-    told = [(n["result"]["value"]["signature"], n["result"]["context"]["slot"]) for n in socket.notes]
+    reported = [(n["result"]["value"]["signature"], n["result"]["context"]["slot"]) for n in socket.notes]
     again = net.chain.find(first.signature)
-    assert told == [(first.signature, first.slot), (first.signature, again.slot)]
+    assert reported == [(first.signature, first.slot), (first.signature, again.slot)]
     assert again.slot > first.slot
 
 
@@ -212,6 +212,6 @@ async def test_finalized_notifications_of_blocks_that_a_root_jump_skips_never_co
             net.chain.tick()
         net.chain.tick(6)
         await socket.flush()
-        told = [note["result"]["value"]["signature"] for note in socket.notes]
-        assert len(told) == 2
+        reported = [note["result"]["value"]["signature"] for note in socket.notes]
+        assert len(reported) == 2
         assert all(net.chain.view().level(slot) == "finalized" for slot in paid.values())

@@ -13,7 +13,7 @@ async def listen(connect, street):
     return socket
 
 
-async def told(socket):
+async def reported(socket):
     await socket.flush()
     return [note["result"]["value"]["signature"] for note in socket.notes]
 
@@ -26,14 +26,14 @@ async def test_exactly_one_notification_can_be_lost(net, connect, street):
     socket = await listen(connect, street)
     net.set_faults({"notificationsLost": {"rate": 1, "count": 1, "after": 1}})
     sent = pay(street, 4)
-    assert await told(socket) == [sent[0], sent[2], sent[3]]
+    assert await reported(socket) == [sent[0], sent[2], sent[3]]
 
 
 async def test_notifications_can_be_lost_by_rate(net, connect, street):
     socket = await listen(connect, street)
     net.set_faults({"notificationsLost": 0.5})
     sent = pay(street, 60)
-    arrived = await told(socket)
+    arrived = await reported(socket)
     assert 15 < len(arrived) < 45
     assert arrived == [signature for signature in sent if signature in arrived]
 
@@ -42,14 +42,14 @@ async def test_a_notification_can_come_twice(net, connect, street):
     socket = await listen(connect, street)
     net.set_faults({"notificationsDoubled": {"count": 1}})
     first, second = pay(street, 2)
-    assert await told(socket) == [first, first, second]
+    assert await reported(socket) == [first, first, second]
 
 
 async def test_a_notification_can_be_overtaken(net, connect, street):
     socket = await listen(connect, street)
     net.set_faults({"notificationsOutOfOrder": {"count": 1}})
     first, second, third = pay(street, 3)
-    assert await told(socket) == [second, first, third]
+    assert await reported(socket) == [second, first, third]
 
 
 async def test_a_notification_can_come_late(net, connect, street):
@@ -58,7 +58,7 @@ async def test_a_notification_can_come_late(net, connect, street):
     loop = asyncio.get_running_loop()
     begun = loop.time()
     first, second = pay(street, 2)
-    assert await told(socket) == [second]
+    assert await reported(socket) == [second]
     socket.notes.clear()
     assert (await socket.next())["result"]["value"]["signature"] == first
     assert loop.time() - begun > 0.04  # the clocks of event loops are coarse
@@ -88,7 +88,7 @@ async def test_a_dying_socket_uses_up_no_other_fault(net, connect, street):
     dying, living = await listen(connect, street), await listen(connect, street)
     net.set_faults({"socketsClosed": {"count": 1}, "notificationsLost": {"count": 1, "after": 1}})
     sent = pay(street, 3)
-    assert await told(living) == [sent[0], sent[2]]
+    assert await reported(living) == [sent[0], sent[2]]
     assert await dying.ended() == CUT
 
 
@@ -99,11 +99,11 @@ async def test_a_silent_socket_stays_open_and_says_nothing_ever_again(net, conne
     net.set_faults({"socketsSilent": {"count": 1}})
     sent = pay(street, 3)
     net.chain.tick(3)
-    assert await told(healthy) == sent
+    assert await reported(healthy) == sent
     unanswered = await silent.socket.ping()
     await silent.send({"jsonrpc": "2.0", "id": 99, "method": "slotSubscribe"})
     net.chain.tick(3)
-    assert await told(healthy) == sent
+    assert await reported(healthy) == sent
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(silent.socket.recv(), 0.05)
     assert not unanswered.done()

@@ -49,8 +49,8 @@ def test_up_status_and_down(migrate):
 
 def test_up_and_down_tell_scripts_what_status_tells_them(migrate):
     for arguments in (("up",), ("up",), ("down",), ("down", "--to", "base")):
-        told = migrate(*arguments, "--json")
-        assert (told.returncode, told.stdout) == (0, migrate("status", "--json").stdout), arguments
+        reported = migrate(*arguments, "--json")
+        assert (reported.returncode, reported.stdout) == (0, migrate("status", "--json").stdout), arguments
 
 
 def test_production_does_not_drop_anything_by_accident(migrate):

@@ -175,7 +175,7 @@ async def test_a_schema_of_a_newer_version_is_left_alone(empty_database, add_ver
     found = await status(empty_database)
     assert found.is_unknown
     assert found.pending == ()
-    told = rf"^The schema is at {newer} but this version knows only up to {found.head}; install the newer pay402"
+    reported = rf"^The schema is at {newer} but this version knows only up to {found.head}; install the newer pay402"
     for step in (check_current(empty_database), upgrade(empty_database), downgrade(empty_database, "base")):
-        with pytest.raises(OperatorError, match=told):
+        with pytest.raises(OperatorError, match=reported):
             await step

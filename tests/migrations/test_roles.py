@@ -288,12 +288,12 @@ async def test_a_login_that_may_not_create_roles_migrates_all_the_same(bare_serv
     assert await roles_there(admin) == set()
     assert await give_rights(dsn) == tuple(grants())
 
-    told = await run_command("migrate", "roles", home=home, DATABASE_URL=dsn)
-    assert (told.code, told.out) == (1, create_statements())
-    assert told.err.startswith("error: pay402_indexer, pay402_api")
+    reported = await run_command("migrate", "roles", home=home, DATABASE_URL=dsn)
+    assert (reported.code, reported.out) == (1, create_statements())
+    assert reported.err.startswith("error: pay402_indexer, pay402_api")
 
     # An administrator runs what was printed; the owner's next try gives the rights.
-    await execute(admin, told.out)
+    await execute(admin, reported.out)
     done = await run_command("migrate", "roles", home=home, DATABASE_URL=dsn)
     assert (done.code, done.err) == (0, "")
     assert done.out == f"{', '.join(grants())} have their rights, and no others.\n"

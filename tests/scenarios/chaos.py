@@ -197,7 +197,7 @@ class Round:
         self.counts["crashes"] += 1
 
     async def flush(self) -> None:
-        await self.valkey.tell(b"FLUSHALL\r\n")
+        await self.valkey.command(b"FLUSHALL\r\n")
         self.counts["flushes"] += 1
 
     async def lose_valkey(self) -> None:
@@ -261,8 +261,8 @@ async def run(
                     )
                     print(f"replay: make chaos ARGS='--rounds 1 --seed {seed} --steps {steps}{without}'", flush=True)
                     raise
-                told = ", ".join(f"{count} {what}" for what, count in counts.items())
-                print(f"chaos: seed {seed} good: {told}, {time.monotonic() - started:.1f} s", flush=True)
+                reported = ", ".join(f"{count} {what}" for what, count in counts.items())
+                print(f"chaos: seed {seed} good: {reported}, {time.monotonic() - started:.1f} s", flush=True)
         finally:
             await postgres.stop()
     return 0

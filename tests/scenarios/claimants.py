@@ -59,7 +59,7 @@ class Claimants:
     http: aiohttp.ClientSession
     key: str
     proofs: dict[str, dict] = field(default_factory=dict)
-    told: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    reported: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
     _asking: set[asyncio.Task] = field(default_factory=set)
 
     def claim(self, dice: random.Random, sent, payer) -> None:
@@ -79,7 +79,7 @@ class Claimants:
         except (aiohttp.ClientError, TimeoutError):
             return "LOST"
         assert reply.status < 500 or reply.status == 503, reply.text
-        self.told[nonce][reply.code] += 1
+        self.reported[nonce][reply.code] += 1
         return reply.code
 
     async def kill(self, process, number) -> None:
@@ -102,7 +102,7 @@ class Claimants:
                 await self._answered(nonce)
         await self._claims_follow()
         await self._as_many_as_were_paid(landed)
-        twice = {nonce: codes for nonce, codes in self.told.items() if codes["VALID"] > 1}
+        twice = {nonce: codes for nonce, codes in self.reported.items() if codes["VALID"] > 1}
         assert not twice, f"honoured twice: {twice}"
         assert await check_invariants(self.pool) == []
         await self._no_event_is_doubled()
@@ -115,9 +115,9 @@ class Claimants:
 
     async def _answered(self, nonce) -> None:
         deadline = time.monotonic() + 60
-        while not FINAL & set(self.told[nonce]):
+        while not FINAL & set(self.reported[nonce]):
             if time.monotonic() > deadline:
-                raise AssertionError(f"never answered for good: {self.proofs[nonce]}, only {dict(self.told[nonce])}")
+                raise AssertionError(f"never answered for good: {self.proofs[nonce]}, {dict(self.reported[nonce])}")
             await self._ask(nonce)
             await asyncio.sleep(0.1)
 

@@ -59,7 +59,7 @@ async def test_a_backup_taken_under_load_restores_into_an_empty_server_and_passe
         async with paying(market):
             await eventually(lambda: len(market.sent) > 10)
             before = len(market.sent)
-            told = (await pay402("backup", "--json", home=home, DATABASE_URL=database_url)).json
+            reported = (await pay402("backup", "--json", home=home, DATABASE_URL=database_url)).json
             assert len(market.sent) > before, "nobody paid while the backup was taken"
             await eventually(lambda: len(market.sent) > before + 10)
         await ledger_equals_chain(pool, market)
@@ -74,7 +74,7 @@ async def test_a_backup_taken_under_load_restores_into_an_empty_server_and_passe
         "SOLANA_WS_URL": net.ws_url,
     }
     assert restored != lost
-    await passes("restore", told["file"], home=home, variables=variables)
+    await passes("restore", reported["file"], home=home, variables=variables)
     report = await pay402("doctor", "--at-rest", "--json", home=home, **variables)
     assert report.code == 0, report.out
     async with open_pool(restored, application="test") as there:

@@ -14,7 +14,7 @@ from indexer.main import running_indexer
 from tests.support.api_client import running_api
 from tests.support.job_shop import fast_settings as fast_worker
 from tests.support.ledger_checks import eventually, fast_settings
-from tests.support.ledger_rows import NO_NODE, Till
+from tests.support.ledger_rows import NO_NODE, Vendor
 from worker.main import running_worker
 
 SAYS_GOODBYE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1"
@@ -59,17 +59,17 @@ async def _pipe(reader, writer):
 async def test_a_verification_is_told_to_come_again_and_is_honoured_then(lingering, pool, redis_url):
     dsn, hang_up = lingering
     async with running_api(dsn, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
-        till = await Till(api, pool).open()
-        proofs = [till.proof(await till.paid(), nonce=f"nonce {n}") for n in range(3)]
-        assert (await till.client.verify(proofs[0])).code == "VALID"
+        vendor = await Vendor(api, pool).open()
+        proofs = [vendor.proof(await vendor.paid(), nonce=f"nonce {n}") for n in range(3)]
+        assert (await vendor.client.verify(proofs[0])).code == "VALID"
         assert await pool.fetch(SAYS_GOODBYE, "pay402-api%")
-        reply = await till.client.verify(proofs[1])
+        reply = await vendor.client.verify(proofs[1])
         assert (reply.status, reply.code) == (503, "UNAVAILABLE"), reply.text
         hang_up.set()
         for proof in proofs[1:]:
 
             async def is_honoured(proof=proof):
-                return (await till.client.verify(proof)).code == "VALID"
+                return (await vendor.client.verify(proof)).code == "VALID"
 
             await eventually(is_honoured)
 

@@ -72,8 +72,8 @@ async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(
 
             await eventually(recorded)
             assert indexer.metrics.refusals.labels("fee rules")._value.get() >= 2
-    told = capfd.readouterr()
-    assert (told.out + told.err).count("node_refuses") == 1
+    reported = capfd.readouterr()
+    assert (reported.out + reported.err).count("node_refuses") == 1
 
 
 async def test_payments_are_polled_for_while_no_socket_tells_of_them(net, database_url, pool):

@@ -63,7 +63,7 @@ async def spoil(soak):
         await connection.execute("DELETE FROM payout_attempts")
     soak.strangers.won.append("a thief was answered 200 VALID")
     estate.liar.invented.add(soak.trade.sales[-1].proof["transactionId"])
-    soak.trade.sales[-1].told["a thief"] = "VALID"
+    soak.trade.sales[-1].reported["a thief"] = "VALID"
     soak.trade.jobs["forgotten"] = "approved, escrowed"
     later = time.time() + 1000
     books.answers += [Answered(later, "verify", status, None, 0.1) for status in (500, 503)]

@@ -25,11 +25,11 @@ class Confined:
     dsn: str
     log: Path
     process: asyncio.subprocess.Process
-    told: dict = field(default_factory=dict)
+    reported: dict = field(default_factory=dict)
 
     @property
     def url(self):
-        return self.told.get("api") or f"http://127.0.0.1:{self.told['metricsPort']}"
+        return self.reported.get("api") or f"http://127.0.0.1:{self.reported['metricsPort']}"
 
     async def metrics(self):
         async with aiohttp.ClientSession() as http, http.get(f"{self.url}/metrics") as answer:
@@ -72,7 +72,7 @@ async def confined_system(dsn, directory, environments):
             async with asyncio.timeout(60):
                 line = await one.process.stdout.readline()
             assert line, one.log.read_text()
-            one.told = json.loads(line)
+            one.reported = json.loads(line)
         yield running
     finally:
         await asyncio.gather(*(one.stop() for one in running.values()))

@@ -1,5 +1,5 @@
 """The merchant of the API's tests, here to be attacked."""
 
-from tests.support.fixtures.merchants import till
+from tests.support.fixtures.merchants import vendor
 
-__all__ = ["till"]
+__all__ = ["vendor"]

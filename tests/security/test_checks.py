@@ -20,7 +20,7 @@ def test_a_package_that_the_lock_does_not_pin_is_a_stranger():
     assert strangers(PINNED, {"aiohttp": "3.13.1", "left-pad": "1.0"}) == ["aiohttp 3.13.1", "left-pad 1.0"]
 
 
-def told(*dependencies):
+def reported(*dependencies):
     return json.dumps({"dependencies": dependencies, "fixes": []})
 
 
@@ -28,9 +28,9 @@ def told(*dependencies):
     ("code", "out", "fails", "says"),
     [
         (1, "", False, "cannot be reached"),
-        (0, told({"name": "a", "skip_reason": "not found"}), False, "knows none of our packages"),
-        (0, told({"name": "a", "version": "1", "vulns": []}), False, "none for 1 of 1"),
-        (1, told({"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}), True, "a 1: CVE-1"),
+        (0, reported({"name": "a", "skip_reason": "not found"}), False, "knows none of our packages"),
+        (0, reported({"name": "a", "version": "1", "vulns": []}), False, "none for 1 of 1"),
+        (1, reported({"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}), True, "a 1: CVE-1"),
     ],
 )
 def test_what_is_not_known_of_dependencies_is_said_and_what_is_known_fails(code, out, fails, says):
@@ -65,10 +65,10 @@ def test_make_check_asks_all_of_it():
 def test_bandit_would_find_what_its_settings_leave_to_it(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("import pickle, yaml\n\ndef f(x):\n    yaml.load(x)\n    return eval(pickle.loads(x))\n")
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-m", "bandit", "-q", "-c", str(ROOT / "pyproject.toml"), "-f", "json", str(bad)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert {"B301", "B307", "B506"} <= {one["test_id"] for one in json.loads(told.stdout)["results"]}
+    assert {"B301", "B307", "B506"} <= {one["test_id"] for one in json.loads(reported.stdout)["results"]}
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bandit"]
     assert len(settings["skips"]) <= 6

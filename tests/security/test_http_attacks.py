@@ -13,7 +13,7 @@ from api.http.lingering import LINGERING_BYTES_MAX, LINGERING_CONNECTIONS_MAX
 from tests.security.raw_http import head, request, statuses_in, wire
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
-from tests.support.ledger_rows import Till
+from tests.support.ledger_rows import Vendor
 
 CHUNKED = ("Transfer-Encoding: chunked", "Content-Type: application/json")
 # Somebody else's request, hidden behind what one of two readers takes for a body.
@@ -171,9 +171,9 @@ async def test_whoever_is_slow_is_waited_for_a_moment_and_holds_up_nobody(proces
             return name, statuses_in(attacker.received)
 
     async with served_meanwhile(client):
-        told = dict(await asyncio.gather(*(attack(*one) for one in SLOW.items() for _ in range(20))))
-    assert told["stops in the head"] == told["drips a body"] == [408]
-    assert told["promises too large a body"] == [413]
+        reported = dict(await asyncio.gather(*(attack(*one) for one in SLOW.items() for _ in range(20))))
+    assert reported["stops in the head"] == reported["drips a body"] == [408]
+    assert reported["promises too large a body"] == [413]
 
 
 async def test_answers_that_nobody_reads_are_not_kept(process):
@@ -281,8 +281,8 @@ async def test_only_so_many_linger_at_once_and_an_honest_caller_is_answered_all_
 async def test_headers_after_the_body_are_none(process, pool):
     """A proxy that takes a header away, or sets it, does not look for it there."""
     _, client = process
-    till = await Till(client, pool).open()
-    for line, asked in ((f"x-api-key: {till.client.key}", "401"), ("Content-Type: text/html", "401")):
+    vendor = await Vendor(client, pool).open()
+    for line, asked in ((f"x-api-key: {vendor.client.key}", "401"), ("Content-Type: text/html", "401")):
         async with wire(client.url) as attacker:
             await attacker.send(head("POST", "/payments/requests", *CHUNKED) + b"2\r\n{}\r\n0\r\n")
             await attacker.send(f"{line}\r\n\r\n".encode())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from api.routing.route import ExactRequest
 from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import NOBODY, OPERATIONS, SECRET
-from tests.support.ledger_rows import NO_NODE, Till
+from tests.support.ledger_rows import NO_NODE, Vendor
 
 JSON = {"Content-Type": "application/json"}
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -52,7 +52,7 @@ IN_PATHS = (
 
 @pytest.fixture
 async def shop(database_url, redis_url, pool):
-    """An API that asks no chain and waits for nobody, and its most powerful caller."""
+    """An API that asks no chain and never waits, and its most powerful caller."""
     settings = {"JWT_SECRET": SECRET, "VERIFY_WAIT_MS": 0}
     async with running_api(database_url, redis_url, [NO_NODE], **settings) as client:
         yield client.holding(await key_for(pool, "operations", ("read", "write", "admin")))
@@ -95,17 +95,17 @@ async def test_no_body_makes_a_route_fail(shop):
     assert asked > 600
 
 
-def good_bodies(till, transaction):
+def good_bodies(vendor, transaction):
     """A request of each kind that is good, or would be if what it names existed."""
     service = {
         "agentId": "a", "name": "n", "description": "d", "category": "ai", "pricingModel": "per-request",
         "priceAmount": "1", "priceCurrency": "USDC", "capabilities": ["c"], "tags": ["t"],
     }  # fmt: skip
-    order = {"amount": "0.01", "currency": "USDC", "recipient": till.wallet, "resource": "/a", "metadata": {"a": 1}}
+    order = {"amount": "0.01", "currency": "USDC", "recipient": vendor.wallet, "resource": "/a", "metadata": {"a": 1}}
     return {
-        "/verify": till.proof(transaction, recipient=till.wallet, resource="/a", agentId="a", scheme="minimum"),
+        "/verify": vendor.proof(transaction, recipient=vendor.wallet, resource="/a", agentId="a", scheme="minimum"),
         "/payments/requests": {**order, "expiresIn": 60_000, "scheme": "exact"},
-        "/recipients": {"address": till.wallet, "label": "l", "signature": "1" * 88},
+        "/recipients": {"address": vendor.wallet, "label": "l", "signature": "1" * 88},
         "/api-keys": {"name": "n", "userId": "u", "environment": "test", "permissions": ["read"], "expiresAt": 2**42},
         "/auth/token": {"permissions": ["read"], "expiresIn": 60},
         "/marketplace/services": service,
@@ -114,20 +114,20 @@ def good_bodies(till, transaction):
         f"/marketplace/jobs/{NOBODY}/dispute": {"reason": "r"},
         f"/marketplace/jobs/{NOBODY}/submit": {"output": {"a": 1}},
         f"/marketplace/jobs/{NOBODY}/resolve": {"resolution": "refund"},
-        "/ops/backfill": {"recipient": till.wallet, "fromSlot": 1, "toSlot": 2},
+        "/ops/backfill": {"recipient": vendor.wallet, "fromSlot": 1, "toSlot": 2},
     }
 
 
 async def test_no_value_of_a_field_makes_a_route_fail(shop, pool):
-    till = await Till(shop, pool, user="operations").open(permissions=["read", "write", "admin"])
+    vendor = await Vendor(shop, pool, user="operations").open(permissions=["read", "write", "admin"])
     wrong, asked = {}, 0
-    for path, body in good_bodies(till, await till.paid()).items():
+    for path, body in good_bodies(vendor, await vendor.paid()).items():
         # Without its signature a wallet is looked up on chain, and there is no node here.
         away = {503} if path == "/recipients" else set()
         for field, value in itertools.product(body, VALUES):
             asked += 1
             sent = json.dumps({**body, field: value}).encode()
-            reply = await till.client.call("POST", path, data=sent, headers=JSON)
+            reply = await vendor.client.call("POST", path, data=sent, headers=JSON)
             if (found := refusal(reply, allowed={200, 201, 202} | away)) is not None:
                 wrong[path, field, repr(value)[:20]] = found
     assert not wrong
@@ -154,29 +154,29 @@ async def test_no_path_and_no_query_makes_a_route_fail(shop):
 
 
 async def test_a_letter_that_looks_like_another_is_another(shop, pool):
-    till = await Till(shop, pool).open()
-    proof = till.proof(await till.paid())
+    vendor = await Vendor(shop, pool).open()
+    proof = vendor.proof(await vendor.paid())
     for currency in ("USDС", "uſdc", "ＵＳＤＣ", "USDC\u200b", " USDC", "USDC\u0301"):
-        reply = await till.client.verify({**proof, "currency": currency})
+        reply = await vendor.client.verify({**proof, "currency": currency})
         assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), currency
     for amount in ("٠.٠١", "０.０１", "0.0１", "0,01", "0.01 ", "+0.01\u200b", True, "1e-2_"):
-        reply = await till.client.verify({**proof, "amount": amount})
+        reply = await vendor.client.verify({**proof, "amount": amount})
         assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), amount
     # Two ways to write one accent are two nonces: neither stands for the other's signature.
     composed, decomposed = "caf\u00e9", "cafe\u0301"
-    signed = till.proof(await till.paid(), nonce=composed)
-    assert (await till.client.verify({**signed, "nonce": decomposed})).code == "INVALID_SIGNATURE"
-    assert (await till.client.verify(signed)).code == "VALID"
+    signed = vendor.proof(await vendor.paid(), nonce=composed)
+    assert (await vendor.client.verify({**signed, "nonce": decomposed})).code == "INVALID_SIGNATURE"
+    assert (await vendor.client.verify(signed)).code == "VALID"
 
 
 async def test_of_a_name_that_comes_twice_the_last_counts_and_the_answer_says_so(shop, pool):
     """As every common reader of JSON has it: a merchant's and ours judge the same figures."""
-    till = await Till(shop, pool).open()
+    vendor = await Vendor(shop, pool).open()
     for first, last, code in (("0.01", "1000", "INSUFFICIENT_AMOUNT"), ("1000", "0.01", "VALID")):
-        text = json.dumps(till.proof(await till.paid(), amount=last))
+        text = json.dumps(vendor.proof(await vendor.paid(), amount=last))
         assert json.loads('{"amount": "1", "amount": "2"}') == {"amount": "2"}
         twice = text.replace("{", f'{{"amount": "{first}", ', 1).encode()
-        reply = await till.client.call("POST", "/verify", data=twice, headers=JSON)
+        reply = await vendor.client.call("POST", "/verify", data=twice, headers=JSON)
         assert reply.code == code
         if code == "VALID":
             assert reply["transaction"]["amountBaseUnits"] == "10000"
@@ -233,8 +233,8 @@ def _read(body):
 
 async def test_any_proof_is_judged_or_refused(shop, pool):
     """Random fields of random kinds, in bodies and in place of the fields of a good proof."""
-    till = await Till(shop, pool).open()
-    good = till.proof(await till.paid())
+    vendor = await Vendor(shop, pool).open()
+    good = vendor.proof(await vendor.paid())
     sent = []
 
     @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -246,7 +246,7 @@ async def test_any_proof_is_judged_or_refused(shop, pool):
     wrong = []
     for body in sent:
         text = json.dumps(body).encode()
-        reply = await till.client.call("POST", "/verify", data=text, headers=JSON)
+        reply = await vendor.client.call("POST", "/verify", data=text, headers=JSON)
         if (found := refusal(reply, allowed={200})) is not None:
             wrong.append((found, body))
     assert not wrong

@@ -116,8 +116,8 @@ async def test_each_process_does_its_work_with_its_own_rights_and_tells_no_secre
     left = {f"log of {name}": text for name, text in logs.items()}
     left |= {f"metrics of {name}": text for name, text in metrics.items()}
     assert len(left) == 2 * len(PROCESSES)
-    told = {(what, where) for where, text in left.items() for what, value in known.items() if value in text}
-    assert told == set()
+    reported = {(what, where) for where, text in left.items() for what, value in known.items() if value in text}
+    assert reported == set()
     assert all(len(text) > 200 for text in left.values())
     # Nor half of a key: what stands behind its public beginning.
     halves = {key[18:] for what, key in known.items() if "key" in what and key.startswith("sk_")}

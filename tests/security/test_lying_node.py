@@ -22,7 +22,7 @@ from chain.rpc import RetryableRpcError, RpcLimits, RpcPool
 from ledger.observation import Observation
 from tests.support.api_client import running_api
 from tests.support.handwritten_transactions import Call, Handwritten, address, transfer
-from tests.support.ledger_rows import Till, new_signature
+from tests.support.ledger_rows import Vendor, new_signature
 from tests.support.scripted_nodes import Reply, scripted
 from tests.support.token_economy import FEE_MINT, PYUSD, USDC, World
 
@@ -245,10 +245,10 @@ async def test_another_transaction_than_the_one_asked_for_decides_no_claim(datab
             scripted([Reply(result=answer)]) as (node,),
             running_api(database_url, redis_url, [node.url], VERIFY_WAIT_MS=800) as api,
         ):
-            till = await Till(api, pool).open()
+            vendor = await Vendor(api, pool).open()
             asked = new_signature()
             assert asked != answer["transaction"]["signatures"][0]
-            assert (await till.client.verify(till.proof(asked))).code == "PAYMENT_PENDING"
+            assert (await vendor.client.verify(vendor.proof(asked))).code == "PAYMENT_PENDING"
             assert "getTransaction" in node.methods
 
 

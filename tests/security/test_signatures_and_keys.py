@@ -29,40 +29,40 @@ SMALL = [
 ]
 
 
-async def test_nobody_signs_for_a_key_that_is_none(till):
+async def test_nobody_signs_for_a_key_that_is_none(vendor):
     """Points of small order accept made-up signatures wherever they are not asked for; a payer must not be one."""
     for point in SMALL:
         payer = str(Pubkey(point))
         for first in SMALL:
             forged = str(Signature(first + bytes(32)))
-            proof = {**till.proof(await till.paid()), "payer": payer, "signature": forged}
-            assert (await till.client.verify(proof)).code == "INVALID_SIGNATURE"
+            proof = {**vendor.proof(await vendor.paid()), "payer": payer, "signature": forged}
+            assert (await vendor.client.verify(proof)).code == "INVALID_SIGNATURE"
             order = {"address": payer, "signature": forged}
-            assert (await till.client.post("/recipients", order)).status in {400, 403}
+            assert (await vendor.client.post("/recipients", order)).status in {400, 403}
 
 
-async def test_a_signature_in_another_form_is_none(till):
+async def test_a_signature_in_another_form_is_none(vendor):
     """S and S + L are the same number to a lax reader: one signature, two texts."""
-    proof = till.proof(await till.paid())
+    proof = vendor.proof(await vendor.paid())
     raw = bytes(Signature.from_string(proof["signature"]))
     scalar = int.from_bytes(raw[32:], "little") + ORDER
     bent = str(Signature(raw[:32] + scalar.to_bytes(32, "little")))
-    assert (await till.client.verify({**proof, "signature": bent})).code == "INVALID_SIGNATURE"
-    assert (await till.client.verify(proof)).code == "VALID"
+    assert (await vendor.client.verify({**proof, "signature": bent})).code == "INVALID_SIGNATURE"
+    assert (await vendor.client.verify(proof)).code == "VALID"
 
 
-async def test_the_signature_that_registers_a_wallet_proves_no_payment(till):
+async def test_the_signature_that_registers_a_wallet_proves_no_payment(vendor):
     """And nobody is asked for a nonce whose signature would give their wallet away."""
-    text = registration_text(str(till.buyer.pubkey()), "somebody")
-    proof = till.proof(await till.paid(), nonce=text)
-    assert (await till.client.verify(proof)).code == "VALIDATION_ERROR"
+    text = registration_text(str(vendor.buyer.pubkey()), "somebody")
+    proof = vendor.proof(await vendor.paid(), nonce=text)
+    assert (await vendor.client.verify(proof)).code == "VALIDATION_ERROR"
     # Nor the other way round: what was signed for a payment registers nothing.
-    order = {"address": str(till.buyer.pubkey()), "signature": till.proof(new_signature())["signature"]}
-    assert (await till.client.post("/recipients", order)).code == "FORBIDDEN"
+    order = {"address": str(vendor.buyer.pubkey()), "signature": vendor.proof(new_signature())["signature"]}
+    assert (await vendor.client.post("/recipients", order)).code == "FORBIDDEN"
 
 
-async def test_a_signature_over_one_thing_is_good_for_no_other(till):
-    proof = till.proof(await till.paid())
+async def test_a_signature_over_one_thing_is_good_for_no_other(vendor):
+    proof = vendor.proof(await vendor.paid())
     stranger = Keypair()
     for change in (
         {"nonce": proof["nonce"] + "0"},
@@ -71,11 +71,11 @@ async def test_a_signature_over_one_thing_is_good_for_no_other(till):
         {"signature": str(stranger.sign_message(proof["nonce"].encode()))},
         {"signature": proof["transactionId"]},
     ):
-        assert (await till.client.verify({**proof, **change})).code == "INVALID_SIGNATURE", change
-    assert (await till.client.verify(proof)).code == "VALID"
+        assert (await vendor.client.verify({**proof, **change})).code == "INVALID_SIGNATURE", change
+    assert (await vendor.client.verify(proof)).code == "VALID"
 
 
-async def test_the_database_is_asked_for_a_hash_and_never_for_a_key(till, monkeypatch):
+async def test_the_database_is_asked_for_a_hash_and_never_for_a_key(vendor, monkeypatch):
     """So the time of a look-up tells of the hash, which nobody can steer without knowing the key."""
     asked, find = [], KeyRing._find
 
@@ -84,16 +84,19 @@ async def test_the_database_is_asked_for_a_hash_and_never_for_a_key(till, monkey
         return await find(self, name)
 
     monkeypatch.setattr(KeyRing, "_find", spied)
-    near = till.client.key[:-1] + ("0" if till.client.key[-1] != "0" else "1")
-    for key in (till.client.key, near, till.client.key[:-1], "sk_live_"):
-        await till.api.holding(key).get("/recipients")
-    assert asked == [hashlib.sha256(key.encode()).hexdigest() for key in (till.client.key, near, near[:-1], "sk_live_")]
+    near = vendor.client.key[:-1] + ("0" if vendor.client.key[-1] != "0" else "1")
+    keys = (vendor.client.key, near, vendor.client.key[:-1], "sk_live_")
+    for key in keys:
+        await vendor.api.holding(key).get("/recipients")
+    assert asked == [
+        hashlib.sha256(key.encode()).hexdigest() for key in (vendor.client.key, near, near[:-1], "sk_live_")
+    ]
     # Keys that differ in one letter have nothing in common where they are looked up.
     for one in asked[1:]:
         assert sum(a == b for a, b in zip(asked[0], one, strict=True)) < 20
 
 
-async def test_what_was_found_is_compared_in_constant_time_and_decides(till, monkeypatch):
+async def test_what_was_found_is_compared_in_constant_time_and_decides(vendor, monkeypatch):
     """A database that finds the wrong row lets nobody in."""
     compared = []
 
@@ -102,19 +105,19 @@ async def test_what_was_found_is_compared_in_constant_time_and_decides(till, mon
         return one == other
 
     monkeypatch.setattr(keys.hmac, "compare_digest", compare)
-    assert (await till.client.get("/recipients")).status == 200
-    assert compared == [(hash_key(till.client.key),) * 2]
+    assert (await vendor.client.get("/recipients")).status == 200
+    assert compared == [(hash_key(vendor.client.key),) * 2]
     other = make_key("live").key
-    stored = await KeyRing._find.__get__(_ring(till))(hash_key(till.client.key))
+    stored = await KeyRing._find.__get__(_ring(vendor))(hash_key(vendor.client.key))
     monkeypatch.setattr(KeyRing, "_find", lambda *_: _given(stored))
-    assert (await till.api.holding(other).get("/recipients")).status == 401
+    assert (await vendor.api.holding(other).get("/recipients")).status == 401
 
 
-def _ring(till):
+def _ring(vendor):
     from api.metrics import ApiMetrics
     from runtime.metrics import new_registry
 
-    return KeyRing(till.pool, ApiMetrics(new_registry()))
+    return KeyRing(vendor.pool, ApiMetrics(new_registry()))
 
 
 async def _given(value):

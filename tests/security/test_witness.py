@@ -155,7 +155,7 @@ async def test_a_node_that_tells_a_true_signature_with_another_amount_is_contest
                 return row is not None and row["contested_at"] is not None
 
             await eventually(is_contested)
-            assert liar.told > 0
+            assert liar.reported > 0
             assert await claims(pool, market, little) == {}
             await eventually(lambda: indexer.metrics.contested._value.get() >= 1)
             # What was told is corrected once the node is honest again, and only then is anybody believed.

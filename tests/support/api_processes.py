@@ -90,7 +90,7 @@ class OwnRedis:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with asyncio.timeout(20):
-            while not await self.tell(b"PING\r\n"):  # noqa: ASYNC110 - it has no event for it
+            while not await self.command(b"PING\r\n"):  # noqa: ASYNC110 - it has no event for it
                 await asyncio.sleep(0.02)
         self.times_started += 1
 
@@ -99,8 +99,8 @@ class OwnRedis:
             self.process.kill()
             await self.process.wait()
 
-    async def tell(self, command):
-        """One command on a connection of its own; what was answered, or nothing while it is away."""
+    async def command(self, command):
+        """Send one command on a connection of its own; returns the answer, or nothing while it is away."""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:

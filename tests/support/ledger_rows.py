@@ -45,7 +45,7 @@ async def book(pool, payer, wallet, amount, **columns) -> str:
 
 
 @dataclass
-class Till:
+class Vendor:
     """A merchant with a followed wallet and a key, and a buyer."""
 
     api: Client
@@ -55,7 +55,7 @@ class Till:
     buyer: Keypair = field(default_factory=Keypair)
     client: Client = field(init=False)
 
-    async def open(self, **key: Any) -> "Till":
+    async def open(self, **key: Any) -> "Vendor":
         await register_wallet(self.pool, address=self.wallet, user_id=self.user, label=None, followed_from_slot=0)
         self.client = self.api.holding(await key_for(self.pool, self.user, **key))
         return self

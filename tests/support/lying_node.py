@@ -27,7 +27,7 @@ class LyingNode:
         self.ws_url = behind.ws_url
         self.rpc_url = ""
         # How often the node has answered with an invention, so that a test can know that it was put to the test.
-        self.told = 0
+        self.reported = 0
         self.invented: set[str] = set()
         self._models: dict[str, str] = {}
         self._passed_off_as: str | None = None
@@ -94,7 +94,7 @@ class LyingNode:
             if invented is not None:
                 answer["result"]["transaction"] = _signed_as(answer["result"]["transaction"], invented)
                 answer["result"]["slot"] = slot or answer["result"]["slot"]
-                self.told += 1
+                self.reported += 1
             if call["method"] == "getSignatureStatuses":
                 self._state(call["params"][0], answer["result"])
             raw = json.dumps(answer).encode()
@@ -105,7 +105,7 @@ class LyingNode:
             if signature in self._models and result["value"][place] is None:
                 final = {"slot": result["context"]["slot"] - 1, "confirmations": None, "err": None}
                 result["value"][place] = {**final, "status": {"Ok": None}, "confirmationStatus": "finalized"}
-                self.told += 1
+                self.reported += 1
 
 
 def _signed_as(transaction: Any, signature: str) -> Any:

@@ -17,8 +17,8 @@ def tool(name):
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        tell = pytest.fail if os.environ.get("DEMAND_TOOLS") else pytest.skip
-        tell(f"{name} is not installed here")
+        end_test = pytest.fail if os.environ.get("DEMAND_TOOLS") else pytest.skip
+        end_test(f"{name} is not installed here")
     return found
 
 

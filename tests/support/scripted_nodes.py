@@ -152,10 +152,10 @@ class PubSubNode:
 
     async def notify(self, connection: Connection, subscription: int, signature: str, slot: int) -> None:
         result = {"context": {"slot": slot}, "value": {"signature": signature, "err": None, "logs": []}}
-        await self.tell(connection, "logsNotification", subscription, result)
+        await self.notify_of(connection, "logsNotification", subscription, result)
 
     @staticmethod
-    async def tell(connection: Connection, method: str, subscription: int, result: Any) -> None:
+    async def notify_of(connection: Connection, method: str, subscription: int, result: Any) -> None:
         params = {"result": result, "subscription": subscription}
         await connection.socket.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
 
@@ -186,7 +186,7 @@ class PubSubNode:
                 self.slot += 1
                 if connection.slots:
                     result = {"slot": self.slot, "parent": self.slot - 1, "root": self.slot - 32}
-                    await self.tell(connection, "slotNotification", 0, result)
+                    await self.notify_of(connection, "slotNotification", 0, result)
 
 
 @asynccontextmanager

@@ -77,10 +77,10 @@ async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database
             return None
         message = Transaction.from_bytes(base64.b64decode(found)).message
         text = base64.b64encode(bytes(Transaction([shop.wallet], message, message.recent_blockhash)))
-        told = await pay402(net, database_url, "payouts", "import", "--json", stdin=text, code=None)
-        if "has expired" in told:
+        reported = await pay402(net, database_url, "payouts", "import", "--json", stdin=text, code=None)
+        if "has expired" in reported:
             return None
-        assert json.loads(told)["payout"] == listed[0]["id"]
+        assert json.loads(reported)["payout"] == listed[0]["id"]
         return text.decode()
 
     text = await eventually(sign_and_import, seconds=90)
@@ -187,9 +187,9 @@ async def test_what_a_script_wants_to_know_is_told_as_json(shop, net, database_u
 
 @pytest.mark.parametrize("command", ["expire", "settle"])
 async def test_a_pass_by_hand(shop, net, database_url, command):
-    figures = json.loads(await pay402(net, database_url, command, "--json"))
-    assert figures
-    assert all(isinstance(value, int) for value in figures.values())
+    counts = json.loads(await pay402(net, database_url, command, "--json"))
+    assert counts
+    assert all(isinstance(value, int) for value in counts.values())
     assert await pay402(net, database_url, command)
 
 
@@ -222,8 +222,8 @@ async def test_an_operator_sends_a_payout_that_waits_elsewhere(shop, indexer, co
     assert "incinerator" in await refused("1nc1nerator11111111111111111111111111111111")
     assert await shop.pool.fetchval("SELECT count(*) FROM payout_redirects") == 0
 
-    told = await pay402(net, database_url, "payouts", "redirect", payout, "--to", provider, "--json")
-    assert json.loads(told) == {"payout": payout, "recipient": provider}
+    reported = await pay402(net, database_url, "payouts", "redirect", payout, "--to", provider, "--json")
+    assert json.loads(reported) == {"payout": payout, "recipient": provider}
     await eventually(lambda: passed("released"), seconds=60)
     assert await shop.balance(shop.provider.pubkey()) == PRICE
     assert "settled" in await refused(str(shop.client.pubkey()))

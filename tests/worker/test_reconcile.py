@@ -200,7 +200,7 @@ async def honoured(shop, nonce):
 
 
 @pytest.mark.parametrize("how", ["reference", "memo"])
-@pytest.mark.parametrize("search", ["arrivals", "sweep"])
+@pytest.mark.parametrize("search", ["new payments", "sweep"])
 async def test_a_payment_that_names_its_request_needs_no_claim(shop, indexer, context, how, search):
     nonce, reference = await request(shop)
     by_reference = how == "reference"

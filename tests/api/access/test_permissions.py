@@ -97,8 +97,8 @@ async def test_the_demo_key_opens_development_and_nothing_else(database_url, red
         async with running_api(*parts, **settings) as client:
             with capture_logs() as lines:
                 assert (await client.holding(name).get("/api-keys")).status == 401
-            told = [line["environment"] for line in lines if line["event"] == "demo_key_refused"]
-            assert told == [settings["APP_ENV"]]
+            reported = [line["environment"] for line in lines if line["event"] == "demo_key_refused"]
+            assert reported == [settings["APP_ENV"]]
 
 
 async def test_a_token_is_good_as_long_as_its_key(merchant, api):
@@ -186,8 +186,8 @@ async def test_a_short_secret_is_refused_in_production_and_warned_of_elsewhere(d
             made = await client.holding(await key_for(pool)).post("/auth/token")
             assert made.status == 200
             assert (await client.get("/api-keys", headers=bearing(made["token"]))).status == 200
-    told = [line for line in lines if line["event"] == "short_secret"]
-    assert [(line["variable"], line["log_level"]) for line in told] == [(variable, "warning")]
+    reported = [line for line in lines if line["event"] == "short_secret"]
+    assert [(line["variable"], line["log_level"]) for line in reported] == [(variable, "warning")]
     assert "hunter2" not in str(lines)
     if variable == "JWT_SECRET":
         assert jwt.decode(made["token"], "hunter2".ljust(32, "\0"), ["HS256"], audience="402pay")["sub"] == "merchant"

@@ -22,8 +22,8 @@ async def test_replicas_share_a_limit_and_keep_it_alone_without_redis(database_u
         replies = [await client.holding(key).get("/api-keys") for client in (one, two) for _ in range(4)]
         assert [reply.status for reply in replies] == [200] * 5 + [429] * 3
         assert replies[-1].code == "RATE_LIMIT_EXCEEDED"
-        told = {"Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"}
-        assert all(name in replies[-1].headers for name in told)
+        reported = {"Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"}
+        assert all(name in replies[-1].headers for name in reported)
         assert [(await alone.holding(key).get("/api-keys")).status for _ in range(7)] == [200] * 5 + [429] * 2
         for path in ("/health", "/ready", "/metrics"):
             assert {(await one.get(path)).status for _ in range(8)} <= {200}

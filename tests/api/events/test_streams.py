@@ -56,9 +56,9 @@ async def reading(client, query="", **headers):
         yield Reader(response)
 
 
-async def test_what_happens_arrives_and_what_is_anothers_does_not(till, pool):
+async def test_what_happens_arrives_and_what_is_anothers_does_not(vendor, pool):
     await publish(pool)
-    async with reading(till.client) as reader:
+    async with reading(vendor.client) as reader:
         await log_event(pool, "key.revoked", "rival", "sk_live_rival")
         await log_event(pool, "key.revoked", subject="sk_live_mine")
         await publish(pool)
@@ -66,13 +66,13 @@ async def test_what_happens_arrives_and_what_is_anothers_does_not(till, pool):
         assert (kind, body["data"]["keyPrefix"], body["id"]) == ("key.revoked", "sk_live_mine", name)
 
 
-async def test_who_was_away_goes_on_after_the_last_event_that_they_had(till, pool):
+async def test_who_was_away_goes_on_after_the_last_event_that_they_had(vendor, pool):
     for n in range(3):
         await log_event(pool, "key.revoked", subject=f"sk_live_{n}")
     await publish(pool)
-    page = await till.client.get("/events?type=key.revoked")
+    page = await vendor.client.get("/events?type=key.revoked")
     first = page["events"][0]["id"]
-    async with reading(till.client, "?type=key.revoked", **{"Last-Event-ID": first}) as reader:
+    async with reading(vendor.client, "?type=key.revoked", **{"Last-Event-ID": first}) as reader:
         missed = [body["data"]["keyPrefix"] for _, _, body in await reader.events(2)]
         await log_event(pool, "key.revoked", subject="sk_live_next")
         await publish(pool)
@@ -80,9 +80,9 @@ async def test_who_was_away_goes_on_after_the_last_event_that_they_had(till, poo
     assert [*missed, body["data"]["keyPrefix"]] == ["sk_live_1", "sk_live_2", "sk_live_next"]
 
 
-async def test_readers_that_come_and_go_while_much_happens_miss_nothing_and_see_nothing_twice(till, pool):
+async def test_readers_that_come_and_go_while_much_happens_miss_nothing_and_see_nothing_twice(vendor, pool):
     await publish(pool)
-    cursor, seen = (await till.client.get("/events"))["cursor"], []
+    cursor, seen = (await vendor.client.get("/events"))["cursor"], []
 
     async def write():
         for n in range(300):
@@ -93,7 +93,7 @@ async def test_readers_that_come_and_go_while_much_happens_miss_nothing_and_see_
 
     writing = asyncio.create_task(write())
     while len(seen) < 300:
-        async with reading(till.client, f"?after={cursor}") as reader:
+        async with reading(vendor.client, f"?after={cursor}") as reader:
             for name, _, body in await reader.events(min(40, 300 - len(seen))):
                 seen.append(body["data"]["keyPrefix"])
                 cursor = name
@@ -101,16 +101,16 @@ async def test_readers_that_come_and_go_while_much_happens_miss_nothing_and_see_
     assert seen == [f"sk_live_{n}" for n in range(300)]
 
 
-async def test_a_stream_without_news_shows_that_it_lives(till, monkeypatch):
+async def test_a_stream_without_news_shows_that_it_lives(vendor, monkeypatch):
     monkeypatch.setattr(routes, "_KEY_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(routes, "_HEARTBEAT_SECONDS", 0.1)
-    async with reading(till.client) as reader:
+    async with reading(vendor.client) as reader:
         assert (await reader.response.content.readuntil(b"\n\n")).startswith(b":")
 
 
-async def test_a_stream_ends_with_the_key_that_opened_it(till, pool):
+async def test_a_stream_ends_with_the_key_that_opened_it(vendor, pool):
     key = await key_for(pool, "merchant")
-    async with reading(till.api.holding(key)) as reader:
+    async with reading(vendor.api.holding(key)) as reader:
         moment = await pool.fetchval("SELECT clock_timestamp()")
         assert await revoke_key(pool, key[: len("sk_live_") + 10], moment)
         assert await reader.ends()
@@ -137,7 +137,7 @@ async def test_streams_are_bounded_for_all_and_for_each(database_url, redis_url,
                 pass
 
 
-async def test_a_reader_that_is_too_slow_is_cut_off_and_holds_up_nobody(till, pool, monkeypatch):
+async def test_a_reader_that_is_too_slow_is_cut_off_and_holds_up_nobody(vendor, pool, monkeypatch):
     monkeypatch.setattr("api.events.streams.ENTRIES_WAITING_MAX", 5)
     subscriptions = []
     subscribed = FeedStreams.subscribed
@@ -150,14 +150,14 @@ async def test_a_reader_that_is_too_slow_is_cut_off_and_holds_up_nobody(till, po
 
     monkeypatch.setattr(FeedStreams, "subscribed", noting)
     await publish(pool)
-    async with reading(till.client) as slow:
+    async with reading(vendor.client) as slow:
         await eventually(lambda: subscriptions[0].is_live)
         # More at once than may wait for it.
         for n in range(20):
             await log_event(pool, "key.revoked", subject=f"sk_live_{n}")
         await publish(pool)
         assert await slow.ends()
-    page = await till.client.get("/events?type=key.revoked")
+    page = await vendor.client.get("/events?type=key.revoked")
     assert len(page["events"]) == 20
 
 
@@ -171,6 +171,6 @@ async def test_streams_end_with_the_process(database_url, redis_url, pool):
 
 
 @pytest.mark.parametrize("place", ["evt_99999", "nonsense"])
-async def test_a_stream_from_a_place_that_there_is_not_is_refused(till, place):
-    reply = await till.client.get("/events/stream", headers={"Last-Event-ID": place})
+async def test_a_stream_from_a_place_that_there_is_not_is_refused(vendor, place):
+    reply = await vendor.client.get("/events/stream", headers={"Last-Event-ID": place})
     assert reply.status == 400

@@ -12,21 +12,21 @@ from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import BOOTSTRAP, SECRET, bearing
 from tests.support.api_processes import api_processes
 from tests.support.ledger_checks import eventually
-from tests.support.ledger_rows import NO_NODE, Till, new_signature
+from tests.support.ledger_rows import NO_NODE, Vendor, new_signature
 
 
 async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database_url, redis_url, pool, tmp_path):
     settings = {"JWT_SECRET": SECRET, "BOOTSTRAP_TOKEN": BOOTSTRAP, "LOG_LEVEL": "debug", "VERIFY_WAIT_MS": "1500"}
     async with api_processes(1, database_url, redis_url, tmp_path, **settings) as ([process], [client]):
-        till = await Till(client, pool).open()
-        token = (await till.client.post("/auth/token", {}))["token"]
+        vendor = await Vendor(client, pool).open()
+        token = (await vendor.client.post("/auth/token", {}))["token"]
         made = await client.post("/api-keys", {"name": "first"}, headers=bearing(BOOTSTRAP))
-        proof = till.proof(new_signature())
+        proof = vendor.proof(new_signature())
         # The node is away: that is told in the middle of the request.
-        await till.client.verify(proof, headers={"X-Request-Id": "order-7"})
+        await vendor.client.verify(proof, headers={"X-Request-Id": "order-7"})
         await client.get("/recipients", headers=bearing(token))
         await client.holding("demo-key").get("/recipients")
-        await client.get("/recipients?api_key=" + till.client.key)
+        await client.get("/recipients?api_key=" + vendor.client.key)
         await client.get("/health", headers={"Origin": "https://evil.example", "X-Request-Id": "probe-1"})
 
         async def is_told():
@@ -40,25 +40,25 @@ async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database
         assert (request["method"], request["route"], request["status"]) == ("POST", "/verify", 402)
         assert all("request_id" in line for line in lines if line["logger"] == "api.access")
         log = process.log.read_text()
-        secrets = (till.client.key, made["apiKey"], token, SECRET, BOOTSTRAP, proof["signature"], proof["nonce"])
+        secrets = (vendor.client.key, made["apiKey"], token, SECRET, BOOTSTRAP, proof["signature"], proof["nonce"])
         assert [secret for secret in secrets if secret in log] == []
         # Not even the secret part of a key on its own.
-        assert till.client.key[len("sk_live_") + 10 :] not in log
+        assert vendor.client.key[len("sk_live_") + 10 :] not in log
 
 
-async def test_labels_grow_with_nothing_that_callers_send(till):
+async def test_labels_grow_with_nothing_that_callers_send(vendor):
     for n in range(5):
-        await till.api.get(f"/nowhere/{n}")
-        await till.api.get(f"/payments/{new_signature()}")
-        await till.api.call("PROPFIND", f"/verify/{n}")
-        await till.client.get(f"/payments/requests/{n}")
-        await till.client.verify(till.proof(new_signature()))
-    text = (await till.api.get("/metrics")).text
+        await vendor.api.get(f"/nowhere/{n}")
+        await vendor.api.get(f"/payments/{new_signature()}")
+        await vendor.api.call("PROPFIND", f"/verify/{n}")
+        await vendor.client.get(f"/payments/requests/{n}")
+        await vendor.client.verify(vendor.proof(new_signature()))
+    text = (await vendor.api.get("/metrics")).text
     labels = dict.fromkeys(re.findall(r'(\w+)="([^"]*)"', text))
     routes = {value for name, value in labels if name == "route"}
     assert {"unmatched", "/payments/{signature}", "/payments/requests/{nonce}", "/verify"} <= routes
     assert all(value == "unmatched" or value.startswith("/") for value in routes)
-    assert not [value for _, value in labels if len(value) > 40 or till.client.key[:18] in value]
+    assert not [value for _, value in labels if len(value) > 40 or vendor.client.key[:18] in value]
     assert {value for name, value in labels if name == "method"} <= {"GET", "POST", "OTHER", "DELETE", "PATCH"}
     assert {value for name, value in labels if name == "outcome"} <= {"ok", "error", "hit", "miss", "payment_pending"}
 
@@ -99,8 +99,8 @@ async def test_an_address_is_believed_from_our_own_proxies_only(database_url, re
 
 async def test_a_limit_that_is_reached_says_when_to_come_again(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_RATE_LIMIT=3, VERIFY_WAIT_MS=0) as api:
-        till = await Till(api, pool).open()
-        replies = [await till.client.verify(till.proof(new_signature())) for _ in range(8)]
+        vendor = await Vendor(api, pool).open()
+        replies = [await vendor.client.verify(vendor.proof(new_signature())) for _ in range(8)]
         limited = [reply for reply in replies if reply.status == 429]
         assert limited
         for reply in limited:
@@ -111,7 +111,7 @@ async def test_a_limit_that_is_reached_says_when_to_come_again(database_url, red
             assert reply.headers["RateLimit-Reset"] == reply.headers["Retry-After"]
         # Another key has a limit of its own.
         other = api.holding(await key_for(pool))
-        assert (await other.verify(till.proof(await till.paid()))).code == "VALID"
+        assert (await other.verify(vendor.proof(await vendor.paid()))).code == "VALID"
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(database_url, redis_url):
@@ -124,18 +124,18 @@ async def test_a_body_that_does_not_come_is_not_waited_for(database_url, redis_u
         writer.close()
 
 
-async def test_absurd_numbers_cost_nothing(till):
+async def test_absurd_numbers_cost_nothing(vendor):
     """Each of these once held the process up for minutes, or would have."""
-    body = till.proof(await till.paid())
+    body = vendor.proof(await vendor.paid())
     for name in ("timestamp", "amount"):
         for number in ("1e9999999", "-1e9999999", "1e-9999999", "1" * 5000, "1." + "0" * 5000, "1e400"):
             text = str({**body, name: "@"}).replace("'@'", number).replace("'", '"')
-            reply = await till.client.call(
+            reply = await vendor.client.call(
                 "POST", "/verify", data=text.encode(), headers={"Content-Type": "application/json"}
             )
             assert (reply.status, reply.code) == (400, "VALIDATION_ERROR"), (name, number[:20])
     order = '{"amount": 1, "currency": "USDC", "metadata": {"n": 1e999}}'
-    reply = await till.client.call(
+    reply = await vendor.client.call(
         "POST", "/payments/requests", data=order.encode(), headers={"Content-Type": "application/json"}
     )
     assert reply.status == 400

@@ -122,26 +122,26 @@ async def test_in_development_dashboards_of_the_same_machine_are_let_in(database
         assert chosen.origins_allowed == ""
 
 
-async def test_every_refusal_of_verify_says_first_that_nothing_is_verified(till):
-    proof = till.proof(await till.paid())
-    stranger = till.api.holding("sk_live_" + "0" * 74)
+async def test_every_refusal_of_verify_says_first_that_nothing_is_verified(vendor):
+    proof = vendor.proof(await vendor.paid())
+    stranger = vendor.api.holding("sk_live_" + "0" * 74)
     with_key = {"Idempotency-Key": "one"}
-    assert (await till.client.verify(proof, headers=with_key)).status == 200
+    assert (await vendor.client.verify(proof, headers=with_key)).status == 200
     refusals = [
-        await till.client.verify({}),
-        await till.client.verify({**proof, "currency": "XYZ"}),
-        await till.client.call("POST", "/verify", data=b"{", headers={"Content-Type": "application/json"}),
+        await vendor.client.verify({}),
+        await vendor.client.verify({**proof, "currency": "XYZ"}),
+        await vendor.client.call("POST", "/verify", data=b"{", headers={"Content-Type": "application/json"}),
         await stranger.verify(proof),
-        await till.client.verify({**proof, "timestamp": 1}, headers=with_key),
-        await till.client.call("POST", "/verify", data=b"{}", headers={"Content-Type": "text/plain"}),
-        await till.client.call("POST", "/verify", data=b" " * 1_000_001),
-        await till.client.verify(proof),
+        await vendor.client.verify({**proof, "timestamp": 1}, headers=with_key),
+        await vendor.client.call("POST", "/verify", data=b"{}", headers={"Content-Type": "text/plain"}),
+        await vendor.client.call("POST", "/verify", data=b" " * 1_000_001),
+        await vendor.client.verify(proof),
     ]
     assert [reply.status for reply in refusals] == [400, 400, 400, 401, 409, 415, 413, 402]
     for reply in refusals:
         assert (reply["valid"], reply["verified"]) == (False, False)
     # Elsewhere nothing was to be verified.
-    assert "valid" not in (await till.client.post("/payments/requests", {})).body
+    assert "valid" not in (await vendor.client.post("/payments/requests", {})).body
 
 
 def cors_of(reply):

@@ -75,9 +75,9 @@ async def test_in_development_an_empty_table_lets_one_first_call_through(databas
         assert (await api.post("/api-keys", {"name": "first"})).status == 401
 
 
-async def test_a_key_lends_no_more_than_its_own_time_and_care(till, pool):
+async def test_a_key_lends_no_more_than_its_own_time_and_care(vendor, pool):
     ends = dt.datetime.now(dt.UTC) + SOON
-    brief = till.api.holding(await key_for(pool, expires_at=ends, final_only=True))
+    brief = vendor.api.holding(await key_for(pool, expires_at=ends, final_only=True))
     made = await brief.post("/api-keys", {"name": "for ever"})
     assert made.status == 201
     assert abs(made["expiresAt"] - ends.timestamp() * 1000) < 2
@@ -89,8 +89,8 @@ async def test_a_key_lends_no_more_than_its_own_time_and_care(till, pool):
     assert (past.status, past.code) == (400, "VALIDATION_ERROR")
 
 
-async def test_a_replaced_key_can_neither_be_replaced_again_nor_outlive_its_grace(till):
-    old = till.client
+async def test_a_replaced_key_can_neither_be_replaced_again_nor_outlive_its_grace(vendor):
+    old = vendor.client
     replaced = await old.post(f"/api-keys/{prefix(old.key)}/rotate", {"graceMs": 60_000})
     assert replaced.status == 201
     assert replaced["replacedKeyPrefix"] == prefix(old.key)
@@ -98,35 +98,35 @@ async def test_a_replaced_key_can_neither_be_replaced_again_nor_outlive_its_grac
     made = await old.post("/api-keys", {"name": "late"})
     assert made["expiresAt"] <= (time.time() + 61) * 1000
     rotations = await asyncio.gather(
-        *(till.api.holding(replaced["apiKey"]).post(f"/api-keys/{replaced['keyPrefix']}/rotate") for _ in range(6))
+        *(vendor.api.holding(replaced["apiKey"]).post(f"/api-keys/{replaced['keyPrefix']}/rotate") for _ in range(6))
     )
     assert sorted(reply.status for reply in rotations) == [201] + [409] * 5
 
 
-async def test_a_token_makes_neither_keys_nor_newer_tokens(till):
-    token = (await till.client.post("/auth/token", {}))["token"]
+async def test_a_token_makes_neither_keys_nor_newer_tokens(vendor):
+    token = (await vendor.client.post("/auth/token", {}))["token"]
     for path, body in (
         ("/auth/token", {}),
         ("/api-keys", {"name": "mine"}),
-        (f"/api-keys/{prefix(till.client.key)}/rotate", None),
+        (f"/api-keys/{prefix(vendor.client.key)}/rotate", None),
     ):
-        refused = await till.api.post(path, body, headers=bearing(token))
+        refused = await vendor.api.post(path, body, headers=bearing(token))
         assert (refused.status, refused.code) == (403, "FORBIDDEN"), path
-    assert (await till.api.get("/recipients", headers=bearing(token))).status == 200
+    assert (await vendor.api.get("/recipients", headers=bearing(token))).status == 200
 
 
-async def test_a_token_of_an_admin_may_what_it_was_given(till, pool):
-    admin = till.api.holding(await key_for(pool, "operations", ("admin",)))
+async def test_a_token_of_an_admin_may_what_it_was_given(vendor, pool):
+    admin = vendor.api.holding(await key_for(pool, "operations", ("admin",)))
     token = (await admin.post("/auth/token", {"permissions": ["read"]}))["token"]
-    assert (await till.api.get("/recipients", headers=bearing(token))).status == 200
-    assert (await till.api.post("/ops/reconcile", headers=bearing(token))).status == 403
+    assert (await vendor.api.get("/recipients", headers=bearing(token))).status == 200
+    assert (await vendor.api.post("/ops/reconcile", headers=bearing(token))).status == 403
 
 
-async def test_a_key_with_more_rights_is_not_revoked_by_one_with_fewer(till, pool):
-    admin_key = await key_for(pool, till.user, ("read", "write", "admin"))
-    refused = await till.client.delete(f"/api-keys/{prefix(admin_key)}")
+async def test_a_key_with_more_rights_is_not_revoked_by_one_with_fewer(vendor, pool):
+    admin_key = await key_for(pool, vendor.user, ("read", "write", "admin"))
+    refused = await vendor.client.delete(f"/api-keys/{prefix(admin_key)}")
     assert (refused.status, refused.code) == (403, "FORBIDDEN")
-    assert (await till.api.holding(admin_key).delete(f"/api-keys/{prefix(till.client.key)}")).status == 200
+    assert (await vendor.api.holding(admin_key).delete(f"/api-keys/{prefix(vendor.client.key)}")).status == 200
 
 
 async def test_who_guesses_keys_is_limited_like_everybody_without_one(database_url, redis_url, pool):
@@ -138,7 +138,7 @@ async def test_who_guesses_keys_is_limited_like_everybody_without_one(database_u
         assert (await good.get("/recipients")).status == 200
 
 
-async def test_odd_credentials_are_nobodys(till):
+async def test_odd_credentials_are_nobodys(vendor):
     for headers in (
         {"x-api-key": "sk_live_" + "\xff" * 10},
         {"x-api-key": "x" * 8_000},
@@ -147,33 +147,33 @@ async def test_odd_credentials_are_nobodys(till):
         {"authorization": "Bearer sk_live_"},
         {"x-api-key": "' OR 1=1 --"},
     ):
-        refused = await till.api.get("/recipients", headers=headers)
+        refused = await vendor.api.get("/recipients", headers=headers)
         assert (refused.status, refused.code) == (401, "INVALID_API_KEY"), headers
-    assert (await till.api.get("/recipients", headers={"authorization": "Basic abc"})).status == 401
+    assert (await vendor.api.get("/recipients", headers={"authorization": "Basic abc"})).status == 401
     # The hash of a key, which a thief of the table has, is no key.
-    hashed = await till.pool.fetchval("SELECT key FROM api_keys LIMIT 1")
-    for credential in (hashed, prefix(till.client.key)):
-        assert (await till.api.holding(credential).get("/recipients")).status == 401
+    hashed = await vendor.pool.fetchval("SELECT key FROM api_keys LIMIT 1")
+    for credential in (hashed, prefix(vendor.client.key)):
+        assert (await vendor.api.holding(credential).get("/recipients")).status == 401
 
 
-async def test_a_list_shows_what_is_good_and_when_it_ends(till, pool):
+async def test_a_list_shows_what_is_good_and_when_it_ends(vendor, pool):
     past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
-    expired = prefix(await key_for(pool, till.user, expires_at=past))
-    revoked = (await till.client.post("/api-keys", {"name": "revoked"}))["keyPrefix"]
-    assert (await till.client.delete(f"/api-keys/{revoked}")).status == 200
-    replaced = (await till.client.post("/api-keys", {"name": "replaced"}))["keyPrefix"]
-    rotated = await till.client.post(f"/api-keys/{replaced}/rotate", {"graceMs": 60_000})
+    expired = prefix(await key_for(pool, vendor.user, expires_at=past))
+    revoked = (await vendor.client.post("/api-keys", {"name": "revoked"}))["keyPrefix"]
+    assert (await vendor.client.delete(f"/api-keys/{revoked}")).status == 200
+    replaced = (await vendor.client.post("/api-keys", {"name": "replaced"}))["keyPrefix"]
+    rotated = await vendor.client.post(f"/api-keys/{replaced}/rotate", {"graceMs": 60_000})
     ends = rotated["replacedKeyGoodUntil"]
     assert replaced in rotated["warning"]
     assert rotated["expiresAt"] is None
 
     async def listed(query=""):
-        reply = await till.client.get(f"/api-keys{query}")
+        reply = await vendor.client.get(f"/api-keys{query}")
         assert reply["total"] == len(reply["apiKeys"])
         return {key["keyPrefix"]: key for key in reply["apiKeys"]}
 
     good, every = await listed(), await listed("?includeRevoked=true")
-    assert set(good) == {prefix(till.client.key), replaced, rotated["keyPrefix"]}
+    assert set(good) == {prefix(vendor.client.key), replaced, rotated["keyPrefix"]}
     assert set(every) == set(good) | {expired, revoked}
     # One that knows no graceEndsAt reads expiresAt.
     assert (good[replaced]["graceEndsAt"], good[replaced]["expiresAt"], good[replaced]["revoked"]) == (
@@ -186,24 +186,24 @@ async def test_a_list_shows_what_is_good_and_when_it_ends(till, pool):
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked"])
-async def test_a_key_that_has_ended_is_not_replaced_by_a_dead_one(till, pool, end):
+async def test_a_key_that_has_ended_is_not_replaced_by_a_dead_one(vendor, pool, end):
     past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
-    old = prefix(await key_for(pool, till.user, expires_at=past if end == "expired" else None))
+    old = prefix(await key_for(pool, vendor.user, expires_at=past if end == "expired" else None))
     if end == "revoked":
-        assert (await till.client.delete(f"/api-keys/{old}")).status == 200
+        assert (await vendor.client.delete(f"/api-keys/{old}")).status == 200
     before = await pool.fetchval("SELECT count(*) FROM api_keys")
-    refused = await till.client.post(f"/api-keys/{old}/rotate")
+    refused = await vendor.client.post(f"/api-keys/{old}/rotate")
     assert (refused.status, refused.code) == (409, "CONFLICT")
     assert await pool.fetchval("SELECT count(*) FROM api_keys") == before
 
 
 @pytest.mark.parametrize("permissions", [("read", "write"), ("read", "write", "admin")])
 @pytest.mark.parametrize("credential", ["key", "token"])
-async def test_a_test_key_touches_nothing_that_is_live(till, pool, permissions, credential):
-    tester = till.api.holding(await key_for(pool, till.user, permissions, environment="test"))
+async def test_a_test_key_touches_nothing_that_is_live(vendor, pool, permissions, credential):
+    tester = vendor.api.holding(await key_for(pool, vendor.user, permissions, environment="test"))
     headers = bearing((await tester.post("/auth/token"))["token"]) if credential == "token" else {}
-    caller = till.api if credential == "token" else tester
-    live = prefix(till.client.key)
+    caller = vendor.api if credential == "token" else tester
+    live = prefix(vendor.client.key)
     for method, path, body in (
         ("DELETE", f"/api-keys/{live}", None),
         ("POST", f"/api-keys/{live}/rotate", None),
@@ -212,5 +212,5 @@ async def test_a_test_key_touches_nothing_that_is_live(till, pool, permissions, 
         refused = await caller.call(method, path, body, headers=headers)
         assert (refused.status, refused.code) == (403, "FORBIDDEN"), path
     assert await pool.fetchval("SELECT revoked_at IS NULL FROM api_keys WHERE key_prefix = $1", live)
-    other = prefix(await key_for(pool, till.user, environment="test"))
+    other = prefix(await key_for(pool, vendor.user, environment="test"))
     assert (await caller.call("DELETE", f"/api-keys/{other}", headers=headers)).status == 200

@@ -57,14 +57,14 @@ async def test_the_document_says_escrow_first_and_the_truth_about_every_call(dat
     async with running_api(database_url, redis_url, [NO_NODE]) as api:
         paths = (await api.get("/openapi.json"))["paths"]
         served = {(m.upper(), re.sub(r"\{\w+\}", "{}", path)) for path, found in paths.items() for m in found}
-        told = {verdict: set() for verdict in ("works", "differs", "new", "not served")}
+        reported = {verdict: set() for verdict in ("works", "differs", "new", "not served")}
         for verdict, call in calls():
-            told[verdict].add(call)
-        answered = told["works"] | told["differs"] | told["new"]
+            reported[verdict].add(call)
+        answered = reported["works"] | reported["differs"] | reported["new"]
         assert answered <= served | {("GET", "/metrics")}
-        assert not told["not served"] & served
-        for method, path in told["not served"]:
+        assert not reported["not served"] & served
+        for method, path in reported["not served"]:
             assert (await api.call(method, path.replace("{}", "1"))).status == 404, (method, path)
-        assert len(told["not served"]) > 10
+        assert len(reported["not served"]) > 10
         # Whatever of the marketplace is served is in the document.
         assert {call for call in served if call[1].startswith("/marketplace")} <= answered

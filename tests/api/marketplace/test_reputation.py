@@ -14,7 +14,7 @@ from ledger.payout_redirects import redirect_text
 from localnet.payments import USDC, token_account
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_checks import eventually
-from tests.support.ledger_rows import NO_NODE, Till, new_signature
+from tests.support.ledger_rows import NO_NODE, Vendor, new_signature
 from tests.support.service_offer import OFFER
 
 SERVICES, JOBS = "/marketplace/services", "/marketplace/jobs"
@@ -25,8 +25,8 @@ async def stall(database_url, redis_url, pool, net):
     """A marketplace with a provider of one wallet, over a chain."""
     wallet = str(Keypair().pubkey())
     async with running_api(database_url, redis_url, [net.rpc_url], SETTLEMENT_WALLET=wallet) as client:
-        await Till(client, pool, user="marketplace", wallet=wallet).open()
-        yield await Till(client, pool, user="provider").open()
+        await Vendor(client, pool, user="marketplace", wallet=wallet).open()
+        yield await Vendor(client, pool, user="provider").open()
 
 
 async def user(stall, name, permissions=("read", "write")):
@@ -35,7 +35,7 @@ async def user(stall, name, permissions=("read", "write")):
 
 async def test_an_agent_belongs_to_the_user_who_used_its_id_first(stall):
     thief = await user(stall, "thief")
-    await Till(stall.api, stall.pool, user="thief").open()
+    await Vendor(stall.api, stall.pool, user="thief").open()
     offered = await stall.client.post(SERVICES, {**OFFER, "agentId": "famous"})
     assert offered.status == 201
     order = {"serviceId": offered["id"], "clientAgentId": "buyer"}
@@ -126,9 +126,9 @@ async def test_nothing_is_paid_out_to_what_nobody_can_sign_for(stall, net):
 
 async def test_without_a_node_no_new_payout_address_is_taken(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE]) as api:
-        till = await Till(api, pool, user="provider").open()
-        assert (await till.client.post(SERVICES, {**OFFER, "payoutAddress": till.wallet})).status == 201
-        away = await till.client.post(SERVICES, {**OFFER, "payoutAddress": str(Keypair().pubkey())})
+        vendor = await Vendor(api, pool, user="provider").open()
+        assert (await vendor.client.post(SERVICES, {**OFFER, "payoutAddress": vendor.wallet})).status == 201
+        away = await vendor.client.post(SERVICES, {**OFFER, "payoutAddress": str(Keypair().pubkey())})
         assert (away.status, away.code) == (503, "UNAVAILABLE")
         assert await pool.fetchval("SELECT count(*) FROM agent_services") == 1
 

@@ -6,7 +6,7 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.support.api_client import key_for, running_api
-from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
+from tests.support.ledger_rows import NO_NODE, Vendor, book, new_signature
 from tests.support.service_offer import OFFER as ORDINARY
 
 OFFER = {**ORDINARY, "averageResponseTime": 1000}
@@ -18,8 +18,8 @@ async def stall(database_url, redis_url, pool, net):
     """A provider with one wallet, on a marketplace whose settlement wallet is its own."""
     wallet = str(Keypair().pubkey())
     async with running_api(database_url, redis_url, [net.rpc_url], SETTLEMENT_WALLET=wallet) as client:
-        await Till(client, pool, user="marketplace", wallet=wallet).open()
-        yield await Till(client, pool, user="provider").open()
+        await Vendor(client, pool, user="marketplace", wallet=wallet).open()
+        yield await Vendor(client, pool, user="provider").open()
 
 
 async def offered(stall, **changes):
@@ -29,7 +29,7 @@ async def offered(stall, **changes):
 
 
 async def test_a_service_is_paid_to_the_wallet_that_its_provider_registered_first(stall):
-    await Till(stall.api, stall.pool, user="provider").open()
+    await Vendor(stall.api, stall.pool, user="provider").open()
     assert (await offered(stall))["payoutAddress"] == stall.wallet
     named, agent = str(Keypair().pubkey()), str(Keypair().pubkey())
     assert (await offered(stall, payoutAddress=named))["payoutAddress"] == named
@@ -46,7 +46,7 @@ async def test_a_service_that_could_be_paid_to_nobody_is_refused(stall):
 async def test_without_a_settlement_wallet_nothing_is_ordered_or_seeded(database_url, redis_url, pool):
     for settings in ({}, {"SETTLEMENT_WALLET": str(Keypair().pubkey())}):  # none, and one that nobody follows
         async with running_api(database_url, redis_url, [NO_NODE], **settings) as api:
-            stall = await Till(api, pool, user="provider").open()
+            stall = await Vendor(api, pool, user="provider").open()
             admin = api.holding(await key_for(pool, "operations", ("admin",)))
             service = await offered(stall)
             for reply in (

@@ -13,7 +13,7 @@ from api.http.errors import ApiError
 from api.http.stored_json import stored_json
 from api.routing.route import ExactRequest
 from tests.support.api_client import running_api
-from tests.support.ledger_rows import NO_NODE, Till
+from tests.support.ledger_rows import NO_NODE, Vendor
 from tests.support.service_offer import OFFER
 
 JOBS = "/marketplace/jobs"
@@ -67,8 +67,8 @@ async def stall(database_url, redis_url, pool):
     """A marketplace with one service, whose provider orders it too."""
     wallet = str(Keypair().pubkey())
     async with running_api(database_url, redis_url, [NO_NODE], SETTLEMENT_WALLET=wallet) as client:
-        await Till(client, pool, user="marketplace", wallet=wallet).open()
-        yield await Till(client, pool, user="provider").open()
+        await Vendor(client, pool, user="marketplace", wallet=wallet).open()
+        yield await Vendor(client, pool, user="provider").open()
 
 
 async def offered(stall):

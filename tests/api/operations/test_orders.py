@@ -48,8 +48,8 @@ async def test_a_reconciliation_is_made_by_a_worker(admin, market, indexer, data
     assert (await admin.get("/analytics/reconciliation")).status == 200
 
 
-async def test_orders_that_mean_nothing_are_refused(till):
-    admin = till.api.holding(await key_for(till.pool, "operations", ("admin",)))
+async def test_orders_that_mean_nothing_are_refused(vendor):
+    admin = vendor.api.holding(await key_for(vendor.pool, "operations", ("admin",)))
     for wrong, status in (
         ({"recipient": "nonsense"}, 400),
         ({"recipient": str(Keypair().pubkey())}, 404),
@@ -67,7 +67,7 @@ async def test_orders_that_mean_nothing_are_refused(till):
     assert (await admin.post("/ops/reconcile", {})).status == 202
     for job in ("nonsense", "backfill-", "reconcile-00000000-0000-0000-0000-000000000000", "backfill-" + "0" * 36):
         assert (await admin.get(f"/ops/jobs/{job}")).code == "NOT_FOUND", job
-    assert (await till.client.post("/ops/backfill", {})).status == 403
+    assert (await vendor.client.post("/ops/backfill", {})).status == 403
     everything = await admin.post("/ops/backfill")
     assert everything.status == 202
     assert (await admin.get(f"/ops/jobs/{everything['jobId']}"))["state"] == "queued"

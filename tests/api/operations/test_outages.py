@@ -17,7 +17,7 @@ from tests.support.api_processes import api_processes
 from tests.support.crashing_postgres import Postgres
 from tests.support.failed_over import cut_off, read_only
 from tests.support.ledger_checks import eventually
-from tests.support.ledger_rows import NO_NODE, Till, book, new_signature
+from tests.support.ledger_rows import NO_NODE, Vendor, book, new_signature
 
 NO_REDIS = "redis://127.0.0.1:9"
 
@@ -46,9 +46,9 @@ async def test_without_postgres_every_route_says_so_and_recovers_by_itself(own_p
     dsn = own_postgres.server.dsn("postgres")
     async with running_api(dsn, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
         async with open_pool(dsn, application="test", max_size=1) as pool:
-            till = await Till(api, pool).open()
+            vendor = await Vendor(api, pool).open()
             admin = api.holding(await key_for(pool, "operations", ("read", "write", "admin")))
-            proof = till.proof(await till.paid())
+            proof = vendor.proof(await vendor.paid())
         await own_postgres.stop()
         for operation, (needed, body, _) in OPERATIONS.items():
             reply = await admin.call(operation.split()[0], path_of(operation), body)
@@ -60,13 +60,13 @@ async def test_without_postgres_every_route_says_so_and_recovers_by_itself(own_p
             if needed is not None:
                 assert reply.code == "UNAVAILABLE", operation
                 assert ("valid" in reply.body) == (operation == "POST /verify")
-        for verified in (await till.client.verify(proof), await api.verify({**proof, "recipient": till.wallet})):
+        for verified in (await vendor.client.verify(proof), await api.verify({**proof, "recipient": vendor.wallet})):
             assert (verified.status, verified.code) == (503, "UNAVAILABLE")
             assert (verified["valid"], verified["verified"]) == (False, False)
         await own_postgres.start()
 
         async def is_honoured():
-            reply = await till.client.verify(proof)
+            reply = await vendor.client.verify(proof)
             assert reply.status in {200, 503}, reply.text
             return reply.code == "VALID"
 
@@ -82,21 +82,21 @@ async def test_after_a_failover_it_writes_again_without_a_restart(database_url, 
     """Sessions that were opened on the read-only server stay read-only; they are left for others."""
     monkeypatch.setattr("runtime.database._READ_ONLY_SECONDS", 0.05)
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
-        till = await Till(api, pool).open()
-        proof = till.proof(await till.paid())
-        request = {"amount": "1", "currency": "USDC", "recipient": till.wallet, "resource": "/x"}
+        vendor = await Vendor(api, pool).open()
+        proof = vendor.proof(await vendor.paid())
+        request = {"amount": "1", "currency": "USDC", "recipient": vendor.wallet, "resource": "/x"}
         async with read_only(pool):
             await cut_off(pool, "api")
 
             async def refuses():
-                replies = [await till.client.verify(proof), await till.client.post("/payments/requests", request)]
+                replies = [await vendor.client.verify(proof), await vendor.client.post("/payments/requests", request)]
                 assert {reply.status for reply in replies} <= {200, 201, 503}
                 return {reply.code for reply in replies} == {"UNAVAILABLE"}
 
             await eventually(refuses)
 
         async def works():
-            replies = [await till.client.verify(proof), await till.client.post("/payments/requests", request)]
+            replies = [await vendor.client.verify(proof), await vendor.client.post("/payments/requests", request)]
             return [reply.status for reply in replies] == [200, 201]
 
         await eventually(works)
@@ -107,12 +107,12 @@ async def test_a_crash_of_postgres_costs_nobody_their_payment(own_postgres, redi
     dsn = own_postgres.server.dsn("postgres")
     async with running_api(dsn, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
         async with open_pool(dsn, application="test", max_size=1) as pool:
-            till = await Till(api, pool).open()
-            proofs = [till.proof(await till.paid(), nonce=f"nonce {n}") for n in range(120)]
+            vendor = await Vendor(api, pool).open()
+            proofs = [vendor.proof(await vendor.paid(), nonce=f"nonce {n}") for n in range(120)]
 
         async def until_it_is_certain(n, proof):
             for _ in range(400):
-                reply = await till.client.verify(proof, headers={"Idempotency-Key": f"order {n}"})
+                reply = await vendor.client.verify(proof, headers={"Idempotency-Key": f"order {n}"})
                 if reply.status not in {503, 409}:
                     return reply.code
                 await asyncio.sleep(0.05)
@@ -138,34 +138,34 @@ async def test_a_crash_of_postgres_costs_nobody_their_payment(own_postgres, redi
 async def test_without_redis_everything_but_the_sharing_of_limits_goes_on(database_url, pool):
     limits = {"VERIFY_RATE_LIMIT": 1_000, "AUTH_RATE_LIMIT": 1_000, "PUBLIC_RATE_LIMIT": 1_000}
     async with running_api(database_url, NO_REDIS, [NO_NODE], VERIFY_WAIT_MS=0, **limits) as api:
-        till = await Till(api, pool).open()
+        vendor = await Vendor(api, pool).open()
         admin = api.holding(await key_for(pool, "operations", ("read", "write", "admin")))
         for operation, (_, body, allowed) in OPERATIONS.items():
             reply = await admin.call(operation.split()[0], path_of(operation), body)
             assert reply.status == allowed, operation
-        proof = till.proof(await till.paid())
-        assert (await till.client.verify(proof)).code == "VALID"
-        assert (await till.client.verify(proof)).code == "REPLAY_ATTACK"
+        proof = vendor.proof(await vendor.paid())
+        assert (await vendor.client.verify(proof)).code == "VALID"
+        assert (await vendor.client.verify(proof)).code == "REPLAY_ATTACK"
         ready = await api.get("/ready")
         assert (ready.status, ready["parts"]["redis"]["status"]) == (200, "down")
         assert "pay402_redis_up 0.0" in (await api.get("/metrics")).text
 
 
-async def test_with_a_node_that_is_down_a_claim_is_pending_and_is_settled_later(till):
-    proof = till.proof(new_signature())
-    assert (await till.client.verify(proof)).code == "PAYMENT_PENDING"
-    await till.paid(10_000, signature=proof["transactionId"])
-    assert (await till.client.verify(proof)).code == "VALID"
+async def test_with_a_node_that_is_down_a_claim_is_pending_and_is_settled_later(vendor):
+    proof = vendor.proof(new_signature())
+    assert (await vendor.client.verify(proof)).code == "PAYMENT_PENDING"
+    await vendor.paid(10_000, signature=proof["transactionId"])
+    assert (await vendor.client.verify(proof)).code == "VALID"
 
 
 async def test_what_a_slow_database_cannot_decide_is_sent_away_at_once(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0, API_MOST_UNDECIDED=20) as api:
-        till = await Till(api, pool).open()
-        proofs = [till.proof(await till.paid(), nonce=f"nonce {n}") for n in range(250)]
-        await till.client.verify(proofs[0])
+        vendor = await Vendor(api, pool).open()
+        proofs = [vendor.proof(await vendor.paid(), nonce=f"nonce {n}") for n in range(250)]
+        await vendor.client.verify(proofs[0])
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
-            asking = [asyncio.create_task(till.client.verify(proof)) for proof in proofs]
+            asking = [asyncio.create_task(vendor.client.verify(proof)) for proof in proofs]
             await eventually(lambda: sum(task.done() for task in asking) > 50)
             assert {task.result().status for task in asking if task.done()} == {503}
             assert (await api.get("/health")).status == 200
@@ -175,49 +175,51 @@ async def test_what_a_slow_database_cannot_decide_is_sent_away_at_once(database_
         assert codes.count("VALID") >= 20
         assert all(reply.headers["Retry-After"] for reply in replies if reply.status == 503)
         # Nobody who was sent away has lost anything.
-        again = [await till.client.verify(proof) for proof, code in zip(proofs, codes, strict=True) if code[0] == "U"]
+        again = [await vendor.client.verify(proof) for proof, code in zip(proofs, codes, strict=True) if code[0] == "U"]
         assert {reply.code for reply in again} == {"VALID"}
 
 
 async def test_more_requests_than_there_is_room_for_are_told_to_come_again(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=2_000, API_MOST_REQUESTS=5) as api:
-        till = await Till(api, pool).open()
-        waiting = [asyncio.create_task(till.client.verify(till.proof(new_signature(), nonce=f"{n}"))) for n in range(5)]
+        vendor = await Vendor(api, pool).open()
+        waiting = [
+            asyncio.create_task(vendor.client.verify(vendor.proof(new_signature(), nonce=f"{n}"))) for n in range(5)
+        ]
         await asyncio.sleep(0.3)
-        refused = await till.client.verify(till.proof(await till.paid()))
+        refused = await vendor.client.verify(vendor.proof(await vendor.paid()))
         assert (refused.status, refused.code) == (503, "UNAVAILABLE")
         assert refused.headers["Retry-After"]
         assert refused["requestId"] == refused.headers["X-Request-Id"]
         assert (await api.get("/health")).status == 200
         assert {reply.code for reply in await asyncio.gather(*waiting)} == {"PAYMENT_PENDING"}
-        assert (await till.client.verify(till.proof(await till.paid()))).code == "VALID"
+        assert (await vendor.client.verify(vendor.proof(await vendor.paid()))).code == "VALID"
 
 
 async def test_nothing_is_honoured_for_somebody_who_has_hung_up(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=20_000) as api:
-        till = await Till(api, pool).open()
-        proof = till.proof(new_signature())
+        vendor = await Vendor(api, pool).open()
+        proof = vendor.proof(new_signature())
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await till.client.verify(proof)
-        await till.paid(10_000, signature=proof["transactionId"])
+                await vendor.client.verify(proof)
+        await vendor.paid(10_000, signature=proof["transactionId"])
         await asyncio.sleep(1)
         assert await pool.fetchval("SELECT count(*) FROM transactions WHERE status <> 'pending'") == 0
-        assert (await till.client.verify(proof)).code == "VALID"
+        assert (await vendor.client.verify(proof)).code == "VALID"
 
 
 async def test_what_is_under_way_at_the_end_is_answered(database_url, redis_url, pool, tmp_path):
     async with api_processes(1, database_url, redis_url, tmp_path, VERIFY_WAIT_MS="20000") as ([process], [client]):
-        till = await Till(client, pool).open()
-        proof = till.proof(new_signature())
-        asking = asyncio.create_task(till.client.verify(proof))
+        vendor = await Vendor(client, pool).open()
+        proof = vendor.proof(new_signature())
+        asking = asyncio.create_task(vendor.client.verify(proof))
         await asyncio.sleep(0.5)
         process.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
         with pytest.raises(aiohttp.ClientConnectorError):
             await client.get("/health")
         started = time.monotonic()
-        await book(pool, till.buyer.pubkey(), till.wallet, 10_000, signature=proof["transactionId"])
+        await book(pool, vendor.buyer.pubkey(), vendor.wallet, 10_000, signature=proof["transactionId"])
         assert (await asking).code == "VALID"
         assert await asyncio.wait_for(process.process.wait(), 20) == 0
         assert time.monotonic() - started < 10

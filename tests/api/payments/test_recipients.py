@@ -26,42 +26,42 @@ def now_ms(seconds=0):
 
 
 @pytest.fixture
-async def clerk(api, pool):
+async def shop_owner(api, pool):
     return api.holding(await key_for(pool, "merchant"))
 
 
-async def test_a_wallet_signs_for_whom_it_is_followed(clerk, api, pool):
+async def test_a_wallet_signs_for_whom_it_is_followed(shop_owner, api, pool):
     wallet = Keypair()
-    made = await clerk.post("/recipients", order(wallet, label="API sales"))
+    made = await shop_owner.post("/recipients", order(wallet, label="API sales"))
     assert made.status == 201, made.text
     assert (made["address"], made["userId"], made["label"], made["active"]) == (
         str(wallet.pubkey()), "merchant", "API sales", True,
     )  # fmt: skip
-    again = await clerk.post("/recipients", order(wallet))
+    again = await shop_owner.post("/recipients", order(wallet))
     assert (again.status, again["label"]) == (201, "API sales")
     stranger = api.holding(await key_for(pool, "stranger"))
     taken = await stranger.post("/recipients", order(wallet, "stranger"))
     assert (taken.status, taken.code) == (409, "CONFLICT")
-    assert (await clerk.get("/recipients"))["total"] == 1
+    assert (await shop_owner.get("/recipients"))["total"] == 1
     assert (await stranger.get("/recipients"))["recipients"] == []
     assert (await stranger.delete(f"/recipients/{wallet.pubkey()}")).code == "NOT_FOUND"
-    assert (await clerk.delete(f"/recipients/{wallet.pubkey()}")).status == 200
-    assert (await clerk.delete(f"/recipients/{wallet.pubkey()}")).code == "NOT_FOUND"
-    assert (await clerk.get("/recipients"))["total"] == 0
-    # What was signed before it was removed is good for nobody any more, whoever has kept it.
+    assert (await shop_owner.delete(f"/recipients/{wallet.pubkey()}")).status == 200
+    assert (await shop_owner.delete(f"/recipients/{wallet.pubkey()}")).code == "NOT_FOUND"
+    assert (await shop_owner.get("/recipients"))["total"] == 0
+    # What was signed before it was removed is no longer good for anybody, whoever has kept it.
     assert (await stranger.post("/recipients", order(wallet, "stranger"))).code == "CONFLICT"
-    assert (await clerk.post("/recipients", order(wallet))).code == "CONFLICT"
-    assert (await clerk.post("/recipients", order(wallet, signed_at=now_ms()))).status == 201
+    assert (await shop_owner.post("/recipients", order(wallet))).code == "CONFLICT"
+    assert (await shop_owner.post("/recipients", order(wallet, signed_at=now_ms()))).status == 201
 
 
-async def test_a_removed_wallet_goes_to_whoever_it_signs_for_anew(clerk, api, pool):
+async def test_a_removed_wallet_goes_to_whoever_it_signs_for_anew(shop_owner, api, pool):
     wallet = Keypair()
-    await clerk.post("/recipients", order(wallet, label="sales"))
+    await shop_owner.post("/recipients", order(wallet, label="sales"))
     old = order(wallet, "stranger", signed_at=now_ms())
     stranger = api.holding(await key_for(pool, "stranger"))
     assert (await stranger.post("/recipients", old)).code == "CONFLICT"
     await asyncio.sleep(0.01)
-    await clerk.delete(f"/recipients/{wallet.pubkey()}")
+    await shop_owner.delete(f"/recipients/{wallet.pubkey()}")
     assert (await stranger.post("/recipients", old)).code == "CONFLICT", "signed before it was removed"
     for wrong in (now_ms(-601), now_ms(120)):
         assert (await stranger.post("/recipients", order(wallet, "stranger", signed_at=wrong))).code == "FORBIDDEN"
@@ -70,60 +70,60 @@ async def test_a_removed_wallet_goes_to_whoever_it_signs_for_anew(clerk, api, po
     made = await stranger.post("/recipients", order(wallet, "stranger", signed_at=now_ms(0.01)))
     assert (made.status, made["userId"], made["label"]) == (201, "stranger", None)
     # It is theirs alone now, and neither the first signature nor the second brings it back.
-    assert (await clerk.get("/recipients"))["total"] == 0
+    assert (await shop_owner.get("/recipients"))["total"] == 0
     for again in (order(wallet), order(wallet, signed_at=now_ms())):
-        assert (await clerk.post("/recipients", again)).code == "CONFLICT"
+        assert (await shop_owner.post("/recipients", again)).code == "CONFLICT"
 
 
-async def test_an_admin_gives_a_removed_wallet_away_without_a_signature(admin, clerk):
+async def test_an_admin_gives_a_removed_wallet_away_without_a_signature(admin, shop_owner):
     wallet = str(Keypair().pubkey())
     await admin.post("/recipients", {"address": wallet, "userId": "merchant"})
     assert (await admin.post("/recipients", {"address": wallet, "userId": "other"})).code == "CONFLICT"
-    assert (await clerk.delete(f"/recipients/{wallet}")).status == 200
+    assert (await shop_owner.delete(f"/recipients/{wallet}")).status == 200
     made = await admin.post("/recipients", {"address": wallet, "userId": "other"})
     assert (made.status, made["userId"]) == (201, "other")
 
 
-async def test_what_was_paid_before_stays_with_whom_it_was_paid_to(till):
-    before = await till.paid(1)
-    await till.pool.execute("UPDATE transfers SET recorded_at = recorded_at - interval '1 hour'")
-    await stop_following(till.pool, till.wallet)
+async def test_what_was_paid_before_stays_with_whom_it_was_paid_to(vendor):
+    before = await vendor.paid(1)
+    await vendor.pool.execute("UPDATE transfers SET recorded_at = recorded_at - interval '1 hour'")
+    await stop_following(vendor.pool, vendor.wallet)
     moved = await register_wallet(
-        till.pool, address=till.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
+        vendor.pool, address=vendor.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
     )
     assert moved.recipient.user_id == "heir"
-    after = await till.paid(2)
-    heir = till.api.holding(await key_for(till.pool, "heir"))
-    for client, seen, other in ((till.client, before, after), (heir, after, before)):
+    after = await vendor.paid(2)
+    heir = vendor.api.holding(await key_for(vendor.pool, "heir"))
+    for client, seen, other in ((vendor.client, before, after), (heir, after, before)):
         assert [one["signature"] for one in (await client.get("/payments"))["payments"]] == [seen]
         assert (await client.get(f"/payments/{seen}")).status == 200
         assert (await client.get(f"/payments/{other}")).code == "NOT_FOUND"
     # Nor can the new user claim what was paid to the one before, or the other way round.
-    assert (await heir.verify(till.proof(before, "0.000001"))).code == "RECIPIENT_MISMATCH"
-    assert (await till.client.verify(till.proof(after, "0.000002"))).code == "RECIPIENT_NOT_FOLLOWED"
-    assert (await heir.verify(till.proof(after, "0.000002"))).code == "VALID"
+    assert (await heir.verify(vendor.proof(before, "0.000001"))).code == "RECIPIENT_MISMATCH"
+    assert (await vendor.client.verify(vendor.proof(after, "0.000002"))).code == "RECIPIENT_NOT_FOLLOWED"
+    assert (await heir.verify(vendor.proof(after, "0.000002"))).code == "VALID"
 
 
-async def test_a_test_key_changes_no_live_wallet(clerk, api, pool):
+async def test_a_test_key_changes_no_live_wallet(shop_owner, api, pool):
     live, tested = Keypair(), Keypair()
-    await clerk.post("/recipients", order(live, label="sales"))
+    await shop_owner.post("/recipients", order(live, label="sales"))
     tester = api.holding(await key_for(pool, "merchant", environment="test"))
     test_admin = api.holding(await key_for(pool, "merchant", ("read", "write", "admin"), environment="test"))
     for key in (tester, test_admin):
         assert (await key.delete(f"/recipients/{live.pubkey()}")).code == "FORBIDDEN"
         assert (await key.post("/recipients", order(live, label="taken"))).code == "FORBIDDEN"
-    (shown,) = (await clerk.get("/recipients"))["recipients"]
+    (shown,) = (await shop_owner.get("/recipients"))["recipients"]
     assert (shown["active"], shown["label"], shown["environment"]) == (True, "sales", "live")
     made = await tester.post("/recipients", order(tested))
     assert (made.status, made["environment"]) == (201, "test")
     # A live key makes it live; from then on it is out of the test key's reach.
-    assert (await clerk.post("/recipients", order(tested)))["environment"] == "live"
+    assert (await shop_owner.post("/recipients", order(tested)))["environment"] == "live"
     assert (await tester.delete(f"/recipients/{tested.pubkey()}")).code == "FORBIDDEN"
-    assert (await clerk.delete(f"/recipients/{tested.pubkey()}")).status == 200
+    assert (await shop_owner.delete(f"/recipients/{tested.pubkey()}")).status == 200
     assert (await tester.post("/recipients", order(tested, signed_at=now_ms(1)))).code == "FORBIDDEN"
 
 
-async def test_nobody_registers_a_wallet_that_has_not_signed_for_them(clerk):
+async def test_nobody_registers_a_wallet_that_has_not_signed_for_them(shop_owner):
     wallet, other = Keypair(), Keypair()
     for wrong, status in (
         ({"address": str(wallet.pubkey())}, 403),
@@ -132,15 +132,15 @@ async def test_nobody_registers_a_wallet_that_has_not_signed_for_them(clerk):
         (order(wallet, signature="nonsense"), 400),
         (order(wallet, userId="somebody else"), 403),
     ):
-        assert (await clerk.post("/recipients", wrong)).status == status, wrong
-    assert (await clerk.get("/recipients"))["total"] == 0
+        assert (await shop_owner.post("/recipients", wrong)).status == status, wrong
+    assert (await shop_owner.get("/recipients"))["total"] == 0
 
 
-async def test_an_admin_needs_no_signature_and_may_say_whose_it_is(admin, clerk):
+async def test_an_admin_needs_no_signature_and_may_say_whose_it_is(admin, shop_owner):
     wallet = str(Keypair().pubkey())
     made = await admin.post("/recipients", {"address": wallet, "userId": "merchant"})
     assert (made.status, made["userId"]) == (201, "merchant")
-    assert [row["address"] for row in (await clerk.get("/recipients"))["recipients"]] == [wallet]
+    assert [row["address"] for row in (await shop_owner.get("/recipients"))["recipients"]] == [wallet]
     # A signature that is sent is held against the wallet all the same.
     assert (await admin.post("/recipients", order(Keypair(), signature=order(Keypair())["signature"]))).status == 403
     assert (await admin.delete(f"/recipients/{wallet}")).status == 200

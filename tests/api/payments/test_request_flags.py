@@ -4,15 +4,15 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.support.api_client import key_for, proof_of, running_api
-from tests.support.ledger_rows import NO_NODE, Till, new_signature
+from tests.support.ledger_rows import NO_NODE, Vendor, new_signature
 
 FLAGS = ("late", "short", "over", "duplicate")
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 NATIVE_SOL = "11111111111111111111111111111111"
 
 
-async def shown(till, request):
-    reply = await till.client.get(f"/payments/requests/{request['nonce']}")
+async def shown(vendor, request):
+    reply = await vendor.client.get(f"/payments/requests/{request['nonce']}")
     assert reply.status == 200, reply.text
     return reply
 
@@ -34,28 +34,28 @@ def flags_of(reply):
         ([4_000, 10_000], "14000", {"over", "duplicate"}),
     ],
 )
-async def test_what_was_received_in_all(till, amounts, received, flags):
-    request = await till.requested(10_000)
+async def test_what_was_received_in_all(vendor, amounts, received, flags):
+    request = await vendor.requested(10_000)
     for number, amount in enumerate(amounts):
         named = {"memos": [request["nonce"]]} if number % 2 else {"reference_keys": [request["reference"]]}
-        await till.paid(amount, slot=100 + number, **named)
-    reply = await shown(till, request)
+        await vendor.paid(amount, slot=100 + number, **named)
+    reply = await shown(vendor, request)
     assert (reply["receivedBaseUnits"], flags_of(reply)) == (received, flags)
     assert [one["amountBaseUnits"] for one in reply["transfers"]] == [str(amount) for amount in amounts]
     # The same once a proof has honoured the payment that is enough.
     if enough := [one for one in reply["transfers"] if int(one["amountBaseUnits"]) >= 10_000]:
-        proof = till.proof(enough[0]["signature"], nonce=request["nonce"])
-        assert (await till.client.verify(proof)).code == "VALID"
-        reply = await shown(till, request)
+        proof = vendor.proof(enough[0]["signature"], nonce=request["nonce"])
+        assert (await vendor.client.verify(proof)).code == "VALID"
+        reply = await shown(vendor, request)
         assert (reply["status"], reply["receivedBaseUnits"], flags_of(reply)) == ("paid", received, flags)
 
 
-async def test_each_transfer_shows_the_claim_that_took_it(till):
-    request = await till.requested(10_000)
-    taken = await till.paid(10_000, memos=[request["nonce"]], finality="finalized")
-    await till.paid(3_000, memos=[request["nonce"]], slot=101)
-    assert (await till.client.verify(till.proof(taken, nonce=request["nonce"]))).code == "VALID"
-    first, second = (await shown(till, request))["transfers"]
+async def test_each_transfer_shows_the_claim_that_took_it(vendor):
+    request = await vendor.requested(10_000)
+    taken = await vendor.paid(10_000, memos=[request["nonce"]], finality="finalized")
+    await vendor.paid(3_000, memos=[request["nonce"]], slot=101)
+    assert (await vendor.client.verify(vendor.proof(taken, nonce=request["nonce"]))).code == "VALID"
+    first, second = (await shown(vendor, request))["transfers"]
     assert second["claim"] is None
     assert (first["claim"]["nonce"], first["claim"]["status"], first["claim"]["finality"]) == (
         request["nonce"], "confirmed", "finalized",
@@ -63,71 +63,71 @@ async def test_each_transfer_shows_the_claim_that_took_it(till):
     assert (first["status"], first["finality"]) == ("confirmed", "finalized")
 
 
-async def test_a_payment_that_a_proof_alone_names_is_shown_and_counted(till):
-    request = await till.requested(10_000)
-    proof = till.proof(await till.paid(12_000), nonce=request["nonce"])
-    assert (await till.client.verify(proof)).code == "VALID"
-    reply = await shown(till, request)
+async def test_a_payment_that_a_proof_alone_names_is_shown_and_counted(vendor):
+    request = await vendor.requested(10_000)
+    proof = vendor.proof(await vendor.paid(12_000), nonce=request["nonce"])
+    assert (await vendor.client.verify(proof)).code == "VALID"
+    reply = await shown(vendor, request)
     assert [one["signature"] for one in reply["transfers"]] == [proof["transactionId"]]
     assert (reply["receivedBaseUnits"], flags_of(reply)) == ("12000", {"over"})
 
 
-async def test_wrapped_sol_counts_for_sol_and_no_other_token_does(till):
-    order = {"amount": "0.00001", "currency": "SOL", "recipient": till.wallet}
-    request = await till.client.post("/payments/requests", order)
+async def test_wrapped_sol_counts_for_sol_and_no_other_token_does(vendor):
+    order = {"amount": "0.00001", "currency": "SOL", "recipient": vendor.wallet}
+    request = await vendor.client.post("/payments/requests", order)
     named = {"reference_keys": [request["reference"]]}
-    await till.paid(4_000, mint=WRAPPED_SOL, **named)
-    await till.paid(5_000, mint=NATIVE_SOL, kind="nativeTransfer", slot=101, **named)
-    await till.paid(90_000, slot=102, **named)
-    reply = await shown(till, request)
+    await vendor.paid(4_000, mint=WRAPPED_SOL, **named)
+    await vendor.paid(5_000, mint=NATIVE_SOL, kind="nativeTransfer", slot=101, **named)
+    await vendor.paid(90_000, slot=102, **named)
+    reply = await shown(vendor, request)
     assert (reply["receivedBaseUnits"], flags_of(reply)) == ("9000", {"short", "duplicate"})
     assert len(reply["transfers"]) == 3
 
 
-async def test_what_moves_nothing_is_not_received(till):
-    request = await till.requested(10_000)
-    named = {"reference_keys": [request["reference"]], "source_owner": till.wallet}
-    await till.paid(10_000, **named, source=str(Keypair().pubkey()))
-    await till.paid(10_000, **named, source=till.wallet, slot=101)
-    reply = await shown(till, request)
+async def test_what_moves_nothing_is_not_received(vendor):
+    request = await vendor.requested(10_000)
+    named = {"reference_keys": [request["reference"]], "source_owner": vendor.wallet}
+    await vendor.paid(10_000, **named, source=str(Keypair().pubkey()))
+    await vendor.paid(10_000, **named, source=vendor.wallet, slot=101)
+    reply = await shown(vendor, request)
     assert (reply["receivedBaseUnits"], reply["transfers"], flags_of(reply)) == ("0", [], set())
 
 
-async def test_a_stranger_who_claims_does_not_show_as_the_payer(till):
-    request = await till.requested(10_000)
+async def test_a_stranger_who_claims_does_not_show_as_the_payer(vendor):
+    request = await vendor.requested(10_000)
     stranger = Keypair()
     bogus = proof_of(stranger, new_signature(), "0.01", nonce=request["nonce"])
-    assert (await till.api.verify(bogus)).code == "PAYMENT_PENDING"
-    reply = await shown(till, request)
+    assert (await vendor.api.verify(bogus)).code == "PAYMENT_PENDING"
+    reply = await shown(vendor, request)
     assert (reply["status"], reply["payer"], reply["transactionId"]) == ("pending", None, None)
-    proof = till.proof(await till.paid(10_000), nonce=request["nonce"])
-    assert (await till.api.verify(proof)).code == "VALID"
-    reply = await shown(till, request)
+    proof = vendor.proof(await vendor.paid(10_000), nonce=request["nonce"])
+    assert (await vendor.api.verify(proof)).code == "VALID"
+    reply = await shown(vendor, request)
     assert (reply["status"], reply["payer"], reply["transactionId"]) == ("paid", proof["payer"], proof["transactionId"])
 
 
-async def test_a_claim_made_after_the_end_keeps_no_request_open(till):
-    request = await till.requested(10_000, seconds=-60)
+async def test_a_claim_made_after_the_end_keeps_no_request_open(vendor):
+    request = await vendor.requested(10_000, seconds=-60)
     bogus = proof_of(Keypair(), new_signature(), "0.01", nonce=request["nonce"])
-    assert (await till.api.verify(bogus)).code == "PAYMENT_PENDING"
-    assert (await shown(till, request))["status"] == "expired"
+    assert (await vendor.api.verify(bogus)).code == "PAYMENT_PENDING"
+    assert (await shown(vendor, request))["status"] == "expired"
 
 
 @pytest.mark.parametrize("why", ["key", "request", "amount"])
 async def test_what_must_be_final_is_paid_only_when_it_is(database_url, redis_url, pool, why):
     above = {"FINALIZED_ABOVE": "USDC:0.01"} if why == "amount" else {}
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0, **above) as api:
-        till = await Till(api, pool).open()
-        merchant = api.holding(await key_for(pool, till.user, final_only=True)) if why == "key" else till.client
+        vendor = await Vendor(api, pool).open()
+        merchant = api.holding(await key_for(pool, vendor.user, final_only=True)) if why == "key" else vendor.client
         order = {"amount": "0.01", "currency": "USDC", "finalOnly": why == "request"}
         request = await merchant.post("/payments/requests", order)
         assert request["finalOnly"] is True
-        transaction = await till.paid(10_000, reference_keys=[request["reference"]])
+        transaction = await vendor.paid(10_000, reference_keys=[request["reference"]])
         # Asked by nobody's key, or by a key that demands no finality itself.
-        for client in (api, till.client):
-            reply = await client.verify(till.proof(transaction, nonce=request["nonce"]))
+        for client in (api, vendor.client):
+            reply = await client.verify(vendor.proof(transaction, nonce=request["nonce"]))
             assert reply.code == "NOT_FINALIZED"
-        assert (await shown(till, request))["status"] != "paid"
+        assert (await shown(vendor, request))["status"] != "paid"
         await pool.execute("UPDATE transfers SET finality = 'finalized'")
-        assert (await api.verify(till.proof(transaction, nonce=request["nonce"]))).code == "VALID"
-        assert (await shown(till, request))["status"] == "paid"
+        assert (await api.verify(vendor.proof(transaction, nonce=request["nonce"]))).code == "VALID"
+        assert (await shown(vendor, request))["status"] == "paid"

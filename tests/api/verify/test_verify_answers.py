@@ -8,8 +8,8 @@ from tests.support.ledger_rows import new_signature
 
 
 @pytest.mark.parametrize("more", [{}, {"resource": "/api/report", "agentId": "agent"}], ids=["plain", "full"])
-async def test_an_honoured_answer_has_the_documented_fields_and_no_other(till, more):
-    reply = await till.client.verify(till.proof(await till.paid(), **more))
+async def test_an_honoured_answer_has_the_documented_fields_and_no_other(vendor, more):
+    reply = await vendor.client.verify(vendor.proof(await vendor.paid(), **more))
     assert reply.code == "VALID"
     HonouredBody.model_validate_json(reply.text)
     spoilt = reply.text.replace('"slot":', '"undeclared":1,"slot":')
@@ -17,11 +17,11 @@ async def test_an_honoured_answer_has_the_documented_fields_and_no_other(till, m
         HonouredBody.model_validate_json(spoilt)
 
 
-async def test_a_refusal_has_the_documented_fields_and_no_other(till):
+async def test_a_refusal_has_the_documented_fields_and_no_other(vendor):
     replies = [
-        await till.client.verify(till.proof(new_signature())),
-        await till.client.verify(till.proof(await till.paid(), "1")),
-        await till.api.verify(till.proof(await till.paid())),
+        await vendor.client.verify(vendor.proof(new_signature())),
+        await vendor.client.verify(vendor.proof(await vendor.paid(), "1")),
+        await vendor.api.verify(vendor.proof(await vendor.paid())),
     ]
     assert [reply.status for reply in replies] == [402] * 3
     for reply in replies:

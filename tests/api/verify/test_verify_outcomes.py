@@ -73,8 +73,8 @@ async def test_a_transfer_hidden_in_an_inner_instruction_is_honoured(merchant, m
     result = (
         handwritten.Handwritten()
         .account("source", "usdc", 1_000, 750, owner="buyer")
-        .account("till", "usdc", 0, 250, owner="shop")
-        .calls(handwritten.transfer("source", "till", 250, owner="buyer"))
+        .account("vendor", "usdc", 0, 250, owner="shop")
+        .calls(handwritten.transfer("source", "vendor", 250, owner="buyer"))
         .result()
     )
     (moved,) = decode(result).transfers

@@ -91,7 +91,7 @@ class Mischief:
         estate = self.estate
         match fault.kind:
             case "valkey flushed":
-                await estate.redis.tell(b"FLUSHALL\r\n")
+                await estate.redis.command(b"FLUSHALL\r\n")
             case "valkey restarted":
                 await estate.pause_redis(fault.outage_seconds)
             case "postgres restarted":

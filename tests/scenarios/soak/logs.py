@@ -70,9 +70,9 @@ def spoken(estate: Estate) -> Iterator[Said]:
 
 def _read(who: str, line: str) -> Iterator[Said]:
     try:
-        told = json.loads(line)
-        at = dt.datetime.fromisoformat(told["timestamp"]).timestamp()
-        level, event = told["level"], told["event"]
+        reported = json.loads(line)
+        at = dt.datetime.fromisoformat(reported["timestamp"]).timestamp()
+        level, event = reported["level"], reported["event"]
     except (ValueError, KeyError, TypeError):
         # A traceback, or a sentence for the operator: no line of a process that is well.
         yield Said(who, None, "error", "", line)

@@ -77,8 +77,8 @@ def _points(soak: Soak, points: list[Point]) -> Table:
     table.add_row("faults", "", ", ".join(f"{count} {kind}" for kind, count in sorted(faults.items())))
     kinds = soak.trade.market.kinds()
     table.add_row("paid", "", ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
-    told = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in _latencies(soak).items())
-    table.add_row("answers of /verify", "", told)
+    reported = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in _latencies(soak).items())
+    table.add_row("answers of /verify", "", reported)
     return table
 
 

@@ -64,14 +64,18 @@ class Sale:
     """A payment and what its payer was told of it, by Idempotency-Key: VALID once, whatever happened meanwhile."""
 
     proof: dict
-    told: dict[str, str] = field(default_factory=dict)
+    reported: dict[str, str] = field(default_factory=dict)
     replays: list[str] = field(default_factory=list)
 
     @property
     def is_right(self) -> bool:
         """True when it was honoured exactly once."""
-        told = Counter(self.told.values())
-        return told["VALID"] == 1 and set(told) <= {"VALID", "REPLAY_ATTACK"} and set(self.replays) <= {"REPLAY_ATTACK"}
+        reported = Counter(self.reported.values())
+        return (
+            reported["VALID"] == 1
+            and set(reported) <= {"VALID", "REPLAY_ATTACK"}
+            and set(self.replays) <= {"REPLAY_ATTACK"}
+        )
 
 
 @dataclass
@@ -156,7 +160,7 @@ class Trade:
     async def _verify(self, sale: Sale, key: str) -> None:
         headers = {"Idempotency-Key": key}
         reply = await self._certain("verify", lambda: self.merchant.verify(sale.proof, headers=headers))
-        sale.told[key] = "NEVER" if reply is None else str(reply.code)
+        sale.reported[key] = "NEVER" if reply is None else str(reply.code)
 
     async def _replay(self, sale: Sale) -> None:
         reply = await self._certain("replay", lambda: self.merchant.verify(sale.proof))

@@ -112,16 +112,16 @@ async def _ledger(soak: Soak, connection: asyncpg.Connection) -> Point:
     lost = [f"not paid: {one}" for one in soak.trade.failed_to_pay]
     found = f"chain {total} transfers, missing {missing.total()}, too many {doubled.total()}"
     is_equal = total > 0 and not (missing or doubled or lost)
-    return Point("chain = ledger", is_equal, _told(found, [*missing, *doubled, *lost]))
+    return Point("chain = ledger", is_equal, _with_examples(found, [*missing, *doubled, *lost]))
 
 
 def _sales(soak: Soak) -> Point:
     sales = soak.trade.sales
-    wrong = [f"{sale.proof['nonce']}: {sale.told} {sale.replays}" for sale in sales if not sale.is_right]
-    asked = sum(len(sale.told) for sale in sales)
+    wrong = [f"{sale.proof['nonce']}: {sale.reported} {sale.replays}" for sale in sales if not sale.is_right]
+    asked = sum(len(sale.reported) for sale in sales)
     replays = sum(len(sale.replays) for sale in sales)
     found = f"{len(sales)} payments honoured once by {asked} requests, {replays} replays refused, {len(wrong)} wrong"
-    return Point("verified exactly once", bool(sales) and not wrong, _told(found, wrong))
+    return Point("verified exactly once", bool(sales) and not wrong, _with_examples(found, wrong))
 
 
 async def _claims(soak: Soak, connection: asyncpg.Connection) -> Point:
@@ -142,7 +142,7 @@ async def _claims(soak: Soak, connection: asyncpg.Connection) -> Point:
         f"{honoured} claims honoured for {len(sold)} payments and {len(soak.trade.jobs)} jobs, "
         f"{len(wrong)} not final, {len(doubled)} transfers claimed twice"
     )
-    return Point("no claim doubled", not (wrong or doubled or extra), _told(found, [*wrong, *doubled]))
+    return Point("no claim doubled", not (wrong or doubled or extra), _with_examples(found, [*wrong, *doubled]))
 
 
 async def _reckoning(soak: Soak, connection: asyncpg.Connection) -> list[Point]:
@@ -152,7 +152,7 @@ async def _reckoning(soak: Soak, connection: asyncpg.Connection) -> list[Point]:
     won = soak.strangers.won
     acts = ", ".join(f"{count} of {name}" for name, count in sorted(soak.strangers.acts.items()))
     return [
-        Point("strangers got nothing", not won, _told(f"{acts or 'no acts'}, {len(won)} succeeded", won)),
+        Point("strangers got nothing", not won, _with_examples(f"{acts or 'no acts'}, {len(won)} succeeded", won)),
         await _held("nothing invented was honoured", no_invention_was_honoured(connection, soak.estate.liar.invented)),
         await _held("no claim without a gain", no_claim_without_a_gain(connection, chain)),
         await _held("no more out than in", no_more_out_than_in(connection)),
@@ -183,7 +183,7 @@ async def _jobs(soak: Soak, connection: asyncpg.Connection) -> Point:
     payouts = await connection.fetchval("SELECT count(*) FROM payouts WHERE job_id::text = ANY($1::text[])", list(jobs))
     found = f"{len(jobs)} ordered, {len(open_jobs)} open, {payouts} payouts, {paid} of {due} base units paid out"
     is_once = bool(jobs) and not open_jobs and paid == due and payouts == len(jobs)
-    return Point("jobs paid out once", is_once, _told(found, open_jobs))
+    return Point("jobs paid out once", is_once, _with_examples(found, open_jobs))
 
 
 async def _audit(soak: Soak) -> Point:
@@ -191,7 +191,7 @@ async def _audit(soak: Soak) -> Point:
     report = json.loads(out) if out else {}
     found = f"{report.get('accounts')} accounts, {len(report.get('findings', []))} disagree"
     is_proven = code == 0 and bool(report.get("accounts"))
-    return Point("pay402 audit --whole", is_proven, _told(found, [err[-300:]] if code else []))
+    return Point("pay402 audit --whole", is_proven, _with_examples(found, [err[-300:]] if code else []))
 
 
 async def _doctor(soak: Soak) -> Point:
@@ -199,14 +199,14 @@ async def _doctor(soak: Soak) -> Point:
     findings = json.loads(out)["findings"] if out else []
     bad = [f"{one['part']} {one['check']}: {one['detail']}" for one in findings if one["verdict"] == "failure"]
     found = f"{len(findings)} findings, {len(bad)} failures"
-    return Point("pay402 doctor", code == 0, _told(found, bad or ([err[-300:]] if code else [])))
+    return Point("pay402 doctor", code == 0, _with_examples(found, bad or ([err[-300:]] if code else [])))
 
 
 def _answers(soak: Soak) -> Point:
     answers = soak.trade.books.answers
     wrong = [one for one in answers if one.status not in _EXPECTED_STATUSES | {_UNAVAILABLE}]
     found = f"{len(answers)} answers, {len(wrong)} of a status that no caller here should see"
-    return Point("no 5xx but 503", bool(answers) and not wrong, _told(found, wrong))
+    return Point("no 5xx but 503", bool(answers) and not wrong, _with_examples(found, wrong))
 
 
 def _unavailable(soak: Soak) -> Point:
@@ -214,7 +214,7 @@ def _unavailable(soak: Soak) -> Point:
     grace = soak.estate.pace.grace_seconds
     wrong = [one for one in away if not within(one.at, POSTGRES_FAULTS, soak.happened, grace)]
     found = f"{len(away)} answers of 503, {len(wrong)} unexplained"
-    return Point("503 only without Postgres", not wrong, _told(found, wrong))
+    return Point("503 only without Postgres", not wrong, _with_examples(found, wrong))
 
 
 def _connections(soak: Soak) -> Point:
@@ -231,13 +231,15 @@ def _processes(soak: Soak) -> Point:
     wrong += [f"{role} ended by itself" for role in ROLES if children[role].process.returncode is not None]
     killed = sum(number == signal.SIGKILL for _, number, _ in ended)
     found = f"{killed} killed, {len(ended) - killed} stopped, {len(wrong)} ended otherwise"
-    return Point("ends as it is told", not wrong, _told(found, wrong))
+    return Point("ends as it is told", not wrong, _with_examples(found, wrong))
 
 
 def _logs(soak: Soak) -> Point:
     wrong = unexplained(soak)
     found = f"{len(list(spoken(soak.estate)))} warnings and errors, {len(wrong)} that no fault explains"
-    return Point("no error unexplained", not wrong, _told(found, [f"{one.who}: {one.line[:300]}" for one in wrong]))
+    return Point(
+        "no error unexplained", not wrong, _with_examples(found, [f"{one.who}: {one.line[:300]}" for one in wrong])
+    )
 
 
 def unexplained(soak: Soak) -> list[Said]:
@@ -250,10 +252,10 @@ def _memory(soak: Soak) -> Point:
     lives = [life for life in soak.watch.lives.values() if life.is_long]
     wrong = [f"{life.role}: {life.megabytes_an_hour:+.0f} MB/h" for life in lives if not life.is_flat]
     found = f"{len(lives)} processes lived for long, {len(wrong)} grow"
-    return Point("memory flat", not wrong, _told(found, wrong))
+    return Point("memory flat", not wrong, _with_examples(found, wrong))
 
 
-def _told(found: str, examples: Any) -> str:
+def _with_examples(found: str, examples: Any) -> str:
     return "; ".join([found, *(str(one) for one in list(examples)[:_SHOWN])])
 
 
