@@ -24,8 +24,8 @@ from migrations.logins import apply_logins
 from migrations.revisions import known_revisions
 from migrations.roles import apply_roles
 from migrations.status import MigrationStatus, check_current, read_status
-from runtime.connection_string import read_connection_string
-from runtime.database import connect_plainly, open_connection, reach
+from runtime.connection_string import place, read_connection_string
+from runtime.database import READ_ONLY, connect_plainly, is_read_only, open_connection, reach
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -118,6 +118,8 @@ def _is_target(target: str) -> bool:
 async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Hold the lock that only one migrating process can hold, on a session of its own."""
     async with open_connection(dsn, application="migrate", patience_seconds=5.0) as guard:
+        if is_read_only(guard):
+            raise OperatorError(READ_ONLY.format(place=place(dsn)))
         deadline = time.monotonic() + _WAIT_SECONDS
         # Asking again and again, instead of waiting inside a statement: the snapshot of a waiting statement would
         # keep CREATE INDEX CONCURRENTLY, in the process that migrates, from ever ending.

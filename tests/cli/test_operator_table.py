@@ -67,11 +67,11 @@ async def test_wrong_cluster(process, home, variables, pool):
     agrees("wrong cluster", await pay402(process, home=home, **variables))
 
 
-@pytest.mark.parametrize("process", ["indexer", "worker", "api"])
+@pytest.mark.parametrize("process", ["indexer", "worker", "api", "migrate up", "keys create"])
 async def test_read_only_database(process, home, variables, pool):
     name = await pool.fetchval("SELECT current_database()")
     await pool.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    agrees("read-only database", await pay402(process, home=home, **variables))
+    agrees("read-only database", await pay402(*process.split(), home=home, **variables))
     agrees("read-only database, found by doctor", await doctor(home, variables, "database", "writes"))
 
 
