@@ -96,7 +96,7 @@ class Settlement:
     """A payment as it stands. `claim_status` is that of the claim that holds its transfer.
 
     `answered_at` is set once the answer that it is settled has gone out, or its transfer has honoured another claim:
-    then nobody is answered so again.
+    then no other caller gets that answer.
     """
 
     id: UUID

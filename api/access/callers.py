@@ -32,7 +32,7 @@ SECURITY: Final = (Security(_key_header), Security(_bearer))
 
 
 def unauthorized(sentence: str) -> ApiError:
-    """401: nobody we know."""
+    """401: the caller is not known."""
     return ApiError(401, "INVALID_API_KEY", sentence, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -128,7 +128,7 @@ class FeedStreams:
 
     async def _read_on(self) -> None:
         if self._newest is None or not self._open:
-            # What nobody waits for is not read; whoever comes reads up to where this begins by themselves.
+            # Without a reader nothing is read; a new reader reads for itself up to where this begins.
             self._newest = (await feed_ends(self._database)).newest
         while self._open:
             entries = await page_of_feed(self._database, after=self._newest, user_id=None, limit=_PAGE)

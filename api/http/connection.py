@@ -16,7 +16,7 @@ from api.http.middleware import HEADERS_OF_EVERY_ANSWER
 
 HEAD_BYTES_MAX: Final = 32_768
 HEADERS_MAX: Final = 100
-# A body of 1 MB in chunks of a few bytes each is twice as long, and nobody's honest one.
+# A body of 1 MB in chunks of a few bytes each is twice as long; an honest client sends none like it.
 MESSAGE_BYTES_MAX: Final = 2_000_000
 # The layers above answer a body that is late; after that the connection goes.
 _GRACE_SECONDS: Final = 2.0
@@ -100,7 +100,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. What comes after the body, where nobody in front of us looks for it, is none."""
+        """Take a header of the head. One after the body is dropped, for proxies before us do not look there."""
         if self._phase is not _Phase.HEAD:
             return
         if len(self.headers) >= HEADERS_MAX:

@@ -1,1 +1,1 @@
-"""Services, jobs and the marketplace in figures."""
+"""Services, jobs, and the totals of the marketplace."""

@@ -1,4 +1,4 @@
-"""The marketplace in figures, and its examples."""
+"""The totals of the marketplace, and its examples."""
 
 import uuid
 from decimal import Decimal
