@@ -23,7 +23,7 @@ _PAYMENTS: Final = {
     "transfer.landed_again": ("payment.received", "confirmed"),
     "transfer.finalized": ("payment.finalized", "finalized"),
     "transfer.orphaned": ("payment.reversed", "reversed"),
-    "transfer.unmatched": ("unmatched.received", "confirmed"),
+    "transfer.unmatched": ("unmatched.received", "finalized"),
 }
 _CLAIMS: Final = {
     "claim.confirmed": ("claim.honoured", "confirmed"),

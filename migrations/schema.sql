@@ -1088,6 +1088,7 @@ CREATE TABLE public.feed_position (
     event_id bigint NOT NULL,
     feed_id bigint NOT NULL,
     pruned_feed_id bigint DEFAULT 0 NOT NULL,
+    matched_until timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT feed_position_is_only_row_check CHECK (is_only_row)
 );
 
@@ -1098,6 +1099,8 @@ COMMENT ON COLUMN public.feed_position.event_id IS 'Every event up to this one i
 COMMENT ON COLUMN public.feed_position.feed_id IS 'The newest row of the feed';
 
 COMMENT ON COLUMN public.feed_position.pruned_feed_id IS 'The newest row of the feed that was removed for its age';
+
+COMMENT ON COLUMN public.feed_position.matched_until IS 'Transfers that were final before then have been looked at for their claims';
 
 CREATE TABLE public.former_recipients (
     address public.address NOT NULL,

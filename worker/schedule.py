@@ -25,6 +25,7 @@ from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
 from worker.context import WorkerContext
 from worker.escrow import settle
+from worker.feed.unmatched import log_unmatched
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
 from worker.redis_pool import SchedulePool
@@ -90,6 +91,7 @@ async def _sweep(context: WorkerContext) -> None:
     """Find what the quick passes, which look at the newest only, have not seen."""
     await sweep_requests(context)
     await settle(context, sweep=True)
+    await log_unmatched(context)
 
 
 async def _fold_totals(context: WorkerContext) -> None:

@@ -69,6 +69,8 @@ class WorkerSettings(WebhookSettings, CacheSettings, SolanaSettings, Marketplace
     # How often events are looked for that nothing has notified of, and how many are published in one transaction.
     feed_poll_seconds: float = Field(0.1, gt=0, validation_alias="WORKER_FEED_POLL_SECONDS")
     feed_events_per_pass: int = Field(1_000, ge=1, le=20_000, validation_alias="WORKER_FEED_EVENTS_PER_PASS")
+    # A payment that nobody has claimed for so long after it became final is unmatched: proofs are good for 15 minutes.
+    unmatched_seconds: float = Field(1_200.0, gt=0, validation_alias="WORKER_UNMATCHED_SECONDS")
     # How long entries of the feed are kept, and with them how far back readers can catch up.
     feed_keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_FEED_KEEP_DAYS")
     # How often deliveries of webhooks are looked for that nothing has notified of.

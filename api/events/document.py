@@ -28,7 +28,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
 _EXAMPLES_OF: Final[dict[str, dict[str, Any]]] = {
     "payment.finalized": {"finality": "finalized"},
     "payment.reversed": {"status": "reversed", "finality": None},
-    "unmatched.received": {"nonce": None},
+    "unmatched.received": {"nonce": None, "finality": "finalized"},
     "claim.refused": {"status": "failed", "finality": None, "code": "INSUFFICIENT_AMOUNT", "path": None,
                       "receivedBaseUnits": None},
     "claim.reversed": {"status": "reversed", "finality": None},

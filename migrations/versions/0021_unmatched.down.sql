@@ -1,0 +1,1 @@
+ALTER TABLE feed_position DROP COLUMN matched_until;
