@@ -66,31 +66,32 @@ async def test_an_api_process_killed_at_any_step(point, parties, pool, net, data
         "SOLANA_RPC_URL": net.rpc_url, "APP_ENV": "test", "PORT": "0", "LOG_LEVEL": "error",
         **UNLIMITED, **parties.settings,
     }  # fmt: skip
-    body = (await parties.purchase()).body()
-    async with following(net, database_url):
+    async with (
+        following(net, database_url),
+        open_worker_context(fast_settings(), database_url, [net.rpc_url]) as worker,
+        running_api(database_url, redis_url, [net.rpc_url], **parties.settings) as api,
+        aiohttp.ClientSession() as http,
+    ):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.api.x402.killed_api", point,
             env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         url = (await asyncio.wait_for(process.stdout.readline(), 40)).decode().strip()
+        # Built when everybody is ready: a blockhash of this chain lives for some seconds only.
+        body = (await parties.purchase()).body()
         heard = None
-        async with aiohttp.ClientSession() as http:
-            with contextlib.suppress(aiohttp.ClientError):
-                async with http.post(f"{url}/x402/settle", json=body, headers={"x-api-key": key}) as response:
-                    heard = await response.json()
+        with contextlib.suppress(aiohttp.ClientError):
+            async with http.post(f"{url}/x402/settle", json=body, headers={"x-api-key": key}) as response:
+                heard = await response.json()
         assert await process.wait() == -signal.SIGKILL
         assert (heard is not None) == (point.endswith(" note")), "an answer goes out before it is noted"
-        async with (
-            open_worker_context(fast_settings(), database_url, [net.rpc_url]) as worker,
-            running_api(database_url, redis_url, [net.rpc_url], **parties.settings) as api,
-        ):
-            await move_settlements(worker, older_seconds=0)
-            answer = await final_answer(api.holding(key), body)
-            # The answer may not have gone out: it is given again; once it was noted it is not.
-            assert answer["success"] == (point != "after note"), answer
-            assert answer["transaction"]
-            again = (await api.holding(key).post("/x402/settle", body)).body
-            assert again["errorReason"] == "duplicate_settlement"
+        await move_settlements(worker, older_seconds=0)
+        answer = await final_answer(api.holding(key), body)
+        # The answer may not have gone out: it is given again; once it was noted it is not.
+        assert answer["success"] == (point != "after note"), answer
+        assert answer["transaction"]
+        again = (await api.holding(key).post("/x402/settle", body)).body
+        assert again["errorReason"] == "duplicate_settlement"
     assert received(net, parties) == 10_000
     assert await pool.fetchval("SELECT count(*) FROM settlements") == 1
     assert await check_invariants(pool) == []
