@@ -88,7 +88,6 @@ class ClaimContext:
     Attributes:
         merchant: Whose money it would be; `None` when nothing says that.
         has_wallets: The merchant has a wallet that is followed.
-        named_user_id: The merchant to whom the named wallet belongs, `None` for a wallet that nobody registered.
         named_is_followed: The named wallet is followed now.
         request: The terms of the nonce, where it is registered with this merchant.
         use: Who has used up the nonce.
@@ -100,7 +99,6 @@ class ClaimContext:
 
     merchant: str | None
     has_wallets: bool
-    named_user_id: str | None
     named_is_followed: bool
     request: RequestedTerms | None
     use: Use | None
@@ -163,7 +161,6 @@ def _context(rows: Sequence[Any]) -> ClaimContext:
     return ClaimContext(
         merchant=first["user_id"],
         has_wallets=first["has_wallets"],
-        named_user_id=first["named_user_id"],
         named_is_followed=first["named_is_followed"],
         request=_request(first) if first["is_registered"] else None,
         use=_use(first) if first["used_id"] is not None else None,

@@ -9,7 +9,6 @@ SELECT
   p.n::int AS n,
   merchant.user_id,
   wallet.address IS NOT NULL AS has_wallets,
-  named.user_id AS named_user_id,
   coalesce(named.active, false) AS named_is_followed,
   request.nonce IS NOT NULL AS is_registered,
   request.recipient AS request_recipient,

@@ -125,12 +125,6 @@ async def anything_to_publish(database: Database) -> bool:
     return bool(await _queries.anything_to_publish(database))
 
 
-async def count_unpublished(database: Database, *, count_max: int) -> int:
-    """How many events wait to be published, up to `count_max`."""
-    count: int = await _queries.unpublished_events(database, count_max=count_max)
-    return count
-
-
 async def prune_feed(database: Database, *, keep_seconds: float, limit: int) -> int:
     """Remove entries older than `keep_seconds`, at most `limit`; returns how many."""
     count: int = await _queries.prune_feed(database, keep_seconds=keep_seconds, limit=limit)

@@ -77,13 +77,6 @@ SELECT feed_id AS newest, pruned_feed_id AS pruned FROM feed_position;
 -- Whether there is anything to do for whoever publishes.
 SELECT EXISTS (SELECT FROM events WHERE id > (SELECT event_id FROM feed_position)) OR EXISTS (SELECT FROM feed_gaps);
 
--- name: unpublished_events$
--- How many events are committed and not published, up to a bound.
-SELECT count(*)::int
-FROM (
-  SELECT FROM events WHERE id > (SELECT event_id FROM feed_position) LIMIT :count_max::int
-) AS waiting;
-
 -- name: prune_feed$
 -- Remove the oldest entries, after their time, and remember how far.
 WITH gone AS (

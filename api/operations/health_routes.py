@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
-from api.http.errors import errors, not_found
+from api.http.errors import RETRY_SECONDS, errors, not_found
 from api.http.fields import EpochMs
 from api.http.json import AnswerShape, answer
 from api.operations.context import Operations
@@ -59,7 +59,7 @@ async def get_ready(context: Operations) -> Response:
     states = await context.probes.states()
     is_ready = states.are_ready
     body = Readiness(status="ready" if is_ready else "unready", parts=states, timestamp=time.time_ns() // 1_000_000)
-    return answer(body, 200 if is_ready else 503, None if is_ready else {"Retry-After": "2"})
+    return answer(body, 200 if is_ready else 503, None if is_ready else {"Retry-After": str(RETRY_SECONDS)})
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=errors(404))

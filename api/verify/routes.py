@@ -11,7 +11,7 @@ from solders.signature import Signature
 from starlette.responses import Response
 
 from api.access.callers import SECURITY, count_verification, identify, permitted
-from api.http.errors import errors, invalid
+from api.http.errors import RETRY_SECONDS, errors, invalid
 from api.http.json import answer, epoch_ms, figure
 from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
@@ -28,9 +28,6 @@ REFUSAL_FIELDS: Final = {"/verify": {"valid": False, "verified": False}}
 """What every refusal of a path carries besides what errors have: clients read these first."""
 
 router = new_router(tags=["Verify"], count=count_verification)
-
-_RETRY_SECONDS: Final = 2
-_SIGNATURE_BYTES: Final = 64
 
 _SENTENCES: Final = {
     Outcome.INVALID_SIGNATURE: "The signature is not the payer's over what it must sign; see proofVersion.",
@@ -134,7 +131,7 @@ def _refused(outcome: Outcome) -> Response:
         "code": outcome.value,
         "requestId": structlog.contextvars.get_contextvars().get("request_id"),
     }
-    headers = {"Retry-After": str(_RETRY_SECONDS)} if outcome in _RETRYABLE else None
+    headers = {"Retry-After": str(RETRY_SECONDS)} if outcome in _RETRYABLE else None
     return answer(content, 402, headers)
 
 

@@ -58,9 +58,7 @@ async def way_to(address: ConnectionString) -> AsyncIterator[str]:
             task.add_done_callback(tasks.discard)
 
         listening = await asyncio.start_unix_server(accepted, socket)
-        kept = {
-            name: value for name, value in parse_qsl(parts.query) if name in {"dbname", "user", "password", "options"}
-        }
+        kept = {name: value for name, value in parse_qsl(parts.query) if name in _KEPT}
         query = urlencode(kept | {"host": directory, "port": str(_PORT)}, quote_via=quote, safe="/,")
         user, at, _ = parts.netloc.rpartition("@")
         try:
