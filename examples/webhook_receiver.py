@@ -44,10 +44,9 @@ def _verified(verifiers: list[Webhook], body: bytes, headers: dict[str, str]) ->
     """The event, if one of the secrets has signed it within the last five minutes."""
     for verifier in verifiers:
         try:
-            event: dict[str, Any] = verifier.verify(body, headers)
+            return dict(verifier.verify(body, headers))
         except WebhookVerificationError:
             continue
-        return event
     return None
 
 

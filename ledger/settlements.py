@@ -279,6 +279,11 @@ async def open_settlements(
     return [from_row(OpenSettlement, row) async for row in rows]
 
 
+async def vanished_wires(database: Database, *, limit: int) -> list[bytes]:
+    """The bytes of settled payments that a fork took off the chain, until they land again or never can."""
+    return [row["wire"] async for row in _queries.vanished_wires(database, limit=limit)]
+
+
 async def count_settlements(database: Database) -> list[SettlementCount]:
     """How many settlements there are by status."""
     return [from_row(SettlementCount, row) async for row in _queries.settlement_counts(database)]

@@ -141,6 +141,14 @@ WHERE settlement_is_open(status) AND created_at < clock_timestamp() - make_inter
 ORDER BY created_at, id
 LIMIT :limit;
 
+-- name: vanished_wires
+-- Settled payments that the cluster does not know any more: while their blockhash lives, the same bytes can land again.
+SELECT s.wire
+FROM vanished_transactions AS v
+JOIN settlements AS s ON s.signature = v.signature
+WHERE s.status = 'settled' AND s.wire IS NOT NULL
+LIMIT :limit;
+
 -- name: settlement_counts
 -- Settlements by status, and how old the oldest of each is.
 SELECT status::text AS status, count(*)::int AS settlements,

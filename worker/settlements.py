@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 _OLDER_SECONDS: Final = 3.0
 _SETTLED_PER_STATEMENT: Final = 1_000
 _BROADCASTS_AT_ONCE: Final = 16
+_WIRES_PER_PASS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -51,6 +52,10 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
     done.reopened = await settlements.reopen_undone(context.database)
     async with crash_point("claim"):
         await _settle_indexed(context, done)
+    # A fork took these off the chain: sent at once, they land again before anybody's claim has to be reversed.
+    done.broadcast += sum(
+        await _offer(context, await settlements.vanished_wires(context.database, limit=_WIRES_PER_PASS))
+    )
     after, tip = FIRST, None
     while page := await settlements.open_settlements(
         context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
@@ -103,16 +108,20 @@ async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReas
 
 
 async def _broadcast(context: WorkerContext, some: Sequence[OpenSettlement], done: Moved) -> None:
-    """Offer the same bytes to every node again, which costs nothing: a transaction lands once."""
-    turns = asyncio.Semaphore(_BROADCASTS_AT_ONCE)
-
-    async def offer(one: OpenSettlement) -> bool:
-        async with turns:
-            return await broadcast_everywhere(context.node.pool, one.wire) > 0
-
     async with crash_point("broadcast"):
-        taken = await asyncio.gather(*map(offer, some))
+        taken = await _offer(context, [one.wire for one in some])
     sent = [one for one, is_taken in zip(some, taken, strict=True) if is_taken]
     done.broadcast += len(sent)
     if sent:
         await settlements.note_sent(context.database, [one.id for one in sent])
+
+
+async def _offer(context: WorkerContext, wires: Sequence[bytes]) -> list[bool]:
+    """Offer these bytes to every node; a transaction lands once, however often it is sent. True where one took it."""
+    turns = asyncio.Semaphore(_BROADCASTS_AT_ONCE)
+
+    async def offer(wire: bytes) -> bool:
+        async with turns:
+            return await broadcast_everywhere(context.node.pool, wire) > 0
+
+    return await asyncio.gather(*map(offer, wires))

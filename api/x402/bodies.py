@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from api.http.errors import ErrorBody
+from api.http.fields import LongText
 from api.http.json import AnswerShape, Shape
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -25,7 +26,7 @@ class ExtraBody(Shape):
     """What requirements say for this scheme."""
 
     fee_payer: _Account | None = Field(None, description="Who pays the fee: one of `signers` of GET /x402/supported")
-    memo: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+    memo: Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")] | None = Field(
         None, description="What the memo of the transaction has to say; the nonce of a payment request pays that one"
     )
 
@@ -72,7 +73,7 @@ class AcceptedBody(Shape):
 class ResourceBody(Shape):
     """What is bought."""
 
-    url: Annotated[str, StringConstraints(max_length=4096)]
+    url: LongText
 
 
 class PayloadV2Body(Shape):

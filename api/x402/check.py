@@ -243,6 +243,8 @@ def _check_memos(rest: Sequence[DecodedInstruction], requirements: Requirements,
         if memos[0] != requirements.memo.encode():
             raise Refused(Reason.MEMO_MISMATCH, "The memo must be the seller's extra.memo; build it anew.", payer)
     try:
-        return memos[0].decode() if len(memos) == 1 else None
+        memo = memos[0].decode() if len(memos) == 1 else None
     except UnicodeDecodeError:
         return None
+    # A text with a NUL is no nonce of a payment request, and Postgres holds no such text.
+    return None if memo is None or "\0" in memo else memo

@@ -92,4 +92,4 @@ async def _find(context: Facilitating, payment_id: str) -> Settlement | None:
     try:
         return await find_by_id(context.database, uuid.UUID(payment_id))
     except ValueError:
-        return await find_by_signature(context.database, payment_id)
+        return await find_by_signature(context.database, payment_id) if payment_id.isalnum() else None

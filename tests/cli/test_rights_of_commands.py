@@ -28,6 +28,8 @@ CALLS = {
     "keys": [("keys", "create"), ("keys", "list")],
     "recipients": [("recipients", "add", OTHER), ("recipients", "list"), ("recipients", "remove", OTHER)],
     "seed": [("seed",)],
+    "events": [("events", "list")],
+    "webhooks": [("webhooks", "add", "http://127.0.0.1:9/hooks"), ("webhooks", "list")],
     "audit": [("audit", "--heal", "--whole")],
     "backfill": [("backfill", "--from-slot", "0")],
     "reconcile": [("reconcile",)],

@@ -46,7 +46,9 @@ class FeedPublisher:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._woken = asyncio.Event()
-        context.metrics.liveness.expect(_LOOP, within_seconds=context.settings.pass_grace_seconds)
+        settings = context.settings
+        grace_seconds = settings.pass_grace_seconds + settings.feed_poll_seconds
+        context.metrics.liveness.expect(_LOOP, within_seconds=grace_seconds)
 
     def wake(self, _: str = "") -> None:
         """Look now: something was recorded."""

@@ -40,7 +40,8 @@ class WebhookSender:
         self._ended: list[EndedTry] = []
         self._gone: set[UUID] = set()
         self._disabled_at = time.monotonic()
-        context.metrics.liveness.expect(_LOOP, within_seconds=settings.pass_grace_seconds)
+        grace_seconds = settings.pass_grace_seconds + settings.webhook_poll_seconds
+        context.metrics.liveness.expect(_LOOP, within_seconds=grace_seconds)
 
     def wake(self, _: str = "") -> None:
         """Look now: something is to be sent."""

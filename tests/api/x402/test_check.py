@@ -348,6 +348,11 @@ def test_the_amount_is_equal_and_not_more(amount):
     assert reason_of(GOOD.but(amount=amount)) is Reason.AMOUNT_MISMATCH
 
 
+def test_a_memo_with_a_nul_is_paid_and_kept_as_none():
+    verdict = judged(GOOD.but(memo="order\0 17").body(2))
+    assert (verdict.is_valid, verdict.payment.memo) == (True, None)
+
+
 def test_the_memo_that_is_required_is_there_once():
     required = {"extra": {"feePayer": str(OURS), "memo": "order 17"}}
     assert reason_of(GOOD.but(memo="order 17"), **required) is None
