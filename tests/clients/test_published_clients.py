@@ -43,9 +43,10 @@ async def test_published_clients_buy_from_published_shops_with_a_wallet_that_hol
             assert (bought["status"], bought["body"]) == (200, {"report": "worth 0.01 USDC"}), bought
             settlement = bought["settlement"]
             assert (settlement["success"], settlement["payer"]) == (True, str(parties.buyer.pubkey()))
-            # It is in the ledger before the shop's answer has gone out.
+            # It is in the ledger before the shop's answer has gone out, and may be final when the buyer's program ends.
             claim = await pool.fetchrow("SELECT * FROM transactions WHERE signature = $1", settlement["transaction"])
-            assert (claim["status"], claim["payer"], claim["received"]) == ("confirmed", settlement["payer"], PRICE)
+            assert claim["status"] in {"confirmed", "finalized"}
+            assert (claim["payer"], claim["received"]) == (settlement["payer"], PRICE)
     received = await pool.fetchval("SELECT sum(received) FROM transactions WHERE recipient = $1", str(parties.shop))
     assert received == paid
     assert await sol_of(parties, parties.buyer.pubkey()) == 0

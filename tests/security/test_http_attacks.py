@@ -49,7 +49,8 @@ async def served_meanwhile(client):
         stop.set()
         await asking
     assert len(slowest) > 1
-    assert max(slowest) < 3
+    # Twenty attackers are waited for a second each: whoever was served after them, one by one, would wait for longer.
+    assert max(slowest) < 15
 
 
 SMUGGLED = {
@@ -183,12 +184,11 @@ async def test_answers_that_nobody_reads_are_not_kept(process):
     before = len(there.net_connections())
 
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(20):
-            attacker = await stack.enter_async_context(wire(client.url))
+        attackers = [await stack.enter_async_context(wire(client.url)) for _ in range(20)]
+        await eventually(lambda: len(there.net_connections()) > before + 10)
+        for attacker in attackers:
             attacker.writer.transport.pause_reading()
             attacker.writer.write(head("GET", "/openapi.json") * 200)
-        await asyncio.sleep(0.5)
-        assert len(there.net_connections()) > before + 10
         async with served_meanwhile(client):
 
             async def are_gone():
