@@ -19,11 +19,12 @@ from cli.system.fee_payer import local_fee_payer
 from cli.system.local_ledger import match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from cli.system.settlement_wallet import local_settlement
+from indexer.settings import IndexerSettings
 from migrations.migrate import upgrade
 from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
 from runtime.process import SUPERVISOR_VARIABLE
-from runtime.settings import IndexerSettings, LoginSettings
+from runtime.settings import LoginSettings
 from worker.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)

@@ -5,15 +5,9 @@ import os
 import pytest
 
 from cli.system.processes import SystemSettings
+from indexer.settings import IndexerSettings
 from runtime.errors import OperatorError
-from runtime.settings import (
-    DatabaseSettings,
-    IndexerSettings,
-    Settings,
-    SolanaSettings,
-    derived_ws_url,
-    load,
-)
+from runtime.settings import DatabaseSettings, Settings, SolanaSettings, derived_ws_url, load
 from tests.support.sentences import assert_sentence
 
 PRODUCTION = {

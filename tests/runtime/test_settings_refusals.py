@@ -5,15 +5,9 @@ import os
 import pytest
 
 from cli.system.processes import SystemSettings
+from indexer.settings import IndexerSettings
 from runtime.errors import OperatorError
-from runtime.settings import (
-    CacheSettings,
-    DatabaseSettings,
-    IndexerSettings,
-    Settings,
-    SolanaSettings,
-    load,
-)
+from runtime.settings import CacheSettings, DatabaseSettings, Settings, SolanaSettings, load
 from tests.support.sentences import assert_sentence
 
 PRODUCTION = {

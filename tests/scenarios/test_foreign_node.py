@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from indexer.main import running_indexer
+from indexer.settings import IndexerSettings
 from localnet import Localnet
 from localnet import payments as pay
-from runtime.settings import IndexerSettings
 from tests.scenarios.system import ENVIRONMENT, ledger_becomes_the_chain, merchants, whole_audit_is_clean
 from tests.support.foreign_node import IN_ITS_OWN_WORDS, NOT_FOUND, ForeignNode
 from tests.support.ledger_checks import eventually, ledger_equals_chain
