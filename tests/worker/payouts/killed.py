@@ -1,4 +1,4 @@
-"""`python -m tests.worker.killed POINT`: one pass of a worker that kills itself with SIGKILL at a point of a payout.
+"""`python -m tests.worker.payouts.killed POINT`: a worker's pass that kills itself with SIGKILL at a point of a payout.
 
 Settings come from the environment, as for `pay402 worker`. Ends with 0 when the point was not reached.
 """

@@ -133,7 +133,12 @@ async def test_a_worker_killed_for_good_at_every_step(shop, indexer, context, ne
     for number, point in enumerate(WITHOUT_END, start=1):
         order = await approved_order(shop, context)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.worker.killed", point, env=environment, stderr=asyncio.subprocess.DEVNULL
+            sys.executable,
+            "-m",
+            "tests.worker.payouts.killed",
+            point,
+            env=environment,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         assert await process.wait() == -signal.SIGKILL, point
         await work_on(context, order, net)
