@@ -33,6 +33,7 @@ RETIRED_PHRASES = {
     r"\brequest\.state\b": "rooms hand each other values, not notes on the request",
     r"\bworkbench\b": "context",
     r"\bfor nobody\b": "say what happens",
+    r"\bsettle_jobs\b|\b[Ss]ettl(?:es?|ing) jobs\b": "jobs are moved on, payouts are sent",
     r"\btold_at\b|\btell_\w+[!$^]?$": "the name of what is stored",
 }
 

@@ -29,13 +29,11 @@ class Expired:
     other_rows_removed: int = 0
 
 
-async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] = lambda _: None) -> Expired:
+async def expire(context: WorkerContext) -> Expired:
     """Mark payment requests that have expired unpaid, end the keys whose grace is over, and prune."""
     database, done = context.database, Expired()
     done.requests_expired = await _in_bites(lambda limit: _queries.expire_requests(database, limit=limit))
-    progress(done)
     await prune(context, done)
-    progress(done)
     return done
 
 

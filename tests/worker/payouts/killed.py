@@ -10,7 +10,7 @@ import sys
 
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.payouts.crash_points import watch_steps
 from worker.settings import WorkerSettings
 
@@ -25,7 +25,7 @@ async def main(point: str) -> None:
     async with open_worker_context(settings, dsn, settings.rpc_urls) as context:
         await reconcile(context)
         with watch_steps(on_step):
-            await settle(context)
+            await move_jobs_and_payouts(context)
 
 
 asyncio.run(main(sys.argv[1]))
