@@ -13,8 +13,8 @@ _log = structlog.get_logger(__name__)
 
 _INTERVALS: Final = 5
 """How often in a row a pass may fail before the process counts as unwell."""
-_LEAST_SECONDS: Final = 60.0
-_MOST_SECONDS: Final = 24 * 3_600.0
+_LIMIT_SECONDS_MIN: Final = 60.0
+_LIMIT_SECONDS_MAX: Final = 24 * 3_600.0
 _LOOK_SECONDS: Final = 1.0
 _RECORD: Final = "record"
 _SOCKETS: Final = "sockets"
@@ -31,8 +31,8 @@ def expect_work(context: IndexerContext) -> None:
         (_RECORD, settings.patience_seconds),
         (_SOCKETS, settings.silence_seconds),
     ):
-        seconds = max(_INTERVALS * interval_seconds, _LEAST_SECONDS)
-        liveness.expect(loop, within_seconds=min(seconds, _MOST_SECONDS))
+        seconds = max(_INTERVALS * interval_seconds, _LIMIT_SECONDS_MIN)
+        liveness.expect(loop, within_seconds=min(seconds, _LIMIT_SECONDS_MAX))
 
 
 async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:

@@ -86,10 +86,10 @@ class Witnesses:
                 seen.append(landing)
             elif False in judged:
                 contested.append(landing)
-        for landing, is_told in (await self._content.judge(seen)).items():
-            if is_told is not True:
+        for landing, is_confirmed in (await self._content.judge(seen)).items():
+            if is_confirmed is not True:
                 seen.remove(landing)
-            if is_told is False:
+            if is_confirmed is False:
                 contested.append(landing)
         if seen:
             await finality.witnessed(self._database, seen)

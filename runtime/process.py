@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
 _DRAIN_SECONDS: Final = 25.0
 
-# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, told twice.
+# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, sent twice.
 _SAME_WISH_SECONDS: Final = 1.0
 
 # Objects more than before that make Python look for circles: in the youngest generation, and how often in the others.

@@ -98,7 +98,7 @@ class FacilitatorBody(Shape):
 
     x402_version: int = Field(strict=True, description="The version of the protocol: 1 or 2", examples=[2])
     payment_payload: dict[str, Any] = Field(description="What the buyer sent, as it is")
-    payment_requirements: dict[str, Any] = Field(description="What the seller requires, as it told the buyer")
+    payment_requirements: dict[str, Any] = Field(description="What the seller requires, as it sent it to the buyer")
 
 
 class VerifyAnswer(AnswerShape):

@@ -36,7 +36,7 @@ class SettleAnswer(AnswerShape):
 
 
 class SettleRefusedBody(ErrorBody):
-    """No verdict: the request itself is refused, or a part of ours is down; repeating it tells what became of it."""
+    """No verdict: the request itself is refused, or a part of ours is down; repeating it answers what became of it."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -18,10 +18,10 @@ DOWN = Reply(status=503, body="upstream is gone", content_type="text/plain")
 
 @pytest.fixture
 def rests(monkeypatch):
-    """For how many seconds each endpoint was told to rest."""
-    seconds_told, rest = [], Endpoint.rest
-    monkeypatch.setattr(Endpoint, "rest", lambda self, seconds: (seconds_told.append(seconds), rest(self, seconds)))
-    return seconds_told
+    """For how many seconds each endpoint rests, in the order in which they begin to."""
+    rests_seconds, rest = [], Endpoint.rest
+    monkeypatch.setattr(Endpoint, "rest", lambda self, seconds: (rests_seconds.append(seconds), rest(self, seconds)))
+    return rests_seconds
 
 
 # --- whom it asks
@@ -225,7 +225,7 @@ async def test_a_node_that_rejects_batches_serves_all_the_same(net):
         assert await pool.call("getHealth", [], str) == "ok"
 
 
-# --- what it tells
+# --- what it reports
 
 
 async def test_nothing_that_is_told_carries_a_key():

@@ -15,7 +15,7 @@ from tests.support.ledger_checks import eventually, ledger_equals_chain
 WHIMS = {
     "slots refused": ForeignNode(refused={"slotSubscribe": NOT_FOUND}),
     "slots refused in its own words": ForeignNode(refused={"slotSubscribe": IN_ITS_OWN_WORDS}),
-    "slots never told": ForeignNode(slots_told=False),
+    "slots never sent": ForeignNode(notifies_slots=False),
     "logs refused": ForeignNode(refused={"logsSubscribe": NOT_FOUND}),
     "instantly final": ForeignNode(instant=True),
     "no epochs": ForeignNode(refused={"getEpochInfo": NOT_FOUND}),

@@ -22,17 +22,17 @@ async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database
         token = (await vendor.client.post("/auth/token", {}))["token"]
         made = await client.post("/api-keys", {"name": "first"}, headers=bearing(BOOTSTRAP))
         proof = vendor.proof(new_signature())
-        # The node is away: that is told in the middle of the request.
+        # The node is away: that is logged in the middle of the request.
         await vendor.client.verify(proof, headers={"X-Request-Id": "order-7"})
         await client.get("/recipients", headers=bearing(token))
         await client.holding("demo-key").get("/recipients")
         await client.get("/recipients?api_key=" + vendor.client.key)
         await client.get("/health", headers={"Origin": "https://evil.example", "X-Request-Id": "probe-1"})
 
-        async def is_told():
+        async def is_logged():
             return any(line.get("request_id") == "probe-1" for line in process.lines())
 
-        await eventually(is_told)
+        await eventually(is_logged)
         lines = process.lines()
         own = [line for line in lines if line.get("request_id") == "order-7"]
         assert {line["event"] for line in own} >= {"chain_not_asked", "request"}

@@ -199,7 +199,7 @@ def _balance_missing(result):
     result["meta"]["postBalances"].pop()
 
 
-def _lookup_tables_not_told(result):
+def _lookup_tables_left_out(result):
     result["transaction"]["message"]["accountKeys"].pop()
 
 
@@ -214,7 +214,7 @@ def _meta_of_text(result):
 SPOILS = [
     _without_signature, _parsed, _other_encoding, _not_base64, _cut_short, _not_base58, _unknown_program,
     _unknown_account, _negative_account, _negative_balance_index, _unknown_balance_index, _inner_of_nothing,
-    _balance_missing, _lookup_tables_not_told, _no_meta, _meta_of_text,
+    _balance_missing, _lookup_tables_left_out, _no_meta, _meta_of_text,
 ]  # fmt: skip
 
 
