@@ -110,9 +110,7 @@ class ExactPayment:
         amount: In base units.
         memo: The text of its one memo; `None` without a memo, with several, or with one that is no text.
         blockhash: The blockhash that it names, and with which it dies.
-        compute_units: The limit of compute units that it sets.
-        price_microlamports: The price of a compute unit that it sets, in millionths of a lamport.
-        fee_lamports_max: What it costs the fee payer, at most.
+        fee_lamports_max: What it costs the fee payer at most: by its signatures, and by what it offers for compute.
     """
 
     message_hash: bytes
@@ -126,8 +124,6 @@ class ExactPayment:
     amount: int
     memo: str | None
     blockhash: str
-    compute_units: int
-    price_microlamports: int
     fee_lamports_max: int
 
 
