@@ -1,4 +1,4 @@
-"""What an indexer that works gets done, so that `/health` can say what it does not."""
+"""How long each loop of the indexer may go without success before `/health` names it as standing still."""
 
 import asyncio
 from typing import Final
@@ -36,7 +36,7 @@ def expect_work(context: IndexerContext) -> None:
 
 
 async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:
-    """Look whether what has no passes of its own gets on: recording where work waits, sockets, accounts that wait."""
+    """Note whether recording and the sockets make progress, which run no passes; log accounts that have to wait."""
     liveness = context.metrics.liveness
     recorded, progressed_at = 0, 0.0
     known_to_wait: set[str] = set()

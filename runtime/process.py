@@ -94,7 +94,7 @@ def collect_less_often() -> None:
 
 
 async def _stop_with_supervisor(stop: asyncio.Event) -> None:
-    """Where a process of ours started this one, end with it, even when it was killed and could tell nobody."""
+    """End with the process of ours that started this one, even when that was killed and could send no signal."""
     supervisor = os.environ.get(SUPERVISOR_VARIABLE)
     while supervisor and os.getppid() == int(supervisor):  # noqa: ASYNC110 - the kernel has no event for it
         await asyncio.sleep(_SUPERVISOR_SECONDS)

@@ -52,7 +52,7 @@ async def move_jobs_and_payouts(context: WorkerContext, *, sweep: bool = False) 
 
 
 async def move_jobs(context: WorkerContext, done: JobsMoved, *, sweep: bool = False) -> None:
-    """What needs no chain: money that came in, time that is over."""
+    """Move jobs by what the ledger and the clock say: fund, approve, expire; no node is asked."""
     database, settings = context.database, context.settings
     funding = await jobs.fund_jobs(database, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return

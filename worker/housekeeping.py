@@ -1,4 +1,4 @@
-"""Marks what time has ended, and removes what nobody needs any more. The ledger itself is never pruned."""
+"""Marks what has expired, and removes what nobody needs any more. The ledger itself is never pruned."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ async def prune(context: WorkerContext, done: Expired) -> None:
 
 
 async def _in_bites(bite: Callable[[int], Awaitable[int]]) -> int:
-    """Repeat a statement until it finds less than it may take at once: short transactions, whatever has piled up."""
+    """Repeat a statement until it finds fewer rows than its limit, so that each transaction stays short."""
     total = 0
     while True:
         count = await bite(_PER_STATEMENT)

@@ -124,7 +124,7 @@ async def read_top_agents(
 
 
 def _whose(user_id: str | None) -> str:
-    """How the totals file a merchant, and everybody: under an empty name."""
+    """The user id under which totals are stored; the totals of all merchants have an empty one."""
     return user_id or ""
 
 

@@ -34,7 +34,7 @@ class Volume(AnswerShape):
 
 
 class Stats(AnswerShape):
-    """The marketplace in figures."""
+    """The totals of the marketplace."""
 
     total_services: int = Field(description="On offer")
     total_jobs: int
@@ -76,7 +76,7 @@ class Seeded(AnswerShape):
 
 @router.get("/stats", response_model=Stats, responses=errors())
 async def get_stats(marketplace: Marketplace, _caller: Annotated[Caller | None, Depends(optional_caller)]) -> Response:
-    """Show the marketplace in figures."""
+    """Show the totals of the marketplace."""
     return answer(await _stats(marketplace))
 
 

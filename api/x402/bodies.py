@@ -1,6 +1,6 @@
 """The JSON of the x402 protocol in its versions 1 and 2, as published clients and middlewares send and read it.
 
-What a field of theirs says that we do not use is not read, so that a client may send more than we know.
+Fields that we do not use are not read, so that a client may send more than we know.
 """
 
 from typing import Annotated, Any, Literal

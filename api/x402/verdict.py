@@ -95,7 +95,7 @@ class Refused(Exception):  # noqa: N818 - it is a verdict, not a fault of ours
 
 @dataclass(frozen=True, slots=True)
 class ExactPayment:
-    """A transaction that pays exactly what is required, and nothing of which costs the fee payer more than its fee.
+    """A transaction that pays exactly what is required, and costs the fee payer no more than its fee.
 
     Attributes:
         message_hash: SHA-256 of the signed message, by which the payment is known: the fee payer's signature, which

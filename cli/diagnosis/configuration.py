@@ -1,4 +1,4 @@
-"""The environment: complete, with secrets that cannot be guessed and origins that mean somebody."""
+"""The environment: complete, with secrets that cannot be guessed and with exact origins."""
 
 import math
 import re

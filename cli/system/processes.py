@@ -136,7 +136,7 @@ async def running_system(
         rpc_port: Where the localnet listens; `None` for the usual port, or any when that is taken.
         slot_seconds: The localnet's pace.
         log_directory: Where the processes' logs go; `None` for standard error.
-        say: Told what is being started.
+        say: Called with a line about each part that is being started.
     """
     async with AsyncExitStack() as stack:
         say("Postgres")
