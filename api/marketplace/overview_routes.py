@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import optional_caller, require
+from api.access.callers import Admin, optional_caller
 from api.http.errors import errors, forbidden
 from api.http.fields import BaseUnitsText, Figure
 from api.http.json import AnswerShape, NoFields, answer, figure
@@ -127,7 +127,7 @@ def _leader(service: Service) -> Leader:
 @router.post("/seed", response_model=Seeded, responses=errors(401, 403, 409))
 async def post_seed(
     marketplace: Marketplace,
-    _caller: Annotated[Caller, Depends(require("admin"))],
+    _caller: Admin,
     _order: NoFields | None = None,
     confirm: bool = False,
 ) -> Response:
