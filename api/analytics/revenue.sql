@@ -26,7 +26,7 @@ WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since
 GROUP BY 1, 2;
 
 -- name: agents_by_totals
--- Who spent most of some tokens from a day on: by the totals of days, or, from the first of a month on, by those of months.
+-- Who spent most of some tokens from a day on: by totals of days or, from the first of a month on, of months.
 SELECT agent_id, sum(claims)::bigint AS claims, sum(received) AS received, max(last_at) AS last_at
 FROM (
   SELECT agent_id, claims, received, last_at
