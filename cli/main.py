@@ -98,7 +98,7 @@ def run() -> None:
     try:
         # Not standalone: `report` prints a wrong command line as it does every other error.
         sys.exit(app(prog_name="pay402", standalone_mode=False))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell the operator
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can print it
         from cli.errors import report
 
         sys.exit(report(error))

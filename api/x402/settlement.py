@@ -141,7 +141,7 @@ class PaymentSettler:
     async def _reserve(
         self, judged: JudgedPayment, caller: Caller | None, identifier: str | None, asked: bytes
     ) -> Settlement:
-        """Try a payment on a node, sign it, and store what was signed; nobody has seen it by then.
+        """Try a payment on a node, sign it, and store what was signed; nothing is sent yet.
 
         Raises:
             Refused: It would fail, its memo names a payment request that it does not pay, or a budget is used up.
@@ -237,7 +237,7 @@ class PaymentSettler:
         try:
             height = await self._verifier.node.block_height("processed")
         except RpcError as error:
-            raise unavailable("Solana node that tells the block height") from error
+            raise unavailable("Solana node that knows the block height") from error
         # A node that is behind does not shorten the life of what others take.
         self._newest_height = max(self._newest_height, height)
         return self._newest_height + BLOCKHASH_LIFETIME_BLOCKS
