@@ -23,8 +23,7 @@ RETIRED_NAMES = {
     r"arrivals": "notifications",
     r"tills?": "vendor",
     r"clerks?": "how many batches are under way",
-    # The names of tests are sentences, in which the word may stand.
-    r"(?!test_)\w*(?:tell|told)\w*": "log, answer, print or show: what is done",
+    r"\w*(?:tell|told)\w*": "log, answer, print or show: what is done",
     r"_?most(?:_\w+)?": "a bound ends in _max",
 }
 # Patterns for a line of code, SQL or prose.

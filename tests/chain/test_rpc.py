@@ -228,7 +228,7 @@ async def test_a_node_that_rejects_batches_serves_all_the_same(net):
 # --- what it reports
 
 
-async def test_nothing_that_is_told_carries_a_key():
+async def test_nothing_that_is_reported_carries_a_key():
     reported, errors = [], []
     bad = [Reply(status=status, body="") for status in (302, 401, 429, 500)] + [refusal(-32602), Reply(body="?")]
     for reply in bad:
@@ -247,7 +247,7 @@ async def test_nothing_that_is_told_carries_a_key():
     assert {call[0] for call in reported} == {"127.0.0.1", "unknown"}
 
 
-async def test_every_answer_is_told_with_its_outcome_and_time():
+async def test_every_answer_is_reported_with_its_outcome_and_time():
     reported = []
     script = [Reply(), refusal(-32004), refusal(-32602), Reply(body="?"), DOWN, Reply(stall=True)]
     async with (

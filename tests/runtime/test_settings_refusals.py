@@ -63,7 +63,7 @@ BAD_ADDRESSES = [
 
 
 @pytest.mark.parametrize(("variable", "value"), BAD_ADDRESSES)
-def test_a_bad_address_is_told_by_the_name_of_its_variable_alone(environ, variable, value):
+def test_a_bad_address_is_reported_by_the_name_of_its_variable_alone(environ, variable, value):
     environ(**{variable: value})
     sentence = refusal(SystemSettings)
     assert_sentence(sentence, naming=(variable,), hiding=("hunter2", value))

@@ -56,7 +56,7 @@ async def test_the_ledger_does_without(whim, net, database_url, pool, capfd):
     assert "Traceback" not in said.out + said.err
 
 
-async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(net, database_url, pool, capfd):
+async def test_fees_that_a_node_does_not_show_keep_no_payment_out_of_the_ledger(net, database_url, pool, capfd):
     """Two transfers into one account: only the mint's configuration tells the fee of each."""
     node = ForeignNode(refused={"getEpochInfo": IN_ITS_OWN_WORDS})
     async with merchants(net, pool) as market, node.before(net):
@@ -76,7 +76,7 @@ async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(
     assert (reported.out + reported.err).count("node_refuses") == 1
 
 
-async def test_payments_are_polled_for_while_no_socket_tells_of_them(net, database_url, pool):
+async def test_payments_are_polled_for_while_no_socket_shows_them(net, database_url, pool):
     node = ForeignNode(refused={"logsSubscribe": NOT_FOUND})
     settings = IndexerSettings(**{**ENVIRONMENT, "INDEXER_AUDIT_SECONDS": 3600, "INDEXER_SILENCE_SECONDS": 0.5})
     async with (

@@ -177,7 +177,7 @@ def pay_usdc():
     return USDC
 
 
-async def test_what_a_script_wants_to_know_is_told_as_json(shop, net, database_url):
+async def test_what_a_script_wants_to_know_is_printed_as_json(shop, net, database_url):
     wallet = str(shop.wallet.pubkey())
     seeded = json.loads(await pay402(net, database_url, "seed", "--json", SETTLEMENT_WALLET=wallet))
     assert seeded["added"] > 3

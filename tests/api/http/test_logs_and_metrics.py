@@ -63,7 +63,7 @@ async def test_labels_grow_with_nothing_that_callers_send(vendor):
     assert {value for name, value in labels if name == "outcome"} <= {"ok", "error", "hit", "miss", "payment_pending"}
 
 
-async def test_a_defect_of_ours_is_told_in_the_form_of_every_error(database_url, redis_url):
+async def test_a_defect_of_ours_is_answered_in_the_form_of_every_error(database_url, redis_url):
     router = new_router()
 
     @router.get("/defect", include_in_schema=False)

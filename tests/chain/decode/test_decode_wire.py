@@ -108,7 +108,7 @@ def test_only_a_plausible_block_time_is_believed(block_time, seconds):
     assert decode({**sheet().result(), "blockTime": block_time}).block_time_seconds == seconds
 
 
-def test_a_block_tells_its_time_to_transactions_that_do_not():
+def test_a_block_gives_its_time_to_transactions_that_do_not():
     one, other = sheet().result(), sheet().result()
     del one["blockTime"], one["slot"]
     seen = list(decode_block({"blockTime": 1_600_000_000, "transactions": [one, other]}))
@@ -132,7 +132,7 @@ def test_version_1_transactions_are_read():
     assert seen.signature == str(VersionedTransaction.from_bytes(raw).signatures[0])
 
 
-def test_every_encoding_of_a_real_transaction_tells_the_same():
+def test_every_encoding_of_a_real_transaction_shows_the_same():
     done = World().executed[-1]
     observations = [decode(done.result(how)) for how in ("json", "base64", "base58")]
     assert observations == observations[:1] * 3
