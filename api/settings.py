@@ -72,7 +72,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
     # The defaults come to 6,000 lamports on top of 10,000 for the two signatures.
     x402_compute_units_max: int = Field(60_000, ge=1, le=1_400_000, validation_alias="X402_COMPUTE_UNITS_MAX")
     x402_unit_price_max: int = Field(100_000, ge=0, le=10_000_000, validation_alias="X402_UNIT_PRICE_MAX_MICROLAMPORTS")
-    # How long a settlement waits for its verdict before it is told to be pending; published clients give up after 90 s.
+    # How long a settlement waits for its verdict before the answer is pending; published clients give up after 90 s.
     x402_wait_seconds: float = Field(20.0, ge=0, le=60, validation_alias="X402_WAIT_SECONDS")
     # A fee payer that holds fewer lamports is warned of: this is enough for 3,000 payments or more.
     x402_low_lamports: int = Field(50_000_000, ge=0, validation_alias="X402_LOW_LAMPORTS")

@@ -20,12 +20,12 @@ from chain.node import ACCOUNTS_PER_CALL
 from chain.programs import TOKEN_PROGRAM
 from cli.system.processes import Child
 from indexer.context import IndexerContext, open_context
+from indexer.settings import IndexerSettings
 from localnet import payments as pay
 from localnet.payments import USDC
 from migrations.migrate import upgrade
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
-from runtime.settings import IndexerSettings
 
 _SIZES: Final = (100, 1_000, 10_000)
 _CHANGES: Final = 20

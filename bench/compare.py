@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
-class _Figure:
+class _Measurement:
     """Which number of a measurement's result is compared, row by row of that result.
 
     Attributes:
@@ -39,10 +39,10 @@ class _Figure:
     is_rate: bool
 
 
-_FIGURES: Final[Mapping[str, _Figure]] = {
-    "verify": _Figure("connections", "verify", "a second", is_rate=True),
-    "ingest": _Figure("size", "seconds", "seconds a transaction", is_rate=False),
-    "lag": _Figure("rate", "median", "seconds", is_rate=False),
+_MEASUREMENTS: Final[Mapping[str, _Measurement]] = {
+    "verify": _Measurement("connections", "verify", "a second", is_rate=True),
+    "ingest": _Measurement("size", "seconds", "seconds a transaction", is_rate=False),
+    "lag": _Measurement("rate", "median", "seconds", is_rate=False),
 }
 
 
@@ -51,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the code of a revision and the code of this tree in turns.")
     parser.add_argument("--before", required=True, help="the revision to compare with")
     parser.add_argument("--rounds", type=int, default=3, help="how often each of the two is measured")
-    parser.add_argument("names", nargs="+", choices=sorted(_FIGURES))
+    parser.add_argument("names", nargs="+", choices=sorted(_MEASUREMENTS))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pay402-compare-") as directory:
         before = Path(directory) / "before"
@@ -93,20 +93,26 @@ def _measure(tree: Path, name: str) -> Any:
 
 
 def _report(name: str, revision: str, old: Sequence[Any], new: Sequence[Any]) -> None:
-    figure = _FIGURES[name]
+    compared = _MEASUREMENTS[name]
     table = Table(title=f"{name}: this tree against {revision}, {len(new)} rounds in turns")
-    for column in (figure.row, f"before, {figure.unit}", f"now, {figure.unit}", "now / before, median", "best / best"):
+    for column in (
+        compared.row,
+        f"before, {compared.unit}",
+        f"now, {compared.unit}",
+        "now / before, median",
+        "best / best",
+    ):
         table.add_column(column, justify="right")
-    best = max if figure.is_rate else min
+    best = max if compared.is_rate else min
     for index, row in enumerate(new[0]):
-        before = [result[index][figure.value] for result in old]
-        now = [result[index][figure.value] for result in new]
-        # Above 1 is better, whichever way the figure goes.
-        pairs = zip(now, before, strict=True) if figure.is_rate else zip(before, now, strict=True)
+        before = [result[index][compared.value] for result in old]
+        now = [result[index][compared.value] for result in new]
+        # Above 1 is better, whichever way the number goes.
+        pairs = zip(now, before, strict=True) if compared.is_rate else zip(before, now, strict=True)
         ratios = [one / other for one, other in pairs]
-        bests = (best(now), best(before)) if figure.is_rate else (best(before), best(now))
+        bests = (best(now), best(before)) if compared.is_rate else (best(before), best(now))
         table.add_row(
-            str(row[figure.row]),
+            str(row[compared.row]),
             f"{best(before):.4g}",
             f"{best(now):.4g}",
             f"{statistics.median(ratios):.2f}",

@@ -31,17 +31,17 @@ def conclude(phases: list[Phase], *, accounts: int) -> bool:
     table = Table("promise", title="Footprint: bounds")
     for column in ("measured", "ceiling", "ratio", "bound"):
         table.add_column(column, justify="right")
-    for name, measured, ceiling, most in bounds:
+    for name, measured, ceiling, ratio_max in bounds:
         ratio = f"{measured / ceiling:.2f}"
-        shown = ratio if measured <= most * ceiling else Text(ratio, style="bold red")
-        table.add_row(name, f"{measured:.2f}", f"{ceiling:.2f}", shown, f"{most:g}x")
+        shown = ratio if measured <= ratio_max * ceiling else Text(ratio, style="bold red")
+        table.add_row(name, f"{measured:.2f}", f"{ceiling:.2f}", shown, f"{ratio_max:g}x")
     console.print(table)
     write_result("footprint", _as_json(phases, bounds, accounts))
     _draw(idle, busy)
     everything_honoured = all(phase.bought.honoured == phase.bought.payments > 0 for phase in busy)
     if not everything_honoured:
         console.print("Not every payment was honoured, so these figures are of an overloaded system.", style="red")
-    return everything_honoured and all(measured <= most * ceiling for _, measured, ceiling, most in bounds)
+    return everything_honoured and all(measured <= ratio_max * ceiling for _, measured, ceiling, ratio_max in bounds)
 
 
 def _cpu_share(phase: Phase, part: str) -> float:
@@ -162,8 +162,8 @@ def _as_json(phases: list[Phase], bounds: list[tuple[str, float, float, float]],
             for phase in phases
         ],
         "bounds": [
-            {"name": name, "measured": measured, "ceiling": ceiling, "boundRatio": most}
-            for name, measured, ceiling, most in bounds
+            {"name": name, "measured": measured, "ceiling": ceiling, "boundRatio": ratio_max}
+            for name, measured, ceiling, ratio_max in bounds
         ],
     }  # fmt: skip
 

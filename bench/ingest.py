@@ -31,6 +31,7 @@ from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
+from indexer.settings import IndexerSettings
 from indexer.watchlist import Watchlist
 from localnet import Localnet
 from localnet.market import open_market
@@ -39,7 +40,6 @@ from runtime.database import open_pool
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.metrics import new_registry
 from runtime.process import collect_less_often, working
-from runtime.settings import IndexerSettings
 
 _SIZES: Final = (1_000, 5_000, 20_000)
 _RATIO_MAX: Final = 2.0

@@ -30,12 +30,13 @@ from bench.report import write_result
 from cli.registration import register
 from cli.system.processes import Child
 from indexer.main import running_indexer
+from indexer.settings import IndexerSettings
 from localnet import payments as pay
 from localnet.market import Market, open_market
 from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
-from runtime.settings import IndexerSettings, SolanaSettings
+from runtime.settings import SolanaSettings
 
 _RATIO_MAX: Final = 2.0
 _RATES_PER_SECOND: Final = (1, 5, 20, 50, 100, 200)

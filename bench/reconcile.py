@@ -69,7 +69,7 @@ WITH moved AS (
   WHERE c.status = 'pending' AND t.signature = c.signature AND t.path = '1'
   RETURNING c.id, c.user_id, c.signature, c.path
 ),
-told AS (
+logged AS (
   INSERT INTO events (type, subject, user_id, data)
   SELECT 'claim.confirmed', id::text, user_id, jsonb_build_object('signature', signature, 'path', path) FROM moved
 )

@@ -24,11 +24,11 @@ from bench.report import write_result
 from chain.programs import TOKEN_PROGRAMS
 from chain.rpc import RpcPool
 from cli.system.processes import Child
+from indexer.settings import IndexerSettings
 from localnet.payments import USDC
 from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
-from runtime.settings import IndexerSettings
 
 _SIZES: Final = (1_000, 3_000, 10_000)
 _SECONDS_MAX: Final = 60.0

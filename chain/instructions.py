@@ -37,14 +37,6 @@ def transfer_checked_with_fee(
     )
 
 
-def unwrap_lamports(source: Pubkey, destination: Pubkey, owner: Pubkey, amount: int | None) -> Instruction:
-    """Take `amount` lamports (all with `None`) out of a wrapped-SOL account without closing it."""
-    data = b"\x2d" + (b"\x00" if amount is None else b"\x01" + amount.to_bytes(8, "little"))
-    return Instruction(
-        Pubkey.from_string(TOKEN_PROGRAM), data, [_writable(source), _writable(destination), _signer(owner)]
-    )
-
-
 def recover_nested(wallet: Pubkey, mint: Pubkey, nested_mint: Pubkey) -> Instruction:
     """Bring home what lies on an associated account that belongs to `wallet`'s associated account of `mint`.
 

@@ -43,7 +43,7 @@ class Listener(Protocol):
     def subscribed(self, account: str, slot: int) -> None:
         """`account` is watched; what happened up to `slot` has to be healed, asking a node that has seen it.
 
-        `slot` is the newest one the socket had shown since then; 0 where the node does not tell slots.
+        `slot` is the newest one the socket had shown since then; 0 where the node shows no slots.
         """
 
     def disconnected(self, endpoint: str, reason: str) -> None:

@@ -154,7 +154,7 @@ class RpcPool:
         urls: The endpoints, best first.
         limits: Bounds on each call.
         genesis_hash: Of the cluster; an endpoint of another is not asked for anything else. `None` asks nobody.
-        on_call: Told of every answer: endpoint name, method, outcome (`ok` or what went wrong), seconds.
+        on_call: Called for every answer with endpoint name, method, outcome (`ok` or what went wrong), seconds.
     """
 
     urls: Sequence[str]

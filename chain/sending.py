@@ -39,7 +39,7 @@ class _BlockhashAnswer(msgspec.Struct):
 
 
 class FinalizedTip(msgspec.Struct, rename="camel"):
-    """The newest finalized block, as one answer of one node tells it."""
+    """The newest finalized block, as one answer of one node has it."""
 
     absolute_slot: int
     block_height: int

@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
     "api": "Serve the HTTP API: verify payments, and show the ledger to those it belongs to.",
     "keys": "Keys of the API: create, list, revoke.",
-    "worker": "Decide claims, settle jobs, send payouts, keep house.",
+    "worker": "Decide claims, move jobs on, send payouts, keep house.",
     "recipients": "Wallets to follow: add, list, remove.",
     "events": "What happened, as merchants see it: list, tail.",
     "webhooks": "Addresses that are sent what happens: add, list, deliveries, retry, test, remove.",
@@ -96,9 +96,9 @@ def _options(
 def run() -> None:
     """Run the command line: an expected failure is one line and an exit code, never a traceback."""
     try:
-        # Not standalone: a wrong command line is told like every other error, by `report`.
+        # Not standalone: `report` prints a wrong command line as it does every other error.
         sys.exit(app(prog_name="pay402", standalone_mode=False))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell the operator
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can print it
         from cli.errors import report
 
         sys.exit(report(error))

@@ -9,13 +9,14 @@ import asyncpg
 
 from chain.rpc import RpcError
 from cli.system.localnet_address import solana_endpoints
+from indexer.settings import IndexerSettings
 from migrations.status import check_current
 from runtime.database import open_connection
 from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
 from runtime.logging import COMMAND, configure_logging
 from runtime.process import run_until_signal
-from runtime.settings import DatabaseSettings, IndexerSettings, Settings, load
+from runtime.settings import DatabaseSettings, Settings, load
 
 if TYPE_CHECKING:
     from indexer.context import IndexerContext

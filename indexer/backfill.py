@@ -106,17 +106,17 @@ async def refuse_what_is_pruned(context: IndexerContext, from_slot: int) -> None
 
 
 async def first_slot_since(context: IndexerContext, seconds: int) -> int:
-    """A slot before every block that is not before `seconds` since 1970.
+    """A slot that is surely before the first block made at `seconds` since 1970 or later.
 
-    Block times are estimates of the node: the answer is a minute's slots earlier than they say.
+    Block times are estimates of the node, so the answer is earlier than they say by the slots of a minute.
     """
     return max(await _first_slot_of(context, seconds) - _MARGIN_SLOTS, 0)
 
 
 async def last_slot_until(context: IndexerContext, seconds: int) -> int | None:
-    """A slot after every block that is not after `seconds` since 1970; `None` when the newest is not after it either.
+    """A slot that is surely after the last block made by `seconds` since 1970; `None` when that is the newest.
 
-    Block times are estimates of the node: the answer is a minute's slots later than they say.
+    Block times are estimates of the node, so the answer is later than they say by the slots of a minute.
     """
     after = await _first_slot_of(context, seconds + 1)
     newest = await context.node.slot("finalized")
@@ -124,7 +124,7 @@ async def last_slot_until(context: IndexerContext, seconds: int) -> int | None:
 
 
 async def _first_slot_of(context: IndexerContext, seconds: int) -> int:
-    """The first slot whose block time is not before `seconds`, by bisection; the newest final one if there is none."""
+    """The first slot whose block time is `seconds` or later, by bisection; the newest final one if there is none."""
     low = await context.node.first_available_block()
     high = await context.node.slot("finalized")
     while low < high:

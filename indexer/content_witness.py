@@ -66,7 +66,7 @@ class ContentWitnesses:
 
 
 def is_the_same(answered: Observation, landing: Landing, recorded: RecordedContent) -> bool | None:
-    """Whether a node tells all that is recorded of a landing; `None` where it knows it in another slot, after a fork.
+    """Whether a node shows all that is recorded of a landing; `None` where it knows it in another slot, after a fork.
 
     The answer may hold more: what concerns wallets that were not followed then is not recorded.
     """

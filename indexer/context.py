@@ -22,6 +22,7 @@ from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.record import Recorder
+from indexer.settings import IndexerSettings
 from indexer.watchlist import FollowedAccount, Watchlist
 from indexer.witness import Witnesses
 from ledger.amounts import parse_thresholds
@@ -30,7 +31,6 @@ from runtime.cluster import check_cluster, expected_genesis
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from runtime.process import working
-from runtime.settings import IndexerSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Discovery:
         self._follow_watchlist()
 
     def _follow_watchlist(self) -> None:
-        """Have watched what is on the watch list, and nothing else."""
+        """Have the sockets watch exactly the accounts of the watch list."""
         followed = self._feed.followed
         for account in self._watchlist.accounts:
             if account not in followed:

@@ -22,13 +22,13 @@ class _FeedListener:
         self._scans = scans
 
     def notified(self, account: str, signature: str, slot: int, *, failed: bool) -> None:
-        """A failed transaction moves no tokens; only a wallet's own lamports can show its fee."""
+        """Queue the transaction. One that failed moved no tokens; only a wallet's own lamports can show its fee."""
         self._context.metrics.notifications.inc()
         if not failed or self._context.watchlist.is_wallet(account):
             self._context.pipeline.notified(account, signature, slot)
 
     def subscribed(self, account: str, slot: int) -> None:
-        """What happened before the subscription has to be healed, and new token accounts found."""
+        """Have what happened before the subscription healed, and a wallet's new token accounts found."""
         self._context.heal_queue.want(account, min_context_slot=slot)
         if self._context.watchlist.is_wallet(account):
             self._scans.want(account)

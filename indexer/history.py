@@ -2,7 +2,7 @@
 
 A node's history can end early for reasons that look alike: the real beginning, a node that does not know the
 `before` it was given, one that pruned, a page cut short. So every page overlaps the one before it by at least
-one transaction. An end counts only when a page repeats the last line and tells no more, when what is older than that
+one transaction. An end counts only when a page repeats the last line and has no more, when what is older than that
 line is asked for by itself and is nothing, and when neither contradicts the ledger: the first alone may have been cut
 short, the second alone may come from a node that does not know the line. The lower bound is a slot, never an `until`,
 which an unsure node would ignore.

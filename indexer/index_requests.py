@@ -59,7 +59,7 @@ class IndexRequests:
                     await woken.wait()
 
     def wake(self) -> None:
-        """There may be a new request."""
+        """Look at once: there may be a new request."""
         self._index_woken.set()
         self._backfill_woken.set()
 

@@ -1,4 +1,4 @@
-"""What an indexer that works gets done, so that `/health` can say what it does not."""
+"""How long each loop of the indexer may go without success before `/health` names it as standing still."""
 
 import asyncio
 from typing import Final
@@ -13,8 +13,8 @@ _log = structlog.get_logger(__name__)
 
 _INTERVALS: Final = 5
 """How often in a row a pass may fail before the process counts as unwell."""
-_LEAST_SECONDS: Final = 60.0
-_MOST_SECONDS: Final = 24 * 3_600.0
+_LIMIT_SECONDS_MIN: Final = 60.0
+_LIMIT_SECONDS_MAX: Final = 24 * 3_600.0
 _LOOK_SECONDS: Final = 1.0
 _RECORD: Final = "record"
 _SOCKETS: Final = "sockets"
@@ -31,12 +31,12 @@ def expect_work(context: IndexerContext) -> None:
         (_RECORD, settings.patience_seconds),
         (_SOCKETS, settings.silence_seconds),
     ):
-        seconds = max(_INTERVALS * interval_seconds, _LEAST_SECONDS)
-        liveness.expect(loop, within_seconds=min(seconds, _MOST_SECONDS))
+        seconds = max(_INTERVALS * interval_seconds, _LIMIT_SECONDS_MIN)
+        liveness.expect(loop, within_seconds=min(seconds, _LIMIT_SECONDS_MAX))
 
 
 async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:
-    """Look whether what has no passes of its own gets on: recording where work waits, sockets, accounts that wait."""
+    """Note whether recording and the sockets make progress, which run no passes; log accounts that have to wait."""
     liveness = context.metrics.liveness
     recorded, progressed_at = 0, 0.0
     known_to_wait: set[str] = set()

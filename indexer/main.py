@@ -18,12 +18,12 @@ from indexer.index_requests import IndexRequests
 from indexer.liveness import expect_work, watch_progress
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
+from indexer.settings import IndexerSettings
 from runtime.cluster import watch_cluster
 from runtime.heartbeat import SeenSlots, signs_of_life
 from runtime.listener import Listener
 from runtime.metrics import serving_metrics
 from runtime.process import working
-from runtime.settings import IndexerSettings
 
 _log = structlog.get_logger(__name__)
 

@@ -128,7 +128,7 @@ class IndexerMetrics:
         )
 
     def done_without(self, what: str, error: RpcError) -> None:
-        """Count a question that nodes refuse and that we can do without; the log hears of each once."""
+        """Count a question that nodes refuse and that we can do without; each is logged once."""
         self.refusals.labels(what).inc()
         if what not in self._logged_refusals:
             self._logged_refusals.add(what)

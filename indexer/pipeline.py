@@ -98,7 +98,7 @@ class Pipeline:
     async def ensure(self, account: str | None, signature: str, slot: int, *, anew: bool = False) -> None:
         """Return when the transaction is in the ledger; `account` is whom it was found for, if anybody.
 
-        With `anew` it is fetched even if it was recorded before: a node may have told it wrongly.
+        With `anew` it is fetched even if it was recorded before: a node may have answered wrongly.
 
         Raises:
             FetchFailedError: It could not be fetched, decoded or recorded now.
@@ -225,7 +225,7 @@ class Pipeline:
         return observation
 
     async def _fee_rules(self, observation: Observation) -> dict[str, FeeRule]:
-        """What may explain the rest. A node that does not tell it may not keep the payment out of the ledger."""
+        """What may explain the rest. A node that leaves it out may not keep the payment out of the ledger."""
         try:
             return await fee_rules(self._node, observation.unexplained)
         except RpcError as error:

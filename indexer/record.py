@@ -176,7 +176,7 @@ class Recorder:
             self._worth_writing.clear()
 
     async def _wait_for_more(self) -> None:
-        """Wait for those that are nearly here, where they are most, at most half as long as the last write took.
+        """Wait for transactions under way if they outnumber those waiting here, half as long as the last write at most.
 
         Payments come in bursts, all of a slot at once. If the first were written alone, the others would wait for
         its commit and then for their own.

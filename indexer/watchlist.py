@@ -84,12 +84,12 @@ class Watchlist:
 
     @property
     def waiting_by_wallet(self) -> dict[str, int]:
-        """How many empty accounts that anybody may have opened are not followed, by wallet: these have too many."""
+        """By wallet, how many empty accounts are not followed because strangers have opened too many for it."""
         return {wallet: len(accounts) for wallet, accounts in self._waiting.items() if accounts}
 
     @property
     def waiting(self) -> int:
-        """How many they are in all."""
+        """How many empty accounts are not followed, of all wallets together."""
         return sum(map(len, self._waiting.values()))
 
     def admits(self, account: FollowedAccount, balance: int) -> bool:

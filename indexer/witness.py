@@ -1,8 +1,8 @@
-"""One node is not believed where there are two: what was recorded is honoured once another endpoint has seen it.
+"""With several nodes none is believed alone: a recorded payment is honoured once another endpoint has seen it.
 
 Each endpoint is asked by itself about all that waits, in batches of what one call answers, as soon as it is recorded: a
 round trip, and two calls for each burst of payments. An endpoint that is down or behind says nothing; one that has seen
-the slot and does not know the transaction, or knows it as failed, contests it. Of large payments each has to tell the
+the slot and does not know the transaction, or knows it as failed, contests it. Of large payments each has to show the
 same content as well.
 """
 
@@ -86,10 +86,10 @@ class Witnesses:
                 seen.append(landing)
             elif False in judged:
                 contested.append(landing)
-        for landing, is_told in (await self._content.judge(seen)).items():
-            if is_told is not True:
+        for landing, is_confirmed in (await self._content.judge(seen)).items():
+            if is_confirmed is not True:
                 seen.remove(landing)
-            if is_told is False:
+            if is_confirmed is False:
                 contested.append(landing)
         if seen:
             await finality.witnessed(self._database, seen)

@@ -94,7 +94,7 @@ async def find_good_key(database: Database, hash_or_prefix: str) -> GoodKey | No
 
 
 async def add_key(connection: DatabaseConnection, new: NewApiKey, *, only_first: OnlyFirst = "no") -> ApiKey | None:
-    """Store a key; `None` when it was to be the first and is not.
+    """Store a key; `None` when `only_first` asks for the first one and there is one already.
 
     With `only_first` the connection must be in a transaction: whoever else makes a first key waits for its end.
     """

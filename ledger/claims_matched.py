@@ -1,4 +1,4 @@
-"""Claims that nobody makes: a payment that names a payment request, or a job that it cannot fund, gets one unasked.
+"""Claims that we make ourselves, for payments that name a payment request, or a job that they cannot fund.
 
 With `claims.py` and `claims_settled.py` the only place where a claim comes to be. Functions take a database connection
 or pool.

@@ -1,4 +1,4 @@
-"""What must be true of money at any moment. Each invariant is one query that finds what breaks it: nothing, one hopes.
+"""What must be true of money at any moment. Each invariant is one query, which finds the rows that break it.
 
 Run by tests, by `pay402 doctor`, and by the worker, which shows them as metrics.
 """

@@ -1,4 +1,4 @@
-"""Who may take which step of a job, from where, and with the money where. Pure: no clock, no database."""
+"""Who may take which step of a job, from which status of the job and of its escrow. Pure: no clock, no database."""
 
 from dataclasses import dataclass
 from enum import StrEnum

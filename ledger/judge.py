@@ -114,7 +114,7 @@ class Standing:
 
     @property
     def refusal(self) -> Outcome | None:
-        """The first thing that is wrong, but for the terms, which come after the transfers that are taken."""
+        """The first thing that is wrong, except for terms, which are judged after the transfers that are taken."""
         if not self.is_signed:
             return Outcome.INVALID_SIGNATURE
         if not self.is_in_time:

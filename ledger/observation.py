@@ -41,7 +41,7 @@ class Movement(Struct, frozen=True, gc=False):
         path: The instruction's place: outer index, inner index, index in a batch, joined by dots.
         kind: How it moved.
         program: The program that moved it.
-        mint: What moved; `None` only where nothing in the transaction tells, which is also reported as
+        mint: What moved; `None` only where nothing in the transaction says, which is also reported as
             unexplained.
         source: The account it left; `None` for what came from no token account (mint, wrap).
         destination: The account it reached; `None` for what went to no token account (burn, close).

@@ -1,4 +1,4 @@
-"""What the ledger knows of payments over x402 before they are sent: whose the wallet is, what the message came to.
+"""What the ledger knows of payments over x402 before they are sent: the owner of the wallet, earlier settlements.
 
 The function takes a database connection or pool.
 """

@@ -1,4 +1,4 @@
-"""Payouts that wait and are to go to another wallet: whoever may say so asks, and the worker does it.
+"""Redirects of payouts that wait: whoever has the right to asks for another wallet, and the worker changes it.
 
 A payout changes its recipient only while nothing of it can land: a signed transaction that may be on its way pays whom
 it names.

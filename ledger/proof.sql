@@ -91,7 +91,7 @@ broken AS (
     SELECT FROM reached AS r WHERE r.account = k.account AND r.slot = k.slot AND r.value = k.pre
   )
   UNION
-  -- Without an anchor the first slots may go round in circles and tell no balance: they must have one in common.
+  -- Without an anchor the first slots may go round in circles and show no balance: they must have one in common.
   SELECT account, slot
   FROM (
     SELECT

@@ -1,4 +1,4 @@
-"""Reconciliations as others see them: ask for one, ask how it stands, read the newest report. The worker makes them.
+"""Reconciliations, which the worker makes: ask for one, ask how far one is, read the newest report.
 
 The functions take a database connection or pool.
 """

@@ -116,7 +116,7 @@ logged AS (
 SELECT count(*)::int FROM moved;
 
 -- name: settlements_with_transfers
--- Payments that are not settled though the ledger has their transfers, those too that nodes had told to have failed.
+-- Payments that are not settled though the ledger has their transfers, including those that nodes had reported as failed.
 SELECT s.id
 FROM (
   SELECT id, signature FROM settlements WHERE settlement_is_open(status)

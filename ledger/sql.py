@@ -40,7 +40,7 @@ def load_queries(package: str, *files: str) -> Any:
     """The queries of `files` in `package`, each a coroutine method by its name, taking a connection first.
 
     A query stands after `-- name: its_name` and one comment line that says what it is for. The sign after the
-    name tells what it answers: `^` one row or None, `$` one value, `!` the command's tag, `*!` the same for many
+    name says what it answers: `^` one row or None, `$` one value, `!` the command's tag, `*!` the same for many
     sets of parameters, none a generator of rows.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What honoured claims add up to, kept so that nobody has to add up a million of them.
+"""The totals of honoured claims, stored so that no query has to add up millions of claims.
 
 A trigger notes every change of `transactions` that moves a total, in the statement that makes the change; readers add
 the notes to the totals and are exact at every moment. Folding the notes into the totals only keeps reading fast. That

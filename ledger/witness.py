@@ -19,7 +19,7 @@ MOVEMENT_FIELDS: Final = (
     "path", "kind", "program", "mint", "source", "destination", "source_owner", "destination_owner", "authority",
     "amount",
 )  # fmt: skip
-"""What two nodes have to tell alike of a movement; columns of `transfers` and fields of `Movement`."""
+"""What two nodes have to show alike of a movement; columns of `transfers` and fields of `Movement`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class TokenBalance:
 
 @dataclass(slots=True, eq=False)
 class Executed:
-    """A transaction that landed, and everything a node tells about it.
+    """A transaction that landed, and everything a node answers about it.
 
     `keys` are static ++ loaded writable ++ loaded readonly. `err` is the node's JSON for the error, None for
     success. `undo` holds the accounts the transaction could write, as they were before. `index` is its place
@@ -194,7 +194,7 @@ def _meta(executed: Executed, *, parsed: bool) -> dict[str, Any]:
         "rewards": [],
         "status": {"Ok": None} if executed.err is None else {"Err": executed.err},
     }
-    if not parsed:  # the parsed form tells the source at each key instead
+    if not parsed:  # the parsed form names the source at each key instead
         loaded = executed.keys[executed.static_keys :]
         split = executed.loaded_writable
         meta["loadedAddresses"] = {

@@ -98,7 +98,7 @@ def id_of(raw: Any) -> Any:
 
 
 class Rpc:
-    """The methods of one node. `localnet_countCalls` tells how often each of the others was asked so far."""
+    """The methods of one node. `localnet_countCalls` answers how often each of the others was asked so far."""
 
     def __init__(self, chain: Chain, hazard: Hazard, more_methods: dict[str, Method] | None = None) -> None:
         self._chain = chain
@@ -113,7 +113,7 @@ class Rpc:
             result = self._call(request)
         except RpcError as error:
             return failure(id_of(raw), error)
-        except Exception:  # noqa: BLE001 - a defect of ours: a node tells it in the protocol's words
+        except Exception:  # noqa: BLE001 - a defect of ours: a node answers it in the protocol's words
             _log.exception("defect", request=str(raw)[:500])
             return failure(id_of(raw), RpcError(INTERNAL_ERROR, "Internal error"))
         return None if request.is_notification else success(request.id, result)

@@ -1,4 +1,4 @@
-"""The right chain: every node must be of the cluster that the settings name and that the ledger is about.
+"""Checks that every node is of the cluster that the settings name and that the ledger is about.
 
 A node of another cluster answers every question well, about money that is worth nothing. So each endpoint is asked
 for its genesis hash before it is believed, and again while the process runs: an address may lead elsewhere tomorrow.

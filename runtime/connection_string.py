@@ -128,11 +128,6 @@ def _seconds(text: str | None) -> float | None:
     return min(max(seconds, 2.0), _CONNECT_SECONDS_MAX) if seconds > 0 else _CONNECT_SECONDS_MAX
 
 
-def named_setting(reason: str, settings: dict[str, str]) -> str | None:
-    """Which of the address's settings a server's refusal is about."""
-    return next((name for name in settings if name in reason and _NAME.fullmatch(name)), None)
-
-
 def joined(parts: SplitResult) -> str:
     """The address of these parts, also where no host is in it: a path must follow two slashes all the same."""
     return f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if parts.query else ''}{parts.query}"

@@ -34,8 +34,8 @@ class Listener:
         Args:
             dsn: Where the database is.
             channels: By channel, what is called with the text of each notification. It must not raise or wait.
-            after_gap: Called each time listening begins, the first time included: what was notified before then told
-                nobody, so its user looks for itself.
+            after_gap: Called each time listening begins, the first time included. Notifications from before are lost,
+                so it has to look for what they were about.
             application: The process, as operators see it in `pg_stat_activity`: `pay402-<application>-listener`.
             troubles: Where failures are counted.
         """

@@ -45,7 +45,7 @@ async def pooling_of(address: ConnectionString, connection: "asyncpg.Connection[
     """What stands between us and the server. Without a pooler it costs one round trip, else two connections."""
     if await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid():
         return Pooling.NONE
-    # A pooler tells its clients numbers of its own.
+    # A pooler gives its clients numbers of its own.
     return Pooling.TRANSACTION if await _is_shared(address) else Pooling.SESSION
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
 _DRAIN_SECONDS: Final = 25.0
 
-# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, told twice.
+# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, sent twice.
 _SAME_WISH_SECONDS: Final = 1.0
 
 # Objects more than before that make Python look for circles: in the youngest generation, and how often in the others.
@@ -94,7 +94,7 @@ def collect_less_often() -> None:
 
 
 async def _stop_with_supervisor(stop: asyncio.Event) -> None:
-    """Where a process of ours started this one, end with it, even when it was killed and could tell nobody."""
+    """End with the process of ours that started this one, even when that was killed and could send no signal."""
     supervisor = os.environ.get(SUPERVISOR_VARIABLE)
     while supervisor and os.getppid() == int(supervisor):  # noqa: ASYNC110 - the kernel has no event for it
         await asyncio.sleep(_SUPERVISOR_SECONDS)

@@ -1,4 +1,4 @@
-"""Which addresses on a network a webhook may reach: whoever registers one must not reach what only we can.
+"""Which network addresses a webhook may reach: nobody may use one to reach machines that only we can reach.
 
 An address is checked when it is registered, for a quick refusal, and again each time that a connection is made, by the
 connection's own resolver: what a name means can change in between.

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import typer
@@ -14,7 +15,7 @@ from packaging.version import Version
 from cli.main import COMMANDS, _load
 from cli.system.processes import SystemSettings
 from runtime.settings import _variable_names
-from tests.support.source_tree import ROOT, files_of_packages
+from tests.support.source_tree import PACKAGES, ROOT, files_of_packages
 
 SOURCES = files_of_packages("*.py")
 GENERATED = {ROOT / "migrations" / "schema.sql"}
@@ -46,6 +47,15 @@ def test_there_is_something_to_check():
 def test_every_name_of_a_file_says_what_is_in_it():
     files = [*files_of_packages("*"), *(ROOT / "tests").rglob("*"), *(ROOT / "bench").rglob("*")]
     assert relative(file for file in files if file.stem.lower() in NAMES_THAT_SAY_NOTHING) == []
+
+
+def test_tests_mirror_the_rooms():
+    # Revisions are no room: tests/migrations takes the schema up and down as a whole.
+    revisions = {Path("migrations", "versions")}
+    rooms = {path.parent.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).glob("*/__init__.py")}
+    found = (ROOT / "tests").glob("*/*/__init__.py")
+    mirrored = {path.parent.relative_to(ROOT / "tests") for path in found if path.parents[1].name in PACKAGES}
+    assert mirrored == rooms - revisions
 
 
 def test_whatever_draws_its_seed_from_the_clock_prints_how_to_replay_it():

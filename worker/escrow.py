@@ -1,6 +1,5 @@
-"""Moves jobs on by what time and the ledger say, and lets their money follow."""
+"""Moves jobs on by what time and the ledger say, and sends the payouts that follow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,8 +21,8 @@ _FUNDING_GRACE_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
-class Settled:
-    """What a pass did, in jobs and payouts."""
+class JobsMoved:
+    """How many jobs and payouts a pass has moved, by the step they took."""
 
     funded: int = 0
     to_return: int = 0
@@ -35,12 +34,7 @@ class Settled:
     payouts_waiting: int = 0
 
 
-async def settle(
-    context: WorkerContext,
-    *,
-    sweep: bool = False,
-    progress: Callable[[Settled], None] = lambda _: None,
-) -> Settled:
+async def move_jobs_and_payouts(context: WorkerContext, *, sweep: bool = False) -> JobsMoved:
     """One pass: fund, approve, expire, make payouts, send them.
 
     Any number of workers may do so at once. With `sweep` all payments to settlement wallets are looked at again.
@@ -48,20 +42,17 @@ async def settle(
     Raises:
         RpcError: The nodes did not answer about payouts; jobs have moved all the same.
     """
-    done = Settled()
+    done = JobsMoved()
     await move_jobs(context, done, sweep=sweep)
-    progress(done)
     async with crash_point("make"):
         done.payouts_made = await make_payouts(context)
-    progress(done)
     sent = await send_payouts(context)
     done.payouts_settled, done.payouts_signed, done.payouts_waiting = sent.settled, sent.signed, sent.waiting
-    progress(done)
     return done
 
 
-async def move_jobs(context: WorkerContext, done: Settled, *, sweep: bool = False) -> None:
-    """What needs no chain: money that came in, time that is over."""
+async def move_jobs(context: WorkerContext, done: JobsMoved, *, sweep: bool = False) -> None:
+    """Move jobs by what the ledger and the clock say: fund, approve, expire; no node is asked."""
     database, settings = context.database, context.settings
     funding = await jobs.fund_jobs(database, limit=_PER_STATEMENT)
     done.funded, done.to_return = funding.funded, funding.to_return

@@ -1,4 +1,4 @@
-"""Marks what time has ended, and removes what nobody needs any more. The ledger itself is never pruned."""
+"""Marks what has expired, and removes what nobody needs any more. The ledger itself is never pruned."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,13 +29,11 @@ class Expired:
     other_rows_removed: int = 0
 
 
-async def expire(context: WorkerContext, *, progress: Callable[[Expired], None] = lambda _: None) -> Expired:
+async def expire(context: WorkerContext) -> Expired:
     """Mark payment requests that have expired unpaid, end the keys whose grace is over, and prune."""
     database, done = context.database, Expired()
     done.requests_expired = await _in_bites(lambda limit: _queries.expire_requests(database, limit=limit))
-    progress(done)
     await prune(context, done)
-    progress(done)
     return done
 
 
@@ -70,7 +68,7 @@ async def prune(context: WorkerContext, done: Expired) -> None:
 
 
 async def _in_bites(bite: Callable[[int], Awaitable[int]]) -> int:
-    """Repeat a statement until it finds less than it may take at once: short transactions, whatever has piled up."""
+    """Repeat a statement until it finds fewer rows than its limit, so that each transaction stays short."""
     total = 0
     while True:
         count = await bite(_PER_STATEMENT)

@@ -24,7 +24,7 @@ from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
 from worker.context import WorkerContext
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.feed.unmatched import log_unmatched
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
@@ -76,7 +76,7 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
     settings = context.settings
     return (
         Pass("reconcile_claims", settings.reconcile_seconds, reconcile),
-        Pass("settle_jobs", settings.settle_seconds, settle),
+        Pass("move_jobs_and_payouts", settings.settle_seconds, move_jobs_and_payouts),
         Pass("move_settlements", settings.settlement_seconds, move_settlements),
         Pass("sweep", settings.sweep_seconds, _sweep, is_long=True),
         Pass("expire_nonces", settings.housekeeping_seconds, expire, is_long=True),
@@ -90,7 +90,7 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
 async def _sweep(context: WorkerContext) -> None:
     """Find what the quick passes, which look at the newest only, have not seen."""
     await sweep_requests(context)
-    await settle(context, sweep=True)
+    await move_jobs_and_payouts(context, sweep=True)
     await log_unmatched(context)
 
 

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do. Every limit on requests is counted here too, for it is per caller."""
+"""Who calls, and what they may do. Limits on requests are per caller, so requests are counted here too."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable
@@ -141,7 +141,7 @@ def client_address(request: Request) -> str:
 
 
 def limited_address(request: Request) -> str:
-    """What limits count as one client: of IPv6 a whole network, for whoever has one address of it has them all."""
+    """The address that limits count by; an IPv6 client, who can use any address of its /64 network, counts as that."""
     address = client_address(request)
     try:
         return str(ip_network((address, _IPV6_PREFIX), strict=False)) if ":" in address else address

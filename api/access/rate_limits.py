@@ -89,7 +89,7 @@ class RateLimits:
             raise _too_many(name, limit, _WINDOW_SECONDS - now % _WINDOW_SECONDS)
 
     async def run(self) -> None:
-        """Send Redis what it has not been sent, until cancelled; then let go of it."""
+        """Send Redis the counts that it does not have yet, until cancelled; then close the connection."""
         try:
             while True:
                 await asyncio.sleep(_SYNC_SECONDS)
@@ -102,9 +102,9 @@ class RateLimits:
                 await bridge.storage.aclose()
 
     async def _share(self, key: str, count: _Count) -> None:
-        """Have Redis count what it has not counted of this replica's; return when it has, or while it is away.
+        """Add this replica's new counts to those in Redis; return once they are added, or at once while Redis is away.
 
-        What comes while Redis is asked is sent with the next question: many at once are few questions.
+        Requests that come in meanwhile are added by the next call, all together.
         """
         mine = count.own
         while count.shared < mine and time.monotonic() >= self._resting_until:
@@ -137,7 +137,7 @@ class RateLimits:
 
 
 def _limits_scheme(redis_url: str) -> str:
-    """`unix://` is spelled otherwise by the library of the limits."""
+    """The address as the library `limits` has it, which calls `unix://` by another name."""
     return redis_url.replace("unix://", "redis+unix://", 1) if redis_url.startswith("unix://") else redis_url
 
 

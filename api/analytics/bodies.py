@@ -10,7 +10,7 @@ from api.http.json import AnswerShape
 
 
 class RoutesBody(AnswerShape):
-    """Where to ask."""
+    """The other routes of analytics."""
 
     routes: list[str]
 
@@ -122,7 +122,7 @@ class EventsPage(Page):
 
 
 class OtherCredit(AnswerShape):
-    """What was credited by no payment: `internal` moved between accounts of one owner, other kinds say their own."""
+    """Credits that are no payments, of one kind; `internal` is what moved between accounts of one owner."""
 
     kind: str
     transfers: int

@@ -44,7 +44,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
 
 
 def statuses_wanted(status: StatusWanted | None, finality: FinalityWanted | None) -> tuple[ClaimStatus, ...] | None:
-    """The statuses in which the claims are that two filters ask for; `None` for all of them."""
+    """The statuses of the claims that the filters `status` and `finality` ask for; `None` for every status."""
     wanted = None if status is None else _STATUSES[status]
     if finality is None:
         return wanted
@@ -53,9 +53,9 @@ def statuses_wanted(status: StatusWanted | None, finality: FinalityWanted | None
 
 
 def families_wanted(event_type: str | None) -> tuple[str, ...] | None:
-    """The first words of the types of events that a family takes in; `None` for a whole type, which has a point.
+    """The first words of the event types that belong to a family; `None` for one type, whose name has a dot in it.
 
-    A word that is no family of the older names is taken for a first word itself, as `claim` or `job`.
+    A name that is none of the older system's families is itself such a first word, as `claim` and `job` are.
     """
     if event_type is None or "." in event_type:
         return None

@@ -113,10 +113,8 @@ async def read_top_agents(
     wanted = {"user_id": _whose(user_id), "environment": environment, "mints": list(mints), "limit": limit}
     if window.step is not None:
         rows = _queries.agents_by_claim(connection, since=window.start, **wanted)
-    elif window.is_by_month:
-        rows = _queries.agents_by_month(connection, since=window.start.date(), **wanted)
     else:
-        rows = _queries.agents_by_day(connection, since=window.start.date(), **wanted)
+        rows = _queries.agents_by_totals(connection, since=window.start.date(), by_month=window.is_by_month, **wanted)
     found = [(row["agent_id"], _sum(row), row["last_at"]) async for row in rows]
     named = _queries.agent_names(connection, agent_ids=[agent for agent, _, _ in found])
     names = {row["agent_id"]: row["name"] async for row in named}
@@ -124,7 +122,7 @@ async def read_top_agents(
 
 
 def _whose(user_id: str | None) -> str:
-    """How the totals file a merchant, and everybody: under an empty name."""
+    """The user id under which totals are stored; the totals of all merchants have an empty one."""
     return user_id or ""
 
 

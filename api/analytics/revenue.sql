@@ -25,33 +25,18 @@ WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since
   AND (:environment::text IS NULL OR environment = :environment)
 GROUP BY 1, 2;
 
--- name: agents_by_day
--- Who spent most of some tokens from a day on.
+-- name: agents_by_totals
+-- Who spent most of some tokens from a day on: by totals of days or, from the first of a month on, of months.
 SELECT agent_id, sum(claims)::bigint AS claims, sum(received) AS received, max(last_at) AS last_at
 FROM (
   SELECT agent_id, claims, received, last_at
   FROM agent_days
-  WHERE user_id = :user_id::text AND day >= :since::date AND mint = ANY(:mints::text[])
+  WHERE NOT :by_month::boolean AND user_id = :user_id::text AND day >= :since::date AND mint = ANY(:mints::text[])
     AND (:environment::text IS NULL OR environment = :environment)
   UNION ALL
   SELECT agent_id, claims, received, last_at
-  FROM claim_changes
-  WHERE (:user_id::text = '' OR user_id = :user_id) AND day >= :since::date AND mint = ANY(:mints::text[])
-    AND agent_id IS NOT NULL
-    AND (:environment::text IS NULL OR environment = :environment)
-) AS added
-GROUP BY agent_id
-HAVING sum(claims) > 0
-ORDER BY received DESC, agent_id
-LIMIT :limit::int;
-
--- name: agents_by_month
--- Who spent most of some tokens from a month on.
-SELECT agent_id, sum(claims)::bigint AS claims, sum(received) AS received, max(last_at) AS last_at
-FROM (
-  SELECT agent_id, claims, received, last_at
   FROM agent_months
-  WHERE user_id = :user_id::text AND month >= :since::date AND mint = ANY(:mints::text[])
+  WHERE :by_month::boolean AND user_id = :user_id::text AND month >= :since::date AND mint = ANY(:mints::text[])
     AND (:environment::text IS NULL OR environment = :environment)
   UNION ALL
   SELECT agent_id, claims, received, last_at

@@ -7,9 +7,10 @@ reads more rows than it shows, however long the ledger is.
 import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
 from api.access.caller import Caller
@@ -72,6 +73,34 @@ Environment = Annotated[Literal["live", "test"] | None, Query(description="Only 
 User = Annotated[ShortText | None, Query(alias="userId", description="For admins: only this merchant")]
 
 
+@dataclass(frozen=True, slots=True)
+class PaidFilter:
+    """Which honoured claims are summed up.
+
+    Attributes:
+        user_id: The merchant's; `None` for everybody's.
+        currency: In this token; `None` for the one that was paid most often.
+        environment: Made with `live` or `test` keys; `None` for both.
+    """
+
+    user_id: str | None
+    currency: str | None
+    environment: str | None
+
+
+async def _paid_filter(
+    context: Analytics,
+    caller: Reader,
+    currency: Currency = None,
+    environment: Environment = None,
+    user: User = None,
+) -> PaidFilter:
+    return PaidFilter(_whose(caller, user), await currency_wanted(context.tokens, currency), environment)
+
+
+PaidClaims = Annotated[PaidFilter, Depends(_paid_filter)]
+
+
 @router.get("", response_model=RoutesBody, responses=errors(401, 403))
 async def index(_: Reader) -> Response:
     """What can be asked here."""
@@ -118,23 +147,15 @@ async def transactions(
 
 
 @router.get("/revenue", response_model=RevenueBody, responses=errors(401, 403))
-async def revenue(
-    context: Analytics,
-    caller: Reader,
-    period: Period = "day",
-    currency: Currency = None,
-    environment: Environment = None,
-    user: User = None,
-) -> Response:
+async def revenue(context: Analytics, paid: PaidClaims, period: Period = "day") -> Response:
     """What honoured claims have brought in, in one token, with every token beside it.
 
     The token is `currency`, or the one that was paid most often. Claims that a fork has undone do not count.
     """
     window = window_of(period, dt.datetime.now(dt.UTC))
-    wanted = await currency_wanted(context.tokens, currency)
     async with _snapshot(context) as connection:
-        found = await read_revenue(connection, window, _whose(caller, user), environment)
-    chosen = wanted or found.main_currency
+        found = await read_revenue(connection, window, paid.user_id, paid.environment)
+    chosen = paid.currency or found.main_currency
     decimals, total = found.decimals(chosen), found.total(chosen)
     amount = figure(total.received, decimals)
     parts = [(start, found.part(chosen, start)) for start in window.starts]
@@ -166,21 +187,17 @@ async def revenue(
 @router.get("/top-agents", response_model=AgentsBody, responses=errors(401, 403))
 async def top_agents(
     context: Analytics,
-    caller: Reader,
+    paid: PaidClaims,
     period: Period = "month",
-    currency: Currency = None,
-    environment: Environment = None,
-    user: User = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
     """Who spent most of a token: `currency`, or the one that was paid most often."""
     window = window_of(period, dt.datetime.now(dt.UTC))
-    wanted = await currency_wanted(context.tokens, currency)
-    whose = _whose(caller, user)
     async with _snapshot(context) as connection:
-        found = await read_revenue(connection, window, whose, environment)
-        chosen = wanted or found.main_currency
-        agents = await read_top_agents(connection, window, whose, environment, found.mints(chosen), limit)
+        found = await read_revenue(connection, window, paid.user_id, paid.environment)
+        chosen = paid.currency or found.main_currency
+        mints = found.mints(chosen)
+        agents = await read_top_agents(connection, window, paid.user_id, paid.environment, mints, limit)
     decimals = found.decimals(chosen)
     body = AgentsBody(
         agents=[

@@ -58,7 +58,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin: somebody who connects has something to say."""
+        """Begin to wait for the head of the first request."""
         self._lingering = LingeringTransport(
             transport, self.lingering_connections, lambda: self._phase is _Phase.BODY, self.patience.body_seconds
         )
@@ -100,7 +100,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header of the head. One after the body is dropped, for proxies before us do not look there."""
+        """Take a header of the head. A header after the body is dropped, since proxies before us do not check those."""
         if self._phase is not _Phase.HEAD:
             return
         if len(self.headers) >= HEADERS_MAX:
@@ -145,7 +145,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def _await(self, phase: _Phase) -> None:
-        """Hang up unless what is awaited arrives in time; asking again moves nothing."""
+        """Hang up unless what is awaited arrives in time; the time is not extended by calling this again."""
         if self._deadline is not None and self._awaited is phase:
             return
         self._disarm()

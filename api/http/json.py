@@ -21,7 +21,7 @@ class Shape(BaseModel):
 
 
 class StrictShape(Shape):
-    """Base of what admins send: a field that is unknown is refused, for a misspelt one must not be an omitted one."""
+    """Base of what admins send: an unknown field is refused, or a misspelt one would count as left out."""
 
     model_config = ConfigDict(extra="forbid")
 

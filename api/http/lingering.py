@@ -1,6 +1,6 @@
 """Hanging up so that the answer arrives: what a caller still sends is read and thrown away for a while.
 
-To close a connection with unread bytes resets it, and a reset takes from its caller the answer that says why. A caller
+Closing a connection that has unread bytes resets it, and the caller of a reset connection loses the answer. A caller
 who writes a whole body before reading, as many clients do, would see a broken connection instead of a 413. How much is
 thrown away, for how long, and for how many at once is bounded: see decision 50.
 """

@@ -230,7 +230,7 @@ _SENT: Final = (
 
 
 class Cors(CORSMiddleware):
-    """Allows exact origins. Any other gets no CORS headers, which its browser takes for a no, and a line in the log."""
+    """Allows exact origins. Any other is logged and gets no CORS headers, so that its browser refuses the answer."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         super().__init__(

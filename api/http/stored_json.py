@@ -9,8 +9,8 @@ import orjson
 from api.http.errors import ApiError, invalid
 
 _DEPTH_MAX: Final = 64
-_LEAST: Final = -(2**63)
-_MOST: Final = 2**64 - 1
+_INTEGER_MIN: Final = -(2**63)
+_INTEGER_MAX: Final = 2**64 - 1
 
 
 def stored_json(value: Any, name: str, bytes_max: int) -> Any:
@@ -63,7 +63,7 @@ def _text(value: str, name: str) -> str:
 
 
 def _whole(value: int, name: str) -> int:
-    if not _LEAST <= value <= _MOST:
+    if not _INTEGER_MIN <= value <= _INTEGER_MAX:
         raise _refusal(name, "holds a number beyond 64 bits; send it as text")
     return value
 

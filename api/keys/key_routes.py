@@ -159,7 +159,7 @@ async def post_key(request: Request, context: Keys, order: KeyOrder) -> Response
 
 
 async def _who_may_make(request: Request, context: KeysContext) -> tuple[OnlyFirst, Caller | None]:
-    """The caller, or the right to make the first key without being anybody."""
+    """Who makes a key: a caller, or without one somebody who may make the first key, or the first admin key."""
     credential = sent_credential(request) or request.headers.get("x-bootstrap-token")
     token = context.bootstrap_token
     if credential and token and hmac.compare_digest(credential.encode(), token.encode()):
@@ -192,7 +192,7 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Sequence[str
 
 
 def _check_environment(caller: Caller, environment: str) -> None:
-    """A test key lies around in development and must not reach what is live, whoever's it is. Raises ApiError 403."""
+    """Refuse a test key that asks for live keys: test keys are kept less carefully. Raises ApiError 403."""
     if caller.environment == "test" and environment != "test":
         raise forbidden("A test key neither makes nor ends live keys; use a live key.")
 

@@ -1,4 +1,4 @@
-"""The escrow of the older system, which took clients' secret keys: gone, and every call of it is answered so."""
+"""The older system's routes of escrow, which took clients' secret keys: each is answered with 410."""
 
 from typing import Final
 

@@ -2,13 +2,15 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query
+from fastapi.types import DecoratedCallable
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import optional_caller, require
+from api.access.callers import Admin, Writer, optional_caller
 from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found
 from api.http.fields import ShortText, parse_id
 from api.http.json import answer
@@ -53,6 +55,11 @@ _JSON_BYTES_MAX: Final = 262_144
 _LONGEST_JOB: Final = dt.timedelta(days=365)
 
 
+def _step_route(name: str) -> Callable[[DecoratedCallable], DecoratedCallable]:
+    """A route that takes a job one step on and answers the job as it is then."""
+    return router.post(f"/{{job_id}}/{name}", response_model=JobDetail, responses=errors(401, 403, 404, 409))
+
+
 @router.get("", response_model=JobList, responses=errors())
 async def get_jobs(
     marketplace: Marketplace,
@@ -86,7 +93,7 @@ async def get_job(
 @router.post("", response_model=JobDetail, status_code=201, responses=errors(401, 403, 404, 409))
 async def post_job(
     marketplace: Marketplace,
-    caller: Annotated[Caller, Depends(require("write"))],
+    caller: Writer,
     order: JobOrder,
     agent_id: Annotated[ShortText | None, Query(alias="agentId")] = None,
 ) -> Response:
@@ -143,67 +150,51 @@ def _deadline(marketplace: MarketplaceContext, milliseconds: int | None) -> dt.d
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
-@router.post("/{job_id}/accept", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def accept(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]
-) -> Response:
+@_step_route("accept")
+async def accept(marketplace: Marketplace, job_id: JobId, caller: Writer) -> Response:
     """Accept a job; by its provider."""
     return await _step(marketplace, job_id, caller, "accept")
 
 
-@router.post("/{job_id}/start", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def start(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]
-) -> Response:
+@_step_route("start")
+async def start(marketplace: Marketplace, job_id: JobId, caller: Writer) -> Response:
     """Say that work on a funded job has begun; by its provider. A job can be submitted without this."""
     return await _step(marketplace, job_id, caller, "start")
 
 
-@router.post("/{job_id}/submit", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def submit(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))], done: Submission
-) -> Response:
+@_step_route("submit")
+async def submit(marketplace: Marketplace, job_id: JobId, caller: Writer, done: Submission) -> Response:
     """Submit what was ordered; by its provider, once the job is funded."""
     output = stored_json(done.output, "output", _JSON_BYTES_MAX)
     return await _step(marketplace, job_id, caller, "submit", output=output)
 
 
-@router.post("/{job_id}/approve", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def approve(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]
-) -> Response:
+@_step_route("approve")
+async def approve(marketplace: Marketplace, job_id: JobId, caller: Writer) -> Response:
     """Approve what was submitted; by the client. The provider is paid from then on."""
     return await _step(marketplace, job_id, caller, "approve")
 
 
-@router.post("/{job_id}/dispute", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def dispute(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))], body: Dispute
-) -> Response:
+@_step_route("dispute")
+async def dispute(marketplace: Marketplace, job_id: JobId, caller: Writer, body: Dispute) -> Response:
     """Dispute a funded job; by its client or its provider. The money stays until an admin decides."""
     return await _step(marketplace, job_id, caller, "dispute", reason=body.reason)
 
 
-@router.post("/{job_id}/cancel", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def cancel(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))]
-) -> Response:
+@_step_route("cancel")
+async def cancel(marketplace: Marketplace, job_id: JobId, caller: Writer) -> Response:
     """Cancel a job: its client until work on it begins, its provider until it is submitted. What was paid goes back."""
     return await _step(marketplace, job_id, caller, "cancel")
 
 
-@router.post("/{job_id}/resolve", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def resolve(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("admin"))], body: Resolution
-) -> Response:
+@_step_route("resolve")
+async def resolve(marketplace: Marketplace, job_id: JobId, caller: Admin, body: Resolution) -> Response:
     """Decide a dispute; by an admin."""
     return await _step(marketplace, job_id, caller, body.resolution)
 
 
-@router.post("/{job_id}/rate", response_model=JobDetail, responses=errors(401, 403, 404, 409))
-async def rate(
-    marketplace: Marketplace, job_id: JobId, caller: Annotated[Caller, Depends(require("write"))], body: Rating
-) -> Response:
+@_step_route("rate")
+async def rate(marketplace: Marketplace, job_id: JobId, caller: Writer, body: Rating) -> Response:
     """Rate an approved job, once; by its client. The rating counts from the release on."""
     job = await _find(marketplace, job_id)
     if Party.CLIENT not in _parties(job, caller):

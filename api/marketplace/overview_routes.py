@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import optional_caller, require
+from api.access.callers import Admin, optional_caller
 from api.http.errors import errors, forbidden
 from api.http.fields import BaseUnitsText, Figure
 from api.http.json import AnswerShape, NoFields, answer, figure
@@ -34,7 +34,7 @@ class Volume(AnswerShape):
 
 
 class Stats(AnswerShape):
-    """The marketplace in figures."""
+    """The totals of the marketplace."""
 
     total_services: int = Field(description="On offer")
     total_jobs: int
@@ -76,7 +76,7 @@ class Seeded(AnswerShape):
 
 @router.get("/stats", response_model=Stats, responses=errors())
 async def get_stats(marketplace: Marketplace, _caller: Annotated[Caller | None, Depends(optional_caller)]) -> Response:
-    """Show the marketplace in figures."""
+    """Show the totals of the marketplace."""
     return answer(await _stats(marketplace))
 
 
@@ -127,7 +127,7 @@ def _leader(service: Service) -> Leader:
 @router.post("/seed", response_model=Seeded, responses=errors(401, 403, 409))
 async def post_seed(
     marketplace: Marketplace,
-    _caller: Annotated[Caller, Depends(require("admin"))],
+    _caller: Admin,
     _order: NoFields | None = None,
     confirm: bool = False,
 ) -> Response:

@@ -1,16 +1,15 @@
 """Payouts of jobs: where one that waits is sent instead."""
 
 import uuid
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import Depends
 from pydantic import Field
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import require
+from api.access.callers import Writer
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import Address, Base58Signature, parse_id
 from api.http.json import AnswerShape, Shape, answer
@@ -54,7 +53,7 @@ async def post_redirect(
     marketplace: Marketplace,
     job_id: JobId,
     payout_id: JobId,
-    caller: Annotated[Caller, Depends(require("write"))],
+    caller: Writer,
     wanted: Redirect,
 ) -> Response:
     """Send a payout that was not signed yet to another wallet; by an admin, the provider, or its recipient."""

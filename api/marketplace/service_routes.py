@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import optional_caller, require
+from api.access.callers import Writer, optional_caller
 from api.http.errors import conflict, errors, forbidden, not_found
 from api.http.fields import AmountSent, ShortText, parse_id
 from api.http.json import answer
@@ -73,7 +73,7 @@ async def get_service(
 @router.post("", response_model=ServiceBody, status_code=201, responses=errors(401, 403, 409))
 async def post_service(
     marketplace: Marketplace,
-    caller: Annotated[Caller, Depends(require("write"))],
+    caller: Writer,
     offer: ServiceOffer,
     agent_id: Annotated[ShortText | None, Query(alias="agentId")] = None,
 ) -> Response:
@@ -118,7 +118,7 @@ async def _payout_address(marketplace: MarketplaceContext, caller: Caller, named
 async def patch_service(
     marketplace: Marketplace,
     service_id: str,
-    caller: Annotated[Caller, Depends(require("write"))],
+    caller: Writer,
     change: ServiceChangeBody,
 ) -> Response:
     """Change a service; by its owner or an admin. Jobs ordered before keep their price."""
@@ -167,9 +167,7 @@ def _price(token: Token, amount: Decimal) -> Price:
 
 
 @router.delete("/{service_id}", status_code=204, responses=errors(401, 403, 404))
-async def delete_service(
-    marketplace: Marketplace, service_id: str, caller: Annotated[Caller, Depends(require("write"))]
-) -> Response:
+async def delete_service(marketplace: Marketplace, service_id: str, caller: Writer) -> Response:
     """Take a service off the market; by its owner or an admin. Jobs ordered before go on."""
     service = await _own_service(marketplace, service_id, caller)
     await services.change_service(marketplace.database, service.id, ServiceChange(is_active=False))

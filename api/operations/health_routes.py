@@ -41,7 +41,7 @@ class Readiness(AnswerShape):
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=Health)
 async def get_health(context: Operations) -> Response:
-    """Say that the process is there; it asks nothing of anybody."""
+    """Say that the process is alive; neither database, Redis nor a node is asked."""
     body = Health(
         status="ok",
         service="402pay-facilitator",

@@ -15,7 +15,7 @@ from chain.node import Node
 class PaymentsContext:
     """The ledger, the tokens that are paid with, and a node that knows what is a wallet.
 
-    `final_from` says from which figure on a token needs finality, by symbol.
+    `final_from` says by symbol from which amount on, in units of the token, a payment has to be final.
     """
 
     database: asyncpg.Pool

@@ -1,4 +1,4 @@
-"""What reading a request takes besides the request."""
+"""Where routes keep their answers for requests that are repeated."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""The first answer to a request that carries an Idempotency-Key is every later one's answer too, for 24 hours.
+"""Requests with an Idempotency-Key are carried out once: for 24 hours a repeated one gets the first one's answer.
 
-A key that was used for one request is never another's: that is refused, before and after those 24 hours.
+A key belongs to the request that used it first; any other request with it is refused, after those 24 hours too.
 """
 
 import datetime as dt
@@ -79,7 +79,7 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
 
 @dataclass(frozen=True, slots=True)
 class RepeatableRequest:
-    """A request that carried an Idempotency-Key: the key with whose it is, and the request itself, both hashed."""
+    """A request that carried an Idempotency-Key: the hash of the key and its caller, and the hash of the request."""
 
     key_hash: str
     request_hash: str
@@ -88,7 +88,7 @@ class RepeatableRequest:
 async def repeatable_request(request: Request, caller: Caller | None) -> RepeatableRequest | None:
     """What identifies `request` when it is repeated, or `None` when it carries no Idempotency-Key.
 
-    It is for rooms that keep with their own rows by which request they were made.
+    For rooms that store with a row of theirs which request made it.
     """
     if (key := request.headers.get("idempotency-key")) is None:
         return None
@@ -112,7 +112,7 @@ def _caller_hash(request: Request, caller: Caller | None) -> str:
 
 
 def key_of_another_request() -> ApiError:
-    """409: a key is one request's for ever."""
+    """409: the key was used for another request before."""
     return conflict("This Idempotency-Key was used for another request; send another key.")
 
 

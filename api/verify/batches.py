@@ -138,7 +138,7 @@ class VerificationBatches:
         for waiting, context in zip(batch, contexts, strict=True):
             if waiting.verification.has_key_of_another_request(context):
                 _refuse(waiting, key_of_another_request())
-            elif waiting.verification.is_owed_an_answer(context):
+            elif waiting.verification.is_unanswered(context):
                 await self._answer_honoured(connection, waiting, context)
             elif (grant := _judge(waiting, context)) is not None:
                 grants.append(grant)

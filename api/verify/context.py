@@ -12,7 +12,10 @@ from api.verify.verifier import Verifier
 
 @dataclass(frozen=True, slots=True)
 class VerifyContext:
-    """What POST /verify works with. `final_from` says from which figure on a token needs finality, by symbol."""
+    """What POST /verify works with.
+
+    `final_from` says by symbol from which amount on, in units of the token, a payment has to be final.
+    """
 
     verifier: Verifier
     tokens: TokenBook

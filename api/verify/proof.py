@@ -57,7 +57,7 @@ class VerifyResult:
 class Verification:
     """A submitted proof and who sent it.
 
-    `final_from` says from which figure on a token needs finality, by symbol. `repeatable` identifies the request
+    `final_from` says by symbol from which amount on a payment has to be final. `repeatable` identifies the request
     when it is repeated, where it carries an Idempotency-Key.
     """
 
@@ -89,10 +89,10 @@ class Verification:
         claim = self._claim(context)
         return judge(claim, context.transfers, standing=self._standing(context)), claim
 
-    def is_owed_an_answer(self, context: ClaimContext) -> bool:
-        """True when this very proof's claim is honoured and no answer has arrived: nobody asked, or it was lost.
+    def is_unanswered(self, context: ClaimContext) -> bool:
+        """True when this very proof's claim is honoured and its yes was not sent yet, or was lost on its way.
 
-        An answer is believed to be lost when the same request comes again with the same Idempotency-Key, as long as
+        It is believed to be lost when the same request comes again with the same Idempotency-Key, as long as
         answers are kept for it.
         """
         use = context.use

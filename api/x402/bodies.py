@@ -1,6 +1,6 @@
 """The JSON of the x402 protocol in its versions 1 and 2, as published clients and middlewares send and read it.
 
-What a field of theirs says that we do not use is not read, so that a client may send more than we know.
+Fields that we do not use are not read, so that a client may send more than we know.
 """
 
 from typing import Annotated, Any, Literal
@@ -98,7 +98,7 @@ class FacilitatorBody(Shape):
 
     x402_version: int = Field(strict=True, description="The version of the protocol: 1 or 2", examples=[2])
     payment_payload: dict[str, Any] = Field(description="What the buyer sent, as it is")
-    payment_requirements: dict[str, Any] = Field(description="What the seller requires, as it told the buyer")
+    payment_requirements: dict[str, Any] = Field(description="What the seller requires, as it sent it to the buyer")
 
 
 class VerifyAnswer(AnswerShape):

@@ -134,8 +134,6 @@ def _check_transaction(
         amount=amount,
         memo=memo,
         blockhash=transaction.blockhash,
-        compute_units=units,
-        price_microlamports=price,
         fee_lamports_max=_LAMPORTS_PER_SIGNATURE * len(transaction.signers) + -(-units * price // _MICROLAMPORTS),
     )
 

@@ -15,14 +15,14 @@ _log = structlog.get_logger(__name__)
 _EVERY_SECONDS: Final = 15.0
 
 FeePayerStatus = Literal["ok", "low", "unknown", "off"]
-"""How the poorest fee payer stands; `unknown` until a node has told it, `off` where nothing is settled over x402."""
+"""How the poorest fee payer stands; `unknown` until a node has answered, `off` where nothing is settled over x402."""
 
 
 class FeePayerBalances:
     """The lamports of the fee payers that are advertised.
 
     Attributes:
-        lowest_lamports: What the poorest of them holds; `None` until a node has told it.
+        lowest_lamports: What the poorest of them holds; `None` until a node has answered.
     """
 
     def __init__(self, node: Node, addresses: Sequence[str], low_lamports: int, metrics: ApiMetrics) -> None:

@@ -21,14 +21,14 @@ _ASKS_PER_BROADCAST: Final = 2
 
 
 class LandingWatch:
-    """Sends payments, and hears from nodes what the ledger hears nothing of: that one has failed."""
+    """Sends payments, and asks nodes which of them have failed: the ledger does not hear of those."""
 
     def __init__(self, database: asyncpg.Pool, node: Node) -> None:
         self._database = database
         self._node = node
 
     async def follow(self, payment: Settlement) -> None:
-        """Send the stored bytes, again and again, until they have failed for good; a node that is away is no matter.
+        """Send the stored bytes, again and again, until they have failed for good; nodes that are away are skipped.
 
         What succeeded and is not in the ledger is given to the indexers; the ledger decides it.
         """

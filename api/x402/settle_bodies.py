@@ -11,7 +11,7 @@ from ledger.states import Finality
 
 
 class SettlementExtra(AnswerShape):
-    """What the published clients keep of what the protocol does not know."""
+    """What we add to the protocol's answer, in the field that published clients keep."""
 
     payment_id: UUID = Field(description="For GET /x402/payments/{id}")
     slot: int | None = None
@@ -36,7 +36,7 @@ class SettleAnswer(AnswerShape):
 
 
 class SettleRefusedBody(ErrorBody):
-    """No verdict: the request itself is refused, or a part of ours is down; repeating it tells what became of it."""
+    """No verdict: the request itself is refused, or a part of ours is down; repeating it answers what became of it."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -73,7 +73,9 @@ def pending(known: Settlement) -> SettleResult:
 def failed(known: Settlement) -> SettleResult:
     """It has failed for good."""
     reason = FailureReason(known.reason or FailureReason.FAILED_ON_CHAIN)
-    return SettleResult(_unsuccessful(known, reason, _FAILURES[reason].format(known.detail or "no cause was told")))
+    return SettleResult(
+        _unsuccessful(known, reason, _FAILURES[reason].format(known.detail or "the nodes named no cause"))
+    )
 
 
 def duplicate(known: Settlement) -> SettleResult:

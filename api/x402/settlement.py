@@ -61,7 +61,7 @@ class SettleBounds:
 
 
 class PaymentSettler:
-    """Settles payments, whoever asks and however often: one transaction, one answer that it is settled."""
+    """Settles payments: each is one transaction and is answered with success once, whoever asks and however often."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class PaymentSettler:
     async def _reserve(
         self, judged: JudgedPayment, caller: Caller | None, identifier: str | None, asked: bytes
     ) -> Settlement:
-        """Try a payment on a node, sign it, and store what was signed; nobody has seen it by then.
+        """Try a payment on a node, sign it, and store what was signed; nothing is sent yet.
 
         Raises:
             Refused: It would fail, its memo names a payment request that it does not pay, or a budget is used up.
@@ -237,7 +237,7 @@ class PaymentSettler:
         try:
             height = await self._verifier.node.block_height("processed")
         except RpcError as error:
-            raise unavailable("Solana node that tells the block height") from error
+            raise unavailable("Solana node that knows the block height") from error
         # A node that is behind does not shorten the life of what others take.
         self._newest_height = max(self._newest_height, height)
         return self._newest_height + BLOCKHASH_LIFETIME_BLOCKS
@@ -291,9 +291,9 @@ class PaymentSettler:
         return known
 
     async def _answer_once(self, known: Settlement, deadline: float) -> SettleResult:
-        """That a payment is settled, to one request; to the others that it is a duplicate.
+        """Answer one request that the payment is settled, and every other that it is a duplicate.
 
-        Another may have set out to answer and died before it did: then it is answered here.
+        Where another process began to answer and died before it did, this one answers instead.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -307,7 +307,7 @@ class PaymentSettler:
             known = await self._again(known.id) or known
 
     async def _answer_again(self, known: Settlement, _deadline: float) -> SettleResult:
-        """That a payment is settled, to whoever has its identifier, however often they ask."""
+        """Answer every request that has the payment's identifier that it is settled, however often it comes."""
         if known.is_used_elsewhere:
             return duplicate(known)
         is_first = await settlements.begin_answer(self._database, known.id, answering_seconds=_ANSWERING_SECONDS)

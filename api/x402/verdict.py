@@ -95,7 +95,7 @@ class Refused(Exception):  # noqa: N818 - it is a verdict, not a fault of ours
 
 @dataclass(frozen=True, slots=True)
 class ExactPayment:
-    """A transaction that pays exactly what is required, and nothing of which costs the fee payer more than its fee.
+    """A transaction that pays exactly what is required, and costs the fee payer no more than its fee.
 
     Attributes:
         message_hash: SHA-256 of the signed message, by which the payment is known: the fee payer's signature, which
@@ -110,9 +110,7 @@ class ExactPayment:
         amount: In base units.
         memo: The text of its one memo; `None` without a memo, with several, or with one that is no text.
         blockhash: The blockhash that it names, and with which it dies.
-        compute_units: The limit of compute units that it sets.
-        price_microlamports: The price of a compute unit that it sets, in millionths of a lamport.
-        fee_lamports_max: What it costs the fee payer, at most.
+        fee_lamports_max: What it costs the fee payer at most: by its signatures, and by what it offers for compute.
     """
 
     message_hash: bytes
@@ -126,8 +124,6 @@ class ExactPayment:
     amount: int
     memo: str | None
     blockhash: str
-    compute_units: int
-    price_microlamports: int
     fee_lamports_max: int
 
 

@@ -29,7 +29,7 @@ from chain.programs import NATIVE_SOL, WRAPPED_SOL_2022_MINT, WRAPPED_SOL_MINT
 from ledger.observation import BalanceChange, Kind, Movement, Unexplained
 
 # What the rent of a wrapped-SOL account is at most: 165 bytes, in Token-2022 170 for an associated account.
-# Where it has been lowered since, accounts that stay tell it by their lamports less their balance; one that
+# Where it has been lowered since, accounts that stay show it by their lamports less their balance; one that
 # closes inside the transaction cannot keep more rent than it has lamports when it opens.
 _RENT_LAMPORTS = {WRAPPED_SOL_MINT: 2_039_280, WRAPPED_SOL_2022_MINT: 2_074_080}
 
@@ -44,8 +44,8 @@ class _Account(Struct):
         amount: Its balance; less than nothing where wrapped lamports or fees paid out were not seen coming.
         reserve_lamports: Lamports of a wrapped-SOL account that are not part of its balance.
         wrap: The last movement that wrapped lamports found on it.
-        fees: The movements into it that may have withheld a fee which they do not tell.
-        payouts: The movements into it that paid out withheld fees, whose size they do not tell.
+        fees: The movements into it that may have withheld a fee which they do not state.
+        payouts: The movements into it that paid out withheld fees, whose size they do not state.
         opaque: Why its balance cannot be followed any longer.
     """
 
@@ -74,7 +74,7 @@ class Replay(Struct):
         lamports_reported: Lamports by account before and after the transaction, as the node reports them.
         references: The read-only accounts that sign nothing: where an instruction that moves something names one of
             them as an extra, it is what Solana Pay looks for.
-        fee_rules: By mint, the fee its configuration withholds; used where balances alone do not tell.
+        fee_rules: By mint, the fee its configuration withholds; used where balances alone do not show it.
     """
 
     changes: Mapping[str, BalanceChange]

@@ -39,7 +39,7 @@ class Call(Struct, frozen=True, gc=False):
 
 
 class Move(Struct, frozen=True, gc=False):
-    """Tokens from one token account to another. `fee` is `None` where the instruction does not tell it."""
+    """Tokens from one token account to another. `fee` is `None` where the instruction does not state it."""
 
     call: Call
     kind: Kind
@@ -118,7 +118,7 @@ class Unwrap(Struct, frozen=True, gc=False):
 
 
 class WithdrawWithheld(Struct, frozen=True, gc=False):
-    """Withheld Token-2022 fees are paid out; how much, no instruction tells."""
+    """Withheld Token-2022 fees are paid out; no instruction states how much."""
 
     call: Call
     account: str
@@ -171,7 +171,7 @@ def _token_step(call: Call) -> Step | None:
             amount = _u64(data, 1)
             return Move(call, Kind.TRANSFER, a[0], a[1], None, a[2], amount, 0, a[3:])
         case 12:
-            # Token-2022 may withhold a fee that only the mint's configuration tells.
+            # Token-2022 may withhold a fee that only the mint's configuration states.
             fee = None if call.program == TOKEN_2022_PROGRAM else 0
             return Move(call, Kind.TRANSFER_CHECKED, a[0], a[2], a[1], a[3], _u64(data, 1), fee, a[4:])
         case 7 | 14:

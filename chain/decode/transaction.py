@@ -39,7 +39,7 @@ def decode(
         result: The `result` of `getTransaction`, or one of `getBlock`'s transactions, in `json` or `base64`
             encoding.
         fee_rules: By mint, the Token-2022 fee that its configuration withholds from an amount. Needed only
-            where several transfers of one such mint reach one account: elsewhere balances tell the fee.
+            where several transfers of one such mint reach one account: elsewhere balances show the fee.
 
     Raises:
         MalformedAnswerError: The answer does not have the form that the protocol promises.

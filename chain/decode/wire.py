@@ -121,7 +121,7 @@ class TransactionResult(_Wire):
 
 
 class BlockResult(_Wire):
-    """The result of `getBlock`. It does not tell its own slot."""
+    """The result of `getBlock`. It does not hold its own slot."""
 
     transactions: list[TransactionResult]
     parent_slot: int | None = None

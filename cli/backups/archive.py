@@ -1,7 +1,7 @@
 """A backup: a dump in Postgres' custom format, a note of what is in it, and a checksum over both.
 
 The three lie side by side: `pay402-20251119T031500Z.dump`, the same with `.json`, and with `.sha256` for
-`sha256sum --check`. The note tells, for every table, its rows and a digest over what they hold, taken in the very
+`sha256sum --check`. The note has, for every table, its rows and a digest over what they hold, taken in the very
 snapshot that was dumped; so a restore can be compared row by row without the original.
 """
 
@@ -102,7 +102,7 @@ class Archive:
 
 
 def archives_in(directory: Path) -> list[Archive]:
-    """The complete backups in a directory, oldest first; what else lies there is none of our business."""
+    """The complete backups in a directory, oldest first; other files are left alone."""
     dumps = [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
     return [archive for archive in map(Archive, sorted(dumps)) if archive.checksum_file.exists()]
 

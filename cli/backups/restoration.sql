@@ -27,7 +27,7 @@ SELECT oid FROM pg_database WHERE datname = current_database();
 SELECT datname AS name FROM pg_database WHERE starts_with(datname::text, :prefix::text) ORDER BY 1;
 
 -- name: hold_name$
--- Tell other runs that the scratch database of this name is in use, for as long as this connection lives.
+-- Show other runs that the scratch database of this name is in use, for as long as this connection lives.
 SELECT true FROM pg_advisory_lock(hashtextextended(:name::text, 402));
 
 -- name: try_to_hold_name$

@@ -26,7 +26,7 @@ def command(
         bool, typer.Option("--keep-all", help=f"Do not prune to {DAILY} daily, {WEEKLY} weekly, {MONTHLY} monthly")
     ] = False,
     metrics: Annotated[
-        Path | None, typer.Option(help="Tell Prometheus, through a file in node_exporter's textfile directory")
+        Path | None, typer.Option(help="Report to Prometheus, through a file in node_exporter's textfile directory")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

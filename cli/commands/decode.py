@@ -16,7 +16,7 @@ def command(
         list[str],
         typer.Argument(help="Recorded answers of getTransaction or getBlock; .gz is read too, - is standard input"),
     ],
-    slot: Annotated[int | None, typer.Option(help="The slot of a recorded block, which does not tell its own")] = None,
+    slot: Annotated[int | None, typer.Option(help="The slot of a recorded block, which does not hold its own")] = None,
 ) -> None:
     """Print what recorded transactions moved, as JSON lines.
 

@@ -9,9 +9,9 @@ from cli.printing import print_ready
 from cli.running import settings_for
 from cli.system.localnet_address import solana_endpoints
 from indexer.main import index_until
+from indexer.settings import IndexerSettings
 from runtime.embedded.servers import database_address
 from runtime.process import run_until_signal
-from runtime.settings import IndexerSettings
 
 
 def command(

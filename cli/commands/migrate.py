@@ -113,7 +113,7 @@ def dump() -> None:
 
 
 def _confirm(warning: str) -> None:
-    """Ask a person. A script has said what it wants, but production wants to hear it twice."""
+    """Ask a person at a terminal; a script goes on, except in production, where it has to say --yes."""
     if load(DatabaseSettings).is_production:
         raise OperatorError(f"{warning} In production, say --yes to mean it.")
     if sys.stdin.isatty():

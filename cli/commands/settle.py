@@ -3,7 +3,7 @@
 from cli.printing import AsJson, print_counts
 from cli.running import with_worker_context
 from worker.context import WorkerContext
-from worker.escrow import Settled, settle
+from worker.escrow import JobsMoved, move_jobs_and_payouts
 
 
 def command(as_json: AsJson = False) -> None:
@@ -12,7 +12,7 @@ def command(as_json: AsJson = False) -> None:
     Example: pay402 settle
     """
 
-    async def work(context: WorkerContext) -> Settled:
-        return await settle(context, sweep=True)
+    async def work(context: WorkerContext) -> JobsMoved:
+        return await move_jobs_and_payouts(context, sweep=True)
 
     print_counts(with_worker_context(work), as_json=as_json)

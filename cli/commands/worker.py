@@ -17,7 +17,7 @@ from worker.settings import WorkerSettings
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready")] = False,
 ) -> None:
-    """Decide claims, settle jobs and keep house, until SIGTERM. Several on one database are safe.
+    """Decide claims, move jobs on, send payouts and keep house, until SIGTERM. Several on one database are safe.
 
     Example: DATABASE_URL=postgresql://… REDIS_URL=redis://… SOLANA_RPC_URL=https://… pay402 worker
     """

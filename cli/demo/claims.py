@@ -53,7 +53,7 @@ class _Buyer:
         recipient: str | None = None,
         transaction: str | None = None,
     ) -> dict[str, Any]:
-        """What a buyer presents: `more` base units than were paid, or with something that is not on the receipt."""
+        """What a buyer presents: `more` base units than were paid, or with a field that differs from the receipt."""
         meant, payer, nonce = _named(receipt), payer or receipt.payer, secrets.token_hex(16)
         shop = recipient or self.shops[meant.mint, meant.destination]
         transaction = transaction or receipt.signature

@@ -1,4 +1,4 @@
-"""Redis: reachable, with a password, and not set to forget what it was told to keep."""
+"""Redis: reachable, with a password, and not set to drop keys when it is full."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ _PROBE_MILLISECONDS: Final = 10_000
 
 
 async def examine(url: str, *, production: bool) -> list[Finding]:
-    """Every finding about the server at `url`. Nothing of value is lost with it, but the worker's schedule waits."""
+    """Every finding about the server at `url`. It holds nothing of value, but the worker's schedule waits for it."""
     parts = urlsplit(url)
     # The library's own types leave this one out.
     open_client: Any = redis.asyncio.from_url

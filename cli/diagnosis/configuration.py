@@ -1,4 +1,4 @@
-"""The environment: complete, with secrets that cannot be guessed and origins that mean somebody."""
+"""The environment: complete, with secrets that cannot be guessed and with exact origins."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 def secret(name: str, value: str | None, *, needed: bool) -> Iterator[Finding]:
-    """Whether a secret is there, long and random; its value is never told."""
+    """Whether a secret is there, long and random; its value is never shown."""
     remedy = f"set {name} to what `openssl rand -hex 32` prints"
     if not value:
         if needed:

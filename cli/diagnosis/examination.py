@@ -10,9 +10,10 @@ from api.settings import ApiSettings
 from cli.diagnosis import cache, configuration, database, fee_payers, nodes
 from cli.diagnosis.findings import Finding, bounded, from_sentence, good
 from cli.system.localnet_address import solana_endpoints
+from indexer.settings import IndexerSettings
 from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
-from runtime.settings import CacheSettings, DatabaseSettings, IndexerSettings, Settings, SolanaSettings, load
+from runtime.settings import CacheSettings, DatabaseSettings, Settings, SolanaSettings, load
 from worker.settings import WorkerSettings
 from worker.signer import load_signer
 

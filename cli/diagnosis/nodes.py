@@ -34,7 +34,7 @@ class _Version(msgspec.Struct, rename={"solana_core": "solana-core"}):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one node told; `slot` is None when it did not answer."""
+    """What one node answered; `slot` is None when it did not."""
 
     findings: list[Finding]
     slot: int | None = None

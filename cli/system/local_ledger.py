@@ -1,4 +1,4 @@
-"""The ledger of a local chain: a new chain needs a ledger that has not heard of the one before."""
+"""The ledger of a local chain: it is emptied when the chain is a new one."""
 
 from typing import Any, Final
 

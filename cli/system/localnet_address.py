@@ -30,7 +30,7 @@ def solana_endpoints(settings: SolanaSettings) -> tuple[list[str], list[str]]:
 
 
 def announce_localnet(home: Path, rpc: str, ws: str) -> None:
-    """Tell other commands of this home where the localnet is."""
+    """Write down where the localnet is, for other commands of this home."""
     home.mkdir(parents=True, exist_ok=True)
     (home / _NOTE).write_bytes(msgspec.json.encode(_Note(rpc, ws)))
 

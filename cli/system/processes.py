@@ -19,11 +19,12 @@ from cli.system.fee_payer import local_fee_payer
 from cli.system.local_ledger import match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from cli.system.settlement_wallet import local_settlement
+from indexer.settings import IndexerSettings
 from migrations.migrate import upgrade
 from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
 from runtime.process import SUPERVISOR_VARIABLE
-from runtime.settings import IndexerSettings, LoginSettings
+from runtime.settings import LoginSettings
 from worker.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -135,7 +136,7 @@ async def running_system(
         rpc_port: Where the localnet listens; `None` for the usual port, or any when that is taken.
         slot_seconds: The localnet's pace.
         log_directory: Where the processes' logs go; `None` for standard error.
-        say: Told what is being started.
+        say: Called with a line about each part that is being started.
     """
     async with AsyncExitStack() as stack:
         say("Postgres")

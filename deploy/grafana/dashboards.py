@@ -1,6 +1,6 @@
 """The Grafana dashboards, in one readable source: `python deploy/grafana/dashboards.py` writes dashboards/*.json.
 
-A panel is a title, what it tells in one sentence, its unit, and queries by the name of their line. A test holds every
+A panel is a title, a sentence on what it shows, its unit, and queries by the name of their line. A test holds every
 metric of theirs against those that the processes define, and the JSON against this file.
 """
 
@@ -19,7 +19,7 @@ class Panel:
     """One graph. `queries` are PromQL by legend, in which {{label}} stands for a label's value."""
 
     title: str
-    tells: str
+    description: str
     unit: str
     queries: dict[str, str]
     kind: str = "timeseries"
@@ -281,7 +281,7 @@ def _panel(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     return {
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.tells,
+        "description": panel.description,
         "datasource": _SOURCE,
         "gridPos": place,
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, "custom": custom}, "overrides": []},

@@ -62,7 +62,7 @@ class OsAccount:
 def account_for(data: Path) -> OsAccount:
     """The account that servers with their files in `data` run as.
 
-    Root steps down: to whom the files belong already, else to `nobody`, which exists everywhere.
+    Root becomes the owner of the files, or `nobody`, which exists everywhere.
 
     Raises:
         OperatorError: We are root and there is nobody to step down to.

@@ -36,7 +36,7 @@ def watched_by(net):
 # --- on the localnet
 
 
-async def test_an_account_is_told_to_be_watched_and_then_its_transactions(net, town):
+async def test_an_account_is_announced_as_watched_and_then_its_transactions(net, town):
     account = str(town.to_account)
     async with feeding(net.ws_url, [account]) as (feed, listener):
         await until(lambda: listener.begun)
@@ -112,7 +112,7 @@ async def test_accounts_come_and_go_while_it_runs(net, town):
 
 
 @pytest.mark.parametrize("fault", ["socketsSilent", "socketsDeaf"])
-async def test_a_socket_that_falls_silent_is_replaced_and_every_account_told_again(net, town, fault):
+async def test_a_socket_that_falls_silent_is_replaced_and_every_account_announced_again(net, town, fault):
     accounts = [str(town.to_account), str(town.from_account), *names(3)]
     async with feeding(net.ws_url, accounts, QUICK) as (feed, listener):
         await until(lambda: len(listener.begun) == 5)
@@ -124,7 +124,7 @@ async def test_a_socket_that_falls_silent_is_replaced_and_every_account_told_aga
         assert feed.watching == 5
 
 
-async def test_closed_sockets_are_replaced_and_every_account_told_again(net, town):
+async def test_closed_sockets_are_replaced_and_every_account_announced_again(net, town):
     accounts = [str(town.to_account), *names(5)]
     async with feeding(net.ws_url, accounts, FeedLimits(accounts_per_socket=2)) as (feed, listener):
         await until(lambda: len(listener.begun) == 6)
@@ -198,7 +198,7 @@ async def test_endpoints_take_turns_until_one_serves(monkeypatch):
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
-async def test_nothing_that_is_told_of_an_endpoint_carries_its_key(monkeypatch, status):
+async def test_nothing_that_is_said_of_an_endpoint_carries_its_key(monkeypatch, status):
     monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.01)
     async with gossiping(PubSubNode(status=status)) as node:
         keyed = node.url.replace("//", "//user:SECRET@") + "/SECRET?api-key=SECRET"
@@ -245,7 +245,7 @@ async def test_a_listener_that_fails_costs_a_socket_and_not_the_feed():
         await until(lambda: [signature for _, signature, *_ in listener.notes] == ["again"])
 
 
-async def test_the_wallet_is_not_told_of_a_transfer_to_its_token_account(net, town):
+async def test_the_wallet_is_not_notified_of_a_transfer_to_its_token_account(net, town):
     """`mentions` looks at a transaction's keys, not at who owns what: every token account must be followed."""
     wallet, account = str(town.bob.pubkey()), str(town.account(town.bob, USDC))
     async with feeding(net.ws_url, [wallet, account]) as (_, listener):

@@ -12,7 +12,7 @@ from tests.chain.feed_listener import QUICK, RecordingListener, feeding, names
 from tests.support.scripted_nodes import PubSubNode, gossiping, until
 
 
-async def test_a_node_without_slots_is_watched_by_pings_and_tells_no_slot():
+async def test_a_node_without_slots_is_watched_by_pings_and_announces_no_slot():
     accounts, limits = names(3), FeedLimits(silence_seconds=0.8)
     async with (
         gossiping(PubSubNode(refuses_slots=True)) as node,
@@ -119,7 +119,7 @@ async def test_messages_that_concern_nobody_are_passed_over(message):
         assert (len(node.connections), listener.ended) == (1, [])
 
 
-async def test_a_notification_before_its_answer_is_covered_by_the_slot_that_is_told():
+async def test_a_notification_before_its_answer_is_covered_by_the_slot_that_is_announced():
     """The transaction cannot be announced: no one knows yet whose it is; the heal that follows must find it."""
     (account,), node = names(1), PubSubNode(slot_seconds=60)
 
@@ -132,7 +132,7 @@ async def test_a_notification_before_its_answer_is_covered_by_the_slot_that_is_t
         assert listener.begun == [(account, 4_321)]
 
 
-async def test_an_account_is_told_only_when_a_slot_is_known():
+async def test_an_account_is_announced_only_when_a_slot_is_known():
     """Healing without one could ask a node that lags behind, and miss what happened before the subscription."""
     accounts, node = names(3), PubSubNode(slot_seconds=0.3)
     async with gossiping(node), feeding(node.url, accounts) as (feed, listener):
@@ -144,7 +144,7 @@ async def test_an_account_is_told_only_when_a_slot_is_known():
         assert all(slot > 100 for _, slot in listener.begun)
 
 
-async def test_the_slot_that_is_told_is_one_that_the_new_socket_has_shown():
+async def test_the_slot_that_is_announced_is_one_that_the_new_socket_has_shown():
     """What happened while there was no socket must be healed up to now, not up to where the old socket ended."""
     (account,), node = names(1), PubSubNode()
     async with gossiping(node), feeding(node.url, [account]) as (_, listener):
@@ -194,7 +194,7 @@ async def test_an_account_that_the_node_refuses_does_not_keep_others_from_being_
         assert feed.watching == 6
 
 
-async def test_an_account_unfollowed_and_followed_at_once_stays_watched_and_is_told_again():
+async def test_an_account_unfollowed_and_followed_at_once_stays_watched_and_is_announced_again():
     """A node gives the same subscription the same id: whoever asks first and drops then has dropped both."""
     accounts, node = names(2), PubSubNode()
     async with gossiping(node), feeding(node.url, accounts) as (feed, listener):

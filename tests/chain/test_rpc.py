@@ -18,10 +18,10 @@ DOWN = Reply(status=503, body="upstream is gone", content_type="text/plain")
 
 @pytest.fixture
 def rests(monkeypatch):
-    """For how many seconds each endpoint was told to rest."""
-    seconds_told, rest = [], Endpoint.rest
-    monkeypatch.setattr(Endpoint, "rest", lambda self, seconds: (seconds_told.append(seconds), rest(self, seconds)))
-    return seconds_told
+    """For how many seconds each endpoint rests, in the order in which they begin to."""
+    rests_seconds, rest = [], Endpoint.rest
+    monkeypatch.setattr(Endpoint, "rest", lambda self, seconds: (rests_seconds.append(seconds), rest(self, seconds)))
+    return rests_seconds
 
 
 # --- whom it asks
@@ -225,10 +225,10 @@ async def test_a_node_that_rejects_batches_serves_all_the_same(net):
         assert await pool.call("getHealth", [], str) == "ok"
 
 
-# --- what it tells
+# --- what it reports
 
 
-async def test_nothing_that_is_told_carries_a_key():
+async def test_nothing_that_is_reported_carries_a_key():
     reported, errors = [], []
     bad = [Reply(status=status, body="") for status in (302, 401, 429, 500)] + [refusal(-32602), Reply(body="?")]
     for reply in bad:
@@ -247,7 +247,7 @@ async def test_nothing_that_is_told_carries_a_key():
     assert {call[0] for call in reported} == {"127.0.0.1", "unknown"}
 
 
-async def test_every_answer_is_told_with_its_outcome_and_time():
+async def test_every_answer_is_reported_with_its_outcome_and_time():
     reported = []
     script = [Reply(), refusal(-32004), refusal(-32602), Reply(body="?"), DOWN, Reply(stall=True)]
     async with (

@@ -18,7 +18,7 @@ async def test_an_unknown_network_stops_the_indexer(home, database_url):
 
 
 @pytest.mark.parametrize("command", [("indexer",), ("audit",), ("recipients", "list")], ids=" ".join)
-async def test_a_database_that_does_not_answer_is_told_by_place(home, closed_port, command):
+async def test_a_database_that_does_not_answer_is_reported_by_place(home, closed_port, command):
     given = {
         "DATABASE_URL": f"postgresql://ledger:hunter2@127.0.0.1:{closed_port}/books",
         "SOLANA_RPC_URL": f"http://127.0.0.1:{closed_port}{SECRET_PATH}",
@@ -30,13 +30,13 @@ async def test_a_database_that_does_not_answer_is_told_by_place(home, closed_por
 @pytest.mark.parametrize(
     "dsn", ["mysql://u:hunter2@db/x", "postgresql://u:1/hunter2@127.0.0.1:1/x"], ids=["scheme", "sign in password"]
 )
-async def test_a_malformed_address_of_the_database_is_told_without_it(home, dsn):
+async def test_a_malformed_address_of_the_database_is_reported_without_it(home, dsn):
     done = await pay402("recipients", "list", home=home, DATABASE_URL=dsn)
     done.assert_refused("DATABASE_URL", hiding=("hunter2", dsn))
 
 
 @pytest.mark.parametrize("command", [("indexer",), ("backfill",), ("recipients", "add", WALLET)], ids=" ".join)
-async def test_a_database_without_our_schema_is_told_to_be_migrated(home, empty_database, closed_port, command):
+async def test_a_database_without_our_schema_has_to_be_migrated(home, empty_database, closed_port, command):
     given = {"DATABASE_URL": empty_database, "SOLANA_RPC_URL": f"http://127.0.0.1:{closed_port}"}
     (await pay402(*command, home=home, **given)).assert_refused("schema", "pay402 migrate up")
 
@@ -50,7 +50,7 @@ async def test_a_schema_from_the_future_is_left_alone(home, database_url):
         assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999"
 
 
-async def test_an_unknown_revision_is_told_with_the_known_ones(home, empty_database):
+async def test_an_unknown_revision_is_reported_with_the_known_ones(home, empty_database):
     done = await pay402("migrate", "up", "nonsense", home=home, DATABASE_URL=empty_database)
     done.assert_refused("'nonsense'", *revisions.known_revisions())
 
@@ -66,12 +66,12 @@ async def test_an_unknown_revision_is_told_with_the_known_ones(home, empty_datab
     ],
     ids=str,
 )
-async def test_a_wrong_command_line_is_told_with_where_help_is(home, arguments, naming):
+async def test_a_wrong_command_line_is_reported_with_where_help_is(home, arguments, naming):
     (await pay402(*arguments, home=home)).assert_refused(naming, "--help", code=2)
     assert list(home.iterdir()) == []
 
 
-async def test_a_taken_port_of_the_localnet_is_told(home, taken_port):
+async def test_a_taken_port_of_the_localnet_is_reported(home, taken_port):
     done = await pay402("localnet", "--port", taken_port, home=home)
     done.assert_refused(str(taken_port), "--port")
 
@@ -86,7 +86,7 @@ async def test_a_wrong_environment_stops_a_localnet_too(home):
     (await pay402("localnet", home=home, APP_ENV="prod")).assert_refused("APP_ENV", "'production'")
 
 
-async def test_a_taken_port_of_the_metrics_is_told(home, database_url, net, taken_port):
+async def test_a_taken_port_of_the_metrics_is_reported(home, database_url, net, taken_port):
     given = {"DATABASE_URL": database_url, "SOLANA_RPC_URL": net.rpc_url, "METRICS_PORT": str(taken_port)}
     done = await pay402("indexer", home=home, **given)
     done.assert_refused(str(taken_port), "METRICS_PORT", "ENABLE_METRICS")
@@ -99,7 +99,9 @@ async def test_production_starts_nothing_by_itself(home):
 
 
 @pytest.mark.parametrize("command", [("audit", WALLET), ("backfill", "--recipient", WALLET)], ids=lambda one: one[0])
-async def test_a_wallet_that_nobody_follows_is_told_and_not_found_in_order(home, database_url, closed_port, command):
+async def test_a_wallet_that_nobody_follows_is_reported_and_not_found_in_order(
+    home, database_url, closed_port, command
+):
     given = {"DATABASE_URL": database_url, "SOLANA_RPC_URL": f"http://127.0.0.1:{closed_port}"}
     (await pay402(*command, home=home, **given)).assert_refused("followed", "pay402 recipients list")
 
@@ -109,13 +111,13 @@ async def test_a_demo_never_pays_on_a_chain_of_somebody_else(home):
     done.assert_refused("SOLANA_RPC_URL", hiding=("hunter4",))
 
 
-async def test_no_node_and_no_localnet_is_told(home, database_url):
+async def test_no_node_and_no_localnet_is_reported(home, database_url):
     done = await pay402("indexer", home=home, DATABASE_URL=database_url)
     done.assert_refused("SOLANA_RPC_URL", "pay402 up")
     assert processes_of(home) == []
 
 
-async def test_an_indexer_outlives_nodes_that_do_not_answer_or_refuse_and_tells_no_secret(home, database_url):
+async def test_an_indexer_outlives_nodes_that_do_not_answer_or_refuse_and_shows_no_secret(home, database_url):
     refused = []
 
     async def refuse(request):

@@ -91,7 +91,7 @@ async def test_a_login_may_run_what_the_runbook_says(home, variables, login, rol
 @pytest.mark.parametrize(
     ("role", "call"), [("worker", ("keys", "list")), ("api", ("audit",)), ("worker", ("export", "claims"))]
 )
-async def test_whoever_lacks_a_right_is_told_which_and_that_it_is_no_defect(home, variables, login, role, call):
+async def test_whoever_lacks_a_right_is_shown_which_and_that_it_is_no_defect(home, variables, login, role, call):
     refused = await pay402(*call, home=home, DATABASE_URL=await login(role), **variables)
     refused.assert_refused("permission denied for", "docs/runbook.md")
 

@@ -113,7 +113,7 @@ async def test_an_alert_fires_when_the_indexer_is_stopped_and_the_figures_were_t
         assert fired
 
 
-async def test_what_is_shown_is_what_running_processes_tell(home, indexer, database_url, redis_url, net):
+async def test_what_is_shown_is_what_running_processes_report(home, indexer, database_url, redis_url, net):
     """Every metric of rules and dashboards, against the text that the processes answer to a scrape."""
     _, address = indexer
     variables = {

@@ -90,7 +90,7 @@ def test_what_the_image_copies_is_enough_to_install_and_run(tmp_path):
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_image_s_health_check_tells_a_healthy_process_from_another(status, code):
+def test_the_image_s_health_check_knows_a_healthy_process_from_another(status, code):
     (check,) = [rest for word, rest in instructions() if word == "HEALTHCHECK"]
     command = json.loads(check[check.index("[") :])
     assert command[0] == "python"
@@ -182,7 +182,7 @@ def test_a_manager_s_secrets_become_files_and_are_not_printed(tmp_path, manager,
 
 
 @pytest.mark.parametrize("arguments", [[], ["new"], ["aws", "d"], ["steal", "a", "b"]])
-def test_a_wrong_call_of_the_script_is_told(tmp_path, arguments):
+def test_a_wrong_call_of_the_script_is_reported(tmp_path, arguments):
     done = subprocess.run(
         [DEPLOY / "secrets.sh", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )

@@ -52,7 +52,7 @@ def test_the_settlement_key_is_for_the_worker_alone_and_may_be_missing():
     assert "Environment=SETTLEMENT_KEYPAIR_FILE=%d/settlement_keypair" in worker
 
 
-def test_node_exporter_may_read_what_the_backup_tells():
+def test_node_exporter_may_read_what_the_backup_reports():
     unit = (UNITS / "pay402-backup.service").read_text(encoding="utf-8")
     (file,) = re.findall(r"--metrics (\S+)", unit)
     directory = file.rpartition("/")[0]

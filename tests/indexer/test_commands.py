@@ -23,7 +23,7 @@ from tests.support.plain_payments import plain
 
 
 @pytest.mark.parametrize("code", [32001, 32011])
-async def test_history_that_no_node_has_is_told_in_one_sentence(market, net, pay402, code):
+async def test_history_that_no_node_has_is_reported_in_one_sentence(market, net, pay402, code):
     signature = await market.pay(
         pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 7), market.payers[0]
     )

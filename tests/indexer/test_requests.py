@@ -142,7 +142,7 @@ async def backfilled(pool, backfill):
     return state if state.finished_at else None
 
 
-async def test_a_backfill_tells_how_it_went(market, pool, serving_requests):
+async def test_a_backfill_shows_how_it_went(market, pool, serving_requests):
     signature = await missed_payment(market)
     wallet = str(market.recipients[0].pubkey())
     backfill = await request_backfill(pool, Stretch(recipient=wallet), requested_by="test")

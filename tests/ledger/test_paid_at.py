@@ -11,18 +11,18 @@ def ago(**how_long):
     return NOW - dt.timedelta(**how_long)
 
 
-TOLD = ago(seconds=2)
+NOTIFIED = ago(seconds=2)
 CASES = {
-    "told of at once, by a right clock": (ago(seconds=3), TOLD, ago(seconds=3)),
-    "told of late, by a node that catches up": (ago(minutes=4), TOLD, ago(minutes=4)),
-    "told of, by a clock ahead": (ago(hours=-1), TOLD, TOLD),
-    "told of, by a clock a little ahead": (NOW, TOLD, TOLD),
-    "told of, by a clock behind": (ago(hours=1), TOLD, TOLD),
-    "told of, without a time": (None, TOLD, TOLD),
+    "notified of at once, by a right clock": (ago(seconds=3), NOTIFIED, ago(seconds=3)),
+    "notified of late, by a node that catches up": (ago(minutes=4), NOTIFIED, ago(minutes=4)),
+    "notified of, by a clock ahead": (ago(hours=-1), NOTIFIED, NOTIFIED),
+    "notified of, by a clock a little ahead": (NOW, NOTIFIED, NOTIFIED),
+    "notified of, by a clock behind": (ago(hours=1), NOTIFIED, NOTIFIED),
+    "notified of, without a time": (None, NOTIFIED, NOTIFIED),
     "found afterwards": (ago(days=3), None, ago(days=3)),
     "found afterwards, by a clock ahead": (ago(hours=-1), None, NOW),
     "found afterwards, without a time": (None, None, NOW),
-    "told of again, having landed again": (ago(hours=-2), ago(hours=-2), NOW),
+    "notified of again, having landed again": (ago(hours=-2), ago(hours=-2), NOW),
 }
 
 

@@ -302,7 +302,7 @@ def token_data(length=165, *, state=1, kind=2):
         (Pubkey.default(), token_data(), False),
     ],
 )
-def test_token_accounts_are_told_from_mints_and_multisigs(owner, data, expected):
+def test_token_accounts_are_known_from_mints_and_multisigs(owner, data, expected):
     assert is_token_account(Account(1, data, owner)) is expected
 
 

@@ -148,7 +148,7 @@ async def test_program_accounts_can_be_filtered(client, net, street):
     assert [one.pubkey for one in found] == [street.to_account]
 
 
-async def test_a_simulation_tells_and_changes_nothing(client, net, street):
+async def test_a_simulation_answers_and_changes_nothing(client, net, street):
     net.chain.tick(2)
     blockhash = net.chain.blocks[-2].hash
     good = (await client.simulate_transaction(street.payment(5 * USD, blockhash=blockhash), sig_verify=True)).value

@@ -86,7 +86,7 @@ def test_a_fault_can_wait_strike_so_often_and_only_some_methods():
     assert [hazard.strikes(fault, "getSlot") for _ in range(7)] == [False] * 2 + [True] * 3 + [False] * 2
 
 
-async def test_faults_are_set_and_told_over_the_wire_even_while_everything_fails(wire):
+async def test_faults_are_set_and_read_over_the_wire_even_while_everything_fails(wire):
     await wire("localnet_setFaults", {"serverErrors": 1, "latencySeconds": 0.001})
     assert await statuses(wire, HEALTH) == [503]
     assert (await wire("localnet_getFaults"))["serverErrors"]["rate"] == 1

@@ -31,7 +31,7 @@ async def test_blocks_that_are_missing_say_why(net, wire):
     assert (error.code, error.message) == (-32004, f"Block not available for slot {skipped}")
 
 
-async def test_a_block_holds_what_get_transaction_tells(net, wire, street):
+async def test_a_block_holds_what_get_transaction_answers(net, wire, street):
     paid = street.pay(1)
     net.chain.tick(6)
     for encoding in ("json", "base64", "jsonParsed"):
@@ -126,7 +126,7 @@ async def test_a_latest_blockhash_belongs_to_its_commitment(net, wire):
 # --- accounts
 
 
-async def test_balances_are_told_as_of_the_commitment(net, wire, street):
+async def test_balances_are_answered_as_of_the_commitment(net, wire, street):
     net.chain.tick(8)
     street.pay(5 * USD)
     reported = {}

@@ -68,7 +68,7 @@ async def test_everything_is_logged_to_those_who_ask_for_all(net, street):
             assert str((await soon(socket.recv())).result.value.signature) == paid.signature
 
 
-async def test_a_signature_is_told_once_and_unsubscribed(net, street):
+async def test_a_signature_is_notified_once_and_unsubscribed(net, street):
     async with SolanaWsClient(net.ws_url) as socket:
         paid = street.pay(1)
         await socket.signature_subscribe(signature=Signature.from_string(paid.signature), commitment="confirmed")
@@ -80,7 +80,7 @@ async def test_a_signature_is_told_once_and_unsubscribed(net, street):
         assert net.pubsub._topics.keys() == {("slot",)}
 
 
-async def test_a_signature_that_is_confirmed_already_is_told_at_once(net, street):
+async def test_a_signature_that_is_confirmed_already_is_notified_at_once(net, street):
     paid = street.pay(1)
     net.chain.tick(2)
     async with SolanaWsClient(net.ws_url) as socket:
@@ -103,7 +103,7 @@ async def test_slots_and_roots_follow_the_chain(net):
     assert slots.subscription_id != roots.subscription_id
 
 
-async def test_an_account_is_told_when_it_changes_raw_and_parsed(net, street):
+async def test_an_account_is_notified_when_it_changes_raw_and_parsed(net, street):
     net.chain.tick(7)
     async with SolanaWsClient(net.ws_url) as socket:
         raw = await socket.account_subscribe(pubkey=street.to_account, commitment="confirmed", encoding="base64")

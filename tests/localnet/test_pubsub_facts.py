@@ -57,7 +57,7 @@ async def test_a_failed_transaction_is_notified_with_its_error(connect, street):
     assert value["err"] == {"InstructionError": [0, {"Custom": 1}]}
 
 
-async def test_a_failed_signature_is_told_with_its_error(connect, net, street):
+async def test_a_failed_signature_is_notified_with_its_error(connect, net, street):
     """On the wire, for solders 0.29 cannot read a custom error code in this one notification."""
     socket = await connect()
     failed = street.pay(5000 * USD)
@@ -106,7 +106,7 @@ async def test_a_transaction_that_lands_again_is_notified_again(connect, net, st
     assert again.slot > first.slot
 
 
-async def test_a_closed_account_is_told_as_empty(connect, net, street):
+async def test_a_closed_account_is_notified_as_empty(connect, net, street):
     newcomer = net.chain.faucet.fund_token(street.alice.pubkey(), WRAPPED_SOL, 1_000)
     socket = await connect()
     await socket.ask("accountSubscribe", str(newcomer), {**PROCESSED, "encoding": "base64"})
@@ -183,7 +183,7 @@ async def test_pubsub_answers_on_the_port_of_json_rpc_too(net):
         assert (await socket.next())["result"]["slot"] == 6
 
 
-async def test_a_get_that_is_no_upgrade_is_told_to_post(net):
+async def test_a_get_that_is_no_upgrade_is_asked_to_post(net):
     async with aiohttp.ClientSession() as session, session.get(net.rpc_url) as response:
         assert response.status == 405
 

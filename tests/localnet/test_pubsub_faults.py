@@ -110,7 +110,7 @@ async def test_a_silent_socket_stays_open_and_says_nothing_ever_again(net, conne
     assert silent.socket.close_code is None
 
 
-async def test_a_deaf_socket_answers_but_is_never_told_again(net, connect, street):
+async def test_a_deaf_socket_answers_but_is_never_notified_again(net, connect, street):
     deaf = await listen(connect, street)
     await deaf.ask("slotSubscribe")
     net.set_faults({"socketsDeaf": {"count": 1}})

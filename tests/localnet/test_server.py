@@ -80,7 +80,7 @@ async def test_stopping_ends_hanging_answers_and_open_sockets():
             await session.post(net.rpc_url, json=body)
 
 
-async def test_a_socket_is_told_that_the_node_goes_away():
+async def test_a_socket_is_notified_that_the_node_goes_away():
     async with Localnet.start(slot_seconds=None) as net:
         listener = await open_socket(net.ws_url)
     await asyncio.wait_for(listener.wait_closed(), 5)

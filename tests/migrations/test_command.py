@@ -47,7 +47,7 @@ def test_up_status_and_down(migrate):
     assert json.loads(done.stdout) == {"current": None, "head": head, "pending": list(revisions.known_revisions())}
 
 
-def test_up_and_down_tell_scripts_what_status_tells_them(migrate):
+def test_up_and_down_print_for_scripts_what_status_prints(migrate):
     for arguments in (("up",), ("up",), ("down",), ("down", "--to", "base")):
         reported = migrate(*arguments, "--json")
         assert (reported.returncode, reported.stdout) == (0, migrate("status", "--json").stdout), arguments

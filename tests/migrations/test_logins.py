@@ -107,7 +107,7 @@ async def test_two_processes_do_not_share_a_login(server):
         await give_logins(server, {"pay402_api": own, "pay402_worker": own})
 
 
-async def test_an_owner_who_may_make_no_login_is_told_what_an_administrator_does(server):
+async def test_an_owner_who_may_make_no_login_is_shown_what_an_administrator_does(server):
     await execute(server, "CREATE ROLE owner LOGIN PASSWORD 'p'")
     await execute(server, "GRANT ALL ON SCHEMA public TO owner; GRANT SELECT ON alembic_version TO owner")
     with pytest.raises(OperatorError, match=r'CREATE ROLE "ledger_api" LOGIN PASSWORD .* IN ROLE pay402_api'):

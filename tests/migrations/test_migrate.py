@@ -106,7 +106,7 @@ async def test_a_migration_runs_under_its_timeouts(empty_database, add_version):
         assert tuple(await connection.fetchrow("SELECT a, b FROM seen")) == ("10s", "10min")
 
 
-async def test_a_role_without_rights_is_told_so(empty_database):
+async def test_a_role_without_rights_is_reported(empty_database):
     async with open_connection(empty_database) as connection:
         await connection.execute("DROP ROLE IF EXISTS weak")
         await connection.execute("CREATE ROLE weak LOGIN")

@@ -24,7 +24,7 @@ def listener(dsn, heard):
     return Listener(dsn, channels, after_gap=heard.gap, application="test", troubles=DatabaseTroubles(new_registry()))
 
 
-async def test_notifications_of_every_channel_arrive_and_a_gap_is_told(database_url, pool):
+async def test_notifications_of_every_channel_arrive_and_a_gap_is_reported(database_url, pool):
     heard = Heard()
     one = listener(database_url, heard)
     assert not one.is_listening

@@ -31,7 +31,7 @@ async def test_metrics_are_served_and_gauges_are_brought_up_to_date_before():
     assert found["process_open_fds"] > 0
 
 
-async def test_health_tells_what_is_wrong():
+async def test_health_says_what_is_wrong():
     ailments = [[], ["no slot for 20 s"]]
     async with serve_metrics(new_registry(), 0, checks=[lambda: ailments.pop(0), list]) as port:
         assert await get(port, "/health") == (200, "application/json; charset=utf-8", '{"status": "ok"}')

@@ -110,6 +110,6 @@ def test_an_access_control_list_is_read(key, named, private):
             refuse_if_open(path, "KEY_FILE")
 
 
-def test_a_file_that_is_not_there_is_the_caller_s_to_tell(tmp_path):
+def test_a_file_that_is_not_there_is_the_caller_s_to_report(tmp_path):
     with pytest.raises(FileNotFoundError):
         refuse_if_open(tmp_path / "missing", "KEY_FILE")

@@ -5,15 +5,9 @@ import os
 import pytest
 
 from cli.system.processes import SystemSettings
+from indexer.settings import IndexerSettings
 from runtime.errors import OperatorError
-from runtime.settings import (
-    DatabaseSettings,
-    IndexerSettings,
-    Settings,
-    SolanaSettings,
-    derived_ws_url,
-    load,
-)
+from runtime.settings import DatabaseSettings, Settings, SolanaSettings, derived_ws_url, load
 from tests.support.sentences import assert_sentence
 
 PRODUCTION = {
@@ -57,7 +51,7 @@ def refusal(settings):
         ("LOG_LEVEL", "verbose", "'warning'"),
     ],
 )
-def test_an_unknown_choice_is_told_with_the_known_ones(environ, variable, value, expected):
+def test_an_unknown_choice_is_reported_with_the_known_ones(environ, variable, value, expected):
     environ(**{variable: value})
     assert_sentence(refusal(SolanaSettings), naming=(f"{variable} is {value!r}", expected))
 
@@ -68,7 +62,7 @@ def test_a_level_may_be_written_as_other_tools_write_it(environ, word, level):
     assert load(Settings).log_level == level
 
 
-def test_a_secret_choice_from_a_file_is_not_told(environ, tmp_path):
+def test_a_secret_choice_from_a_file_is_not_shown(environ, tmp_path):
     file = tmp_path / "network"
     file.write_text("hunter2")
     environ(SOLANA_NETWORK_FILE=str(file))
@@ -97,7 +91,7 @@ def test_a_variable_can_come_from_a_file_but_the_variable_itself_goes_first(envi
     assert secret.get_secret_value() == "postgresql://u@from-variable.example/x"
 
 
-def test_a_bad_value_in_a_file_is_told_by_name_only(environ, tmp_path):
+def test_a_bad_value_in_a_file_is_reported_by_name_only(environ, tmp_path):
     file = tmp_path / "dsn"
     file.write_text("mysql://u:hunter2@db.example/x")
     environ(DATABASE_URL_FILE=str(file))

@@ -5,15 +5,9 @@ import os
 import pytest
 
 from cli.system.processes import SystemSettings
+from indexer.settings import IndexerSettings
 from runtime.errors import OperatorError
-from runtime.settings import (
-    CacheSettings,
-    DatabaseSettings,
-    IndexerSettings,
-    Settings,
-    SolanaSettings,
-    load,
-)
+from runtime.settings import CacheSettings, DatabaseSettings, Settings, SolanaSettings, load
 from tests.support.sentences import assert_sentence
 
 PRODUCTION = {
@@ -69,7 +63,7 @@ BAD_ADDRESSES = [
 
 
 @pytest.mark.parametrize(("variable", "value"), BAD_ADDRESSES)
-def test_a_bad_address_is_told_by_the_name_of_its_variable_alone(environ, variable, value):
+def test_a_bad_address_is_reported_by_the_name_of_its_variable_alone(environ, variable, value):
     environ(**{variable: value})
     sentence = refusal(SystemSettings)
     assert_sentence(sentence, naming=(variable,), hiding=("hunter2", value))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from indexer.context import open_context
+from indexer.settings import IndexerSettings
 from localnet import Localnet
 from localnet.market import Market, open_market
-from runtime.settings import IndexerSettings
 from tests.support.ledger_checks import FAST, balances_agree, follow, ledger_transfers
 
 ENVIRONMENT = {

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from indexer.main import running_indexer
-from runtime.settings import IndexerSettings
+from indexer.settings import IndexerSettings
 from tests.scenarios.node_faults import FAULTS
 from tests.scenarios.system import (
     ENVIRONMENT,

@@ -56,7 +56,7 @@ async def _pipe(reader, writer):
             await writer.drain()
 
 
-async def test_a_verification_is_told_to_come_again_and_is_honoured_then(lingering, pool, redis_url):
+async def test_a_verification_is_asked_to_come_again_and_is_honoured_then(lingering, pool, redis_url):
     dsn, hang_up = lingering
     async with running_api(dsn, redis_url, [NO_NODE], VERIFY_WAIT_MS=0) as api:
         vendor = await Vendor(api, pool).open()

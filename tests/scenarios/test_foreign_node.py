@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from indexer.main import running_indexer
+from indexer.settings import IndexerSettings
 from localnet import Localnet
 from localnet import payments as pay
-from runtime.settings import IndexerSettings
 from tests.scenarios.system import ENVIRONMENT, ledger_becomes_the_chain, merchants, whole_audit_is_clean
 from tests.support.foreign_node import IN_ITS_OWN_WORDS, NOT_FOUND, ForeignNode
 from tests.support.ledger_checks import eventually, ledger_equals_chain
@@ -15,7 +15,7 @@ from tests.support.ledger_checks import eventually, ledger_equals_chain
 WHIMS = {
     "slots refused": ForeignNode(refused={"slotSubscribe": NOT_FOUND}),
     "slots refused in its own words": ForeignNode(refused={"slotSubscribe": IN_ITS_OWN_WORDS}),
-    "slots never told": ForeignNode(slots_told=False),
+    "slots never sent": ForeignNode(notifies_slots=False),
     "logs refused": ForeignNode(refused={"logsSubscribe": NOT_FOUND}),
     "instantly final": ForeignNode(instant=True),
     "no epochs": ForeignNode(refused={"getEpochInfo": NOT_FOUND}),
@@ -56,7 +56,7 @@ async def test_the_ledger_does_without(whim, net, database_url, pool, capfd):
     assert "Traceback" not in said.out + said.err
 
 
-async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(net, database_url, pool, capfd):
+async def test_fees_that_a_node_does_not_show_keep_no_payment_out_of_the_ledger(net, database_url, pool, capfd):
     """Two transfers into one account: only the mint's configuration tells the fee of each."""
     node = ForeignNode(refused={"getEpochInfo": IN_ITS_OWN_WORDS})
     async with merchants(net, pool) as market, node.before(net):
@@ -76,7 +76,7 @@ async def test_fees_that_a_node_does_not_tell_keep_no_payment_out_of_the_ledger(
     assert (reported.out + reported.err).count("node_refuses") == 1
 
 
-async def test_payments_are_polled_for_while_no_socket_tells_of_them(net, database_url, pool):
+async def test_payments_are_polled_for_while_no_socket_shows_them(net, database_url, pool):
     node = ForeignNode(refused={"logsSubscribe": NOT_FOUND})
     settings = IndexerSettings(**{**ENVIRONMENT, "INDEXER_AUDIT_SECONDS": 3600, "INDEXER_SILENCE_SECONDS": 0.5})
     async with (

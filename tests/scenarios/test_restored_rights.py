@@ -94,7 +94,7 @@ async def test_every_process_works_on_what_was_restored_with_a_login_of_its_own(
                 await connection.execute(statement)
 
 
-async def test_whoever_may_create_no_roles_restores_all_the_same_and_is_told(home, database_url, another_server):
+async def test_whoever_may_create_no_roles_restores_all_the_same_and_it_is_reported(home, database_url, another_server):
     file = await backed_up(home, database_url)
     admin = another_server.dsn("postgres")
     await execute(admin, "CREATE ROLE owner LOGIN")

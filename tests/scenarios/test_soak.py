@@ -91,7 +91,7 @@ def life(size, seconds=600):
         (lambda second: 80 - second / 60, True),
     ],
 )
-def test_growth_is_told_from_warming_up(size, is_flat):
+def test_growth_is_known_from_warming_up(size, is_flat):
     assert life(size).is_flat == is_flat
 
 

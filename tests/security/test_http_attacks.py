@@ -320,7 +320,7 @@ async def test_many_requests_on_one_connection_are_answered_in_order(process):
         assert (await honest.statuses(1001))[-1] == 400
 
 
-async def test_the_process_lives_through_all_of_it_and_tells_of_no_defect(process):
+async def test_the_process_lives_through_all_of_it_and_reports_no_defect(process):
     running, client = process
     for sent in (*SMUGGLED.values(), *(b"".join(pieces) for pieces in SLOW.values())):
         async with wire(client.url) as attacker:

@@ -105,7 +105,7 @@ async def work(running, market, shop, pool):
     }  # fmt: skip
 
 
-async def test_each_process_does_its_work_with_its_own_rights_and_tells_no_secret(system, pool):
+async def test_each_process_does_its_work_with_its_own_rights_and_shows_no_secret(system, pool):
     running, market, shop = system
     known = await work(running, market, shop, pool)
     metrics = {name: await process.metrics() for name, process in running.items()}

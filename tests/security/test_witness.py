@@ -129,7 +129,7 @@ async def test_a_second_node_that_is_down_or_behind_contests_nothing(market, net
 
 
 @pytest.mark.parametrize("liar_is_first", [True, False])
-async def test_a_node_that_tells_a_true_signature_with_another_amount_is_contested(
+async def test_a_node_that_shows_a_true_signature_with_another_amount_is_contested(
     market, net, database_url, pool, liar_is_first
 ):
     """One cent is passed off as thirty dollars: the signature is known to both nodes, the content is not."""

@@ -9,7 +9,7 @@ from ledger.jobs import fund_jobs
 from tests.support.job_shop import PRICE
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.payouts.crash_points import STEPS, watch_steps
 
 POINTS = [f"{side} {step}" for step in STEPS for side in ("before", "after")]
@@ -31,7 +31,7 @@ def dying_at(point):
 async def settle_dying(context, point):
     """One pass of a worker that dies at `point`, should it reach it."""
     with watch_steps(dying_at(point)):
-        await settle(context)
+        await move_jobs_and_payouts(context)
 
 
 async def approved_order(shop, context):
@@ -56,7 +56,7 @@ async def work_on(context, order, net, *, seconds=60.0):
     deadline = time.monotonic() + seconds
     while (await order.row())["escrow_status"] != "released":
         with contextlib.suppress(RpcError):
-            await settle(context)
+            await move_jobs_and_payouts(context)
         await asyncio.sleep(0.1)
         assert time.monotonic() < deadline, [dict(row) for row in await attempts(order)]
 

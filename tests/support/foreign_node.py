@@ -29,7 +29,7 @@ class ForeignNode:
 
     Attributes:
         refused: Methods, over HTTP or PubSub, that it answers with an error of its own.
-        slots_told: False for one whose slot subscriptions are accepted and never told of anything.
+        notifies_slots: False for one that accepts slot subscriptions and never sends a slot.
         instant: True for one that calls its newest slot final.
         filters_by_slot: True for one that leaves out what landed before `minContextSlot`.
         seconds_ahead: How far its clock, and so every block's time, is ahead of ours.
@@ -37,7 +37,7 @@ class ForeignNode:
     """
 
     refused: dict[str, dict[str, Any]] = field(default_factory=dict)
-    slots_told: bool = True
+    notifies_slots: bool = True
     instant: bool = False
     filters_by_slot: bool = False
     seconds_ahead: int = 0
@@ -82,7 +82,7 @@ class ForeignNode:
             async def down():
                 with contextlib.suppress(ConnectionClosed):
                     async for message in theirs:
-                        if self.slots_told or json.loads(message).get("method") != "slotNotification":
+                        if self.notifies_slots or json.loads(message).get("method") != "slotNotification":
                             await ours.send(message)
                 await ours.close()
 

@@ -8,8 +8,8 @@ from solders.pubkey import Pubkey
 
 from chain.programs import NATIVE_SOL
 from cli.demo.recorded import received
+from indexer.settings import IndexerSettings
 from ledger.recipients import register_wallet
-from runtime.settings import IndexerSettings
 
 FAST = {
     "METRICS_PORT": 0,

@@ -21,13 +21,14 @@ from solders.transaction import VersionedTransaction
 from spl.token import instructions as spl
 from spl.token import models
 
-from chain.instructions import batch, transfer_checked_with_fee, unwrap_lamports
+from chain.instructions import batch, transfer_checked_with_fee
 from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, WRAPPED_SOL_MINT
 from ledger.observation import Kind
 from localnet.bank import Bank, Executed
 from localnet.faucet import Faucet
 from localnet.genesis import FAUCET, FEE_MINT, write_genesis
 from localnet.payments import create_lookup_table
+from tests.support import raw_instructions as raw
 
 SPL = Pubkey.from_string(TOKEN_PROGRAM)
 SPL_2022 = Pubkey.from_string(TOKEN_2022_PROGRAM)
@@ -205,7 +206,7 @@ class World:
     def unwrap(self, source: int, amount: int) -> Action:
         account, wallet = self.account(source, WSOL), self.wallets[source].pubkey()
         moved = [Moved(Kind.UNWRAP, WSOL, account, None, amount)] if amount else []
-        return Action([unwrap_lamports(account, wallet, wallet, amount)], moved)
+        return Action([raw.unwrap(account, wallet, wallet, amount)], moved)
 
     def pay_lamports(self, source: int, destination: int, amount: int) -> Action:
         a, b = self.wallets[source].pubkey(), self.wallets[destination].pubkey()

@@ -9,7 +9,7 @@ from tests.support.job_shop import PRICE
 from tests.support.ledger_checks import eventually
 from tests.support.pending_claims import claim
 from worker.claims.decide import reconcile
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 
 STATEMENT = "DELETE FROM nonces WHERE expires_at < NOW()"
 
@@ -27,7 +27,7 @@ async def finalized(shop, signature):
 
 async def refunded(shop, context, reason, amount=PRICE):
     async def done():
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return await shop.pool.fetchrow("SELECT reason, amount FROM payouts WHERE status = 'settled'")
 
     assert tuple(await eventually(done)) == (reason, amount)
@@ -45,7 +45,7 @@ async def test_a_job_that_was_paid_in_time_is_funded_all_the_same(shop, indexer,
     await clear(shop)
 
     async def escrowed():
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)

@@ -18,7 +18,7 @@ from tests.support.job_shop import FAST, PRICE, fast_settings
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.payouts.offline_signing import export_payouts, import_payout
 
 
@@ -46,14 +46,14 @@ async def keyless(shop, net, database_url):
 
 async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database_url):
     order = await approved_order(shop, keyless)
-    await settle(keyless)
+    await move_jobs_and_payouts(keyless)
     listed = json.loads(await pay402(net, database_url, "payouts", "list", "--json"))
     assert [(row["status"], row["amount"]) for row in listed] == [("awaiting_signature", PRICE)]
 
     async def exported():
         # On a slow machine the blockhash dies while commands run. Then there is nothing to sign until it is proved that
         # the last export never landed.
-        await settle(keyless)
+        await move_jobs_and_payouts(keyless)
         return json.loads(await pay402(net, database_url, "payouts", "export")).get("transaction")
 
     async def exported_twice():
@@ -87,7 +87,7 @@ async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database
     assert "refused" in await pay402(net, database_url, "payouts", "import", text, code=1)
 
     async def released():
-        await settle(keyless)
+        await move_jobs_and_payouts(keyless)
         if (await order.row())["escrow_status"] == "released":
             return True
         (row,) = json.loads(await pay402(net, database_url, "payouts", "list", "--json"))
@@ -104,7 +104,7 @@ async def test_an_operator_signs_elsewhere(shop, indexer, keyless, net, database
 async def test_an_operator_broadcasts_elsewhere(shop, indexer, keyless, net):
     """The ledger sees it land, whoever sent it."""
     order = await approved_order(shop, keyless)
-    await settle(keyless)
+    await move_jobs_and_payouts(keyless)
     (exported,) = await export_payouts(keyless)
     unsigned = Transaction.from_bytes(base64.b64decode(exported.transaction))
     signed = Transaction([shop.wallet], unsigned.message, unsigned.message.recent_blockhash)
@@ -115,7 +115,7 @@ async def test_an_operator_broadcasts_elsewhere(shop, indexer, keyless, net):
     )
 
     async def released():
-        await settle(keyless)
+        await move_jobs_and_payouts(keyless)
         return (await order.row())["escrow_status"] == "released"
 
     await eventually(released)
@@ -124,7 +124,7 @@ async def test_an_operator_broadcasts_elsewhere(shop, indexer, keyless, net):
 
 async def test_a_new_export_only_when_the_last_can_never_land(shop, indexer, keyless, net):
     order = await approved_order(shop, keyless)
-    await settle(keyless)
+    await move_jobs_and_payouts(keyless)
     (exported,) = await export_payouts(keyless)
     net.chain.tick(160)
     (refused,) = await export_payouts(keyless)
@@ -132,7 +132,7 @@ async def test_a_new_export_only_when_the_last_can_never_land(shop, indexer, key
     assert "never landed" in refused.waits_for
 
     async def fresh():
-        await settle(keyless)
+        await move_jobs_and_payouts(keyless)
         (again,) = await export_payouts(keyless)
         return again.transaction
 
@@ -177,7 +177,7 @@ def pay_usdc():
     return USDC
 
 
-async def test_what_a_script_wants_to_know_is_told_as_json(shop, net, database_url):
+async def test_what_a_script_wants_to_know_is_printed_as_json(shop, net, database_url):
     wallet = str(shop.wallet.pubkey())
     seeded = json.loads(await pay402(net, database_url, "seed", "--json", SETTLEMENT_WALLET=wallet))
     assert seeded["added"] > 3
@@ -200,7 +200,7 @@ async def test_an_operator_sends_a_payout_that_waits_elsewhere(shop, indexer, co
 
     async def passed(escrow):
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == escrow
 
     await eventually(lambda: passed("escrowed"))
@@ -208,7 +208,7 @@ async def test_an_operator_sends_a_payout_that_waits_elsewhere(shop, indexer, co
         assert await order.step(step)
 
     async def waiting():
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return await shop.pool.fetchval("SELECT id FROM payouts WHERE waiting_reason = 'destination_unusable'")
 
     payout = str(await eventually(waiting))

@@ -129,22 +129,22 @@ async def test_a_dispute_is_decided_either_way(shop, worker):
 
 async def test_silence_is_consent(shop, indexer, context):
     from worker.claims.decide import reconcile
-    from worker.escrow import settle
+    from worker.escrow import move_jobs_and_payouts
 
     order = await shop.order()
     await order.pay()
 
     async def escrowed():
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
     assert await order.step("accept")
     assert await order.step("submit")
-    assert (await settle(context)).approved_by_silence == 0
+    assert (await move_jobs_and_payouts(context)).approved_by_silence == 0
     await shop.pool.execute("UPDATE job_requests SET completed_at = completed_at - interval '30 days'")
-    assert (await settle(context)).approved_by_silence == 1
+    assert (await move_jobs_and_payouts(context)).approved_by_silence == 1
 
 
 async def test_a_job_can_be_paid_in_native_sol(shop, worker):
@@ -174,7 +174,7 @@ async def test_what_goes_back_can_pay_for_nothing_else(shop, worker):
 async def test_two_workers_pay_once(shop, worker, net, database_url):
     from tests.support.job_shop import fast_settings, secret
     from worker.context import open_worker_context
-    from worker.escrow import settle
+    from worker.escrow import move_jobs_and_payouts
 
     settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
     async with (
@@ -190,7 +190,7 @@ async def test_two_workers_pay_once(shop, worker, net, database_url):
                 assert await order.step(step)
 
         async def all_settled():
-            await asyncio.gather(settle(one), settle(two))
+            await asyncio.gather(move_jobs_and_payouts(one), move_jobs_and_payouts(two))
             return await settled(shop, len(orders))
 
         await eventually(all_settled)
@@ -215,7 +215,7 @@ async def test_what_counts_as_the_price_when_it_is_verified_funds_the_job(shop, 
 
 async def test_a_claim_that_cannot_fund_its_job_leaves_the_nonce_to_one_that_can(shop, indexer, context):
     """Its request was deleted meanwhile, and somebody proved a payment of less with the job's nonce."""
-    from worker.escrow import settle
+    from worker.escrow import move_jobs_and_payouts
 
     order = await shop.order()
     little = await order.pay(PRICE - 1)
@@ -236,7 +236,7 @@ async def test_a_claim_that_cannot_fund_its_job_leaves_the_nonce_to_one_that_can
         transfer["mint"], PRICE - 1,
     )  # fmt: skip
     before = await shop.balance(shop.client.pubkey())
-    await settle(context)
+    await move_jobs_and_payouts(context)
     assert (await order.row())["escrow_status"] == "pending"
     assert await shop.pool.fetchval("SELECT count(*) FROM transactions WHERE nonce = $1", order.nonce) == 0
     await order.pay()
@@ -245,13 +245,13 @@ async def test_a_claim_that_cannot_fund_its_job_leaves_the_nonce_to_one_that_can
         from worker.claims.decide import reconcile
 
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
 
     async def paid_back():
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return await shop.balance(shop.client.pubkey()) == before + PRICE - 1 - PRICE
 
     await eventually(paid_back)
@@ -316,7 +316,7 @@ async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker):
 async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, indexer, context):
     """Whatever was signed for the old recipient either lands, or is never stored."""
     from worker.claims.decide import reconcile
-    from worker.escrow import Settled, make_payouts, move_jobs
+    from worker.escrow import JobsMoved, make_payouts, move_jobs
     from worker.payouts.rows import Costs, GiftBudget, queued_payouts, store_signed
 
     order = await shop.order()
@@ -324,7 +324,7 @@ async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, index
 
     async def escrowed():
         await reconcile(context)
-        await move_jobs(context, Settled())
+        await move_jobs(context, JobsMoved())
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)

@@ -61,10 +61,10 @@ async def test_redis_may_come_and_go(shop, net, database_url, pool):
         server.enter()
         async with running_worker(fast_settings(), database_url, server.url, [net.rpc_url]) as worker:
             await eventually(lambda: worker.schedule.by_redis)
-            await ran(worker, "settle_jobs")
+            await ran(worker, "move_jobs_and_payouts")
             await asyncio.to_thread(server.leave)
             await eventually(lambda: not worker.schedule.by_redis)
-            await ran(worker, "settle_jobs")
+            await ran(worker, "move_jobs_and_payouts")
 
 
 @pytest.mark.parametrize("by_redis", [True, False])
@@ -83,7 +83,7 @@ async def test_a_pass_that_meets_a_defect_pauses_and_the_others_go_on(
     async with running_worker(settings, database_url, redis_url if by_redis else NOBODY, [net.rpc_url]) as worker:
         order = await shop.order()
         await order.pay()
-        defects = worker.context.metrics.runs.labels("settle_jobs", "defect")
+        defects = worker.context.metrics.runs.labels("move_jobs_and_payouts", "defect")
         sweeps = worker.context.metrics.runs.labels("sweep", "defect")
         await eventually(defects._value.get, seconds=40)
         assert worker.schedule.by_redis == by_redis
@@ -110,7 +110,7 @@ async def test_with_redis_every_pass_runs_and_a_report_that_is_asked_for_is_made
     assert done.report["counts"]["unpaidClaim"] == 0
     assert (await reconciliation_state(pool, run)).status == "done"
     assert worker.schedule.by_redis
-    for job in ("reconcile_claims", "settle_jobs", "measure", "fold_totals", "inspect"):
+    for job in ("reconcile_claims", "move_jobs_and_payouts", "measure", "fold_totals", "inspect"):
         await eventually(lambda job=job: worker.context.metrics.runs.labels(job, "ok")._value.get() > 0)
     seen = await metrics_of(worker.metrics_port)
     assert seen['pay402_claims{status="pending"}'] == "0.0"
@@ -263,14 +263,14 @@ async def test_a_request_that_a_payment_names_stays_however_old(pool, context, b
 )  # fmt: skip
 async def test_harm_is_noticed_by_its_invariant(shop, indexer, context, name, harm):
     from worker.claims.decide import reconcile
-    from worker.escrow import settle
+    from worker.escrow import move_jobs_and_payouts
 
     order = await shop.order()
     await order.pay()
 
     async def moved():
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         row = await order.row()
         if row["escrow_status"] == "escrowed" and row["status"] == "accepted":
             assert await order.step("submit")

@@ -62,7 +62,7 @@ async def test_a_password_may_need_to_be_quoted(valkey, net, database_url):
             assert worker.schedule.by_redis
 
 
-JOBS = ("reconcile_claims", "settle_jobs", "measure")
+JOBS = ("reconcile_claims", "move_jobs_and_payouts", "measure")
 # Whatever it may do, something that a schedule needs is missing.
 RIGHTS = {
     "nothing at all": [],
@@ -98,7 +98,7 @@ async def test_a_full_redis_stops_no_pass_and_is_said_once(valkey, net, database
         with capture_logs() as lines:
             async with running_worker(fast_settings(), database_url, valkey, [net.rpc_url]) as worker:
                 await eventually(lambda: worker.schedule.by_redis, seconds=30)
-                await ran(worker, "settle_jobs")
+                await ran(worker, "move_jobs_and_payouts")
                 lines.clear()
                 await admin.config_set("maxmemory-policy", "noeviction")
                 await admin.config_set("maxmemory", "1")
@@ -132,7 +132,7 @@ async def test_passes_that_fail_make_the_process_unwell(net, database_url, redis
 
         async def unwell():
             status, text = await health(worker.metrics_port)
-            return status == 503 and "settle_jobs" in text
+            return status == 503 and "move_jobs_and_payouts" in text
 
         await eventually(unwell, seconds=60)
         # What does not need the table goes on.

@@ -4,7 +4,7 @@ What the ledger lacks is left to `missing.py`, payments that nobody claims to `m
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -77,7 +77,7 @@ def _camel(name: str) -> str:
     return head + "".join(word.capitalize() for word in tail)
 
 
-async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], None] = lambda _: None) -> Reconciled:
+async def reconcile(context: WorkerContext) -> Reconciled:
     """One pass over every pending claim and every payment that names a request.
 
     Any number of workers may do so at once: each claim is decided by compare-and-set.
@@ -93,7 +93,6 @@ async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], 
     missing: list[Missing] = []
     async for page in _pages(context):
         missing += await _decide(context, page, done)
-        progress(done)
     overdue = [one for one in missing if one.is_overdue]
     done.still_pending += len(missing) - len(overdue)
     if overdue:
@@ -102,7 +101,6 @@ async def reconcile(context: WorkerContext, *, progress: Callable[[Reconciled], 
         done.expired += fate.expired
         done.missed_payments += fate.missed_payments
         done.still_pending += len(overdue) - fate.failed - fate.expired
-    progress(done)
     return done
 
 

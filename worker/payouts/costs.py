@@ -1,4 +1,4 @@
-"""What sending a payout costs, in units of its own token, and what is therefore taken from it or too small to send.
+"""What sending a payout costs, in units of its own token: what is kept of it, and when it is too small to send.
 
 What goes out must never cost the settlement wallet more than came in: otherwise whoever closes an account again and
 again has it opened at our cost. No price feed is trusted with that: an operator sets what an account costs.

@@ -58,7 +58,7 @@ class Sent:
 
 
 class Failures:
-    """What the nodes did not answer. One payout that they balk at must not hold up the others."""
+    """Errors of nodes, kept until the pass is done: one payout that nodes refuse must not hold up the others."""
 
     def __init__(self) -> None:
         self._errors: list[RpcError] = []
@@ -192,7 +192,7 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done:
 
 
 async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int, done: Sent) -> None:
-    """Two more witnesses, for what it costs: the history by signature, and by the payout's reference."""
+    """End an attempt unless the history on chain, searched by its signature and by its reference, has it after all."""
     outcome, error = "expired", None
     if attempt.signature is not None:
         seen_slot, (status,) = await context.node.signature_statuses([attempt.signature])

@@ -1,4 +1,4 @@
-"""Sends what is due, to many addresses at once, so that the trouble of one is not another's."""
+"""Sends due deliveries to many addresses at once, so that a slow or failing address delays no other."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""One try of one delivery: a POST that no receiver can lead elsewhere, hold for long, or answer too much to."""
+"""One try of one delivery: a POST that follows no redirect, with bounds on its time and on the answer's size."""
 
 import datetime as dt
 import email.utils
@@ -85,7 +85,7 @@ async def send(
 
 
 def pause_before(attempt: int, retry_after_seconds: float | None = None) -> float:
-    """How long to wait before this attempt, the second being the first that waits; never less than was asked for."""
+    """How long to wait before this attempt, from the second on; never less than the receiver asked for."""
     exponent = min(attempt, _TRIES_COUNTED_MAX) - 2
     pause = min(_FIRST_PAUSE_SECONDS * _PAUSE_GROWS**exponent, _PAUSE_SECONDS_MAX)
     jitter = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - it spreads load and hides nothing

@@ -297,17 +297,18 @@ async def test_what_makes_no_sense_is_refused(merchant, query):
     assert re.fullmatch(r"[^\n]+; [^\n]+\.", reply["error"])
 
 
-PLANNED = {
-    "count_claims": {"count_max": 1_000_000},
-    "claims_page": {"limit": 50, "offset": 1_000},
-    "revenue_by_step": {"step": dt.timedelta(hours=1), "since": NOW - dt.timedelta(days=1)},
-    "agents_by_claim": {"since": NOW - dt.timedelta(days=1), "mints": [USDC], "limit": 10},
-    "revenue_by_day": {"since": NOW.date() - dt.timedelta(days=365)},
-    "agents_by_day": {"since": NOW.date() - dt.timedelta(days=30), "mints": [USDC], "limit": 10},
-    "agents_by_month": {"since": NOW.date() - dt.timedelta(days=365), "mints": [USDC], "limit": 10},
-    "count_events": {"count_max": 1_000_000},
-    "events_page": {"limit": 50, "offset": 1_000},
-}
+SPENT = {"mints": [USDC], "limit": 10}
+PLANNED = [
+    ("count_claims", {"count_max": 1_000_000}),
+    ("claims_page", {"limit": 50, "offset": 1_000}),
+    ("revenue_by_step", {"step": dt.timedelta(hours=1), "since": NOW - dt.timedelta(days=1)}),
+    ("agents_by_claim", {"since": NOW - dt.timedelta(days=1), "mints": [USDC], "limit": 10}),
+    ("revenue_by_day", {"since": NOW.date() - dt.timedelta(days=365)}),
+    ("agents_by_totals", {"since": NOW.date() - dt.timedelta(days=30), "by_month": False, **SPENT}),
+    ("agents_by_totals", {"since": NOW.date() - dt.timedelta(days=365), "by_month": True, **SPENT}),
+    ("count_events", {"count_max": 1_000_000}),
+    ("events_page", {"limit": 50, "offset": 1_000}),
+]
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +322,7 @@ async def test_no_query_reads_every_row(pool, many, user):
     async with pool.acquire() as connection:
         await _fill(connection, many)
         await connection.execute("SET plan_cache_mode = force_custom_plan")
-        for name, parameters in PLANNED.items():
+        for name, parameters in PLANNED:
             queries = next(owner._queries for owner in (lists, revenue) if name in owner._queries.available_queries)
             query = getattr(queries, name)
             names = list(dict.fromkeys(queries.driver_adapter.var_sorted[name]))

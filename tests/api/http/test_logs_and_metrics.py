@@ -22,17 +22,17 @@ async def test_every_line_of_a_request_carries_its_id_and_none_a_secret(database
         token = (await vendor.client.post("/auth/token", {}))["token"]
         made = await client.post("/api-keys", {"name": "first"}, headers=bearing(BOOTSTRAP))
         proof = vendor.proof(new_signature())
-        # The node is away: that is told in the middle of the request.
+        # The node is away: that is logged in the middle of the request.
         await vendor.client.verify(proof, headers={"X-Request-Id": "order-7"})
         await client.get("/recipients", headers=bearing(token))
         await client.holding("demo-key").get("/recipients")
         await client.get("/recipients?api_key=" + vendor.client.key)
         await client.get("/health", headers={"Origin": "https://evil.example", "X-Request-Id": "probe-1"})
 
-        async def is_told():
+        async def is_logged():
             return any(line.get("request_id") == "probe-1" for line in process.lines())
 
-        await eventually(is_told)
+        await eventually(is_logged)
         lines = process.lines()
         own = [line for line in lines if line.get("request_id") == "order-7"]
         assert {line["event"] for line in own} >= {"chain_not_asked", "request"}
@@ -63,7 +63,7 @@ async def test_labels_grow_with_nothing_that_callers_send(vendor):
     assert {value for name, value in labels if name == "outcome"} <= {"ok", "error", "hit", "miss", "payment_pending"}
 
 
-async def test_a_defect_of_ours_is_told_in_the_form_of_every_error(database_url, redis_url):
+async def test_a_defect_of_ours_is_answered_in_the_form_of_every_error(database_url, redis_url):
     router = new_router()
 
     @router.get("/defect", include_in_schema=False)

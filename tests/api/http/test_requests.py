@@ -58,7 +58,7 @@ async def test_no_text_field_takes_control_characters(merchant, market, text):
         assert (await merchant.post("/payments/requests", order)).code == "VALIDATION_ERROR"
 
 
-async def test_what_is_not_there_is_told_in_the_same_form(api):
+async def test_what_is_not_there_is_answered_in_the_same_form(api):
     missing, wrong = await api.get("/nowhere"), await api.call("PUT", "/verify")
     assert (missing.status, missing.code) == (404, "NOT_FOUND")
     assert (wrong.status, wrong.code) == (405, "METHOD_NOT_ALLOWED")

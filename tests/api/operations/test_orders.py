@@ -26,7 +26,7 @@ async def finished(admin, ordered):
     return job
 
 
-async def test_a_backfill_finds_what_no_notification_told(admin, market, net, pool, indexer):
+async def test_a_backfill_finds_what_no_notification_showed(admin, market, net, pool, indexer):
     net.set_faults({"notificationsLost": {"rate": 1, "methods": ["logsNotification"]}})
     signature, _ = await pay_usdc(market, 777)
     await market.settled()

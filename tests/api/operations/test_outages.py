@@ -179,7 +179,7 @@ async def test_what_a_slow_database_cannot_decide_is_sent_away_at_once(database_
         assert {reply.code for reply in again} == {"VALID"}
 
 
-async def test_more_requests_than_there_is_room_for_are_told_to_come_again(database_url, redis_url, pool):
+async def test_more_requests_than_there_is_room_for_are_asked_to_come_again(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=2_000, API_MOST_REQUESTS=5) as api:
         vendor = await Vendor(api, pool).open()
         waiting = [

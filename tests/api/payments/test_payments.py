@@ -55,7 +55,7 @@ async def test_a_payment_request_names_one_of_the_merchants_wallets(vendor):
         assert (refused.status, refused.code) == (400, "VALIDATION_ERROR"), wrong
 
 
-async def test_a_payment_request_tells_what_became_of_it(vendor):
+async def test_a_payment_request_shows_what_became_of_it(vendor):
     async def shown(request):
         return await vendor.client.get(f"/payments/requests/{request['nonce']}")
 

@@ -162,7 +162,7 @@ async def test_what_is_no_wallet_is_refused_and_called_what_it_is(admin, market,
     assert await pool.fetchval("SELECT count(*) FROM recipients") == before
 
 
-async def test_without_a_node_nobody_can_tell_a_wallet_from_a_token_account(database_url, redis_url, pool):
+async def test_without_a_node_nobody_can_know_a_wallet_from_a_token_account(database_url, redis_url, pool):
     async with running_api(database_url, redis_url, [NO_NODE]) as api:
         admin = api.holding(await key_for(pool, "operations", ("admin",)))
         refused = await admin.post("/recipients", {"address": str(Keypair().pubkey())})

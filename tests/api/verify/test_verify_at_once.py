@@ -49,7 +49,7 @@ async def test_a_payment_on_its_way_costs_its_verification_no_call(at_once):
     assert calls.get("getTransaction", 0) <= 1
 
 
-async def test_one_that_failed_is_told_so_within_the_wait(at_once):
+async def test_one_that_failed_is_answered_so_within_the_wait(at_once):
     present, _ = at_once
     codes = [(await present(pay.failing)).code for _ in range(3)]
     assert codes.count("TRANSACTION_FAILED") >= 2

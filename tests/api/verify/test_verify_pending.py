@@ -49,7 +49,7 @@ async def test_a_payment_that_arrives_within_the_wait_is_honoured_at_once(databa
         assert reply.code == "VALID"
 
 
-async def test_what_the_worker_has_honoured_meanwhile_is_told_once(vendor):
+async def test_what_the_worker_has_honoured_meanwhile_is_answered_once(vendor):
     proof, row = await pending(vendor)
     await arrives(vendor, proof)
     assert len(await worker_honours(vendor, row)) == 1
@@ -58,7 +58,7 @@ async def test_what_the_worker_has_honoured_meanwhile_is_told_once(vendor):
     assert (await vendor.claim(proof["nonce"]))["answered_at"] is not None
 
 
-async def test_what_was_honoured_meanwhile_is_told_late_too(vendor):
+async def test_what_was_honoured_meanwhile_is_answered_late_too(vendor):
     """Its proof was in time when it was made."""
     proof, row = await pending(vendor)
     await arrives(vendor, proof)
@@ -133,7 +133,7 @@ async def test_a_claim_that_is_lowered_while_it_is_pending_is_honoured(vendor):
     assert (await vendor.client.verify({**proof, "amount": "0.01"})).code == "VALID"
 
 
-async def test_what_was_honoured_for_little_is_not_told_for_more(vendor):
+async def test_what_was_honoured_for_little_is_not_answered_for_more(vendor):
     """Else a payer could claim a cent, let the worker honour it, and be told yes to a thousand."""
     proof, row = await pending(vendor, "0.01")
     await arrives(vendor, proof, 10_000)
@@ -144,7 +144,7 @@ async def test_what_was_honoured_for_little_is_not_told_for_more(vendor):
     assert (await vendor.client.verify(proof)).code == "VALID"
 
 
-async def test_what_was_honoured_early_is_told_when_it_is_final_where_that_is_asked(vendor):
+async def test_what_was_honoured_early_is_answered_when_it_is_final_where_that_is_asked(vendor):
     careful = vendor.api.holding(await key_for(vendor.pool, final_only=True))
     request = await vendor.requested()
     transaction = await matched_by_reference(vendor, request)
@@ -168,7 +168,7 @@ async def matched_by_reference(vendor, request):
     return transaction
 
 
-async def test_a_request_that_was_matched_by_its_reference_is_told_once(vendor):
+async def test_a_request_that_was_matched_by_its_reference_is_answered_once(vendor):
     request = await vendor.requested()
     transaction = await matched_by_reference(vendor, request)
     stranger = proof_of(Vendor(vendor.api, vendor.pool).buyer, transaction, "0.01", nonce=request["nonce"])
@@ -178,7 +178,7 @@ async def test_a_request_that_was_matched_by_its_reference_is_told_once(vendor):
     assert (await vendor.client.verify(proof)).code == "REPLAY_ATTACK"
 
 
-async def test_a_claim_whose_payment_was_undone_before_it_was_told_is_not_told(vendor):
+async def test_a_claim_whose_payment_was_undone_before_it_was_answered_is_not_answered(vendor):
     proof, row = await pending(vendor)
     await arrives(vendor, proof)
     await worker_honours(vendor, row)

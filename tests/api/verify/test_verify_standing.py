@@ -42,7 +42,7 @@ async def test_an_admin_asks_for_the_merchant_whose_wallet_it_names(vendor):
     assert (await vendor.client.verify(proof)).code == "REPLAY_ATTACK"
 
 
-async def test_a_merchant_without_wallets_is_told_so(vendor):
+async def test_a_merchant_without_wallets_is_answered_so(vendor):
     nobody = vendor.api.holding(await key_for(vendor.pool, "nobody"))
     assert (await nobody.verify(vendor.proof(await vendor.paid()))).code == "RECIPIENT_NOT_FOLLOWED"
 

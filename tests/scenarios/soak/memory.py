@@ -15,8 +15,8 @@ JUDGED = (*ROLES, "postgres", "valkey")
 # The second half of a shorter life is a start that has not ended.
 LONG_LIFE_SECONDS = 120.0
 # What a fitted line may rise from the middle of a life to its end: caches fill, and malloc keeps what it once had.
-MOST_GROWTH = 0.025
-_MOST_GROWTH_MEGABYTES = 2.0
+GROWTH_SHARE_MAX = 0.025
+_GROWTH_MEGABYTES_MAX = 2.0
 # Each connection of Postgres keeps the plans and the catalogue of whatever it was ever asked, and a pool asks some
 # connections seldom: below this for each of its processes it fills its caches, and above it grows.
 CACHES_MEGABYTES = 10.0
@@ -61,7 +61,7 @@ class Life:
     @property
     def bound_megabytes(self) -> float:
         """What it may rise by."""
-        return max(MOST_GROWTH * max(self.megabytes), _MOST_GROWTH_MEGABYTES)
+        return max(GROWTH_SHARE_MAX * max(self.megabytes), _GROWTH_MEGABYTES_MAX)
 
     @property
     def is_flat(self) -> bool:

@@ -100,7 +100,7 @@ def test_a_purse_opened_at_a_lower_price_of_rent_wraps_what_it_is_paid_later():
     assert wrapped(sheet.decoded()) == [(Kind.WRAP, 1_000), (Kind.CLOSE, 1_000)]
 
 
-def test_an_account_that_stays_tells_the_price_of_its_rent():
+def test_an_account_that_stays_shows_the_price_of_its_rent():
     sheet = Handwritten().account("purse", "wsol", None, 1_007, owner="payer", reserve=(0, LOWER_RENT))
     sheet.does(create("payer", "purse", LOWER_RENT + 1_000)).does(initialize("purse", "wsol", "payer"))
     sheet.does(pay("payer", "purse", 7)).does(sync("purse"))

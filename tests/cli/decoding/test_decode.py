@@ -163,7 +163,7 @@ async def test_blocks_and_their_slot_where_it_is_given(recorded, home, encoding)
     assert {line["slot"] for line in done.json_lines} == {77}
 
 
-async def test_base64_and_json_tell_the_same(recorded, home):
+async def test_base64_and_json_show_the_same(recorded, home):
     first, second = await asyncio.gather(
         *(
             pay402("decode", written(home / encoding, recorded.transactions[encoding]), home=home)
@@ -173,7 +173,7 @@ async def test_base64_and_json_tell_the_same(recorded, home):
     assert first.json_lines == second.json_lines
 
 
-async def test_memos_and_references_are_told(recorded, home):
+async def test_memos_and_references_are_printed(recorded, home):
     file = written(home / "all.json", recorded.transactions["json"])
     lines = assert_decoded(await pay402("decode", file, home=home), recorded)
     (paid,) = [line for line in lines if line["references"]]

@@ -108,7 +108,7 @@ def test_only_a_plausible_block_time_is_believed(block_time, seconds):
     assert decode({**sheet().result(), "blockTime": block_time}).block_time_seconds == seconds
 
 
-def test_a_block_tells_its_time_to_transactions_that_do_not():
+def test_a_block_gives_its_time_to_transactions_that_do_not():
     one, other = sheet().result(), sheet().result()
     del one["blockTime"], one["slot"]
     seen = list(decode_block({"blockTime": 1_600_000_000, "transactions": [one, other]}))
@@ -132,7 +132,7 @@ def test_version_1_transactions_are_read():
     assert seen.signature == str(VersionedTransaction.from_bytes(raw).signatures[0])
 
 
-def test_every_encoding_of_a_real_transaction_tells_the_same():
+def test_every_encoding_of_a_real_transaction_shows_the_same():
     done = World().executed[-1]
     observations = [decode(done.result(how)) for how in ("json", "base64", "base58")]
     assert observations == observations[:1] * 3
@@ -199,7 +199,7 @@ def _balance_missing(result):
     result["meta"]["postBalances"].pop()
 
 
-def _lookup_tables_not_told(result):
+def _lookup_tables_left_out(result):
     result["transaction"]["message"]["accountKeys"].pop()
 
 
@@ -214,7 +214,7 @@ def _meta_of_text(result):
 SPOILS = [
     _without_signature, _parsed, _other_encoding, _not_base64, _cut_short, _not_base58, _unknown_program,
     _unknown_account, _negative_account, _negative_balance_index, _unknown_balance_index, _inner_of_nothing,
-    _balance_missing, _lookup_tables_not_told, _no_meta, _meta_of_text,
+    _balance_missing, _lookup_tables_left_out, _no_meta, _meta_of_text,
 ]  # fmt: skip
 
 

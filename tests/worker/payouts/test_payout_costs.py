@@ -19,7 +19,7 @@ from tests.support.job_shop import PRICE, fast_settings, lamports, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
-from worker.escrow import make_payouts, settle
+from worker.escrow import make_payouts, move_jobs_and_payouts
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.rows import queued_payouts, retry_payouts
@@ -50,7 +50,7 @@ async def pay_and_close(shop, order, owner, amount):
 async def passes(shop, context, until):
     async def done():
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return await until()
 
     return await eventually(done, seconds=60)

@@ -176,7 +176,7 @@ async def test_a_database_that_holds_anything_is_never_written_to(dump, home, da
         )
 
 
-async def test_what_comes_back_is_compared_and_a_difference_is_told(dump, home, empty_database):
+async def test_what_comes_back_is_compared_and_a_difference_is_reported(dump, home, empty_database):
     """A dump that Postgres takes without complaint may still not be what was noted."""
     note = json.loads(beside(dump, ".json").read_text())
     note["tables"]["public.transfers"]["digest"] = "1"
@@ -194,7 +194,7 @@ async def test_verify_alone_leaves_the_database_as_it_is(dump, home, database_ur
     assert await pool.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'pay402_verify_%'") == []
 
 
-async def test_a_backup_of_an_older_schema_comes_back_and_what_is_to_do_is_told(home, database_url, empty_database):
+async def test_a_backup_of_an_older_schema_comes_back_and_what_is_to_do_is_printed(home, database_url, empty_database):
     await downgrade(database_url)
     reported = await backup(home, database_url)
     done = await pay402("restore", reported["file"], "--into", empty_database, home=home)
@@ -225,7 +225,7 @@ async def test_old_backups_are_pruned_and_what_is_not_ours_stays(home, database_
     assert "pay402-20230102T030000Z.dump" not in names
 
 
-async def test_prometheus_is_told_of_a_backup_that_succeeded(home, database_url):
+async def test_prometheus_is_shown_a_backup_that_succeeded(home, database_url):
     metrics_file = home / "textfile" / "backup.prom"
     reported = await backup(home, database_url, "--metrics", metrics_file)
     samples = {
@@ -283,7 +283,9 @@ async def test_what_a_killed_run_has_left_is_dropped_by_the_next_and_what_others
     assert await scratch_databases(pool) == set()
 
 
-async def test_what_is_left_is_told_of_and_dropped_though_its_programs_still_work_in_it(dump, home, database_url, pool):
+async def test_what_is_left_is_reported_and_dropped_though_its_programs_still_work_in_it(
+    dump, home, database_url, pool
+):
     async with running("restore", dump, "--verify", home=home, DATABASE_URL=database_url) as command:
         (left,) = await eventually(lambda: scratch_databases(pool))
         await command.stopped(signal.SIGKILL)

@@ -124,7 +124,7 @@ async def test_parquet_goes_through_a_pipe(home, database_url, books):
     assert pq.read_table(pa.BufferReader(out)).num_rows == 12
 
 
-async def test_a_file_that_is_there_is_kept_unless_told_otherwise(home, database_url, books, tmp_path):
+async def test_a_file_that_is_there_is_kept_unless_asked_otherwise(home, database_url, books, tmp_path):
     target = tmp_path / "out.csv"
     target.write_text("mine")
     given = {"home": home, "DATABASE_URL": database_url}
@@ -138,7 +138,7 @@ async def test_a_file_that_is_there_is_kept_unless_told_otherwise(home, database
     assert list(tmp_path.iterdir()) == [target]
 
 
-async def test_what_cannot_be_exported_is_told(home, database_url, tmp_path):
+async def test_what_cannot_be_exported_is_reported(home, database_url, tmp_path):
     given = {"home": home, "DATABASE_URL": database_url}
     nowhere = tmp_path / "nowhere" / "out.csv"
     (await pay402("export", "claims", "-o", nowhere, **given)).assert_refused(str(nowhere))

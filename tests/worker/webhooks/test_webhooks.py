@@ -292,12 +292,12 @@ async def test_what_a_sender_that_died_had_taken_is_sent_by_another(context, poo
 
 
 async def test_no_receiver_is_sent_more_at_once_than_its_bound(context, pool):
-    under_way, most = 0, 0
+    under_way, under_way_max = 0, 0
 
     async def counting(request):
-        nonlocal under_way, most
+        nonlocal under_way, under_way_max
         under_way += 1
-        most = max(most, under_way)
+        under_way_max = max(under_way_max, under_way)
         await asyncio.sleep(0.02)
         under_way -= 1
         return await well(request)
@@ -308,7 +308,7 @@ async def test_no_receiver_is_sent_more_at_once_than_its_bound(context, pool):
         await publish(context)
         async with sender_of(context):
             await ends_as(pool, webhook, "delivered", 60)
-    assert 1 < most <= context.settings.webhooks_under_way_each_max
+    assert 1 < under_way_max <= context.settings.webhooks_under_way_each_max
 
 
 def test_waits_grow_with_jitter_and_are_bounded():

@@ -88,7 +88,7 @@ async def test_the_table_has_everything_that_a_deployment_stands_on(home, alive,
     }  # fmt: skip
 
 
-async def test_the_settlement_key_is_read_as_the_worker_would_and_not_told(home, alive, variables, tmp_path):
+async def test_the_settlement_key_is_read_as_the_worker_would_and_not_shown(home, alive, variables, tmp_path):
     keypair = Keypair()
     path = tmp_path / "key.json"
     path.write_text(keypair.to_json())
@@ -184,7 +184,7 @@ async def test_production_with_everything_as_it_should_be_passes(home, alive, va
         (STRONG[:32], None),
     ],
 )
-def test_a_weak_secret_is_told_from_a_strong_one(value, reason):
+def test_a_weak_secret_is_known_from_a_strong_one(value, reason):
     found = configuration.weakness(value)
     assert (found is None) if reason is None else (reason in found)
     assert value not in str(list(configuration.secret("JWT_SECRET", value, needed=True)))
@@ -210,7 +210,7 @@ def test_origins_are_exact_and_encrypted(origins, reason):
     assert (reason or "") in found.detail
 
 
-def test_what_crosses_a_network_in_the_clear_is_told_in_production():
+def test_what_crosses_a_network_in_the_clear_is_reported_in_production():
     def reported(url, **given):
         return [one.verdict for one in configuration.encryption("REDIS_URL", url, production=True, **given)]
 
@@ -219,7 +219,7 @@ def test_what_crosses_a_network_in_the_clear_is_told_in_production():
     assert reported("redis://127.0.0.1:6379", encrypted=False) == []
 
 
-async def test_an_older_schema_is_told(home, database_url):
+async def test_an_older_schema_is_reported(home, database_url):
     await downgrade(database_url)
     (schema,) = [
         one for one in await database.examine(database_url, production=False, at_rest=False) if one.check == "schema"
@@ -234,7 +234,7 @@ async def the(check, database_url, **changes):
     return found[0]
 
 
-async def test_an_index_that_is_missing_invalid_or_another_is_told(database_url, pool):
+async def test_an_index_that_is_missing_invalid_or_another_is_reported(database_url, pool):
     assert (await the("indexes", database_url)).verdict == "ok"
     await pool.execute("DROP INDEX events_type_at")
     await pool.execute("DROP INDEX transfers_source_owner_slot")
@@ -263,14 +263,14 @@ async def test_an_index_that_is_missing_invalid_or_another_is_told(database_url,
     assert "transfers_source_owner_slot is not the one of our schema" in found.detail
 
 
-async def test_books_that_disagree_and_healing_that_does_not_come_are_told(database_url, pool, alive):
+async def test_books_that_disagree_and_healing_that_does_not_come_are_reported(database_url, pool, alive):
     await pool.execute("UPDATE token_accounts SET drift = 5, gaps = 2, heal_wanted_at = now() - interval '1 hour'")
     audit = await the("audit", database_url)
     assert (audit.verdict, audit.detail) == ("failure", "1 of 1 accounts drift, 2 gaps")
     assert (await the("healing", database_url)).verdict == "failure"
 
 
-async def test_a_process_that_is_silent_or_lags_is_told_unless_nothing_is_meant_to_run(database_url, pool, alive):
+async def test_a_process_that_is_silent_or_lags_is_reported_unless_nothing_is_meant_to_run(database_url, pool, alive):
     await pool.execute("UPDATE heartbeats SET recorded_slot = 100 WHERE role = 'indexer'")
     assert (await the("lag", database_url)).verdict == "failure"
     await pool.execute("UPDATE heartbeats SET at = now() - interval '10 minutes' WHERE role = 'indexer'")
@@ -283,7 +283,7 @@ async def test_a_process_that_is_silent_or_lags_is_told_unless_nothing_is_meant_
     assert await verdicts(at_rest=True) == {"indexer": "warning", "worker": "ok"}
 
 
-async def test_a_database_that_refuses_our_questions_is_told(database_url, pool):
+async def test_a_database_that_refuses_our_questions_is_reported(database_url, pool):
     await pool.execute("ALTER TABLE heartbeats RENAME TO hidden")
     try:
         assert (await the("queries", database_url)).verdict == "failure"
@@ -291,7 +291,7 @@ async def test_a_database_that_refuses_our_questions_is_told(database_url, pool)
         await pool.execute("ALTER TABLE hidden RENAME TO heartbeats")
 
 
-async def test_redis_that_forgets_and_asks_for_no_password_is_told(redis_url):
+async def test_redis_that_forgets_and_asks_for_no_password_is_reported(redis_url):
     client = redis.asyncio.from_url(redis_url)
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
@@ -311,7 +311,7 @@ async def of_nodes(*rpc_urls, network="localnet", ws_urls=()):
 
 
 @pytest.mark.parametrize("network", ["mainnet-beta", "devnet", "testnet"])
-async def test_a_node_of_another_cluster_is_told(net, network):
+async def test_a_node_of_another_cluster_is_reported(net, network):
     verdicts, found = await of_nodes(net.rpc_url, network=network)
     assert ("cluster", "failure") in verdicts
     assert f"SOLANA_NETWORK is {network}" in str(found)
@@ -349,7 +349,7 @@ async def test_a_node_that_is_behind_says_so_and_is_held_against_the_others(net)
     assert [verdict for check, verdict in verdicts if check == "abreast"] == ["ok", "warning"], found
 
 
-async def test_a_node_that_wants_fewer_requests_or_breaks_off_is_told(net):
+async def test_a_node_that_wants_fewer_requests_or_breaks_off_is_reported(net):
     net.set_faults({"tooManyRequests": 1})
     verdicts, _ = await of_nodes(net.rpc_url)
     assert verdicts == [("answers", "failure")]
@@ -358,7 +358,7 @@ async def test_a_node_that_wants_fewer_requests_or_breaks_off_is_told(net):
     assert verdicts == [("answers", "failure")]
 
 
-async def test_a_socket_that_shows_no_slot_is_told(net, monkeypatch):
+async def test_a_socket_that_shows_no_slot_is_reported(net, monkeypatch):
     monkeypatch.setattr(nodes, "_SOCKET_SECONDS", 1.0)
     verdicts, _ = await of_nodes(ws_urls=[net.ws_url])
     assert verdicts == [("slots", "ok")]

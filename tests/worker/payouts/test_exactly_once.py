@@ -22,7 +22,7 @@ from tests.support.dying_worker import (
 from tests.support.job_shop import FAST, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from worker.context import open_worker_context
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 
 
 @pytest.mark.parametrize("point", WITHOUT_END)
@@ -48,7 +48,7 @@ async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, index
     net.set_faults({"transactionsLost": 1})
     with contextlib.suppress(KilledError):
         await settle_dying(context, point)
-    await settle(context)
+    await move_jobs_and_payouts(context)
     assert len(await attempts(order)) == 1
     net.chain.tick(160)
 
@@ -56,7 +56,7 @@ async def test_a_transaction_that_never_lands_and_a_worker_that_dies(shop, index
         with contextlib.suppress(KilledError):
             await settle_dying(context, point)
         # What has died once comes back to life and gets on.
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return len(await attempts(order)) == 2
 
     await eventually(second, seconds=30)
@@ -133,7 +133,12 @@ async def test_a_worker_killed_for_good_at_every_step(shop, indexer, context, ne
     for number, point in enumerate(WITHOUT_END, start=1):
         order = await approved_order(shop, context)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.worker.killed", point, env=environment, stderr=asyncio.subprocess.DEVNULL
+            sys.executable,
+            "-m",
+            "tests.worker.payouts.killed",
+            point,
+            env=environment,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         assert await process.wait() == -signal.SIGKILL, point
         await work_on(context, order, net)

@@ -1,4 +1,4 @@
-"""`python -m tests.worker.killed POINT`: one pass of a worker that kills itself with SIGKILL at a point of a payout.
+"""`python -m tests.worker.payouts.killed POINT`: a worker's pass that kills itself with SIGKILL at a point of a payout.
 
 Settings come from the environment, as for `pay402 worker`. Ends with 0 when the point was not reached.
 """
@@ -10,7 +10,7 @@ import sys
 
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.payouts.crash_points import watch_steps
 from worker.settings import WorkerSettings
 
@@ -25,7 +25,7 @@ async def main(point: str) -> None:
     async with open_worker_context(settings, dsn, settings.rpc_urls) as context:
         await reconcile(context)
         with watch_steps(on_step):
-            await settle(context)
+            await move_jobs_and_payouts(context)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -87,7 +87,7 @@ def test_a_plain_transfer_from_an_unseen_account_takes_its_mint_from_the_counter
     assert (movement.mint, movement.source_owner) == (address("gold"), None)
 
 
-def test_a_transfer_whose_mint_nothing_tells_is_reported():
+def test_a_transfer_whose_mint_nothing_shows_is_reported():
     seen = Handwritten().does(transfer("unseen", "hidden", 6)).decoded()
     assert seen.movements[0].mint is None
     assert findings(seen) == [("unseen", 6, "no account tells the mint")]

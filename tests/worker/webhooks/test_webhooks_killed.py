@@ -16,7 +16,7 @@ EVENTS_A_ROUND = 30
 
 async def start(*arguments):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.worker.killed_sender", *arguments,
+        sys.executable, "-m", "tests.worker.webhooks.killed_sender", *arguments,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     async with asyncio.timeout(60):

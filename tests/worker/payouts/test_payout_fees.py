@@ -15,7 +15,7 @@ from tests.support.job_shop import PRICE, fast_settings, lamports, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
-from worker.escrow import make_payouts, settle
+from worker.escrow import make_payouts, move_jobs_and_payouts
 from worker.gauges import measure
 from worker.payouts.crash_points import watch_steps
 
@@ -44,7 +44,7 @@ async def payouts(shop):
 async def until(shop, context, statuses):
     async def done():
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         rows = await payouts(shop)
         return rows if sorted(row["status"] for row in rows) == sorted(statuses) else None
 
@@ -64,7 +64,7 @@ async def paid_job(shop, context, price, provider=None):
 async def approve(context, order):
     async def escrowed():
         await reconcile(context)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
     await eventually(escrowed)
@@ -107,7 +107,7 @@ async def test_who_is_client_and_provider_spends_the_budget_and_no_lamport_more(
         rows = await until(shop, context, ["settled", "settled", "waiting", "waiting"])
         assert {row["waiting_reason"] for row in rows} == {None, "below_cost"}
         for _ in range(5):
-            await settle(context)
+            await move_jobs_and_payouts(context)
         assert before - await lamports(shop) == 2 * FEE
     assert await shop.violations() == []
 
@@ -121,7 +121,7 @@ async def test_two_workers_together_do_not_give_more_than_the_budget(shop, index
         await make_payouts(context)
         async with asyncio.timeout(60):
             while any(row["status"] != "settled" for row in await payouts(shop)):
-                await asyncio.gather(settle(context), settle(other))
+                await asyncio.gather(move_jobs_and_payouts(context), move_jobs_and_payouts(other))
                 await asyncio.sleep(0.1)
     rows = await payouts(shop)
     assert sorted(row["gift"] for row in rows) == [0, 0, 0, 0, 0, FEE]
@@ -149,7 +149,7 @@ async def test_the_fee_of_an_attempt_that_failed_on_chain_is_borne_too(shop, ind
     async with worker_with(WORKER_FEES_PER_DAY_LAMPORTS=0) as context:
         await approved_order(shop, context)
         with pytest.raises(KilledError), watch_steps(dying_at("before broadcast")):
-            await settle(context)
+            await move_jobs_and_payouts(context)
         account = token_account(shop.provider.pubkey(), USDC)
         _freeze(net, account, 2)
         before = await lamports(shop)
@@ -173,14 +173,14 @@ async def test_what_nodes_refuse_is_not_signed_anew_at_once(shop, indexer, net, 
     async with worker_with(WORKER_PAYOUT_RETRY_SECONDS=300) as context:
         await approved_order(shop, context)
         with pytest.raises(KilledError), watch_steps(dying_at("before broadcast")):
-            await settle(context)
+            await move_jobs_and_payouts(context)
         account = token_account(shop.provider.pubkey(), USDC)
         _freeze(net, account, 2)
-        await settle(context)
+        await move_jobs_and_payouts(context)
         assert await shop.pool.fetchval("SELECT error FROM payout_attempts") is not None
 
         async def has_expired():
-            await settle(context)
+            await move_jobs_and_payouts(context)
             return await shop.pool.fetchrow("SELECT outcome, ended_at FROM payout_attempts WHERE ended_at IS NOT NULL")
 
         # The node that refused it does so until its blockhash has died.
@@ -188,7 +188,7 @@ async def test_what_nodes_refuse_is_not_signed_anew_at_once(shop, indexer, net, 
         assert ended["outcome"] == "expired"
         _freeze(net, account, 1)
         for _ in range(5):
-            await settle(context)
+            await move_jobs_and_payouts(context)
         row = await shop.pool.fetchrow("SELECT status::text, tries, next_try_at FROM payouts")
         assert (row["status"], row["tries"]) == ("queued", 1)
         assert (row["next_try_at"] - ended["ended_at"]).total_seconds() > 299

@@ -12,7 +12,7 @@ from tests.support.dying_worker import approved_order, paid_once, work_on
 from tests.support.job_shop import PRICE, fast_settings, secret
 from tests.support.ledger_checks import eventually
 from worker.context import open_worker_context
-from worker.escrow import settle
+from worker.escrow import move_jobs_and_payouts
 from worker.gauges import measure
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
@@ -42,7 +42,7 @@ async def test_insufficient_funds_wait_and_do_not_spin(shop, indexer, context, n
     patient = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet), WORKER_PAYOUT_RETRY_SECONDS=600)
     async with open_worker_context(patient, database_url, [net.rpc_url]) as unhurried:
         for _ in range(20):
-            await settle(unhurried)
+            await move_jobs_and_payouts(unhurried)
     row = await waiting(shop)
     assert (row["status"], row["waiting_reason"], row["tries"]) == ("waiting", "insufficient_funds", 1)
     await measure(context)
@@ -69,7 +69,7 @@ async def test_a_wallet_without_sol_waits_for_it(shop, indexer, context, net):
     await shop.send([leaves], shop.wallet)
 
     async def waits():
-        await settle(context)
+        await move_jobs_and_payouts(context)
         row = await waiting(shop)
         return row["waiting_reason"] == "insufficient_lamports"
 
@@ -106,7 +106,7 @@ async def test_a_frozen_account_waits(shop, indexer, context, net, whose):
 
 
 async def _waits(context, shop, reason):
-    await settle(context)
+    await move_jobs_and_payouts(context)
     row = await waiting(shop)
     return row["waiting_reason"] == reason
 

@@ -149,7 +149,7 @@ async def test_what_is_configured_is_used_and_not_embedded(home, database_url, r
         assert (await up.stopped()).code == 0
 
 
-async def test_a_taken_port_of_the_localnet_is_told_and_nothing_stays(home, taken_port, database_url, redis_url):
+async def test_a_taken_port_of_the_localnet_is_reported_and_nothing_stays(home, taken_port, database_url, redis_url):
     given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     done = await pay402("up", "--json", "--rpc-port", taken_port, home=home, **given)
     assert (done.code, done.out) == (1, "")

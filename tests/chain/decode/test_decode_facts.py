@@ -89,7 +89,7 @@ def test_inner_instructions_come_after_the_outer_one_that_called_them_and_before
     assert [(m.path, m.amount) for m in sheet.decoded().movements] == [("0", 1), ("0.0", 2), ("1.0", 3), ("2", 4)]
 
 
-def test_inner_instructions_told_in_two_groups_of_one_index_are_all_read():
+def test_inner_instructions_shown_in_two_groups_of_one_index_are_all_read():
     result = exchange(a=(10, 7), b=(0, 3)).calls(transfer("a", "b", 1), transfer("a", "b", 2)).result()
     (group,) = result["meta"]["innerInstructions"]
     result["meta"]["innerInstructions"] = [{**group, "instructions": [one]} for one in group["instructions"]]
@@ -206,7 +206,7 @@ def test_a_failed_transaction_moves_nothing_ever():
     assert next(pre - post for key, (pre, post) in seen.lamports.items() if name_of(key) == "payer") == handwritten.FEE
 
 
-def test_a_failed_transaction_whose_lookup_tables_never_loaded_is_told_all_the_same():
+def test_a_failed_transaction_whose_lookup_tables_never_loaded_is_decoded_all_the_same():
     result = exchange(a=(10, 10)).does(transfer("a", "b", 3)).result()
     result["meta"] |= {"err": "AddressLookupTableNotFound", "preTokenBalances": [], "postTokenBalances": []}
     result["meta"]["preBalances"] = result["meta"]["postBalances"] = [10**9]

@@ -1,6 +1,6 @@
 """Payouts under everything at once, at random: kills, forks, lost transactions, nodes that lie to worker and indexer.
 
-A seed that fails replays its choices: `PAYOUT_SEEDS=100-130 make test ARGS=tests/worker/test_payout_chaos.py`.
+A seed that fails replays its choices: `PAYOUT_SEEDS=100-130 make test ARGS=tests/worker/payouts/test_payout_chaos.py`.
 """
 
 import asyncio

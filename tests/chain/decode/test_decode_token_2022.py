@@ -96,7 +96,7 @@ def test_transfers_of_nothing_beside_one_with_a_fee_do_not_hide_it(world):
     assert (fees(seen), seen.unexplained) == ([(0, 0), (70, 1)], ())
 
 
-def test_stated_fees_beside_one_that_is_not_told(world):
+def test_stated_fees_beside_one_that_is_not_stated(world):
     done = world.send([world.transfer_with_fee(0, 2, 500), world.transfer_checked(FEE_MINT, 1, 2, 70)])
     seen = decode(done.result("base64"))
     assert (fees(seen), seen.unexplained) == ([(500, 5), (70, 1)], ())
@@ -223,7 +223,7 @@ def test_the_older_program_withholds_nothing():
     assert findings(written.decoded()) == [("b", -7, "no instruction shows it")]
 
 
-def test_two_payouts_to_one_account_are_not_told_apart():
+def test_two_payouts_to_one_account_are_not_kept_apart():
     written = sheet(a=(0, 30)).does(withdraw_withheld("gold", "a", "b")).does(withdraw_withheld("gold", "a", "c"))
     assert findings(written.decoded()) == [("a", 30, "no instruction shows it")]
     assert written.decoded().movements == ()
@@ -240,7 +240,7 @@ def test_a_payout_to_a_temporary_account_is_what_it_passed_on():
     assert findings(seen) == []
 
 
-def test_a_transfer_hook_runs_after_its_transfer_and_its_extra_accounts_are_told():
+def test_a_transfer_hook_runs_after_its_transfer_and_its_extra_accounts_are_shown():
     hook = Call("hook", ("a", "gold", "b", "owner", "validation"), b"\x69\x25\x65\xc5\x4b\xfb\x66\x1a" + u64(40))
     written = sheet(a=(100, 60), b=(0, 39)).account("fees", "wsol", 0, 5).account("purse", "wsol", 5, 0)
     written.references = ("validation", "hook")
