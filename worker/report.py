@@ -14,6 +14,7 @@ import structlog
 
 from chain.rpc import RpcError
 from ledger.sql import load_queries
+from ledger.times import epoch_ms
 from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
@@ -88,7 +89,7 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
         audited = await _queries.audited(connection)
         at = await connection.fetchval("SELECT clock_timestamp()")
     return {
-        "at": int(at.timestamp() * 1000),
+        "at": epoch_ms(at),
         "byMint": _by_mint(received),
         "byUser": received,
         "claims": claims,
@@ -136,7 +137,7 @@ def finding_json(row: Mapping[str, Any]) -> Finding:
         "nonce": row["nonce"],
         "claimId": None if row["claim_id"] is None else str(row["claim_id"]),
         "code": row["code"],
-        "at": int(row["at"].timestamp() * 1000),
+        "at": epoch_ms(row["at"]),
     }
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.access.callers import SECURITY, count_verification, identify, permitted
 from api.http.errors import RETRY_SECONDS, errors, invalid
-from api.http.json import answer, epoch_ms, figure
+from api.http.json import answer, figure
 from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
 from api.tokens import TokenBook
@@ -21,6 +21,7 @@ from api.verify.context import Verifying
 from api.verify.proof import BOUND_PROOF, SubmittedProof, Verification, VerifyResult
 from ledger.judge import Outcome
 from ledger.recipients import RESERVED_START
+from ledger.times import epoch_ms
 
 _log = structlog.get_logger(__name__)
 
