@@ -151,9 +151,8 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 
 async def _database_failed(troubles: DatabaseTroubles, request: Request, error: Any) -> Response:
-    # A pool that cannot connect says so as an operator's error, whose cause is the database's.
-    cause = error.__cause__ or ConnectionError(str(error)) if isinstance(error, OperatorError) else error
-    troubles.note("a request", cause)
-    if is_defect(cause):
+    # A connection that is refused, to a server that is too old for example, says so as an operator's error.
+    troubles.note("a request", error)
+    if is_defect(error):
         raise error
     return refusal(request.scope, unavailable("database"))

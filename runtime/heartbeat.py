@@ -70,6 +70,6 @@ async def signs_of_life(
     async with working(beat()):
         yield
     if take_back:
-        with suppress(*DATABASE_ERRORS):
+        with suppress(*DATABASE_ERRORS, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await heartbeats.stop_beating(database, role, instance)

@@ -52,10 +52,7 @@ class Listener:
             pause_seconds = _RETRY_SECONDS
             try:
                 await self._listen()
-            except OperatorError as error:
-                cause = error.__cause__ or ConnectionError(str(error))
-                pause_seconds = max(pause_seconds, self._troubles.note("listening", cause))
-            except DATABASE_ERRORS as error:
+            except (OperatorError, *DATABASE_ERRORS) as error:
                 pause_seconds = max(pause_seconds, self._troubles.note("listening", error))
             finally:
                 self.is_listening = False

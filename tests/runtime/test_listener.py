@@ -2,6 +2,7 @@
 
 import asyncio
 
+from runtime import database
 from runtime.database import open_connection
 from runtime.database_errors import DatabaseTroubles
 from runtime.listener import Listener
@@ -43,6 +44,15 @@ async def test_notifications_of_every_channel_arrive_and_a_gap_is_told(database_
         await pool.execute("SELECT pg_notify('first', 'd')")
         await eventually(lambda: "d" in heard.payloads)
     assert not one.is_listening
+
+
+async def test_a_server_that_is_too_old_is_a_refusal_and_no_outage(database_url, monkeypatch):
+    monkeypatch.setattr(database, "OLDEST_POSTGRES", 1_000)
+    registry = new_registry()
+    one = Listener(database_url, {}, after_gap=lambda: None, application="test", troubles=DatabaseTroubles(registry))
+    async with working(one.run()):
+        await eventually(lambda: registry.get_sample_value("pay402_database_errors_total", {"kind": "refused"}))
+    assert registry.get_sample_value("pay402_database_errors_total", {"kind": "away"}) == 0
 
 
 async def test_a_database_that_comes_late_is_listened_to_in_the_end(database_url, pool):
