@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
@@ -17,7 +17,7 @@ from indexer.history import IncompleteHistoryError
 from indexer.pipeline import FetchFailedError
 from ledger import index_requests as requests
 from ledger.index_requests import Stretch
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +54,8 @@ class IndexRequests:
                 _log.warning("requests_not_worked_off", error=str(error))
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._context.metrics.troubles.note("index requests", error))
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the recording of payments
+                await asyncio.sleep(self._context.metrics.troubles.note_defect("index requests", error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._context.settings.poll_seconds, _DEAD_SECONDS / 3)):
                     await woken.wait()
@@ -68,7 +70,25 @@ class IndexRequests:
         taken = await requests.take_index_requests(self._database, _PER_PASS_MAX)
         if not taken:
             return False
-        _, statuses = await self._context.node.signature_statuses(taken)
+        try:
+            recorded = await self._record(taken)
+        except RpcError:
+            raise
+        except Exception as error:
+            if is_defect(error):
+                # What fails for a reason of its own must not be taken for ever.
+                for signature in taken:
+                    await self._failed(signature, _defect(error))
+            raise
+        await requests.finish_index_requests(self._database, recorded)
+        # Where one transaction was missed there may be others.
+        for account in await requests.accounts_touched(self._database, recorded):
+            self._context.heal_queue.want(account)
+        return len(taken) == _PER_PASS_MAX
+
+    async def _record(self, taken: Sequence[str]) -> list[str]:
+        """Record what can be recorded now, which is returned, and note of the rest why not."""
+        _, statuses = await self._context.node.signature_statuses(list(taken))
         recorded = []
         for signature, status in zip(taken, statuses, strict=True):
             if status is None or status.confirmation_status == "processed":
@@ -80,17 +100,13 @@ class IndexRequests:
                 await self._failed(signature, str(error))
             else:
                 recorded.append(signature)
-        await requests.finish_index_requests(self._database, recorded)
-        # Where one transaction was missed there may be others.
-        for account in await requests.accounts_touched(self._database, recorded):
-            self._context.heal_queue.want(account)
-        return len(taken) == _PER_PASS_MAX
+        return recorded
 
     async def _failed(self, signature: str, error: str) -> None:
         await requests.fail_index_request(self._database, signature, error, tries_max=_TRIES_MAX)
 
     async def backfill(self) -> bool:
-        """Work off one backfill; false when there is none."""
+        """Work off one backfill; false when there is none. One that meets a defect has failed, for good."""
         taken = await requests.take_backfill(self._database, dead_seconds=_DEAD_SECONDS)
         if taken is None:
             return False
@@ -102,6 +118,10 @@ class IndexRequests:
             await self._record_stretch(stretch, progress)
         except (BackfillRefusedError, IncompleteHistoryError, RpcError) as failure:
             error = str(failure)
+        except Exception as failure:
+            if is_defect(failure):
+                await requests.finish_backfill(self._database, backfill, _defect(failure), progress.as_json())
+            raise
         finally:
             noting.cancel()
         await requests.finish_backfill(self._database, backfill, error, progress.as_json())
@@ -128,6 +148,10 @@ class IndexRequests:
                 await requests.note_backfill_progress(self._database, backfill, progress.as_json())
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._context.metrics.troubles.note("progress of a backfill", error))
+
+
+def _defect(error: Exception) -> str:
+    return f"a defect of pay402 ({type(error).__name__}: {error}); see the indexer's log"
 
 
 class _Progress:

@@ -56,10 +56,12 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         await _queries.note_progress(context.database, id=chosen, progress={"decided": decided.as_json()})
         report = await make_report(context)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
-    except DATABASE_ERRORS as error:
-        await _queries.finish_report(context.database, id=chosen, report=None, error=str(error))
+        await _queries.finish_report(context.database, id=chosen, report=report, error=None)
+    except Exception as error:
+        # Whatever it is, this run has failed: left as it is, it would be taken up and fail again for ever.
+        reason = str(error) if isinstance(error, DATABASE_ERRORS) else f"a defect of pay402 ({type(error).__name__})"
+        await _queries.finish_report(context.database, id=chosen, report=None, error=reason)
         raise
-    await _queries.finish_report(context.database, id=chosen, report=report, error=None)
     _log.info("reconciled", run=str(chosen), **report["counts"])
     return chosen
 
