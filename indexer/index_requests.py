@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
 
+INDEX_LOOP: Final = "index_requests"
+BACKFILL_LOOP: Final = "backfill"
 _PER_PASS_MAX: Final = 256  # the statuses that one call answers
 _TRIES_MAX: Final = 12
 _DEAD_SECONDS: Final = 30.0
@@ -39,17 +42,19 @@ class IndexRequests:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.index, self._index_woken))
-            group.create_task(self._repeat(self.backfill, self._backfill_woken))
+            group.create_task(self._repeat(INDEX_LOOP, self.index, self._index_woken))
+            group.create_task(self._repeat(BACKFILL_LOOP, self.backfill, self._backfill_woken))
 
-    async def _repeat(self, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
+    async def _repeat(self, loop: str, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
+        liveness = self._context.metrics.liveness
         while True:
             # Cleared first: what is asked for while this works must not wait for the next round, and a wait for an
             # event that is still set would not let others run.
             woken.clear()
             try:
                 while await work():
-                    pass
+                    liveness.succeeded(loop)
+                liveness.succeeded(loop)
             except RpcError as error:
                 _log.warning("requests_not_worked_off", error=str(error))
             except DATABASE_ERRORS as error:
@@ -91,6 +96,8 @@ class IndexRequests:
         _, statuses = await self._context.node.signature_statuses(list(taken))
         recorded = []
         for signature, status in zip(taken, statuses, strict=True):
+            # Each is waited for with patience: all of them together may take longer than the loop may.
+            self._context.metrics.liveness.succeeded(INDEX_LOOP)
             if status is None or status.confirmation_status == "processed":
                 await self._failed(signature, "no node knows it yet")
                 continue
@@ -111,7 +118,7 @@ class IndexRequests:
         if taken is None:
             return False
         backfill, stretch = taken
-        progress = _Progress()
+        progress = _Progress(partial(self._context.metrics.liveness.succeeded, BACKFILL_LOOP))
         noting = asyncio.create_task(self._note_progress(backfill, progress))
         error = None
         try:
@@ -157,7 +164,8 @@ def _defect(error: Exception) -> str:
 class _Progress:
     """How far a backfill is, for whoever asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[], None]) -> None:
+        self._on_progress = on_progress
         self.summary = BackfillSummary()
         self.accounts = 0
         self._done = 0
@@ -165,6 +173,7 @@ class _Progress:
 
     def update(self, summary: BackfillSummary, done: int) -> None:
         self.summary, self._done = summary, done
+        self._on_progress()
 
     def as_json(self) -> dict[str, Any]:
         seconds = round(time.monotonic() - self._began_at, 3)
