@@ -1,11 +1,13 @@
 """`/health` of the indexer says which of its work does not get done, and that it gets done again."""
 
 import asyncio
+from functools import partial
 
 import aiohttp
 import pytest
 
-from indexer import liveness, witness
+from chain.rpc import RpcLimits
+from indexer import context, liveness, witness
 from indexer.main import running_indexer
 from localnet import payments as pay
 from runtime import heartbeat
@@ -85,7 +87,11 @@ async def several_payments(market):
         await market.pay(pay.plain(payer.pubkey(), recipient.pubkey(), amount + 100), payer)
 
 
-async def test_payments_that_are_given_up_one_after_the_other_make_it_unwell(market, net, database_url, impatient):
+async def test_payments_that_are_given_up_one_after_the_other_make_it_unwell(
+    market, net, database_url, impatient, monkeypatch
+):
+    # Given up at once instead of after a minute, so that there are idle moments in between.
+    monkeypatch.setattr(context, "RpcLimits", partial(RpcLimits, attempts=1))
     async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
         await until_well(indexer)
         await eventually(lambda: indexer.heal_queue.is_idle)
