@@ -53,7 +53,7 @@ def _at_the_database(method: F) -> F:
     return cast("F", guarded)
 
 
-class DatabaseConnection(asyncpg.Connection):
+class PostgresConnection(asyncpg.Connection):
     """asyncpg's connection, whose statements raise DatabaseAwayError where they would raise an OSError."""
 
     execute = _at_the_database(asyncpg.Connection.execute)
@@ -66,14 +66,14 @@ class DatabaseConnection(asyncpg.Connection):
     copy_from_query = _at_the_database(asyncpg.Connection.copy_from_query)
 
 
-async def connect_to_database(*args: Any, **options: Any) -> DatabaseConnection:
+async def connect_to_database(*args: Any, **options: Any) -> PostgresConnection:
     """What `asyncpg.connect` does with these arguments, for pools too.
 
     Raises:
         DatabaseAwayError: The server is out of reach.
     """
     with at_the_database():
-        connection: DatabaseConnection = await asyncpg.connect(
-            *args, **{**options, "connection_class": DatabaseConnection}
+        connection: PostgresConnection = await asyncpg.connect(
+            *args, **{**options, "connection_class": PostgresConnection}
         )
         return connection

@@ -15,6 +15,7 @@ import structlog
 from chain.rpc import RpcError
 from ledger.sql import load_queries
 from ledger.times import epoch_ms
+from runtime.database_connection import at_the_database
 from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
@@ -82,11 +83,13 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
         claims = [_claims(row) async for row in _queries.claim_totals(connection)]
         counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-        async with _queries.findings_cursor(connection) as rows:
-            async for row in rows:
-                counts[row["kind"]] += 1
-                if counts[row["kind"]] <= _KEPT_PER_KIND:
-                    kept[row["kind"]].append(finding_json(row))
+        # A cursor's own fetches go past the connection, which would say what a time-out means.
+        with at_the_database():
+            async with _queries.findings_cursor(connection) as rows:
+                async for row in rows:
+                    counts[row["kind"]] += 1
+                    if counts[row["kind"]] <= _KEPT_PER_KIND:
+                        kept[row["kind"]].append(finding_json(row))
         doubtful = [_doubt(row) async for row in _queries.accounts_in_doubt(connection)]
         audited = await _queries.audited(connection)
         at = await connection.fetchval("SELECT clock_timestamp()")
@@ -111,9 +114,11 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
 
 async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
     """Every finding, however many, in one snapshot."""
-    async with _snapshot(context) as connection, _queries.findings_cursor(connection) as rows:
-        async for row in rows:
-            yield finding_json(row)
+    async with _snapshot(context) as connection:
+        with at_the_database():
+            async with _queries.findings_cursor(connection) as rows:
+                async for row in rows:
+                    yield finding_json(row)
 
 
 @asynccontextmanager
