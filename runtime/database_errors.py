@@ -152,7 +152,7 @@ class DatabaseTroubles:
 
         Args:
             during: What could not be done, in a few words.
-            error: One of `DATABASE_ERRORS`, or an OperatorError that tells of one.
+            error: One of `DATABASE_ERRORS`, or an OperatorError whose cause is one.
             context: What else the line carries.
 
         Returns:
