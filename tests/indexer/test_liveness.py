@@ -81,6 +81,20 @@ async def test_payments_that_wait_to_be_recorded_in_vain_make_it_unwell(market, 
         await until_well(indexer)
 
 
+async def until_unwell_while_idle(indexer):
+    """Wait until recording is overdue and stays so although nothing waits: a stall of the loop alone is not meant."""
+
+    async def stays_overdue():
+        for _ in range(4):
+            overdue = any(reason.startswith("record ") for reason in indexer.metrics.liveness.reasons())
+            if not (overdue and indexer.pipeline.is_idle):
+                return False
+            await asyncio.sleep(2 * liveness._LOOK_SECONDS)
+        return True
+
+    await eventually(stays_overdue, seconds=40)
+
+
 async def several_payments(market):
     for amount, (payer, recipient) in enumerate(zip(market.payers, market.recipients, strict=False), start=11):
         await market.pay(pay.plain(payer.pubkey(), recipient.pubkey(), amount), payer)
@@ -97,7 +111,7 @@ async def test_payments_that_are_given_up_one_after_the_other_make_it_unwell(
         await eventually(lambda: indexer.heal_queue.is_idle)
         net.set_faults({"serverErrors": {"rate": 1, "methods": ["getTransaction"]}})
         await several_payments(market)
-        await until_unwell(indexer, "record")
+        await until_unwell_while_idle(indexer)
         net.set_faults(None)
         await until_well(indexer)
 
