@@ -18,7 +18,7 @@ from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
 from api.events import routes as event_routes
 from api.events.context import EventsContext
-from api.http.errors import ApiError, invalid, unavailable
+from api.http.errors import ApiError, invalid, refusal, unavailable
 from api.http.middleware import AccessLog, Cors, RequestBounds
 from api.http.openapi import SUMMARY, TITLE, describe
 from api.keys import key_routes, token_routes
@@ -109,6 +109,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
             **dict.fromkeys((*DATABASE_ERRORS, OperatorError), partial(_database_failed, metrics.troubles)),
         },
     )
+    app.state.refusal_fields = _REFUSAL_FIELDS
     for room in fields(rooms):
         setattr(app.state, room.name, getattr(rooms, room.name))
     for router in (*_ROUTERS, *more):
@@ -122,37 +123,36 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
         count_malformed=lambda scope: count_refused(Request(scope)),
     )
     app.add_middleware(Cors, origins=split(settings.origins_allowed))
-    app.add_middleware(AccessLog, metrics=metrics, refusal_fields=_REFUSAL_FIELDS)
+    app.add_middleware(AccessLog, metrics=metrics)
     return app
 
 
-async def _api_error(_: Request, error: Any) -> Response:
-    response: Response = error.response()
-    return response
+async def _api_error(request: Request, error: Any) -> Response:
+    return refusal(request.scope, error)
 
 
-async def _validation_error(_: Request, error: Any) -> Response:
+async def _validation_error(request: Request, error: Any) -> Response:
     details = [
         {"field": ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0]), "problem": problem["msg"]}
         for problem in error.errors()
     ]
     first = details[0]
-    return invalid(f"{first['field']}: {first['problem']}; correct the request.", details[:20]).response()
+    sentence = f"{first['field']}: {first['problem']}; correct the request."
+    return refusal(request.scope, invalid(sentence, details[:20]))
 
 
 async def _http_error(request: Request, error: Any) -> Response:
     if error.status_code == 400:  # noqa: PLR2004 - FastAPI's own word for a body that is no JSON
-        return invalid("The body is not JSON; correct the request.").response()
+        return refusal(request.scope, invalid("The body is not JSON; correct the request."))
     code = _CODES.get(error.status_code, "ERROR")
     where = f"{request.method} {request.url.path}"
     sentence = f"There is no {where[:200]}; see /docs for what there is."
-    return ApiError(error.status_code, code, sentence, headers=error.headers).response()
+    return refusal(request.scope, ApiError(error.status_code, code, sentence, headers=error.headers))
 
 
-async def _database_failed(troubles: DatabaseTroubles, _: Request, error: Any) -> Response:
-    # A pool that cannot connect says so as an operator's error, whose cause is the database's.
-    cause = error.__cause__ or ConnectionError(str(error)) if isinstance(error, OperatorError) else error
-    troubles.note("a request", cause)
-    if is_defect(cause):
+async def _database_failed(troubles: DatabaseTroubles, request: Request, error: Any) -> Response:
+    # A connection that is refused, to a server that is too old for example, says so as an operator's error.
+    troubles.note("a request", error)
+    if is_defect(error):
         raise error
-    return unavailable("database").response()
+    return refusal(request.scope, unavailable("database"))

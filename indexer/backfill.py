@@ -54,6 +54,7 @@ async def backfill_accounts(
             missing = await context.healer.missing(account, wanted)
             summary.found += len(wanted)
             summary.known += len(wanted) - len(missing)
+            progress(summary, done)
             for chunk in _chunks(missing, context.settings.fetch_workers):
                 failures = await context.healer.record(account, chunk)
                 summary.failed += len(failures)

@@ -44,6 +44,8 @@ class Healer:
         self._pipeline = pipeline
         self._metrics = metrics
         self._workers = workers
+        self.pages = 0
+        """How many pages of history were walked and recorded, since it began."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,6 +106,7 @@ class Healer:
             for failure in await self.record(account, missing, anew=thoroughly):
                 raise failure
             self._metrics.healed.inc(len(missing))
+            self.pages += 1
         if is_empty and not self._watchlist.is_wallet(account):
             await self._refuse_emptiness(account, cursor.lower_slot)
         await self._accounts.healed(account, lower_slot=cursor.lower_slot, newest_final=newest_final)

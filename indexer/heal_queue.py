@@ -8,6 +8,8 @@ from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
 
 _EXCUSED_FAILURES_MAX: Final = 3
+# One account that cannot be healed is its own fault; so many different ones, and none healed between, are ours.
+_FAILED_MAX: Final = 3
 
 
 class HealQueue:
@@ -19,6 +21,9 @@ class HealQueue:
         self._wanted: OrderedDict[str, int] = OrderedDict()
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._failed: set[str] = set()
+        self.tries = 0
+        """How many tries to heal an account have ended, well or not."""
         self._thoroughly: set[str] = set()
         self._more = asyncio.Event()
         self._later: set[asyncio.TimerHandle] = set()
@@ -50,6 +55,11 @@ class HealQueue:
         return sum(count >= _EXCUSED_FAILURES_MAX for count in self._failures.values())
 
     @property
+    def is_failing(self) -> bool:
+        """True when three different accounts could not be healed since one was: it is not the fault of one of them."""
+        return len(self._failed) >= _FAILED_MAX
+
+    @property
     def is_idle(self) -> bool:
         """True when no account waits and none is being healed."""
         return not (self._wanted or self._busy or self._later)
@@ -74,11 +84,16 @@ class HealQueue:
 
     def done(self, account: str) -> None:
         """The account is whole."""
+        self.tries += 1
+        self._failed.clear()
         self._failures.pop(account, None)
         self._thoroughly.discard(account)
 
     def failed(self, account: str, *, min_context_slot: int, retry_seconds: float) -> None:
         """The account is not whole; it is wanted again after a while."""
+        self.tries += 1
+        if not self.is_failing:
+            self._failed.add(account)
         self._failures[account] = self.failures(account) + 1
 
         def due() -> None:

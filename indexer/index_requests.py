@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,10 +18,12 @@ from indexer.history import IncompleteHistoryError
 from indexer.pipeline import FetchFailedError
 from ledger import index_requests as requests
 from ledger.index_requests import Stretch
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
 
+INDEX_LOOP: Final = "index_requests"
+BACKFILL_LOOP: Final = "backfill"
 _PER_PASS_MAX: Final = 256  # the statuses that one call answers
 _TRIES_MAX: Final = 12
 _DEAD_SECONDS: Final = 30.0
@@ -39,21 +42,25 @@ class IndexRequests:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.index, self._index_woken))
-            group.create_task(self._repeat(self.backfill, self._backfill_woken))
+            group.create_task(self._repeat(INDEX_LOOP, self.index, self._index_woken))
+            group.create_task(self._repeat(BACKFILL_LOOP, self.backfill, self._backfill_woken))
 
-    async def _repeat(self, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
+    async def _repeat(self, loop: str, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
+        liveness = self._context.metrics.liveness
         while True:
             # Cleared first: what is asked for while this works must not wait for the next round, and a wait for an
             # event that is still set would not let others run.
             woken.clear()
             try:
                 while await work():
-                    pass
+                    liveness.succeeded(loop)
+                liveness.succeeded(loop)
             except RpcError as error:
                 _log.warning("requests_not_worked_off", error=str(error))
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._context.metrics.troubles.note("index requests", error))
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the recording of payments
+                await asyncio.sleep(self._context.metrics.troubles.note_defect("index requests", error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._context.settings.poll_seconds, _DEAD_SECONDS / 3)):
                     await woken.wait()
@@ -68,9 +75,29 @@ class IndexRequests:
         taken = await requests.take_index_requests(self._database, _PER_PASS_MAX)
         if not taken:
             return False
-        _, statuses = await self._context.node.signature_statuses(taken)
+        try:
+            recorded = await self._record(taken)
+        except RpcError:
+            raise
+        except Exception as error:
+            if is_defect(error):
+                # What fails for a reason of its own must not be taken for ever.
+                for signature in taken:
+                    await self._failed(signature, _defect(error))
+            raise
+        await requests.finish_index_requests(self._database, recorded)
+        # Where one transaction was missed there may be others.
+        for account in await requests.accounts_touched(self._database, recorded):
+            self._context.heal_queue.want(account)
+        return len(taken) == _PER_PASS_MAX
+
+    async def _record(self, taken: Sequence[str]) -> list[str]:
+        """Record what can be recorded now, which is returned, and note of the rest why not."""
+        _, statuses = await self._context.node.signature_statuses(list(taken))
         recorded = []
         for signature, status in zip(taken, statuses, strict=True):
+            # Each is waited for with patience: all of them together may take longer than the loop may.
+            self._context.metrics.liveness.succeeded(INDEX_LOOP)
             if status is None or status.confirmation_status == "processed":
                 await self._failed(signature, "no node knows it yet")
                 continue
@@ -80,28 +107,28 @@ class IndexRequests:
                 await self._failed(signature, str(error))
             else:
                 recorded.append(signature)
-        await requests.finish_index_requests(self._database, recorded)
-        # Where one transaction was missed there may be others.
-        for account in await requests.accounts_touched(self._database, recorded):
-            self._context.heal_queue.want(account)
-        return len(taken) == _PER_PASS_MAX
+        return recorded
 
     async def _failed(self, signature: str, error: str) -> None:
         await requests.fail_index_request(self._database, signature, error, tries_max=_TRIES_MAX)
 
     async def backfill(self) -> bool:
-        """Work off one backfill; false when there is none."""
+        """Work off one backfill; false when there is none. One that meets a defect has failed, for good."""
         taken = await requests.take_backfill(self._database, dead_seconds=_DEAD_SECONDS)
         if taken is None:
             return False
         backfill, stretch = taken
-        progress = _Progress()
+        progress = _Progress(partial(self._context.metrics.liveness.succeeded, BACKFILL_LOOP))
         noting = asyncio.create_task(self._note_progress(backfill, progress))
         error = None
         try:
             await self._record_stretch(stretch, progress)
         except (BackfillRefusedError, IncompleteHistoryError, RpcError) as failure:
             error = str(failure)
+        except Exception as failure:
+            if is_defect(failure):
+                await requests.finish_backfill(self._database, backfill, _defect(failure), progress.as_json())
+            raise
         finally:
             noting.cancel()
         await requests.finish_backfill(self._database, backfill, error, progress.as_json())
@@ -130,10 +157,15 @@ class IndexRequests:
                 await asyncio.sleep(self._context.metrics.troubles.note("progress of a backfill", error))
 
 
+def _defect(error: Exception) -> str:
+    return f"a defect of pay402 ({type(error).__name__}: {error}); see the indexer's log"
+
+
 class _Progress:
     """How far a backfill is, for whoever asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[], None]) -> None:
+        self._on_progress = on_progress
         self.summary = BackfillSummary()
         self.accounts = 0
         self._done = 0
@@ -141,6 +173,7 @@ class _Progress:
 
     def update(self, summary: BackfillSummary, done: int) -> None:
         self.summary, self._done = summary, done
+        self._on_progress()
 
     def as_json(self) -> dict[str, Any]:
         seconds = round(time.monotonic() - self._began_at, 3)

@@ -64,6 +64,7 @@ async def running_indexer(
             after_gap=look_again,
             application="indexer",
             troubles=metrics.troubles,
+            liveness=metrics.liveness,
         )
         feed = await stack.enter_async_context(following(context, ws_urls, recipients_changed))
         expect_work(context)
@@ -89,7 +90,12 @@ async def running_indexer(
         )
         await stack.enter_async_context(
             signs_of_life(
-                context.database, "indexer", _HEARTBEAT_SECONDS, metrics.troubles, slots=partial(_slots, context, feed)
+                context.database,
+                "indexer",
+                _HEARTBEAT_SECONDS,
+                metrics.troubles,
+                liveness=metrics.liveness,
+                slots=partial(_slots, context, feed),
             )
         )
         _log.info("following", wallets=len(context.watchlist.wallets), accounts=len(context.watchlist.accounts))

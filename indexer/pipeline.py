@@ -22,6 +22,8 @@ from ledger.observation import Observation, Unexplained
 _log = structlog.get_logger(__name__)
 
 _REMEMBERED_MAX: Final = 100_000
+# One transaction that cannot be recorded is its own fault; so many different ones, and none between, are ours.
+_GIVEN_UP_MAX: Final = 3
 
 
 class FetchFailedError(Exception):
@@ -75,6 +77,7 @@ class Pipeline:
         self._in_flight: dict[tuple[str, int], _Job] = {}
         self.recorded = 0
         """How many transactions were recorded, or found to be none of ours, since it began."""
+        self._given_up: set[str] = set()
         self._recorded: OrderedDict[str, int] = OrderedDict()
 
     def notified(self, account: str, signature: str, slot: int) -> None:
@@ -121,6 +124,15 @@ class Pipeline:
     def is_idle(self) -> bool:
         """True when all that is known of is recorded or was given up."""
         return not self._in_flight
+
+    @property
+    def is_failing(self) -> bool:
+        """True when three different transactions were given up since one was recorded.
+
+        One or two that can never be recorded, on wallets that are otherwise quiet, do not count: they are tried again
+        by healing and shown by its metrics, and to restart the process would bring nothing.
+        """
+        return len(self._given_up) >= _GIVEN_UP_MAX
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -184,6 +196,7 @@ class Pipeline:
             )
         assert seen.slot is not None
         self.recorded += 1
+        self._given_up.clear()
         self._remember(job.signature, seen.slot)
         if job.notified_at is not None:
             self._metrics.lag.observe(time.monotonic() - job.notified_at)
@@ -237,6 +250,8 @@ class Pipeline:
     def _failed(self, job: _Job, error: BaseException) -> None:
         reason = type(error).__name__.removesuffix("Error")
         self._metrics.fetch_failures.labels(reason).inc()
+        if not self.is_failing:
+            self._given_up.add(job.signature)
         _log.warning("fetch_failed", signature=job.signature, error=str(error))
         if not job.done.done():
             job.done.set_exception(FetchFailedError(str(error)))

@@ -14,6 +14,7 @@ from indexer.metrics import IndexerMetrics
 from indexer.rows import Rows, array_of, rows_of
 from indexer.watchlist import Entry
 from ledger.sql import load_queries
+from runtime.database_connection import at_the_database
 from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +72,8 @@ class _HeldConnection:
 
     async def get(self) -> Any:
         if self._connection is None:
-            self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+            with at_the_database():
+                self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
             await connection.execute(_PLAN_ONCE)
         return self._connection
 

@@ -28,7 +28,9 @@ _CONFIRMED: Final = frozenset({"confirmed", "finalized"})
 # A node that confirms a slot later than another is this far behind at most; beyond, what it does not know is not there.
 _SLOTS_TO_KNOW: Final = 32
 _WAITING_SECONDS: Final = 0.5
-_CONTESTED_SECONDS: Final = 10.0
+LOOP: Final = "witnesses"
+CONTESTED_SECONDS: Final = 10.0
+"""How long it waits at most before it asks again."""
 
 
 class Witnesses:
@@ -56,15 +58,16 @@ class Witnesses:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            pause_seconds = _CONTESTED_SECONDS
+            pause_seconds = CONTESTED_SECONDS
             try:
                 while await self.ask():
-                    pass
+                    self._metrics.liveness.succeeded(LOOP)
                 state = await witness_state(self._database)
                 self._metrics.awaiting_witness.set(state.awaiting)
                 self._metrics.contested.set(state.contested)
                 if state.awaiting > state.contested:
                     pause_seconds = _WAITING_SECONDS
+                self._metrics.liveness.succeeded(LOOP)
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._metrics.troubles.note("asking witnesses", error))
             with contextlib.suppress(TimeoutError):

@@ -7,7 +7,6 @@ nothing. Ids that were passed before they were committed are kept in `feed_gaps`
 commit them.
 """
 
-import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ import msgspec
 
 from ledger.feed_entries import FeedEvent, LoggedEvent, feed_events
 from ledger.sql import Database, DatabaseConnection, load_queries
+from ledger.times import epoch_ms
 
 _queries = load_queries("ledger", "feed.sql")
 
@@ -149,17 +149,12 @@ def _entry(number: int, event: FeedEvent) -> FeedEntry:
         "id": entry_id(number),
         "version": FEED_VERSION,
         "type": event.type,
-        "timestamp": _epoch_ms(event.at),
+        "timestamp": epoch_ms(event.at),
         "userId": event.user_id,
         "environment": event.environment,
         "data": event.data,
     }
     return FeedEntry(number, event.type, event.user_id, msgspec.json.encode(body).decode())
-
-
-def _epoch_ms(at: dt.datetime) -> int:
-    # Whole microseconds first: a product of doubles could be off by one.
-    return round(at.timestamp() * 1_000_000) // 1000
 
 
 def _logged(row: Mapping[str, Any]) -> LoggedEvent:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
 from ledger.sql import DatabaseConnection, load_queries
+from ledger.times import epoch_ms
 from ledger.tokens import mints_counting_as
 
 _queries = load_queries("ledger", "feed_entries.sql")
@@ -272,7 +273,7 @@ def _request(row: Mapping[str, Any], amount: int) -> dict[str, Any]:
         **_money(row, amount),
         "resource": row["resource"],
         "reference": row["reference"],
-        "expiresAt": None if row["expires_at"] is None else round(row["expires_at"].timestamp() * 1_000_000) // 1000,
+        "expiresAt": epoch_ms(row["expires_at"]),
     }
 
 

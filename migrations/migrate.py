@@ -26,6 +26,7 @@ from migrations.roles import apply_roles
 from migrations.status import MigrationStatus, check_current, read_status
 from runtime.connection_string import place, read_connection_string
 from runtime.database import READ_ONLY, connect_plainly, is_read_only, open_connection, reach
+from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -98,15 +99,36 @@ async def _migrate(dsn: str, target: str, direction: str) -> MigrationStatus:
             if direction == "up" and after.is_current and (without := await apply_roles(guard)):
                 _log.warning("roles_without_rights", roles=without, hint="see `pay402 migrate roles`")
             return after
-    except asyncpg.LockNotAvailableError:
-        raise OperatorError(
+    except (DBAPIError, *DATABASE_ERRORS) as error:
+        cause = _of_the_driver(error)
+        raise OperatorError(_undone(cause)) from cause
+
+
+def _of_the_driver(error: BaseException) -> BaseException:
+    """What asyncpg said: SQLAlchemy wraps that twice, in words of its own around the statement."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def _undone(error: BaseException) -> str:
+    """What an operator does about a migration that failed by `error`."""
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return (
             "A migration waited too long for a table that others use, and was undone; "
             "run it again when the database is less busy."
-        ) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError) as error:
-        # SQLAlchemy's words begin with the driver's class and end with the statement.
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0].rpartition(">: ")[2]
-        raise OperatorError(f"A migration failed and was undone ({reason}); mend that and run it again.") from error
+        )
+    reason = str(error).partition("\n")[0].rstrip(".")
+    match trouble_of(error):
+        case DatabaseTrouble.AWAY:
+            return f"The database went away, and a migration was undone ({reason}); see its log and run it again."
+        case DatabaseTrouble.REFUSED:
+            return (
+                f"The database refuses a migration, which was undone ({reason}); "
+                "give the login of DATABASE_URL its rights, or the server what it lacks, and run it again."
+            )
+        case _:
+            return f"A migration failed and was undone ({reason}); mend that and run it again."
 
 
 def _is_target(target: str) -> bool:

@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from runtime.connection_string import UNCLEAR, ConnectionString, place, read_connection_string
+from runtime.database_connection import at_the_database, connect_to_database
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
 from runtime.errors import OperatorError
 from runtime.logging import scrub
@@ -122,8 +123,9 @@ async def open_pool(
 
     async def prepare(connection: "asyncpg.Connection[Any]") -> None:
         refuse_if_old(connection)
-        await prepare_connection(connection)
-        await connection.execute(setting)
+        with at_the_database():
+            await prepare_connection(connection)
+            await connection.execute(setting)
 
     pool: asyncpg.Pool[Any]
     left_at = -_READ_ONLY_SECONDS
@@ -149,6 +151,7 @@ async def open_pool(
             reset=clean,
             server_settings=_named(application),
             ssl=address.tls,
+            connect=connect_to_database,
         )
         try:
             async with pool.acquire() as connection:
@@ -213,7 +216,7 @@ async def connect_plainly(
 
     Poolers refuse most settings in the first message of a connection, so they are set afterwards.
     """
-    return await asyncpg.connect(
+    return await connect_to_database(
         address.dsn,
         timeout=address.connect_timeout_seconds or _CONNECT_SECONDS,
         command_timeout=command_timeout_seconds,
@@ -285,7 +288,8 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
     pause_seconds = 0.05
     while True:
         try:
-            return await connect()
+            with at_the_database():
+                return await connect()
         except _MALFORMED as error:
             # Its own words quote the address, so only those about its parameters are shown.
             is_about_parameters = isinstance(error, asyncpg.ClientConfigurationError) and place(dsn) != UNCLEAR
@@ -317,8 +321,4 @@ def _cannot_connect(dsn: str, error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
     return scrub(str(error)).partition("\n")[0].rstrip(".") or type(error).__name__

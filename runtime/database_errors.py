@@ -4,6 +4,7 @@ The one place that decides. PostgreSQL says it by SQLSTATE (appendix A of its ma
 for what happens on our side of the connection.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -11,16 +12,31 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from runtime.errors import OperatorError
+
 _log = structlog.get_logger(__name__)
+
+
+class DatabaseAwayError(ConnectionError):
+    """The server is out of reach or did not answer in time; the cause is what the operating system or the clock said.
+
+    Connections of ours raise it, see `database_connection`. Any other OSError is nothing that the database did.
+
+    Attributes:
+        sqlstate: None, as of asyncpg's own failures of a connection.
+    """
+
+    sqlstate: Final = None
+
 
 DATABASE_ERRORS: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     # What is asked between the server's last word and the end of its connection fails as if asyncpg were broken.
     asyncpg.InternalClientError,
-    OSError,
+    DatabaseAwayError,
 )
-"""Everything that a statement can raise. Catch it, then ask `trouble_of` what it means."""
+"""Everything that a statement of ours can raise. Catch it, then ask `trouble_of` what it means."""
 
 
 class DatabaseTrouble(StrEnum):
@@ -78,10 +94,17 @@ _MISUSE: Final = "another operation is in progress"
 def trouble_of(error: BaseException) -> DatabaseTrouble:
     """What `error` means, by its SQLSTATE or, without one, by its class.
 
+    A sentence for operators means what its cause does; one without a cause is a refusal, such as of an old server.
     Anything that is no failure of the database or of the way to it is a defect.
     """
+    if isinstance(error, OperatorError):
+        return DatabaseTrouble.REFUSED if error.__cause__ is None else trouble_of(error.__cause__)
     if isinstance(error, asyncpg.PostgresError):
         return _by_sqlstate(getattr(error, "sqlstate", None) or "")
+    return _by_class(error)
+
+
+def _by_class(error: BaseException) -> DatabaseTrouble:
     if isinstance(error, ValueError):
         return DatabaseTrouble.DEFECT  # a value of ours that a parameter cannot take
     if isinstance(error, asyncpg.UnsupportedClientFeatureError | asyncpg.UnsupportedServerFeatureError):
@@ -89,7 +112,7 @@ def trouble_of(error: BaseException) -> DatabaseTrouble:
     if isinstance(error, asyncpg.InterfaceError):
         # A connection or pool that has closed, unless two of our tasks share one connection.
         return DatabaseTrouble.DEFECT if _MISUSE in str(error) else DatabaseTrouble.AWAY
-    if isinstance(error, asyncpg.InternalClientError | OSError):
+    if isinstance(error, asyncpg.InternalClientError | DatabaseAwayError):
         return DatabaseTrouble.AWAY
     return DatabaseTrouble.DEFECT
 
@@ -111,12 +134,12 @@ _PAUSE_SECONDS: Final = {DatabaseTrouble.AWAY: 0.5, DatabaseTrouble.REFUSED: 5.0
 
 
 class DatabaseTroubles:
-    """Counts and logs what the database's failures mean, for the loops of one process."""
+    """Counts and logs what the failures of the loops of one process mean, the database's and its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._errors = Counter(
             "pay402_database_errors_total",
-            "Failures of the database: away, refused, or a defect of ours",
+            "Failures: the database is away, it refuses us, or it is a defect of ours",
             ["kind"],
             registry=registry,
         )
@@ -129,20 +152,36 @@ class DatabaseTroubles:
 
         Args:
             during: What could not be done, in a few words.
-            error: One of `DATABASE_ERRORS`.
+            error: One of `DATABASE_ERRORS`, or an OperatorError whose cause is one.
             context: What else the line carries.
 
         Returns:
             After how many seconds it is sensible to try again: soon after an outage, a minute after a defect.
         """
         kind = trouble_of(error)
-        self._errors.labels(kind.value).inc()
-        reason = str(error).partition("\n")[0] or type(error).__name__
         if kind is DatabaseTrouble.DEFECT:
-            _log.error("database_defect", during=during, error=reason, **context, exc_info=error)
-        elif kind is DatabaseTrouble.REFUSED:
+            return self._note_defect("database_defect", during, error, context)
+        self._errors.labels(kind.value).inc()
+        reason = _first_line(error)
+        if kind is DatabaseTrouble.REFUSED:
             hint = "run `pay402 doctor`: the database refuses this until an operator acts"
             _log.error("database_refused", during=during, error=reason, hint=hint, **context)
         else:
             _log.warning("database_away", during=during, error=reason, **context)
         return _PAUSE_SECONDS[kind]
+
+    def note_defect(self, during: str, error: BaseException, **context: object) -> float:
+        """Count a failure that is no trouble of anything we work with, and log it as `defect` with its traceback.
+
+        Arguments and result are those of `note`; `error` is whatever else a loop met.
+        """
+        return self._note_defect("defect", during, error, context)
+
+    def _note_defect(self, event: str, during: str, error: BaseException, context: Mapping[str, object]) -> float:
+        self._errors.labels(DatabaseTrouble.DEFECT.value).inc()
+        _log.error(event, during=during, error=_first_line(error), **context, exc_info=error)
+        return _PAUSE_SECONDS[DatabaseTrouble.DEFECT]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -9,9 +9,13 @@ import asyncpg
 
 from ledger import heartbeats
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, DatabaseTroubles, trouble_of
+from runtime.liveness import Liveness
 from runtime.process import instance_name, working
 
 _FAREWELL_SECONDS: Final = 2.0
+_LOOP: Final = "heartbeat"
+_INTERVALS: Final = 5
+_LEAST_SECONDS: Final = 60.0
 
 
 class SeenSlots(NamedTuple):
@@ -37,6 +41,7 @@ async def signs_of_life(
     every_seconds: float,
     troubles: DatabaseTroubles,
     *,
+    liveness: Liveness | None = None,
     slots: Callable[[], SeenSlots] = no_slots,
     take_back: bool = False,
 ) -> AsyncIterator[None]:
@@ -47,10 +52,13 @@ async def signs_of_life(
         role: `indexer` or `worker`.
         every_seconds: How often.
         troubles: Where failures are counted; none of them ends the process.
+        liveness: Where it is shown that signs are written.
         slots: How far the process has come, asked each time.
         take_back: Remove the sign at the end, so that nobody counts on a process that has ended well.
     """
     instance = instance_name()
+    if liveness is not None:
+        liveness.expect(_LOOP, within_seconds=max(_INTERVALS * every_seconds, _LEAST_SECONDS))
 
     async def beat() -> None:
         while True:
@@ -65,11 +73,14 @@ async def signs_of_life(
                 if trouble_of(error) is DatabaseTrouble.REFUSED:
                     # A server that was failed over stays read-only: the address may lead to the new primary by now.
                     await database.expire_connections()
+            else:
+                if liveness is not None:
+                    liveness.succeeded(_LOOP)
             await asyncio.sleep(pause_seconds)
 
     async with working(beat()):
         yield
     if take_back:
-        with suppress(*DATABASE_ERRORS):
+        with suppress(*DATABASE_ERRORS, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await heartbeats.stop_beating(database, role, instance)

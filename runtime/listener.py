@@ -5,12 +5,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+import asyncpg
+
 from runtime.database import is_read_only, open_connection
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
 from runtime.errors import OperatorError
+from runtime.liveness import Liveness
 
 _PROBE_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 0.5
+_LOOP: Final = "listener"
+_LIMIT_SECONDS: Final = 60.0
 
 
 class Listener:
@@ -28,6 +33,7 @@ class Listener:
         after_gap: Callable[[], None],
         application: str,
         troubles: DatabaseTroubles,
+        liveness: Liveness | None = None,
     ) -> None:
         """Nothing is opened yet; `run` does.
 
@@ -38,12 +44,16 @@ class Listener:
                 so it has to look for what they were about.
             application: The process, as operators see it in `pg_stat_activity`: `pay402-<application>-listener`.
             troubles: Where failures are counted.
+            liveness: Where it is shown that the connection works, notified of anything or not.
         """
         self._dsn = dsn
         self._channels = channels
         self._after_gap = after_gap
         self._application = f"{application}-listener"
         self._troubles = troubles
+        self._liveness = liveness
+        if liveness is not None:
+            liveness.expect(_LOOP, within_seconds=_LIMIT_SECONDS)
         self.is_listening = False
 
     async def run(self) -> None:
@@ -52,10 +62,7 @@ class Listener:
             pause_seconds = _RETRY_SECONDS
             try:
                 await self._listen()
-            except OperatorError as error:
-                cause = error.__cause__ or ConnectionError(str(error))
-                pause_seconds = max(pause_seconds, self._troubles.note("listening", cause))
-            except DATABASE_ERRORS as error:
+            except (OperatorError, *DATABASE_ERRORS) as error:
                 pause_seconds = max(pause_seconds, self._troubles.note("listening", error))
             finally:
                 self.is_listening = False
@@ -69,6 +76,7 @@ class Listener:
                 await connection.add_listener(channel, _passing_on(notified))
             self.is_listening = True
             self._after_gap()
+            self._succeeded(connection)
             while not closed.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_PROBE_SECONDS):
@@ -79,6 +87,11 @@ class Listener:
                     if is_read_only(connection):
                         # Whoever writes has gone to another server, which notifies nobody here.
                         return
+                    self._succeeded(connection)
+
+    def _succeeded(self, connection: "asyncpg.Connection[Any]") -> None:
+        if self._liveness is not None and not is_read_only(connection):
+            self._liveness.succeeded(_LOOP)
 
 
 def _passing_on(notified: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:

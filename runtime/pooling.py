@@ -13,6 +13,8 @@ from typing import Any, Final
 import asyncpg
 
 from runtime.connection_string import ConnectionString, place
+from runtime.database_connection import connect_to_database
+from runtime.database_errors import DatabaseAwayError
 from runtime.errors import OperatorError
 
 SHARED_SESSIONS: Final = (
@@ -65,6 +67,11 @@ async def _is_shared(address: ConnectionString) -> bool:
     except TimeoutError:
         # Only a pooler that keeps sessions makes one client wait for the other to leave.
         return False
+    except DatabaseAwayError as error:
+        # So does its second connection, which waits for the first.
+        if not isinstance(error.__cause__, TimeoutError):
+            raise
+        return False
     finally:
         for connection in (one, two):
             if connection is not None:
@@ -73,7 +80,7 @@ async def _is_shared(address: ConnectionString) -> bool:
 
 
 async def _bare(address: ConnectionString) -> "asyncpg.Connection[Any]":
-    return await asyncpg.connect(address.dsn, timeout=_PROBE_SECONDS, ssl=address.tls, statement_cache_size=0)
+    return await connect_to_database(address.dsn, timeout=_PROBE_SECONDS, ssl=address.tls, statement_cache_size=0)
 
 
 # As one string of the simple protocol, which poolers of every mode understand.

@@ -48,7 +48,12 @@ async def running_worker(
         )
         await stack.enter_async_context(
             signs_of_life(
-                context.database, "worker", settings.heartbeat_seconds, context.metrics.troubles, take_back=True
+                context.database,
+                "worker",
+                settings.heartbeat_seconds,
+                context.metrics.troubles,
+                liveness=context.metrics.liveness,
+                take_back=True,
             )
         )
         await stack.enter_async_context(
@@ -61,6 +66,7 @@ async def running_worker(
             after_gap=publisher.wake,
             application="worker",
             troubles=context.metrics.troubles,
+            liveness=context.metrics.liveness,
         )
         await stack.enter_async_context(working(listener.run(), publisher.run(), sender.run()))
         schedule = Schedule(context, redis_url)

@@ -14,6 +14,8 @@ import structlog
 
 from chain.rpc import RpcError
 from ledger.sql import load_queries
+from ledger.times import epoch_ms
+from runtime.database_connection import at_the_database
 from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
@@ -55,10 +57,12 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         await _queries.note_progress(context.database, id=chosen, progress={"decided": decided.as_json()})
         report = await make_report(context)
         report["decided"], report["chainUnreachable"] = decided.as_json(), note
-    except DATABASE_ERRORS as error:
-        await _queries.finish_report(context.database, id=chosen, report=None, error=str(error))
+        await _queries.finish_report(context.database, id=chosen, report=report, error=None)
+    except Exception as error:
+        # Whatever it is, this run has failed: left as it is, it would be taken up and fail again for ever.
+        reason = str(error) if isinstance(error, DATABASE_ERRORS) else f"a defect of pay402 ({type(error).__name__})"
+        await _queries.finish_report(context.database, id=chosen, report=None, error=reason)
         raise
-    await _queries.finish_report(context.database, id=chosen, report=report, error=None)
     _log.info("reconciled", run=str(chosen), **report["counts"])
     return chosen
 
@@ -79,16 +83,18 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
         claims = [_claims(row) async for row in _queries.claim_totals(connection)]
         counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-        async with _queries.findings_cursor(connection) as rows:
-            async for row in rows:
-                counts[row["kind"]] += 1
-                if counts[row["kind"]] <= _KEPT_PER_KIND:
-                    kept[row["kind"]].append(finding_json(row))
+        # A cursor's own fetches go past the connection, which would say what a time-out means.
+        with at_the_database():
+            async with _queries.findings_cursor(connection) as rows:
+                async for row in rows:
+                    counts[row["kind"]] += 1
+                    if counts[row["kind"]] <= _KEPT_PER_KIND:
+                        kept[row["kind"]].append(finding_json(row))
         doubtful = [_doubt(row) async for row in _queries.accounts_in_doubt(connection)]
         audited = await _queries.audited(connection)
         at = await connection.fetchval("SELECT clock_timestamp()")
     return {
-        "at": int(at.timestamp() * 1000),
+        "at": epoch_ms(at),
         "byMint": _by_mint(received),
         "byUser": received,
         "claims": claims,
@@ -108,9 +114,11 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
 
 async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
     """Every finding, however many, in one snapshot."""
-    async with _snapshot(context) as connection, _queries.findings_cursor(connection) as rows:
-        async for row in rows:
-            yield finding_json(row)
+    async with _snapshot(context) as connection:
+        with at_the_database():
+            async with _queries.findings_cursor(connection) as rows:
+                async for row in rows:
+                    yield finding_json(row)
 
 
 @asynccontextmanager
@@ -136,7 +144,7 @@ def finding_json(row: Mapping[str, Any]) -> Finding:
         "nonce": row["nonce"],
         "claimId": None if row["claim_id"] is None else str(row["claim_id"]),
         "code": row["code"],
-        "at": int(row["at"].timestamp() * 1000),
+        "at": epoch_ms(row["at"]),
     }
 
 

@@ -45,7 +45,6 @@ _FORGOTTEN_SECONDS: Final = 5.0
 _MISSED_PASSES_MAX: Final = 5
 _LONG_PASS_GRACES: Final = 10
 _LIMIT_SECONDS_MAX: Final = 86_400.0
-_DEFECT_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 0.1
 _JOB_SECONDS: Final = 1_800
 _POLL_SECONDS: Final = 0.2
@@ -124,9 +123,9 @@ async def run_pass(context: WorkerContext, one: Pass) -> float:
     except DATABASE_ERRORS as error:
         outcome = _OUTCOMES[trouble_of(error)]
         pause_seconds = context.metrics.troubles.note("a pass", error, job=one.name)
-    except Exception:  # noqa: BLE001 - a pass that is broken must not stop the others
-        outcome, pause_seconds = "defect", _DEFECT_SECONDS
-        _log.exception("pass_failed", job=one.name)
+    except Exception as error:  # noqa: BLE001 - a pass that is broken must not stop the others
+        outcome = "defect"
+        pause_seconds = context.metrics.troubles.note_defect("a pass", error, job=one.name)
     finally:
         context.metrics.runs.labels(one.name, outcome).inc()
         context.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from api.analytics.bodies import OtherCredit, ReportBody, ReportMint
-from api.http.json import epoch_ms, figure
+from api.http.json import figure
 from ledger.reports import FinishedReport
+from ledger.times import epoch_ms
 
 Line = Mapping[str, Any]
 

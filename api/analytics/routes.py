@@ -51,10 +51,11 @@ from api.analytics.revenue import read_revenue, read_top_agents
 from api.analytics.windows import Period, window_of
 from api.http.errors import errors, not_found
 from api.http.fields import ShortText
-from api.http.json import answer, epoch_ms, figure
+from api.http.json import answer, figure
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.reports import newest_report
 from ledger.states import shown_status
+from ledger.times import epoch_ms
 
 router = new_router("/analytics", ["Analytics"], dependencies=[KNOWN_PARAMETERS_ONLY])
 

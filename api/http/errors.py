@@ -1,26 +1,17 @@
 """Refusals that all look alike."""
 
 from collections.abc import Collection, Mapping
-from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import Field
 from starlette.responses import Response
+from starlette.types import Scope
 from structlog.contextvars import get_contextvars
 
 from api.http.json import AnswerShape, answer
 
 RETRY_SECONDS: Final = 2
 """The Retry-After of answers while a part of ours is down."""
-
-
-_refusal_fields: ContextVar[Mapping[str, Any]] = ContextVar("refusal_fields", default=MappingProxyType({}))
-
-
-def answer_refusals_with(fields: Mapping[str, Any]) -> None:
-    """Let every refusal of the request that is being served carry these fields too."""
-    _refusal_fields.set(fields)
 
 
 class ApiError(Exception):
@@ -48,10 +39,10 @@ class ApiError(Exception):
         self.headers = headers
         self.body = body or {}
 
-    def response(self) -> Response:
-        """The answer in the form that every error has."""
+    def response(self, extra: Mapping[str, Any] | None = None) -> Response:
+        """The answer in the form that every error has; `extra` are fields that every refusal of its path carries."""
         content = {
-            **_refusal_fields.get(),
+            **(extra or {}),
             **self.body,
             "error": self.sentence,
             "message": self.sentence,
@@ -61,6 +52,15 @@ class ApiError(Exception):
             content["details"] = self.details
         content["requestId"] = get_contextvars().get("request_id")
         return answer(content, self.status, self.headers)
+
+
+def refusal(scope: Scope, error: ApiError) -> Response:
+    """The answer to the request of `scope` that `error` refuses, with what every refusal of its path carries.
+
+    The application's state has these fields by path, as `refusal_fields`; published clients read them first.
+    """
+    by_path: Mapping[str, Mapping[str, Any]] = scope["app"].state.refusal_fields
+    return error.response(by_path.get(scope["path"]))
 
 
 def invalid(sentence: str, details: Any = None) -> ApiError:

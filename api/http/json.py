@@ -1,9 +1,8 @@
 """JSON as the contract has it: camelCase, exact numbers, times in milliseconds."""
 
-import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, overload
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -30,7 +29,7 @@ class AnswerShape(Shape):
     """Base of what is answered. An answer is built as the model that documents it, and has no other field.
 
     Build it by the names of its attributes and give it to `answer`. Amounts are `Figure` with `figure(...)`, times are
-    `EpochMs` with `epoch_ms(...)`, ids are `uuid.UUID`.
+    `EpochMs` with `ledger.times.epoch_ms(...)`, ids are `uuid.UUID`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,16 +42,6 @@ class NoFields(StrictShape):
 def figure(amount_base_units: int, decimals: int) -> Decimal:
     """Base units as an exact figure: `0.01`, never `0.010000000000000002`."""
     return from_base_units(amount_base_units, decimals)
-
-
-@overload
-def epoch_ms(at: dt.datetime) -> int: ...
-@overload
-def epoch_ms(at: dt.datetime | None) -> int | None: ...
-def epoch_ms(at: dt.datetime | None) -> int | None:
-    """A time in milliseconds since 1970, or `None` for none."""
-    # Whole microseconds first: a product of doubles could be off by one.
-    return None if at is None else round(at.timestamp() * 1_000_000) // 1000
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 import structlog
@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.errors import ApiError, answer_refusals_with, busy
+from api.http.errors import ApiError, busy, refusal
 from api.metrics import ApiMetrics
 
 _log = structlog.get_logger("api.access")
@@ -39,17 +39,11 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class AccessLog:
-    """The outermost layer: every request has an id, a line in the log, its place in the metrics, and our headers.
+    """The outermost layer: every request has an id, a line in the log, its place in the metrics, and our headers."""
 
-    `refusal_fields` are what refusals of a path carry besides what every error has, for clients that read those first.
-    """
-
-    def __init__(
-        self, app: ASGIApp, metrics: ApiMetrics, refusal_fields: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._refusal_fields = refusal_fields or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,7 +53,6 @@ class AccessLog:
         started = time.perf_counter()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer_refusals_with(self._refusal_fields.get(scope["path"], {}))
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -126,13 +119,13 @@ class RequestBounds:
             bounded = await self._read_body(scope, receive) if scope["method"] in _WITH_BODY else receive
             await self._app(scope, bounded, send_noting)
         except ApiError as error:
-            await error.response()(scope, receive, send)
+            await refusal(scope, error)(scope, receive, send)
         except Exception:
             _log.exception("defect")
             # An answer that has begun cannot be taken back; the connection ends in the middle of it.
             if has_begun:
                 raise
-            await _defect().response()(scope, receive, send)
+            await refusal(scope, _defect())(scope, receive, send)
         finally:
             self._under_way -= 1
 

@@ -24,7 +24,7 @@ from api.access.callers import (
 from api.access.key_ring import NewKey, make_key
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import EpochMs, ShortText, time_sent
-from api.http.json import AnswerShape, Shape, answer, epoch_ms
+from api.http.json import AnswerShape, Shape, answer
 from api.keys.context import Keys, KeysContext
 from api.routing.idempotency import SECRET_HEADERS
 from api.routing.route import new_router
@@ -40,6 +40,7 @@ from ledger.api_keys import (
     revoke_key,
 )
 from ledger.sql import DatabaseConnection
+from ledger.times import epoch_ms
 
 router = new_router(prefix="/api-keys", tags=["Keys"])
 

@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, LongText, ShortText
-from api.http.json import AnswerShape, Shape, epoch_ms, figure
+from api.http.json import AnswerShape, Shape, figure
 from ledger.jobs import RecentJob
 from ledger.services import Service
+from ledger.times import epoch_ms
 
 Category = Literal["ai", "data", "development", "automation", "analytics"]
 PricingModel = Literal["per-request", "per-hour", "fixed"]

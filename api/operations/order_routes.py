@@ -11,13 +11,14 @@ from starlette.responses import Response
 from api.access.callers import Admin
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature, EpochMs, SlotSent
-from api.http.json import AnswerShape, NoFields, StrictShape, answer, epoch_ms
+from api.http.json import AnswerShape, NoFields, StrictShape, answer
 from api.operations.context import Operations
 from api.routing.route import new_router
 from chain.addresses import parse_address
 from ledger.index_requests import Stretch, backfill_state, request_backfill
 from ledger.recipients import find_recipient
 from ledger.reports import reconciliation_state, request_reconciliation
+from ledger.times import epoch_ms
 
 router = new_router(prefix="/ops", tags=["Operations"])
 

@@ -14,7 +14,7 @@ from api.http.json import AnswerShape
 from api.metrics import ApiMetrics
 from ledger.heartbeats import SignOfLife, signs_of_life
 from migrations.status import MigrationStatus, read_status
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import DATABASE_ERRORS, DatabaseAwayError
 
 _PROBE_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
@@ -133,6 +133,9 @@ class Probes:
             async with asyncio.timeout(_PROBE_SECONDS), self._database.acquire() as connection:
                 schema = await read_status(connection)
                 return schema, {} if schema.pending else await signs_of_life(connection)
+        except TimeoutError:
+            self._metrics.troubles.note("probing", DatabaseAwayError(f"no answer within {_PROBE_SECONDS:g} s"))
+            return None
         except DATABASE_ERRORS as error:
             self._metrics.troubles.note("probing", error)
             return None

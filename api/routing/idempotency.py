@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import client_address, identify, sent_credential
-from api.http.errors import ApiError, conflict, invalid
+from api.http.errors import ApiError, conflict, invalid, refusal
 from api.routing.context import routing_context
 from api.routing.masked_answers import Masked, mask, unmask
 from ledger.sql import load_queries
@@ -59,7 +59,7 @@ async def answer_once(request: Request, key: str, handle: Callable[[Request], Aw
     try:
         response = await handle(request)
     except ApiError as error:
-        response = error.response()
+        response = refusal(request.scope, error)
     except BaseException:
         await _queries.drop_answer(database, caller=caller, key=key)
         raise

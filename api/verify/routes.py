@@ -4,15 +4,14 @@ import time
 from typing import Final
 
 import orjson
-import structlog
 from fastapi import Request
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
 from api.access.callers import SECURITY, count_verification, identify, permitted
-from api.http.errors import RETRY_SECONDS, errors, invalid
-from api.http.json import answer, epoch_ms, figure
+from api.http.errors import RETRY_SECONDS, ApiError, errors, invalid
+from api.http.json import answer, figure
 from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
 from api.tokens import TokenBook
@@ -21,10 +20,10 @@ from api.verify.context import Verifying
 from api.verify.proof import BOUND_PROOF, SubmittedProof, Verification, VerifyResult
 from ledger.judge import Outcome
 from ledger.recipients import RESERVED_START
+from ledger.times import epoch_ms
 
-_log = structlog.get_logger(__name__)
-
-REFUSAL_FIELDS: Final = {"/verify": {"valid": False, "verified": False}}
+_REFUSED: Final = {"valid": False, "verified": False}
+REFUSAL_FIELDS: Final = {"/verify": _REFUSED}
 """What every refusal of a path carries besides what errors have: clients read these first."""
 
 router = new_router(tags=["Verify"], count=count_verification)
@@ -122,17 +121,8 @@ def _address(text: str, name: str) -> Pubkey:
 
 
 def _refused(outcome: Outcome) -> Response:
-    sentence = _SENTENCES[outcome]
-    content = {
-        "valid": False,
-        "verified": False,
-        "error": sentence,
-        "message": sentence,
-        "code": outcome.value,
-        "requestId": structlog.contextvars.get_contextvars().get("request_id"),
-    }
     headers = {"Retry-After": str(RETRY_SECONDS)} if outcome in _RETRYABLE else None
-    return answer(content, 402, headers)
+    return ApiError(402, outcome.value, _SENTENCES[outcome], headers=headers).response(_REFUSED)
 
 
 def _honoured(body: ProofBody, proof: SubmittedProof, found: VerifyResult) -> Response:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from api.http.fields import EpochMs
-from api.http.json import AnswerShape, StrictShape, epoch_ms
+from api.http.json import AnswerShape, StrictShape
 from ledger.feed import entry_id
 from ledger.feed_entries import FEED_TYPES
+from ledger.times import epoch_ms
 from ledger.webhooks import Delivery, Webhook
 from runtime.receiver_addresses import URL_CHARACTERS_MAX
 from runtime.webhook_signatures import public_key_text

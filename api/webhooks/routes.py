@@ -9,7 +9,7 @@ from api.access.caller import Caller
 from api.access.callers import Reader, Writer
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import parse_id
-from api.http.json import answer, epoch_ms
+from api.http.json import answer
 from api.routing.idempotency import SECRET_HEADERS
 from api.routing.route import new_router
 from api.webhooks.bodies import (
@@ -29,6 +29,7 @@ from api.webhooks.bodies import (
 )
 from api.webhooks.context import Webhooks, WebhooksContext
 from ledger.feed import entry_id, entry_number
+from ledger.times import epoch_ms
 from ledger.webhooks import (
     Webhook,
     add_webhook,

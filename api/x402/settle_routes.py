@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from api.access.callers import SECURITY, OptionalCaller, count_verification, identify, permitted
 from api.http.errors import errors, not_found
-from api.http.json import answer, epoch_ms
+from api.http.json import answer
 from api.routing.route import new_router
 from api.x402.bodies import FacilitatorBody
 from api.x402.context import Facilitating
 from api.x402.settle_bodies import PaymentBody, SettleAnswer, SettleRefusedBody
 from api.x402.settle_result import finality_of
 from ledger.settlements import Settlement, find_by_id, find_by_signature
+from ledger.times import epoch_ms
 
 REFUSAL_FIELDS: Final = {
     "/x402/settle": {"success": False, "errorReason": "unexpected_settle_error", "transaction": "", "network": ""}

@@ -1,11 +1,16 @@
 """`/health` of the indexer says which of its work does not get done, and that it gets done again."""
 
+import asyncio
+from functools import partial
+
 import aiohttp
 import pytest
 
-from indexer import liveness
+from chain.rpc import RpcLimits
+from indexer import context, liveness, witness
 from indexer.main import running_indexer
 from localnet import payments as pay
+from runtime import heartbeat
 from tests.support.ledger_checks import eventually, fast_settings
 
 
@@ -73,6 +78,98 @@ async def test_payments_that_wait_to_be_recorded_in_vain_make_it_unwell(market, 
             await connection.execute("LOCK TABLE transfers IN ACCESS EXCLUSIVE MODE")
             await market.pay(pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 6), market.payers[0])
             await until_unwell(indexer, "record")
+        await until_well(indexer)
+
+
+async def until_unwell_while_idle(indexer):
+    """Wait until recording is overdue and stays so although nothing waits: a stall of the loop alone is not meant."""
+
+    async def stays_overdue():
+        for _ in range(4):
+            overdue = any(reason.startswith("record ") for reason in indexer.metrics.liveness.reasons())
+            if not (overdue and indexer.pipeline.is_idle):
+                return False
+            await asyncio.sleep(2 * liveness._LOOK_SECONDS)
+        return True
+
+    await eventually(stays_overdue, seconds=40)
+
+
+async def several_payments(market):
+    for amount, (payer, recipient) in enumerate(zip(market.payers, market.recipients, strict=False), start=11):
+        await market.pay(pay.plain(payer.pubkey(), recipient.pubkey(), amount), payer)
+        await market.pay(pay.plain(payer.pubkey(), recipient.pubkey(), amount + 100), payer)
+
+
+async def test_payments_that_are_given_up_one_after_the_other_make_it_unwell(
+    market, net, database_url, impatient, monkeypatch
+):
+    # Given up at once instead of after a minute, so that there are idle moments in between.
+    monkeypatch.setattr(context, "RpcLimits", partial(RpcLimits, attempts=1))
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        await eventually(lambda: indexer.heal_queue.is_idle)
+        net.set_faults({"serverErrors": {"rate": 1, "methods": ["getTransaction"]}})
+        await several_payments(market)
+        await until_unwell_while_idle(indexer)
+        net.set_faults(None)
+        await until_well(indexer)
+
+
+async def test_payments_that_the_database_refuses_make_it_unwell(market, net, database_url, impatient, pool):
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        await pool.execute("ALTER TABLE transfers ADD CONSTRAINT none_at_all CHECK (false) NOT VALID")
+        await several_payments(market)
+        await until_unwell(indexer, "record")
+        await pool.execute("ALTER TABLE transfers DROP CONSTRAINT none_at_all")
+        await until_well(indexer)
+
+
+async def test_one_transaction_that_can_never_be_recorded_makes_nothing_unwell(
+    market, net, database_url, impatient, pool
+):
+    await pool.execute("ALTER TABLE transfers ADD CONSTRAINT not_thirteen CHECK (amount <> 13) NOT VALID")
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        await market.pay(pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 13), market.payers[0])
+        failures = indexer.metrics.fetch_failures.labels("Unrecordable")
+        await eventually(lambda: failures._value.get() >= 3)
+        # Longer than recording may go without success.
+        for _ in range(20):
+            assert not [reason for reason in indexer.metrics.liveness.reasons() if reason.startswith("record ")]
+            await asyncio.sleep(0.1)
+
+
+async def test_histories_that_cannot_be_walked_make_it_unwell(market, net, database_url, impatient, monkeypatch):
+    monkeypatch.setattr(liveness, "_HEAL_SECONDS", 0.3)
+    net.set_faults({"serverErrors": {"rate": 1, "methods": ["getSignaturesForAddress"]}})
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_unwell(indexer, "healing")
+        net.set_faults(None)
+        await until_well(indexer)
+
+
+@pytest.mark.parametrize(
+    ("loop", "table"),
+    [
+        ("witnesses", "transfers"),
+        ("index_requests", "index_requests"),
+        ("backfill", "backfill_requests"),
+        ("heartbeat", "heartbeats"),
+    ],
+)
+async def test_a_loop_that_cannot_use_its_table_makes_it_unwell(
+    market, net, database_url, impatient, pool, monkeypatch, loop, table
+):
+    monkeypatch.setattr(witness, "CONTESTED_SECONDS", 0.3)
+    monkeypatch.setattr(heartbeat, "_LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "_INTERVALS", 1)
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            await until_unwell(indexer, loop)
         await until_well(indexer)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -159,6 +160,47 @@ async def test_a_backfill_of_one_transaction(market, pool, serving_requests):
     row = await eventually(lambda: backfilled(pool, backfill))
     assert (row.status, row.progress["new"]) == ("done", 1)
     assert await recorded(pool, signature) == 1
+
+
+async def broken(*_, **__):
+    """In place of a function of ours: no state of the database or the chain brings such a defect about."""
+    raise KeyError("none")
+
+
+async def test_a_backfill_that_meets_a_defect_has_failed_and_is_not_taken_again(
+    market, pool, net, database_url, monkeypatch
+):
+    monkeypatch.setattr(index_requests, "backfill_signatures", broken)
+    monkeypatch.setattr(index_requests, "_DEAD_SECONDS", 0.0)
+    backfill = await request_backfill(pool, Stretch(signature=await missed_payment(market)), requested_by="test")
+    async with open_context(fast_settings(), database_url, [net.rpc_url]) as context:
+        requests = IndexRequests(context)
+        with pytest.raises(KeyError):
+            await requests.backfill()
+        state = await backfilled(pool, backfill)
+        assert (state.status, state.error) == ("failed", "a defect of pay402 (KeyError: 'none'); see the indexer's log")
+        assert not await requests.backfill()
+
+
+async def test_a_defect_of_the_requests_is_counted_and_ends_nothing_else(market, pool, serving_requests, monkeypatch):
+    monkeypatch.setattr(index_requests, "backfill_signatures", broken)
+    backfill = await request_backfill(pool, Stretch(signature=await missed_payment(market)), requested_by="test")
+    await eventually(lambda: backfilled(pool, backfill))
+    signature = await missed_payment(market)
+    await request_index(pool, [signature], "test")
+    await eventually(lambda: recorded(pool, signature))
+
+
+async def test_a_transaction_that_meets_a_defect_is_given_up_at_last(market, pool, net, database_url):
+    signature = await missed_payment(market)
+    async with open_context(fast_settings(), database_url, [net.rpc_url]) as context:
+        requests = IndexRequests(replace(context, pipeline=SimpleNamespace(ensure=broken)))
+        await request_index(pool, [signature], "test")
+        await pool.execute("UPDATE index_requests SET tries = 100")
+        with pytest.raises(KeyError):
+            await requests.index()
+    error = "a defect of pay402 (KeyError: 'none'); see the indexer's log"
+    assert await pool.fetchval("SELECT error FROM index_requests WHERE finished_at IS NOT NULL") == error
 
 
 async def test_a_backfill_left_behind_is_taken_up_again(market, pool, serving_requests):

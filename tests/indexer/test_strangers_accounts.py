@@ -72,8 +72,9 @@ async def test_accounts_that_wait_are_said_once_for_each_wallet(watchlist):
     liveness = Liveness(new_registry())
     for loop in ("record", "sockets"):
         liveness.expect(loop, within_seconds=60)
-    idle = SimpleNamespace(is_idle=True, recorded=0)
-    context = SimpleNamespace(watchlist=watchlist, pipeline=idle, metrics=SimpleNamespace(liveness=liveness))
+    idle = SimpleNamespace(is_idle=True, is_failing=False, recorded=0, tries=0, pages=0)
+    metrics = SimpleNamespace(liveness=liveness)
+    context = SimpleNamespace(watchlist=watchlist, pipeline=idle, heal_queue=idle, healer=idle, metrics=metrics)
     with capture_logs() as lines:
         watching = asyncio.create_task(watch_progress(context, SimpleNamespace(sockets=(), progressed_at=0.0)))
         await eventually(lambda: lines)

@@ -82,6 +82,28 @@ async def test_a_version_that_fails_leaves_no_trace_and_those_before_it_stay(emp
     assert "third" not in names
 
 
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        (
+            "SELECT pg_terminate_backend(pg_backend_pid())",
+            "^The database went away, and a migration was undone",
+        ),
+        (
+            "SELECT * FROM not_there",
+            '^The database refuses a migration, .*[(]relation "not_there" does not exist[)]',
+        ),
+        ("SELECT 1 / 0", "^A migration failed and was undone [(]division by zero[)]; mend that"),
+    ],
+    ids=["away", "refused", "defect"],
+)
+async def test_a_migration_that_fails_says_by_whose_fault(empty_database, add_version, statement, sentence):
+    add_version(f"CREATE TABLE third (a int); {statement}", "DROP TABLE third")
+    with pytest.raises(OperatorError, match=sentence):
+        await upgrade(empty_database)
+    assert "third" not in {name for _, name, _ in await catalog(empty_database)}
+
+
 async def test_a_table_in_use_is_not_waited_for_long(database_url, add_version, monkeypatch):
     monkeypatch.setattr(sql_files, "_TIMEOUTS", sql_files._TIMEOUTS.replace("10s", "100ms"))
     before = await catalog(database_url)

@@ -8,8 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from runtime.database import open_connection, open_pool
-from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, DatabaseTroubles, trouble_of
+from runtime.database_errors import DATABASE_ERRORS, DatabaseAwayError, DatabaseTrouble, DatabaseTroubles, trouble_of
+from runtime.errors import OperatorError
 from runtime.metrics import new_registry
+from tests.support.crashing_postgres import Postgres
 
 AWAY, REFUSED, DEFECT = DatabaseTrouble.AWAY, DatabaseTrouble.REFUSED, DatabaseTrouble.DEFECT
 
@@ -100,9 +102,53 @@ async def test_what_goes_wrong_on_our_side_of_the_connection(database_url):
     assert trouble_of(shared.value) is DEFECT
     assert trouble_of(closed.value) is AWAY
     assert trouble_of(closed_pool.value) is AWAY
-    assert trouble_of(ConnectionRefusedError()) is AWAY
-    assert trouble_of(TimeoutError()) is AWAY
+    assert trouble_of(DatabaseAwayError()) is AWAY
     assert trouble_of(RuntimeError("ours")) is DEFECT
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionRefusedError(), TimeoutError(), FileNotFoundError(), PermissionError(), OSError()], ids=repr
+)
+def test_what_did_not_happen_at_the_database_is_no_trouble_of_the_database(error):
+    assert not isinstance(error, DATABASE_ERRORS)
+    assert trouble_of(error) is DEFECT
+
+
+async def test_a_server_out_of_reach_is_away_by_every_way(home, unused_tcp_port):
+    for address in (f"postgresql://127.0.0.1:{unused_tcp_port}/none", f"postgresql:///none?host={home}"):
+        with pytest.raises(OperatorError, match="cannot be reached") as refused:
+            async with open_connection(address):
+                pass
+        assert trouble_of(refused.value) is AWAY
+
+
+async def test_a_pool_whose_server_goes_says_that_it_is_away(home):
+    server = Postgres(home)
+    dsn = await server.start()
+    try:
+        async with open_pool(dsn, application="test") as pool:
+            await server.stop()
+            for _ in range(3):
+                with pytest.raises(DATABASE_ERRORS) as gone:
+                    await pool.fetchval("SELECT 1")
+                assert trouble_of(gone.value) is AWAY
+    finally:
+        await server.stop()
+
+
+async def test_an_answer_that_does_not_come_in_time_is_an_outage(database_url):
+    async with open_connection(database_url) as connection:
+        for asking in (connection.execute, connection.fetch, connection.fetchrow, connection.fetchval):
+            with pytest.raises(DatabaseAwayError, match="it did not answer in time"):
+                await asking("SELECT pg_sleep(5)", timeout=0.05)
+
+
+def test_a_sentence_for_operators_means_what_its_cause_does():
+    assert trouble_of(OperatorError("The database is Postgres 9.")) is REFUSED
+    for cause, expected in ((DatabaseAwayError(), AWAY), (asyncpg.InvalidPasswordError("no"), REFUSED)):
+        sentence = OperatorError("The database cannot be reached.")
+        sentence.__cause__ = cause
+        assert trouble_of(sentence) is expected
 
 
 async def test_each_failure_is_counted_logged_and_paused_after_by_its_kind():
@@ -128,6 +174,16 @@ async def test_each_failure_is_counted_logged_and_paused_after_by_its_kind():
     assert pauses[2] >= 30
     for kind in DatabaseTrouble:
         assert registry.get_sample_value("pay402_database_errors_total", {"kind": kind.value}) == 1
+
+
+def test_a_defect_of_any_kind_is_counted_and_paused_after_for_a_minute():
+    registry = new_registry()
+    troubles = DatabaseTroubles(registry)
+    with capture_logs() as lines:
+        assert troubles.note_defect("publishing", KeyError("none"), job="one") == 60
+    [line] = lines
+    assert (line["event"], line["log_level"], line["during"], line["job"]) == ("defect", "error", "publishing", "one")
+    assert registry.get_sample_value("pay402_database_errors_total", {"kind": "defect"}) == 1
 
 
 def test_a_process_that_met_no_failure_shows_a_count_of_none():

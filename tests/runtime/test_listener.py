@@ -2,9 +2,11 @@
 
 import asyncio
 
+from runtime import database
 from runtime.database import open_connection
 from runtime.database_errors import DatabaseTroubles
 from runtime.listener import Listener
+from runtime.liveness import Liveness
 from runtime.metrics import new_registry
 from runtime.process import working
 from tests.support.ledger_checks import eventually
@@ -43,6 +45,39 @@ async def test_notifications_of_every_channel_arrive_and_a_gap_is_reported(datab
         await pool.execute("SELECT pg_notify('first', 'd')")
         await eventually(lambda: "d" in heard.payloads)
     assert not one.is_listening
+
+
+async def test_a_server_that_is_too_old_is_a_refusal_and_no_outage(database_url, monkeypatch):
+    monkeypatch.setattr(database, "OLDEST_POSTGRES", 1_000)
+    registry = new_registry()
+    one = Listener(database_url, {}, after_gap=lambda: None, application="test", troubles=DatabaseTroubles(registry))
+    async with working(one.run()):
+        await eventually(lambda: registry.get_sample_value("pay402_database_errors_total", {"kind": "refused"}))
+    assert registry.get_sample_value("pay402_database_errors_total", {"kind": "away"}) == 0
+
+
+async def test_a_listener_that_cannot_listen_is_shown_and_one_that_hears_nothing_is_well(
+    database_url, pool, monkeypatch
+):
+    monkeypatch.setattr("runtime.listener._PROBE_SECONDS", 0.05)
+    now = [0.0]
+    liveness = Liveness(new_registry(), clock=lambda: now[0])
+    troubles = DatabaseTroubles(new_registry())
+    name = await pool.fetchval("SELECT current_database()")
+    later = f"{name}_listened"
+    address = database_url.replace(name, later)
+    one = Listener(address, {}, after_gap=lambda: None, application="test", troubles=troubles, liveness=liveness)
+    async with working(one.run()):
+        await asyncio.sleep(0.2)
+        now[0] = 100.0
+        assert [reason.split()[0] for reason in liveness.reasons()] == ["listener"]
+        await pool.execute(f'CREATE DATABASE "{later}"')
+        try:
+            await eventually(lambda: one.is_listening and not liveness.reasons())
+            now[0] = 200.0
+            await eventually(lambda: not liveness.reasons())
+        finally:
+            await pool.execute(f'DROP DATABASE "{later}" WITH (FORCE)')
 
 
 async def test_a_database_that_comes_late_is_listened_to_in_the_end(database_url, pool):

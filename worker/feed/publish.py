@@ -5,18 +5,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from ledger.feed import FeedEntry, anything_to_publish, publish_events
 from ledger.sql import DatabaseConnection
 from ledger.webhooks import add_deliveries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.context import WorkerContext
 
-_log = structlog.get_logger(__name__)
-
 _LOOP: Final = "publish_feed"
-_DEFECT_PAUSE_SECONDS: Final = 5.0
 
 
 async def publish(context: WorkerContext) -> int:
@@ -56,19 +51,17 @@ class FeedPublisher:
 
     async def run(self) -> None:
         """Publish until cancelled. Whatever fails is tried again: what is not published waits, and is not lost."""
-        poll_seconds = self._context.settings.feed_poll_seconds
+        poll_seconds, troubles = self._context.settings.feed_poll_seconds, self._context.metrics.troubles
         while True:
             self._woken.clear()
-            pause_seconds = poll_seconds
             try:
                 if await anything_to_publish(self._context.database):
                     await publish(self._context)
                 self._context.metrics.liveness.succeeded(_LOOP)
             except DATABASE_ERRORS as error:
-                pause_seconds = max(poll_seconds, self._context.metrics.troubles.note("publishing the feed", error))
-            except Exception:  # noqa: BLE001 - a defect here must not end the passes that settle money
-                pause_seconds = max(poll_seconds, _DEFECT_PAUSE_SECONDS)
-                _log.exception("publishing_failed")
+                await asyncio.sleep(troubles.note("publishing the feed", error))
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
+                await asyncio.sleep(troubles.note_defect("publishing the feed", error))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_seconds):
+                async with asyncio.timeout(poll_seconds):
                     await self._woken.wait()

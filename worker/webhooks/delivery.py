@@ -8,19 +8,15 @@ from typing import Final
 from uuid import UUID
 
 import aiohttp
-import structlog
 
 from ledger.webhooks import DueDelivery, EndedTry, disable_webhooks, end_tries, take_deliveries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.context import WorkerContext
 from worker.webhooks.sending import Patience, open_session, send
 
-_log = structlog.get_logger(__name__)
-
 _LOOP: Final = "send_webhooks"
 _LEASE_GRACE_SECONDS: Final = 15.0
 _DISABLE_SECONDS: Final = 60.0
-_DEFECT_PAUSE_SECONDS: Final = 5.0
 
 
 class WebhookSender:
@@ -65,7 +61,7 @@ class WebhookSender:
 
     async def _turn(self, session: aiohttp.ClientSession) -> None:
         self._woken.clear()
-        pause_seconds = self._context.settings.webhook_poll_seconds
+        troubles = self._context.metrics.troubles
         try:
             await self._write_down()
             await self._disable()
@@ -73,12 +69,11 @@ class WebhookSender:
                 self._begin(session, delivery)
             self._context.metrics.liveness.succeeded(_LOOP)
         except DATABASE_ERRORS as error:
-            pause_seconds = self._context.metrics.troubles.note("sending webhooks", error)
-        except Exception:  # noqa: BLE001 - a defect here must not end the passes that settle money
-            pause_seconds = _DEFECT_PAUSE_SECONDS
-            _log.exception("webhooks_failed")
+            await asyncio.sleep(troubles.note("sending webhooks", error))
+        except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
+            await asyncio.sleep(troubles.note_defect("sending webhooks", error))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause_seconds):
+            async with asyncio.timeout(self._context.settings.webhook_poll_seconds):
                 await self._woken.wait()
 
     async def _take(self) -> list[DueDelivery]:
@@ -109,6 +104,8 @@ class WebhookSender:
             outcome = "retried" if ended.status == "pending" else ended.status
             self._context.metrics.webhook_tries.labels(outcome).inc()
             self._context.metrics.webhook_seconds.observe(ended.answer_ms / 1000)
+        except Exception as error:  # noqa: BLE001 - a task of its own, which nobody awaits
+            self._context.metrics.troubles.note_defect("sending a webhook", error, webhook=str(delivery.webhook_id))
         finally:
             self._under_way[delivery.webhook_id] -= 1
             if not self._under_way[delivery.webhook_id]:

@@ -8,6 +8,8 @@ import pytest
 from fastapi import Request
 
 from api.routing.route import new_router
+from runtime.database_errors import DatabaseAwayError
+from runtime.errors import OperatorError
 from tests.support.api_client import key_for, running_api
 from tests.support.api_operations import BOOTSTRAP, SECRET, bearing
 from tests.support.api_processes import api_processes
@@ -76,6 +78,34 @@ async def test_a_defect_of_ours_is_answered_in_the_form_of_every_error(database_
         assert reply["requestId"] == reply.headers["X-Request-Id"]
         assert "hunter2" not in reply.text
         assert (await api.get("/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (FileNotFoundError("a template of ours"), 500, None),
+        (PermissionError("a file of ours"), 500, None),
+        (TimeoutError("another service"), 500, None),
+        (ConnectionRefusedError("another service"), 500, None),
+        (DatabaseAwayError("connection refused"), 503, "away"),
+        (OperatorError("The database is Postgres 9, which is too old."), 503, "refused"),
+    ],
+    ids=repr,
+)
+async def test_only_what_happens_at_the_database_is_answered_as_its_outage(
+    database_url, redis_url, error, status, kind
+):
+    router = new_router()
+
+    @router.get("/failing", include_in_schema=False)
+    async def fail(_: Request):
+        raise error
+
+    async with running_api(database_url, redis_url, [NO_NODE], more=[router]) as api:
+        assert (await api.get("/failing")).status == status
+        text = (await api.get("/metrics")).text
+        for each in ("away", "refused", "defect"):
+            assert f'pay402_database_errors_total{{kind="{each}"}} {1.0 if each == kind else 0.0}' in text
 
 
 @pytest.mark.parametrize("trusted", [False, True])

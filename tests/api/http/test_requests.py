@@ -36,6 +36,34 @@ async def test_a_body_that_is_none_is_refused_in_one_form(merchant, body, conten
     assert reply["requestId"] == reply.headers["X-Request-Id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/verify", {"valid": False, "verified": False}),
+        ("/x402/verify", {"isValid": False, "invalidReason": "unexpected_verify_error"}),
+        (
+            "/x402/settle",
+            {"success": False, "errorReason": "unexpected_settle_error", "transaction": "", "network": ""},
+        ),
+        ("/webhooks", {}),
+    ],
+)
+async def test_every_refusal_of_a_path_carries_what_its_clients_read_first(merchant, path, fields):
+    replies = [
+        await merchant.call("POST", path, data=b"a=b", headers={"Content-Type": "text/plain"}),
+        await merchant.call("POST", path, data=b"{", headers=JSON),
+        await merchant.call("POST", path, data=b"[]", headers=JSON),
+        await merchant.call("POST", path, data=b"{}", headers={**JSON, "Authorization": "Bearer none"}),
+        # Refused, kept under the key, and answered from what was kept.
+        await merchant.call("POST", path, data=b"[]", headers={**JSON, "Idempotency-Key": path}),
+        await merchant.call("POST", path, data=b"[]", headers={**JSON, "Idempotency-Key": path}),
+    ]
+    of_errors = {"error", "message", "code", "details", "requestId"}
+    for reply in replies:
+        assert {name: value for name, value in reply.body.items() if name not in of_errors} == fields, reply.body
+        assert reply["error"] == reply["message"]
+
+
 async def test_a_body_without_a_declared_size_is_bounded_too(api):
     where = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
