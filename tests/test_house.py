@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from cli.main import COMMANDS, _load
 from cli.system.processes import SystemSettings
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from runtime.settings import _variable_names
 from tests.support.source_tree import ROOT, files_of_packages
 
@@ -258,6 +259,13 @@ def test_no_python_writes_the_ledger_itself():
         )
         == []
     )
+
+
+def test_the_mints_of_sol_and_of_a_localnet_are_written_in_one_place():
+    spelled = re.compile(rf"{WRAPPED_SOL_MINT}|\"{NATIVE_SOL}\"|\"devnet\" if \w")
+    assert relative(path for path in SOURCES if spelled.search(path.read_text(encoding="utf-8"))) == [
+        "ledger/tokens.py"
+    ]
 
 
 # Spelled so that this file does not contain them.

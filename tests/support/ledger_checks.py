@@ -6,9 +6,9 @@ from collections import Counter
 
 from solders.pubkey import Pubkey
 
-from chain.programs import NATIVE_SOL
 from cli.demo.recorded import received
 from ledger.recipients import register_wallet
+from ledger.tokens import NATIVE_SOL
 from runtime.settings import IndexerSettings
 
 FAST = {

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from solders.keypair import Keypair
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from tests.support.job_shop import fast_settings
 from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
 from worker.context import open_worker_context
