@@ -94,7 +94,7 @@ LEFT JOIN LATERAL (
 ) AS known ON true
 LEFT JOIN transfers AS t
   -- What only one node has seen is not there yet.
-  ON t.signature = p.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
+  ON t.signature = p.signature AND transfer_counts(t.finality, t.awaits_witness_since)
   AND kind_is_payment(t.kind)
 LEFT JOIN recipients AS paid ON paid.address = t.destination_owner
 LEFT JOIN LATERAL (

@@ -9,7 +9,7 @@ WITH moved AS (
     status = m.status::claim_status,
     code = CASE WHEN m.status = 'failed' THEN m.code END,
     received = CASE WHEN claim_is_paid(m.status::claim_status) THEN m.credited ELSE c.received END,
-    settled_at = CASE WHEN m.status IN ('finalized', 'failed') THEN clock_timestamp() END,
+    settled_at = CASE WHEN claim_has_ended(m.status::claim_status) THEN clock_timestamp() END,
     reversed_at = CASE WHEN m.status = 'reversed' THEN clock_timestamp() ELSE c.reversed_at END
   FROM (
     SELECT

@@ -18,7 +18,7 @@ held AS (
     EXISTS (SELECT FROM nonces AS n WHERE n.nonce = w.nonce AND n.user_id = w.user_id) AS for_request
   FROM wanted AS w
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT w.final_only)
+  WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT w.final_only)
   ORDER BY t.signature, t.path
   FOR SHARE OF t
 ),
@@ -74,7 +74,7 @@ held AS (
   FROM wanted AS w
   JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
   JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT c.final_only)
+  WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT c.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
       WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)
@@ -121,7 +121,7 @@ held AS (
   FROM wanted AS w
   JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
   JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT w.final_only)
+  WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT w.final_only)
     AND NOT EXISTS (
       SELECT FROM transactions AS o
       WHERE o.signature = t.signature AND o.path = t.path AND claim_holds_transfer(o.status)
