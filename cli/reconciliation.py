@@ -17,7 +17,7 @@ _TOTALS: Final = ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
 
 async def write_csv(context: WorkerContext) -> None:
     """Write every finding to standard output."""
-    writer: Any = None
+    writer: csv.DictWriter[str] | None = None
     async for finding in stream_findings(context):
         if writer is None:
             writer = csv.DictWriter(sys.stdout, finding.keys())

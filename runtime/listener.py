@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from runtime.database import is_read_only, open_connection
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles
@@ -81,8 +81,8 @@ class Listener:
                         return
 
 
-def _passing_on(notified: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:
-    def on_notification(_connection: Any, _process: int, _channel: str, payload: object) -> None:
+def _passing_on(notified: Callable[[str], None]) -> Callable[[object, int, str, object], None]:
+    def on_notification(_connection: object, _process: int, _channel: str, payload: object) -> None:
         notified(str(payload))
 
     return on_notification

@@ -287,7 +287,22 @@ PLACES = [
 
 
 def test_what_statements_run_on_and_answer_has_a_type():
-    untyped = re.compile(r"\b(database|connection|pool|queries|rows?): Any\b")
+    untyped = re.compile(
+        # A parameter, an alias, and what a connection or its rows come out of.
+        r"\b\w*(database|connection|pool|queries|rows?|writer): (?:list\[)*Any\b"
+        r"|^(?:type )?\w+(?:: TypeAlias)? = (?:typing\.)?Any$|: TypeAlias = Any\b|\bTypeAliasType\([^)]*\bAny\)"
+        r"|\bAsync(?:Iterator|Generator|Iterable)\[Any\b|\bCallable\[\[Any, Sequence",
+        re.MULTILINE,
+    )
+    guilty = [
+        "async def _decide(self, connection: Any) -> None:",
+        "self._connection: Any = None",
+        "Database = Any",
+        "Database: TypeAlias = Any",
+        "type Database = Any",
+        "async def _snapshot() -> AsyncIterator[Any]:",
+    ]
+    assert [line for line in guilty if not untyped.search(line)] == []
     assert [str(path.relative_to(ROOT)) for path in SOURCES if untyped.search(path.read_text(encoding="utf-8"))] == []
 
 

@@ -4,6 +4,7 @@ The stored report holds all totals and counts, and of each kind of finding the f
 every one of them.
 """
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from chain.rpc import RpcError
-from ledger.sql import load_queries
+from ledger.sql import DatabaseConnection, load_queries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
@@ -86,7 +87,7 @@ async def make_report(context: WorkerContext) -> dict[str, Any]:
                     kept[row["kind"]].append(finding_json(row))
         doubtful = [_doubt(row) async for row in _queries.accounts_in_doubt(connection)]
         audited = await _queries.audited(connection)
-        at = await connection.fetchval("SELECT clock_timestamp()")
+        at: dt.datetime = await _queries.report_moment(connection)
     return {
         "at": int(at.timestamp() * 1000),
         "byMint": _by_mint(received),
@@ -114,7 +115,7 @@ async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
 
 
 @asynccontextmanager
-async def _snapshot(context: WorkerContext) -> AsyncIterator[Any]:
+async def _snapshot(context: WorkerContext) -> AsyncIterator[DatabaseConnection]:
     pool = context.database
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")

@@ -7,7 +7,7 @@ reads more rows than it shows, however long the ledger is.
 import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import Query
 from starlette.responses import Response
@@ -53,6 +53,7 @@ from api.http.fields import ShortText
 from api.http.json import answer, epoch_ms, figure
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.reports import newest_report
+from ledger.sql import DatabaseConnection
 from ledger.states import shown_status
 
 router = new_router("/analytics", ["Analytics"], dependencies=[KNOWN_PARAMETERS_ONLY])
@@ -260,7 +261,7 @@ _NAMES: Final = ("transactions", "revenue", "top-agents", "events", "reconciliat
 
 
 @asynccontextmanager
-async def _snapshot(context: AnalyticsContext) -> AsyncIterator[Any]:
+async def _snapshot(context: AnalyticsContext) -> AsyncIterator[DatabaseConnection]:
     """A connection on which every query sees the same ledger, planned for the parameters that it is given."""
     async with (
         context.database.acquire() as connection,

@@ -119,13 +119,13 @@ async def read_contexts(database: Database, keys: Sequence[ClaimKey]) -> list[Cl
         recipients=[key.recipient for key in keys],
         by_names=[key.by_name for key in keys],
     )
-    grouped: list[list[Any]] = [[] for _ in keys]
+    grouped: list[list[Mapping[str, Any]]] = [[] for _ in keys]
     async for row in rows:
         grouped[row["n"] - 1].append(row)
     return [_context(group) for group in grouped]
 
 
-def _context(rows: Sequence[Any]) -> ClaimContext:
+def _context(rows: Sequence[Mapping[str, Any]]) -> ClaimContext:
     first = rows[0]
     moved = [row for row in rows if row["path"] is not None]
     return ClaimContext(
