@@ -136,7 +136,8 @@ def test_one_status_and_a_parameter_are_no_list(text):
 
 
 def test_no_statement_spells_a_list():
-    statements = [path for path in files_of_packages("*.sql") if "migrations" not in path.parts]
+    files = [*files_of_packages("*.sql"), *files_of_packages("*.py")]
+    statements = [path for path in files if "migrations" not in path.parts]
     assert statements
     spelled = {
         str(path.relative_to(ROOT)): found for path in statements if (found := LISTS.findall(path.read_text("utf-8")))
