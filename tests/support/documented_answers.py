@@ -53,15 +53,18 @@ def _validator_of(schema):
 
 def _validator_for(method, plain, status):
     template = next((template for pattern, template in _paths() if pattern.fullmatch(plain)), None)
-    if template is None or method.lower() not in document()["paths"][template]:
-        return _error_validator() if status in _NO_ROUTE else None
+    methods = document()["paths"].get(template, {})
+    if method.lower() not in methods:
+        # A path has one form of refusals, whatever the method.
+        own = next(filter(None, (_validator(template, other, _OUTAGE) for other in methods)), None)
+        return (own or _error_validator()) if status in _NO_ROUTE else None
     return _validator(template, method, _OUTAGE if status == _DEFECT else status)
 
 
 def undocumented(method, path, status, body):
     """What is wrong with a JSON answer by its documentation, in sentences; that it has none is wrong too."""
     plain = path.partition("?")[0]
-    if plain == _DESCRIBES_THE_OTHERS:
+    if plain == _DESCRIBES_THE_OTHERS or method == "HEAD":
         return []
     validator = _validator_for(method, plain, status)
     if validator is None:
