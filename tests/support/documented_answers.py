@@ -31,7 +31,7 @@ _DESCRIBES_THE_OTHERS = "/openapi.json"
 # What a defect of ours is answered with on every route, and no route documents: it has the form of its outages.
 _DEFECT, _OUTAGE = 500, 503
 # What is answered before a route is found, where there is none.
-_NO_ROUTE = {400, 404, 405, 408, 413, 415, 500, 503}
+_NO_ROUTE = {400, 404, 405, 408, 413, 415, 429, 500, 503}
 
 
 @functools.cache
