@@ -9,8 +9,8 @@ from typing import Final
 import asyncpg
 
 from api.http.errors import invalid
-from ledger.amounts import AmountError, from_base_units, parse_figure, to_base_units
-from ledger.tokens import NATIVE_SOL, TokenOfMint, mints_counting_as, tokens_of_network
+from ledger.amounts import AmountError, from_base_units, parse_figure, threshold_of, to_base_units
+from ledger.tokens import NATIVE_SOL, TokenOfMint, by_symbol, mints_counting_as, tokens_of_network
 
 _REFRESH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.25
@@ -18,12 +18,16 @@ _RETRY_SECONDS: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token. `mints` are all that count as it, `mint` the one that is filed: SOL comes native and wrapped."""
+    """A token, filed by its `mint`."""
 
     symbol: str
     mint: str
-    mints: frozenset[str]
     decimals: int
+
+    @property
+    def mints(self) -> frozenset[str]:
+        """The mints in which it may be paid, however it was named: SOL comes native and wrapped."""
+        return mints_counting_as(self.mint)
 
     def base_units(self, figure: Decimal | str, name: str = "amount") -> int:
         """`figure` in base units, exactly. Raises ApiError 400 when it is no amount of this token."""
@@ -34,7 +38,7 @@ class Token:
 
     def needs_finality(self, amount: int, final_from: Mapping[str, Decimal]) -> bool:
         """True for an amount, in base units, from which on `final_from` demands a finalized payment of this token."""
-        above = final_from.get(self.symbol.upper())
+        above = threshold_of(final_from, self.symbol)
         return above is not None and from_base_units(amount, self.decimals) >= above
 
 
@@ -51,15 +55,8 @@ class TokenBook:
     async def load(self) -> None:
         """Read the tokens."""
         known = await tokens_of_network(self._database, self._network)
-        by_symbol: dict[str, list[TokenOfMint]] = {}
-        for one in known:
-            by_symbol.setdefault(one.symbol, []).append(one)
-        # A symbol that several mints bear means the one as which the others count, as SOL means the native one.
-        self._by_symbol = {
-            symbol.upper(): _token(max(same, key=lambda one: (len(mints_counting_as(one.mint)), one.mint)))
-            for symbol, same in by_symbol.items()
-        }
-        self._by_mint = {one.mint: Token(one.symbol, one.mint, frozenset({one.mint}), one.decimals) for one in known}
+        self._by_symbol = {symbol: _token(one) for symbol, one in by_symbol(known).items()}
+        self._by_mint = {one.mint: _token(one) for one in known}
         self._read_at = time.monotonic()
 
     async def find(self, currency: str | None, mint: str | None) -> Token:
@@ -88,7 +85,7 @@ class TokenBook:
         if (token := self._by_mint.get(mint)) is None:
             await self.load()
             token = self._by_mint.get(mint)
-        return token or Token(mint, mint, frozenset({mint}), 0)
+        return token or Token(mint, mint, 0)
 
     async def _known(self, currency: str | None, mint: str | None) -> Token | None:
         token = self._look_up(currency, mint)
@@ -106,8 +103,7 @@ class TokenBook:
 
 
 def _token(filed: TokenOfMint) -> Token:
-    """The token that is filed by this mint, with every mint that counts as it."""
-    return Token(filed.symbol, filed.mint, mints_counting_as(filed.mint), filed.decimals)
+    return Token(filed.symbol, filed.mint, filed.decimals)
 
 
 def _capitals(currency: str) -> str:

@@ -140,7 +140,21 @@ async def _key(ledger: Ledger, user: str) -> str:
 
 async def _add_report(ledger: Ledger) -> None:
     """A report with as many findings as are stored at most: a thousand."""
-    finding = {"userId": _MERCHANT, "signature": "5" * 88, "amountBaseUnits": "1", "kind": "unmatchedTransfer"}
+    finding = {
+        "kind": "unmatchedTransfer",
+        "userId": _MERCHANT,
+        "signature": "5" * 88,
+        "path": "0",
+        "mint": "1" * 32,
+        "amountBaseUnits": "1",
+        "expectedBaseUnits": None,
+        "payer": None,
+        "recipient": None,
+        "nonce": None,
+        "claimId": None,
+        "code": None,
+        "at": 0,
+    }
     report = {
         "at": 0,
         "byMint": [],

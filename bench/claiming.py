@@ -6,9 +6,7 @@ from typing import Any
 
 from ledger.claims import ClaimKey, Terms, honour, read_contexts
 from ledger.judge import Claim, judge
-from ledger.sql import load_queries
 
-_queries = load_queries("ledger", "claims.sql")
 # More than one process may claim in one ledger.
 _nonces = (f"bench-{os.getpid()}-{n}" for n in itertools.count(1))
 

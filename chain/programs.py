@@ -6,7 +6,10 @@ Sources: the Solana program registry for program ids, the issuers' own pages for
 from dataclasses import dataclass
 from typing import Final
 
-SYSTEM_PROGRAM: Final = "11111111111111111111111111111111"
+from ledger.tokens import NATIVE_SOL
+
+# No mint can have this address, under which the ledger files native SOL.
+SYSTEM_PROGRAM: Final = NATIVE_SOL
 TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 TOKEN_2022_PROGRAM: Final = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
 ASSOCIATED_TOKEN_PROGRAM: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
@@ -20,10 +23,7 @@ LIGHTHOUSE_PROGRAM: Final = "L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95"
 TOKEN_PROGRAMS: Final = (TOKEN_PROGRAM, TOKEN_2022_PROGRAM)
 MEMO_PROGRAMS: Final = (MEMO_PROGRAM, MEMO_V1_PROGRAM)
 
-WRAPPED_SOL_MINT: Final = "So11111111111111111111111111111111111111112"
 WRAPPED_SOL_2022_MINT: Final = "9pan9bMn5HatX4EJdBwg9VgCa7Uz5HL8N1m5D3NdXejP"
-# Native SOL has no mint. The ledger files it under the system program's address, which no mint can have.
-NATIVE_SOL: Final = SYSTEM_PROGRAM
 SOL_DECIMALS: Final = 9
 
 

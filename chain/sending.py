@@ -20,8 +20,9 @@ from spl.token import instructions as spl
 from spl.token.models import TransferCheckedParams
 
 from chain.instructions import transfer_checked_with_fee, with_references
-from chain.programs import MEMO_PROGRAM, NATIVE_SOL
+from chain.programs import MEMO_PROGRAM
 from chain.rpc import Endpoint, RpcError, RpcPool
+from ledger.tokens import NATIVE_SOL
 
 BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 # Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.

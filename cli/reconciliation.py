@@ -10,6 +10,7 @@ from cli.printing import console
 from ledger.amounts import figure_text
 from worker.context import WorkerContext
 from worker.report import stream_findings
+from worker.stored_json import stored_json
 
 _SHOWN_PER_KIND: Final = 20
 _TOTALS: Final = ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
@@ -17,8 +18,9 @@ _TOTALS: Final = ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
 
 async def write_csv(context: WorkerContext) -> None:
     """Write every finding to standard output."""
-    writer: Any = None
-    async for finding in stream_findings(context):
+    writer: csv.DictWriter[str] | None = None
+    async for found in stream_findings(context):
+        finding = stored_json(found)
         if writer is None:
             writer = csv.DictWriter(sys.stdout, finding.keys())
             writer.writeheader()

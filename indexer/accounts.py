@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from chain.node import SignatureInfo
-from chain.programs import NATIVE_SOL, SYSTEM_PROGRAM
+from chain.programs import SYSTEM_PROGRAM
 from indexer.watchlist import FollowedAccount
 from ledger.sql import load_queries
+from ledger.tokens import NATIVE_SOL
 
 _queries = load_queries("indexer", "accounts.sql")
 

@@ -21,8 +21,8 @@ from chain.rpc import RpcError
 from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
-from ledger import proof
-from ledger.proof import AuditedAccount, Finding, Proof
+from ledger import completeness
+from ledger.completeness import AuditedAccount, Completeness, Finding
 from runtime.database_errors import DATABASE_ERRORS
 
 _log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class Auditor:
         """
         accounts = [
             account
-            for account in await proof.accounts_to_audit(self._database, wallets)
+            for account in await completeness.accounts_to_audit(self._database, wallets)
             if not self._heal_queue.is_open(account.address)
         ]
         findings: list[Finding] = []
@@ -109,7 +109,7 @@ class Auditor:
             if state is not None and state.is_token_account and state.token_owner != account.wallet
         }
         if lost:
-            await proof.record_loss(self._database, lost, slot)
+            await completeness.record_loss(self._database, lost, slot)
             for address in lost:
                 self._watchlist.remove_account(address)
             _log.warning("accounts_lost", accounts=sorted(lost), hint="they belong to somebody else now")
@@ -126,7 +126,7 @@ class Auditor:
             and slot >= account.followed_from_slot
             and (whole or slot >= (account.audited_slot or 0))
         ]
-        proven = await proof.proofs(self._database, addresses, slot, whole=whole)
+        proven = await completeness.completeness_of(self._database, addresses, slot, whole=whole)
         findings = [
             finding
             for account in due
@@ -134,7 +134,7 @@ class Auditor:
         ]
         bad = {finding.account for finding in findings}
         good = [account for account in due if account.address not in bad]
-        await proof.record_agreement(self._database, slot, {one.address: on_chain[one.address] for one in good})
+        await completeness.record_agreement(self._database, slot, {one.address: on_chain[one.address] for one in good})
         for account in good:
             if account.audited_slot is None and proven[account.address].ends is None:
                 # There was nothing to hold the opening balance against. Another walk finds what it may have
@@ -154,7 +154,7 @@ class Auditor:
             return await self._node.accounts(addresses, commitment="finalized")
 
     async def _doubt(self, findings: Sequence[Finding], slot: int, *, failed_before: set[str]) -> None:
-        await proof.record_disagreement(self._database, slot, findings)
+        await completeness.record_disagreement(self._database, slot, findings)
         for finding in findings:
             self._metrics.audit_findings.inc()
             _log.warning("audit_disagreed", account=finding.account, drift=finding.drift, gaps=finding.gaps)
@@ -163,17 +163,17 @@ class Auditor:
 
     async def _sweep(self, sweep_seconds: float) -> None:
         not_since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=sweep_seconds)
-        for account in await proof.accounts_to_heal(self._database, not_since):
+        for account in await completeness.accounts_to_heal(self._database, not_since):
             if not self._heal_queue.is_open(account):
                 self._heal_queue.want(account)
 
     async def _show_doubts(self) -> None:
-        doubts = await proof.doubts(self._database)
+        doubts = await completeness.doubts(self._database)
         self._metrics.drifting.set(doubts.drifting)
         self._metrics.gaps.set(doubts.gaps)
 
 
-def _disagreement(account: AuditedAccount, proven: Proof, on_chain: int, slot: int) -> Finding | None:
+def _disagreement(account: AuditedAccount, proven: Completeness, on_chain: int, slot: int) -> Finding | None:
     # Without any change and any anchor, what is there now is the opening balance.
     drift = 0 if proven.ends is None else on_chain - proven.ends
     if not drift and not proven.gaps:

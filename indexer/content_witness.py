@@ -9,11 +9,11 @@ import asyncpg
 
 from chain.decode import MalformedAnswerError, decode
 from chain.node import Node
-from chain.programs import NATIVE_SOL
 from chain.rpc import Endpoint, RpcError
 from indexer.metrics import IndexerMetrics
 from ledger.finality import Landing
 from ledger.observation import Observation
+from ledger.tokens import NATIVE_SOL
 from ledger.witness import MOVEMENT_FIELDS, RecordedContent, large_among, recorded_content
 
 _AT_ONCE_MAX: Final = 8

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
 from indexer.metrics import IndexerMetrics
@@ -68,9 +69,9 @@ class _HeldConnection:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._connection: Any = None
+        self._connection: PoolConnectionProxy[asyncpg.Record] | None = None
 
-    async def get(self) -> Any:
+    async def get(self) -> "PoolConnectionProxy[asyncpg.Record]":
         if self._connection is None:
             with at_the_database():
                 self._connection = connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)

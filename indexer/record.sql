@@ -66,8 +66,7 @@ gone AS (
     AND (t.slot <> l.slot OR EXISTS (
       SELECT FROM recipients AS r WHERE r.address IN (t.source_owner, t.destination_owner) AND r.active
     ))
-    -- Not `= 'confirmed'`: that would invite the planner to read the whole index of confirmed rows.
-    AND t.finality NOT IN ('finalized', 'orphaned')
+    AND landing_may_move(t.finality)
     AND NOT EXISTS (SELECT FROM moved AS m WHERE m.signature = t.signature AND m.path = t.path)
 ),
 unbalanced AS (
@@ -76,7 +75,7 @@ unbalanced AS (
   FROM landed AS l
   WHERE b.signature = l.signature
     AND b.slot <> l.slot
-    AND b.finality NOT IN ('finalized', 'orphaned')
+    AND landing_may_move(b.finality)
     AND NOT EXISTS (SELECT FROM changed AS c WHERE c.signature = b.signature AND c.account = b.account)
 ),
 written AS (

@@ -9,16 +9,9 @@ from typing import Final
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from chain.programs import (
-    ASSOCIATED_TOKEN_PROGRAM,
-    NATIVE_SOL,
-    SOL_DECIMALS,
-    SYSTEM_PROGRAM,
-    TOKENS,
-    WRAPPED_SOL_2022_MINT,
-    WRAPPED_SOL_MINT,
-)
+from chain.programs import ASSOCIATED_TOKEN_PROGRAM, SOL_DECIMALS, SYSTEM_PROGRAM, TOKENS, WRAPPED_SOL_2022_MINT
 from ledger.observation import BalanceChange, Kind, Movement, Observation
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 
 _DUST_ACCOUNTS_MAX: Final = 50
 """Empty accounts of one wallet that are followed though nobody has paid them yet and they are not its usual ones."""

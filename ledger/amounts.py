@@ -3,6 +3,7 @@
 A figure from JSON must be parsed as `Decimal` or text: once it has been a binary float, what was meant is lost.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -47,6 +48,11 @@ def parse_thresholds(text: str) -> dict[str, Decimal]:
         if at < 0:
             raise ValueError(part)
     return found
+
+
+def threshold_of(thresholds: Mapping[str, Decimal], symbol: str) -> Decimal | None:
+    """The figure of `symbol`, in whatever letters, among `thresholds` as they are parsed; `None` where it has none."""
+    return thresholds.get(symbol.upper())
 
 
 def to_base_units(figure: Decimal, decimals: int) -> int:

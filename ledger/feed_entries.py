@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
-from ledger.sql import DatabaseConnection, load_queries
+from ledger.sql import Database, DatabaseConnection, load_queries
 from ledger.times import epoch_ms
 from ledger.tokens import mints_counting_as
 
@@ -290,7 +290,7 @@ def _money(row: Mapping[str, Any], amount: int) -> dict[str, Any]:
 class _Family:
     """Events that one statement looks up and one function describes: as what, and with which data."""
 
-    rows: Callable[[Any, Sequence[int]], AsyncIterator[Mapping[str, Any]]]
+    rows: Callable[[Database, Sequence[int]], AsyncIterator[Mapping[str, Any]]]
     describe: Callable[[Mapping[str, Any]], Iterator[tuple[str, dict[str, Any]]]]
 
 

@@ -179,13 +179,13 @@ LIMIT :limit;
 -- name: settled_jobs_are_paid
 -- A job that is released or refunded has a settled payout of that kind, and nothing else has one.
 SELECT j.id::text AS subject, count(p.id) AS found,
-  CASE WHEN j.escrow_status IN ('released', 'refunded') THEN 1 ELSE 0 END AS expected
+  CASE WHEN escrow_is_settled(j.escrow_status) THEN 1 ELSE 0 END AS expected
 FROM job_requests AS j
 LEFT JOIN payouts AS p ON p.job_id = j.id AND p.part = 'escrow' AND p.status = 'settled'
   AND p.kind = CASE j.escrow_status WHEN 'released' THEN 'release' WHEN 'refunded' THEN 'refund' ELSE p.kind END
 WHERE j.escrow_status <> 'pending'
 GROUP BY j.id
-HAVING count(p.id) <> CASE WHEN j.escrow_status IN ('released', 'refunded') THEN 1 ELSE 0 END
+HAVING count(p.id) <> CASE WHEN escrow_is_settled(j.escrow_status) THEN 1 ELSE 0 END
 LIMIT :limit;
 
 -- name: earnings_are_released
@@ -234,6 +234,6 @@ LIMIT :limit;
 -- What is said to have failed over x402 has no transfer in the ledger; the worker has a minute to put that right.
 SELECT s.id::text AS subject, t.amount AS found, 0 AS expected
 FROM settlements AS s
-JOIN transfers AS t ON t.signature = s.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
+JOIN transfers AS t ON t.signature = s.signature AND transfer_counts(t.finality, t.awaits_witness_since)
 WHERE s.status = 'failed' AND t.recorded_at < clock_timestamp() - interval '1 minute'
 LIMIT :limit;

@@ -37,7 +37,7 @@ WITH moved AS (
   SET recipient = r.to_recipient, tries = 0, next_try_at = clock_timestamp()
   FROM payout_redirects AS r
   WHERE r.ended_at IS NULL AND p.id = r.payout_id AND p.recipient = r.from_recipient
-    AND p.status IN ('queued', 'waiting', 'awaiting_signature')
+    AND payout_is_unsigned(p.status)
     AND NOT EXISTS (SELECT FROM payout_attempts AS a WHERE a.payout_id = p.id AND a.ended_at IS NULL)
   RETURNING r.id AS redirect_id, p.id, p.job_id, r.from_recipient, r.to_recipient, r.asked_by
 ),

@@ -2,7 +2,7 @@
 
 A payment is known by the hash of its message. Every write is one statement with its event in it, and moves a status
 only from where it is believed to stand: whoever comes second changes nothing. Functions take a database connection or
-pool. `claims_settled.py` settles what the ledger has.
+pool. `ledger.claims.claim_settled` settles what the ledger has.
 """
 
 import datetime as dt

@@ -126,7 +126,7 @@ FROM (
 ) AS s
 WHERE EXISTS (
   SELECT FROM transfers AS t
-  WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL
+  WHERE t.signature = s.signature AND transfer_counts(t.finality, t.awaits_witness_since)
 )
 LIMIT :limit;
 

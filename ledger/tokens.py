@@ -1,10 +1,10 @@
-"""Which mints are which token: one answer for requests, claims, reports and analytics.
+"""Which mints are which token: one answer for requests, claims, payouts, reports and analytics.
 
 The functions that read take a database connection or pool. SQL asks `mint_counts_as(paid, asked)`, which is the same
 rule as `mints_counting_as`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,19 @@ class TokenOfMint:
 def mints_counting_as(mint: str) -> frozenset[str]:
     """The mints in which a payment may come that was asked for in `mint`: SOL comes native and wrapped."""
     return frozenset({NATIVE_SOL, WRAPPED_SOL_MINT}) if mint == NATIVE_SOL else frozenset({mint})
+
+
+def is_sol(mint: str) -> bool:
+    """True for the mints of SOL, native and wrapped, whose base units are lamports."""
+    return mint in mints_counting_as(NATIVE_SOL)
+
+
+def by_symbol(tokens: Iterable[TokenOfMint]) -> dict[str, TokenOfMint]:
+    """The tokens by symbol in capitals; of several with one symbol, that as which the others count, as native SOL."""
+    found: dict[str, TokenOfMint] = {}
+    for token in sorted(tokens, key=lambda one: (len(mints_counting_as(one.mint)), one.mint)):
+        found[token.symbol.upper()] = token
+    return found
 
 
 async def tokens_of_network(database: Database, network: str) -> list[TokenOfMint]:

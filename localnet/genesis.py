@@ -8,6 +8,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from chain import programs
+from ledger.tokens import WRAPPED_SOL_MINT
 from localnet.accounts import (
     SYSTEM_PROGRAM,
     TOKEN_2022_PROGRAM,
@@ -21,7 +22,7 @@ from localnet.stand_in_program import stand_in_program
 FAUCET: Final = Keypair.from_seed(hashlib.sha256(b"pay402 localnet faucet").digest())
 FAUCET_LAMPORTS: Final = 500_000_000 * 10**9
 
-WRAPPED_SOL: Final = Pubkey.from_string(programs.WRAPPED_SOL_MINT)
+WRAPPED_SOL: Final = Pubkey.from_string(WRAPPED_SOL_MINT)
 DEVNET_TOKENS: Final = tuple(token for token in programs.TOKENS if token.network == "devnet")
 
 # A Token-2022 mint whose transfers cost 1 %, at most 5 tokens: the fee is withheld at the destination.

@@ -24,15 +24,8 @@ from spl.token import instructions as spl
 from spl.token.models import InitializeAccount3Params, SyncNativeParams, TransferCheckedParams, TransferParams
 
 from chain.instructions import batch, recover_nested, transfer_checked_with_fee, with_references
-from chain.programs import (
-    ADDRESS_LOOKUP_TABLE_PROGRAM,
-    MEMO_PROGRAM,
-    NATIVE_SOL,
-    SYSTEM_PROGRAM,
-    TOKEN_2022_PROGRAM,
-    TOKEN_PROGRAM,
-    WRAPPED_SOL_MINT,
-)
+from chain.programs import ADDRESS_LOOKUP_TABLE_PROGRAM, MEMO_PROGRAM, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from localnet.genesis import DEVNET_TOKENS, FEE_BASIS_POINTS, FEE_DECIMALS, FEE_MAXIMUM, FEE_MINT
 
 USDC = Pubkey.from_string(next(token.mint for token in DEVNET_TOKENS if token.symbol == "USDC"))

@@ -95,6 +95,12 @@ $$;
 
 COMMENT ON FUNCTION public.check_transition() IS 'Refuses a step that state_transitions does not list. Arguments: machine, column';
 
+CREATE FUNCTION public.claim_has_ended(status public.claim_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['finalized'::public.claim_status, 'failed'::public.claim_status, 'expired'::public.claim_status]));
+
+COMMENT ON FUNCTION public.claim_has_ended(status public.claim_status) IS 'True for a claim that never moves again';
+
 CREATE FUNCTION public.claim_holds_transfer(status public.claim_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
@@ -253,6 +259,12 @@ CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
 
 COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
 
+CREATE FUNCTION public.landing_may_move(finality public.finality) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (finality <> ALL (ARRAY['finalized'::public.finality, 'orphaned'::public.finality]));
+
+COMMENT ON FUNCTION public.landing_may_move(finality public.finality) IS 'True for what has landed and can still be finalized or undone';
+
 CREATE FUNCTION public.whole_units(product double precision) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (product < ('9223372036854775808'::numeric)::double precision) THEN ((trunc(product))::bigint)::numeric WHEN (product >= ('18446744073709551616'::numeric)::double precision) THEN '18446744073709551616'::numeric ELSE ('9223372036854775808'::numeric + ((trunc((product - ('9223372036854775808'::numeric)::double precision)))::bigint)::numeric) END;
@@ -332,11 +344,29 @@ CREATE FUNCTION public.payout_is_open(status public.payout_status) RETURNS boole
 
 COMMENT ON FUNCTION public.payout_is_open(status public.payout_status) IS 'True for a payout that has not reached its recipient, finalized';
 
+CREATE FUNCTION public.payout_is_unsigned(status public.payout_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['queued'::public.payout_status, 'waiting'::public.payout_status, 'awaiting_signature'::public.payout_status]));
+
+COMMENT ON FUNCTION public.payout_is_unsigned(status public.payout_status) IS 'True for a payout of which nobody can have seen signed bytes';
+
+CREATE FUNCTION public.payout_may_land(status public.payout_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['signed'::public.payout_status, 'sent'::public.payout_status]));
+
+COMMENT ON FUNCTION public.payout_may_land(status public.payout_status) IS 'True for a payout whose signed bytes exist, and have not been seen to land';
+
 CREATE FUNCTION public.settlement_is_open(status public.settlement_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['signed'::public.settlement_status, 'sent'::public.settlement_status]));
 
 COMMENT ON FUNCTION public.settlement_is_open(status public.settlement_status) IS 'True for a settlement whose transaction may still land';
+
+CREATE FUNCTION public.transfer_counts(finality public.finality, awaits_witness_since timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((finality <> 'orphaned'::public.finality) AND (awaits_witness_since IS NULL));
+
+COMMENT ON FUNCTION public.transfer_counts(finality public.finality, awaits_witness_since timestamp with time zone) IS 'True for a transfer that may honour a claim: no fork has undone it, and enough nodes have seen it';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,

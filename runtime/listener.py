@@ -94,8 +94,8 @@ class Listener:
             self._liveness.succeeded(_LOOP)
 
 
-def _passing_on(notified: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:
-    def on_notification(_connection: Any, _process: int, _channel: str, payload: object) -> None:
+def _passing_on(notified: Callable[[str], None]) -> Callable[[object, int, str, object], None]:
+    def on_notification(_connection: object, _process: int, _channel: str, payload: object) -> None:
         notified(str(payload))
 
     return on_notification

@@ -60,6 +60,15 @@ def test_no_other_distribution_owns_one_of_our_names():
     assert {name: others for name, others in found.items() if others} == {}
 
 
+def test_claims_are_imported_by_their_door_only():
+    inside = {module for module in FILES if module.startswith("ledger.claims.")}
+    assert inside
+    outside = {
+        module: imported & inside for module, imported in FILES.items() if not module.startswith("ledger.claims")
+    }
+    assert {module: found for module, found in outside.items() if found} == {}
+
+
 def test_a_localnet_is_imported_by_the_command_line_tests_and_measurements_only():
     localnet = {module for module in FILES if module.partition(".")[0] == "localnet"}
     importers = {module.partition(".")[0] for module, imported in FILES.items() if imported & localnet}

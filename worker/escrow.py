@@ -5,7 +5,7 @@ from typing import Final
 
 from chain.references import fresh_reference
 from ledger import jobs
-from ledger.claims_matched import claim_strays, free_nonces
+from ledger.claims import claim_strays, free_nonces
 from ledger.sql import load_queries
 from worker.context import WorkerContext
 from worker.payouts.crash_points import crash_point

@@ -168,3 +168,7 @@ WHERE id = :id AND finished_at IS NULL;
 -- name: seconds_since_report$
 -- The age of the newest reconciliation, finished or not; null without one.
 SELECT extract(epoch FROM clock_timestamp() - max(created_at))::double precision FROM reconciliation_runs;
+
+-- name: report_moment$
+-- The time by the database's clock.
+SELECT clock_timestamp();

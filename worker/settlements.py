@@ -16,7 +16,7 @@ from chain.landing import Fate, Landing, fates
 from chain.node import STATUSES_PER_CALL
 from chain.sending import FinalizedTip, broadcast_everywhere, finalized_tip
 from ledger import settlements
-from ledger.claims_settled import claim_settled
+from ledger.claims import claim_settled
 from ledger.index_requests import request_index
 from ledger.settlements import FIRST, FailureReason, OpenSettlement
 from runtime.crash_points import crash_point

@@ -148,6 +148,48 @@ class ReportMint(AnswerShape):
     other_credits: list[OtherCredit]
 
 
+class ReportClaim(AnswerShape):
+    """The claims of a merchant in one token that stand alike."""
+
+    user_id: str
+    mint: str
+    status: Literal["pending", "confirmed", "finalized", "failed", "expired", "reversed"]
+    claims: int
+    claimed_base_units: BaseUnitsText
+    received_base_units: BaseUnitsText
+
+
+class ReportFinding(AnswerShape):
+    """Something that does not match."""
+
+    kind: str
+    user_id: str
+    signature: str | None
+    path: str | None
+    mint: str
+    amount_base_units: BaseUnitsText
+    expected_base_units: BaseUnitsText | None
+    payer: str | None
+    recipient: str | None
+    nonce: str | None
+    claim_id: uuid.UUID | None
+    code: str | None
+    at: EpochMs
+
+
+class AccountInDoubt(AnswerShape):
+    """An account about which ledger and chain disagree."""
+
+    user_id: str
+    account: str
+    recipient: str
+    mint: str
+    drift_base_units: str = Field(description="The chain's balance less the ledger's; may be negative")
+    gaps: int
+    reason: str | None = Field(description="Why it was not healed yet")
+    audited_slot: int | None = Field(description="Up to where it was found complete")
+
+
 class ReportBody(AnswerShape):
     """A reconciliation: claims held against transfers, and the ledger against the chain."""
 
@@ -159,7 +201,7 @@ class ReportBody(AnswerShape):
     drift: int = Field(description="Accounts whose balance is not the chain's")
     gaps: int = Field(description="Breaks in the chains of balance changes")
     by_mint: list[ReportMint]
-    claims: list[dict[str, Any]] = Field(description="Claims by merchant, token and status")
+    claims: list[ReportClaim] = Field(description="Claims by merchant, token and status")
     counts: dict[str, int] = Field(description="How many findings there are of each kind")
-    findings: dict[str, list[dict[str, Any]]] = Field(description="The first findings of each kind")
-    accounts_in_doubt: list[dict[str, Any]]
+    findings: dict[str, list[ReportFinding]] = Field(description="The first findings of each kind")
+    accounts_in_doubt: list[AccountInDoubt]

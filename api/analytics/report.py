@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from api.analytics.bodies import OtherCredit, ReportBody, ReportMint
+from api.analytics.bodies import AccountInDoubt, OtherCredit, ReportBody, ReportClaim, ReportFinding, ReportMint
 from api.http.json import figure
 from ledger.reports import FinishedReport
 from ledger.times import epoch_ms
@@ -17,22 +17,24 @@ def report_body(finished: FinishedReport, user_id: str | None) -> ReportBody:
     """A report for everybody (`None`) or for one merchant: of each list the lines that name it."""
     report = finished.report
 
-    def own(lines: Sequence[Line]) -> list[dict[str, Any]]:
-        return [dict(line) for line in lines if user_id is None or line["userId"] == user_id]
+    def own(lines: Sequence[Line]) -> Sequence[Line]:
+        return [line for line in lines if user_id is None or line["userId"] == user_id]
 
     lines = report["byMint"] if user_id is None else own(report["byUser"])
-    findings = {kind: own(found) for kind, found in report["findings"].items()}
-    in_doubt = own(report["audit"]["inDoubt"])
+    findings = {
+        kind: [ReportFinding.of_stored(line) for line in own(found)] for kind, found in report["findings"].items()
+    }
+    in_doubt = [AccountInDoubt.of_stored(line) for line in own(report["audit"]["inDoubt"])]
     return ReportBody(
         id=finished.id,
         finished_at=epoch_ms(finished.finished_at),
         at=report["at"],
         matched=_by_symbol(lines, "matched"),
         unmatched=_by_symbol(lines, "unmatched"),
-        drift=sum(1 for account in in_doubt if account["driftBaseUnits"] != "0"),
-        gaps=sum(account["gaps"] for account in in_doubt),
+        drift=sum(1 for account in in_doubt if account.drift_base_units != "0"),
+        gaps=sum(account.gaps for account in in_doubt),
         by_mint=[_mint(line) for line in lines],
-        claims=own(report["claims"]),
+        claims=[ReportClaim.of_stored(line) for line in own(report["claims"])],
         counts=report["counts"] if user_id is None else {kind: len(found) for kind, found in findings.items()},
         findings=findings,
         accounts_in_doubt=in_doubt,

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Query
 from starlette.responses import Response
@@ -54,6 +54,7 @@ from api.http.fields import ShortText
 from api.http.json import answer, figure
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.reports import newest_report
+from ledger.sql import DatabaseConnection
 from ledger.states import shown_status
 from ledger.times import epoch_ms
 
@@ -278,7 +279,7 @@ _NAMES: Final = ("transactions", "revenue", "top-agents", "events", "reconciliat
 
 
 @asynccontextmanager
-async def _snapshot(context: AnalyticsContext) -> AsyncIterator[Any]:
+async def _snapshot(context: AnalyticsContext) -> AsyncIterator[DatabaseConnection]:
     """A connection on which every query sees the same ledger, planned for the parameters that it is given."""
     async with (
         context.database.acquire() as connection,

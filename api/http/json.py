@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import orjson
@@ -33,6 +33,12 @@ class AnswerShape(Shape):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def of_stored(cls, stored: Mapping[str, Any]) -> Self:
+        """Build it of JSON that another process stored. What a newer one stored besides is left out."""
+        names = (field.alias or name for name, field in cls.model_fields.items())
+        return cls.model_validate({name: stored[name] for name in names if name in stored})
 
 
 class NoFields(StrictShape):

@@ -8,10 +8,10 @@ from pydantic import Field
 from api.http.fields import BaseUnitsText, EpochMs, Figure, LongText, ShortText
 from api.http.json import AnswerShape, Shape, StrictShape, figure
 from api.http.stored_json import as_stored
-from chain.programs import NATIVE_SOL
 from ledger.jobs import FullJob, Job, JobMovement
 from ledger.payment_requests import request_status, solana_pay_url
 from ledger.times import epoch_ms
+from ledger.tokens import NATIVE_SOL
 
 Status = Literal["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
 JobId = Annotated[str, Field(max_length=64)]

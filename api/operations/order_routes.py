@@ -1,6 +1,7 @@
 """Work that operators order over HTTP and the other processes do: each order is a row, which says how it stands."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -41,17 +42,56 @@ class JobOrdered(AnswerShape):
     job_id: str
 
 
+class BackfillProgress(AnswerShape):
+    """How far a backfill has come; all zero before an indexer has taken it up."""
+
+    found: int = Field(0, description="Transactions: new, known and failed ones")
+    new: int = 0
+    known: int = 0
+    failed: int = 0
+    accounts: int = Field(0, description="Accounts to walk through")
+    accounts_done: int = 0
+    seconds: float = 0.0
+
+
+class ClaimsDecided(AnswerShape):
+    """What a reconciliation made of the claims that it looked at."""
+
+    looked_at: int
+    honoured: int
+    refused: int
+    expired: int
+    missed_payments: int
+    still_pending: int
+    matched_by_reference: int
+    finalized: int
+    reversed: int
+
+
+class ReconciliationProgress(AnswerShape):
+    """How far a reconciliation has come."""
+
+    decided: ClaimsDecided | None = Field(None, description="null until every claim has been looked at")
+
+
 class JobState(AnswerShape):
     """How a job stands."""
 
     job_id: str
     kind: Literal["backfill", "reconcile"]
     state: Literal["queued", "running", "done", "failed"]
-    progress: dict[str, Any]
+    progress: BackfillProgress | ReconciliationProgress
     error: str | None = Field(description="Why it failed, or what it met on its way")
     created_at: EpochMs
     started_at: EpochMs | None
     finished_at: EpochMs | None
+
+
+def _progress(kind: str, stored: Mapping[str, Any]) -> BackfillProgress | ReconciliationProgress:
+    if kind == "backfill":
+        return BackfillProgress.of_stored(stored)
+    decided = stored.get("decided")
+    return ReconciliationProgress(decided=None if decided is None else ClaimsDecided.of_stored(decided))
 
 
 @router.post("/backfill", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 404, 409, 413, 415))
@@ -95,7 +135,7 @@ async def get_ops_job(
         job_id=job_id,
         kind=kind,
         state=state.status,
-        progress=state.progress,
+        progress=_progress(kind, state.progress),
         error=state.error,
         created_at=epoch_ms(state.created_at),
         started_at=epoch_ms(state.started_at),

@@ -7,11 +7,11 @@ from pydantic import Field
 from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, MillisecondsSent, ShortText
 from api.http.json import AnswerShape, Shape, figure
 from api.tokens import Token
-from chain.programs import NATIVE_SOL
 from ledger.payment_requests import PaymentRequest, solana_pay_url
 from ledger.recipients import Recipient
 from ledger.states import ClaimStatus, Finality, ShownStatus, shown_status
 from ledger.times import epoch_ms
+from ledger.tokens import NATIVE_SOL
 from ledger.transfers import RecordedTransfer, TakingClaim
 
 _EXPIRES_IN_MS: Final = 15 * 60 * 1000

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -18,6 +18,7 @@ from api.verify.proof import Verification, VerifyResult
 from ledger import claims
 from ledger.claims import ClaimContext, Honoured, Terms
 from ledger.judge import Outcome, Transfer
+from ledger.sql import Database
 from runtime.database_errors import is_defect
 
 _BATCH: Final = 64
@@ -25,9 +26,6 @@ _BATCH: Final = 64
 _ATTEMPTS: Final = 8
 # Two claims want the same row: the one that is refused is judged again and finds it taken.
 _LOST: Final = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError)
-
-Database = Any
-"""A connection, from a pool or not: the two types of asyncpg have no common one."""
 
 
 @dataclass(slots=True, eq=False)

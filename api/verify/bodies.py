@@ -1,6 +1,6 @@
 """The JSON of POST /verify: the proof that is sent, and the two kinds of answer."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -31,6 +31,18 @@ class ProofBody(Shape):
     scheme: Literal["exact", "minimum"] = Field("minimum", description="`exact` refuses more than the amount too")
 
 
+class EchoedProof(AnswerShape):
+    """The proof as it was sent, with its token as the ledger calls it."""
+
+    signature: str = Field(description="The payer's signature over what it must sign")
+    payer: str
+    amount: Figure
+    currency: str
+    nonce: str
+    timestamp: EpochMs = Field(description="When the proof was made, as it says")
+    transaction_id: str
+
+
 class HonouredTransaction(AnswerShape):
     """A payment that honours a claim."""
 
@@ -58,7 +70,7 @@ class HonouredBody(AnswerShape):
 
     valid: Literal[True] = True
     verified: Literal[True] = True
-    proof: dict[str, Any]
+    proof: EchoedProof
     transaction: HonouredTransaction
     verified_at: EpochMs
 

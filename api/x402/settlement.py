@@ -24,7 +24,7 @@ from api.x402.verification import JudgedPayment, PaymentVerifier
 from chain.rpc import RpcError
 from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from ledger import settlements
-from ledger.claims_settled import claim_settled
+from ledger.claims import claim_settled
 from ledger.payment_requests import find_request
 from ledger.recipients import find_recipient
 from ledger.settlements import BudgetScope, FeeBudgets, Settlement, SignedPayment, exceeded_budget

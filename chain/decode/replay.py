@@ -25,8 +25,9 @@ from chain.decode.steps import (
     WithdrawWithheld,
 )
 from chain.decode.wire import TokenBalance
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_2022_MINT, WRAPPED_SOL_MINT
+from chain.programs import WRAPPED_SOL_2022_MINT
 from ledger.observation import BalanceChange, Kind, Movement, Unexplained
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 
 # What the rent of a wrapped-SOL account is at most: 165 bytes, in Token-2022 170 for an associated account.
 # Where it has been lowered since, accounts that stay show it by their lamports less their balance; one that

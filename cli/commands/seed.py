@@ -5,10 +5,10 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from chain.programs import TOKENS
 from cli.printing import AsJson, print_json
 from cli.running import settings_for, with_connection
 from ledger.example_services import seed
+from ledger.tokens import by_symbol, tokens_of_network
 from runtime.cluster import check_network
 from runtime.errors import OperatorError
 from worker.settings import WorkerSettings
@@ -34,14 +34,14 @@ def command(
     wallet = settings.settlement_wallet or (signer.address if signer else None)
     if wallet is None:
         raise OperatorError("The examples are paid to the settlement wallet; set SETTLEMENT_WALLET.")
-    network = "devnet" if settings.solana_network == "localnet" else settings.solana_network
-    mint = next((t.mint for t in TOKENS if t.symbol == _CURRENCY and t.network == network), None)
-    if mint is None:
-        raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
+    network = settings.solana_network
 
     async def work(connection: asyncpg.Connection) -> int:
-        await check_network(connection, settings.solana_network)
-        return await seed(connection, mint=mint, currency=_CURRENCY, payout_address=wallet)
+        await check_network(connection, network)
+        token = by_symbol(await tokens_of_network(connection, network)).get(_CURRENCY)
+        if token is None:
+            raise OperatorError(f"There is no {_CURRENCY} on {network}; choose another SOLANA_NETWORK.")
+        return await seed(connection, mint=token.mint, currency=_CURRENCY, payout_address=wallet)
 
     added = with_connection(work)
     print_json({"added": added}) if as_json else typer.echo(f"{added} services were added.")

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import resources
 from typing import Any, Final
 
@@ -136,7 +136,7 @@ def _flaws(wanted: list[str], created: dict[str, str], present: dict[str, Any]) 
             yield f"{name} is not the one of our schema"
 
 
-async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
+async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Finding]:
     row = await _queries.audit_state(connection)
     if row["accounts"] == 0:
         yield doubtful("ledger", "recipients", "no wallet is followed", "add one with pay402 recipients add")
@@ -180,7 +180,7 @@ async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
     return bad("ledger", "money", "; ".join(shown) + more, remedy)
 
 
-async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Any:
+async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Finding]:
     judge = doubtful if at_rest else bad
     shown = await signs_of_life(connection)
     for role in ("indexer", "worker"):

@@ -8,8 +8,9 @@ from spl.token.instructions import create_idempotent_associated_token_account, g
 from chain.addresses import parse_address
 from chain.decode import decode
 from chain.instructions import recover_nested
-from chain.programs import MEMO_PROGRAMS, NATIVE_SOL, TOKEN_PROGRAMS, TOKENS, WRAPPED_SOL_MINT
+from chain.programs import MEMO_PROGRAMS, TOKEN_PROGRAMS, TOKENS
 from ledger.observation import Kind
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from tests.support.token_economy import USDC, WSOL, World
 
 WALLET = "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu"

@@ -8,9 +8,7 @@ import asyncpg
 import pytest
 
 from ledger import settlements
-from ledger.claims import follow_transfers
-from ledger.claims_matched import Match, honour_matches
-from ledger.claims_settled import claim_settled
+from ledger.claims import Match, claim_settled, follow_transfers, honour_matches
 from ledger.invariants import check_invariants
 from ledger.payment_requests import create_request, find_request
 from ledger.settlements import FailureReason, FeeBudgets, reserve

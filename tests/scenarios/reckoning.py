@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 import asyncpg
 from solders.pubkey import Pubkey
 
-from chain.programs import NATIVE_SOL
+from ledger.tokens import NATIVE_SOL
 
 HONOURED = ("confirmed", "finalized")
 

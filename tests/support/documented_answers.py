@@ -26,21 +26,47 @@ def _paths():
     return [(re.compile(re.sub(r"{[^}]+}", "[^/]+", path)), path) for path in known]
 
 
+# The description describes the others, and not itself.
+_DESCRIBES_THE_OTHERS = "/openapi.json"
+# What a defect of ours is answered with on every route, and no route documents: it has the form of its outages.
+_DEFECT, _OUTAGE = 500, 503
+# What is answered before a route is found, where there is none.
+_NO_ROUTE = {400, 404, 405, 408, 413, 415, 429, 500, 503}
+
+
 @functools.cache
 def _validator(path, method, status):
     operation = document()["paths"][path].get(method.lower())
     answer = operation and operation["responses"].get(str(status))
     content = answer and answer.get("content", {}).get("application/json")
-    if not content:
-        return None
-    return Draft202012Validator({**content["schema"], "components": document()["components"]})
+    return _validator_of(content["schema"]) if content else None
+
+
+@functools.cache
+def _error_validator():
+    return _validator_of({"$ref": "#/components/schemas/ErrorBody"})
+
+
+def _validator_of(schema):
+    return Draft202012Validator({**schema, "components": document()["components"]})
+
+
+def _validator_for(method, plain, status):
+    template = next((template for pattern, template in _paths() if pattern.fullmatch(plain)), None)
+    methods = document()["paths"].get(template, {})
+    if method.lower() not in methods:
+        # A path has one form of refusals, whatever the method.
+        own = next(filter(None, (_validator(template, other, _OUTAGE) for other in methods)), None)
+        return (own or _error_validator()) if status in _NO_ROUTE else None
+    return _validator(template, method, _OUTAGE if status == _DEFECT else status)
 
 
 def undocumented(method, path, status, body):
-    """What is wrong with an answer by its documentation, in sentences; nothing where no such answer is documented."""
+    """What is wrong with a JSON answer by its documentation, in sentences; that it has none is wrong too."""
     plain = path.partition("?")[0]
-    template = next((template for pattern, template in _paths() if pattern.fullmatch(plain)), None)
-    validator = template and _validator(template, method, status)
-    if not validator:
+    if plain == _DESCRIBES_THE_OTHERS or method == "HEAD":
         return []
+    validator = _validator_for(method, plain, status)
+    if validator is None:
+        return [f"{method} {plain} {status}: no such answer is documented"]
     return [f"{method} {plain} {status}: {error.json_path}: {error.message}" for error in validator.iter_errors(body)]

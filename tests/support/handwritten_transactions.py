@@ -11,15 +11,9 @@ from solders.pubkey import Pubkey
 
 from chain.base58 import b58decode, b58encode
 from chain.decode import decode
-from chain.programs import (
-    MEMO_PROGRAM,
-    SYSTEM_PROGRAM,
-    TOKEN_2022_PROGRAM,
-    TOKEN_PROGRAM,
-    WRAPPED_SOL_2022_MINT,
-    WRAPPED_SOL_MINT,
-)
+from chain.programs import MEMO_PROGRAM, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM, WRAPPED_SOL_2022_MINT
 from ledger.observation import Kind
+from ledger.tokens import WRAPPED_SOL_MINT
 
 RENT = 2_039_280
 FEE = 5_000

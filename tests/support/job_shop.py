@@ -13,11 +13,11 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from chain.programs import NATIVE_SOL
 from chain.rpc import RpcPool
 from ledger.invariants import check_invariants
 from ledger.job_steps import Party
 from ledger.jobs import take_step
+from ledger.tokens import NATIVE_SOL
 from localnet import payments as pay
 from localnet.payments import USDC
 from worker.settings import WorkerSettings

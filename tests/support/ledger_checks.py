@@ -6,10 +6,10 @@ from collections import Counter
 
 from solders.pubkey import Pubkey
 
-from chain.programs import NATIVE_SOL
 from cli.demo.recorded import received
 from indexer.settings import IndexerSettings
 from ledger.recipients import register_wallet
+from ledger.tokens import NATIVE_SOL
 
 FAST = {
     "METRICS_PORT": 0,

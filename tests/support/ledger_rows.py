@@ -19,7 +19,6 @@ from ledger.sql import load_queries
 from localnet.payments import USDC
 from tests.support.api_client import Client, key_for, proof_of
 
-CLAIMS = load_queries("ledger", "claims.sql")
 REQUESTS = load_queries("ledger", "payment_requests.sql")
 NO_NODE = "http://127.0.0.1:9"
 TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"

@@ -22,8 +22,9 @@ from spl.token import instructions as spl
 from spl.token import models
 
 from chain.instructions import batch, transfer_checked_with_fee
-from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, WRAPPED_SOL_MINT
+from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from ledger.observation import Kind
+from ledger.tokens import WRAPPED_SOL_MINT
 from localnet.bank import Bank, Executed
 from localnet.faucet import Faucet
 from localnet.genesis import FAUCET, FEE_MINT, write_genesis

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from chain.programs import NATIVE_SOL
 from ledger.jobs import count_late_ratings, rate_job
 from ledger.payout_redirects import apply_redirects, ask_redirect, find_payout
 from ledger.services import count_marketplace, leaderboard, released_volume
+from ledger.tokens import NATIVE_SOL
 from localnet import payments as pay
 from localnet.payments import USDC, USDT
 from tests.support.job_shop import PRICE

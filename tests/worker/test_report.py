@@ -6,11 +6,12 @@ import uuid
 import pytest
 from solders.keypair import Keypair
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from tests.support.job_shop import fast_settings
 from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
 from worker.context import open_worker_context
 from worker.report import make_report
+from worker.stored_json import stored_json
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -39,8 +40,13 @@ async def paid(pool, merchant, amount, reference, mint=USDC):
     return signature
 
 
+async def report_of(context):
+    """The report as it is stored."""
+    return stored_json(await make_report(context))
+
+
 async def short(context):
-    report = await make_report(context)
+    report = await report_of(context)
     return {(one["signature"], int(one["amountBaseUnits"])) for one in report["findings"]["shortPayment"]}
 
 
@@ -77,7 +83,7 @@ async def test_a_request_that_was_paid_shows_its_short_payment_and_not_the_one_t
         full, address(200),
     )  # fmt: skip
     assert await short(context) == {(little, 999_999)}
-    report = await make_report(context)
+    report = await report_of(context)
     assert [one["signature"] for one in report["findings"]["duplicatePayment"]] == [little]
 
 
@@ -99,7 +105,7 @@ async def test_every_credit_is_somewhere_and_has_a_name(context, pool):
                 signature = await add_transfer(pool, merchant, 10**n, mint=mint)
                 await pool.execute(f"UPDATE transfers SET {columns} WHERE signature = $1", signature)
         await add_transfer(pool, merchant, 3, finality="orphaned")
-    report = await make_report(context)
+    report = await report_of(context)
     rows = await pool.fetch("SELECT mint, sum(amount - fee) FROM transfers WHERE finality <> 'orphaned' GROUP BY mint")
     assert {line["mint"]: int(line["creditedBaseUnits"]) for line in report["byMint"]} == dict(map(tuple, rows))
     for line in [*report["byMint"], *report["byUser"]]:

@@ -5,7 +5,7 @@ What the ledger lacks is left to `missing.py`, payments that nobody claims to `m
 
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -65,16 +65,6 @@ class Reconciled:
     matched_by_reference: int = 0
     finalized: int = 0
     reversed: int = 0
-
-    def as_json(self) -> dict[str, int]:
-        """The figures by their names in JSON."""
-        first, *rest = zip(*[(name, value) for name, value in asdict(self).items()], strict=True)
-        return dict(zip(map(_camel, first), rest[0], strict=True))
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(word.capitalize() for word in tail)
 
 
 async def reconcile(context: WorkerContext) -> Reconciled:

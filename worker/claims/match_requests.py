@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
-from ledger.claims_matched import Match, honour_matches
+from ledger.claims import Match, honour_matches
 from ledger.judge import Claim, Transfer, judge
 from ledger.sql import load_queries
 from ledger.tokens import mints_counting_as

@@ -26,7 +26,7 @@ JOIN transfers AS t ON t.signature = named.signature AND t.path = named.path
 JOIN tokens AS token ON token.mint = n.mint
 LEFT JOIN job_requests AS j ON j.nonce = n.nonce
 WHERE kind_is_payment(t.kind)
-  AND t.awaits_witness_since IS NULL
+  AND transfer_counts(t.finality, t.awaits_witness_since)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
@@ -62,9 +62,9 @@ LEFT JOIN LATERAL (
   UNION
   SELECT * FROM transfers
   WHERE memos @> ARRAY[n.nonce] AND memos <> '{}'
-) AS t ON t.destination_owner = n.recipient AND t.finality <> 'orphaned'
+) AS t ON t.destination_owner = n.recipient
   AND kind_is_payment(t.kind)
-  AND t.awaits_witness_since IS NULL
+  AND transfer_counts(t.finality, t.awaits_witness_since)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at

@@ -8,15 +8,9 @@ from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
 from chain.node import Node
-from chain.programs import (
-    NATIVE_SOL,
-    SOL_DECIMALS,
-    SYSTEM_PROGRAM,
-    TOKEN_2022_PROGRAM,
-    TOKEN_PROGRAM,
-    TOKEN_PROGRAMS,
-)
+from chain.programs import SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM, TOKEN_PROGRAMS
 from chain.sending import Sending, associated_account, rent_exempt_lamports
+from ledger.tokens import NATIVE_SOL
 from worker.payouts.costs import SIGNATURE_FEE_LAMPORTS, PayoutPolicy
 from worker.payouts.rows import Costs, Payout
 

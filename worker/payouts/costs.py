@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final, Self
 
-from chain.programs import NATIVE_SOL, WRAPPED_SOL_MINT
+from ledger.amounts import threshold_of
+from ledger.tokens import is_sol
 from worker.payouts.rows import GiftBudget, Payout
 from worker.settings import WorkerSettings, account_prices
 
@@ -44,9 +45,9 @@ class PayoutPolicy:
 
     def price_of_account(self, payout: Payout, rent_lamports: int) -> int | None:
         """What opening an account costs, in base units of the payout's token; `None` where nobody has set it."""
-        if payout.mint in {NATIVE_SOL, WRAPPED_SOL_MINT}:
+        if is_sol(payout.mint):
             return rent_lamports
-        price = self.account_prices.get(payout.symbol or "")
+        price = threshold_of(self.account_prices, payout.symbol or "")
         if price is None or payout.decimals is None:
             return None
         return int((price.scaleb(payout.decimals)).to_integral_value(ROUND_CEILING))

@@ -14,7 +14,7 @@ SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tri
   (
     SELECT count(*) FROM payouts AS o
     WHERE o.kind = 'refund' AND o.recipient = p.recipient AND o.created_at > clock_timestamp() - interval '1 day'
-      AND (o.status IN ('signed', 'sent', 'settled')
+      AND (NOT payout_is_unsigned(o.status)
         OR (o.status = 'queued' AND (o.created_at, o.id) < (p.created_at, p.id)))
   )::int AS refunds_of_day,
   (
@@ -178,7 +178,7 @@ moved AS (
     next_try_at = clock_timestamp()
       + make_interval(secs => least(:pause_seconds * 2 ^ least(p.tries, 20), :pause_max_seconds))
   FROM gone AS g
-  WHERE p.id = g.payout_id AND p.status IN ('signed', 'sent')
+  WHERE p.id = g.payout_id AND payout_may_land(p.status)
 ),
 logged AS (
   INSERT INTO events (type, subject, data)

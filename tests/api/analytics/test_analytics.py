@@ -248,11 +248,26 @@ REPORT = {
     "byUser": [{"userId": user, "mint": USDC, "symbol": "USDC", "decimals": 6, "transfers": n, "matchedTransfers": 1,
                 "receivedBaseUnits": f"{n}0", "matchedBaseUnits": "10", "unmatchedBaseUnits": f"{n - 1}0"}
                for user, n in (("merchant", 1), ("rival", 2))],
-    "claims": [{"userId": user, "mint": USDC, "status": "finalized", "claims": 1} for user in ("merchant", "rival")],
+    "claims": [{"userId": user, "mint": USDC, "status": "finalized", "claims": 1, "claimedBaseUnits": "10",
+                "receivedBaseUnits": "10"} for user in ("merchant", "rival")],
     "counts": {"unmatchedTransfer": 2},
-    "findings": {"unmatchedTransfer": [{"userId": user} for user in ("merchant", "rival")]},
-    "audit": {"inDoubt": [{"userId": "rival", "driftBaseUnits": "-7", "gaps": 2}]},
+    "findings": {"unmatchedTransfer": [
+        {"kind": "unmatchedTransfer", "userId": user, "signature": "5" * 88, "path": "0", "mint": USDC,
+         "amountBaseUnits": "10", "expectedBaseUnits": None, "payer": "payer", "recipient": "wallet", "nonce": None,
+         "claimId": None, "code": None, "at": 4} for user in ("merchant", "rival")
+    ]},
+    "audit": {"inDoubt": [{"userId": "rival", "account": "account", "recipient": "wallet", "mint": USDC,
+                           "driftBaseUnits": "-7", "gaps": 2, "reason": None, "auditedSlot": None}]},
 }  # fmt: skip
+
+
+async def test_what_a_newer_worker_stores_of_a_report_is_left_out(pool, admin):
+    newer = {**REPORT, "claims": [{**REPORT["claims"][0], "later": 1}], "later": 1}
+    await pool.execute(
+        "INSERT INTO reconciliation_runs (status, requested_by, report, finished_at) VALUES ('done', 't', $1, now())",
+        newer,
+    )
+    assert (await admin.get("/analytics/reconciliation"))["claims"] == REPORT["claims"][:1]
 
 
 async def test_the_last_report_is_shown_to_each_as_far_as_it_is_theirs(pool, merchant, admin):
@@ -269,8 +284,13 @@ async def test_the_last_report_is_shown_to_each_as_far_as_it_is_theirs(pool, mer
     assert everything["matched"] == {"USDC": Decimal("0.00001")}
     assert everything["unmatched"] == {"USDC": Decimal("0.00002")}
     assert everything["byMint"][0]["receivedBaseUnits"] == "30"
+    assert everything["findings"] == REPORT["findings"]
+    assert everything["claims"] == REPORT["claims"]
+    assert everything["accountsInDoubt"] == REPORT["audit"]["inDoubt"]
     own = await merchant.get("/analytics/reconciliation")
     assert "rival" not in own.text
+    assert own["findings"] == {"unmatchedTransfer": REPORT["findings"]["unmatchedTransfer"][:1]}
+    assert (own["claims"], own["accountsInDoubt"]) == (REPORT["claims"][:1], [])
     assert (own["drift"], own["gaps"], own["counts"]) == (0, 0, {"unmatchedTransfer": 1})
     assert exact(own)["matched"] == {"USDC": Decimal("0.00001")}
 

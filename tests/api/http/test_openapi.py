@@ -101,6 +101,57 @@ def test_an_undeclared_field_would_be_found():
     assert "'keyPrefix' is a required property" in missing
 
 
+REFUSED = {"error": "e", "message": "e", "code": "c", "details": None, "requestId": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("DELETE", "/api-keys/x", 201), ("GET", "/payments", 404), ("GET", "/nowhere", 200), ("PUT", "/payments", 200)],
+)
+def test_an_answer_that_is_not_documented_would_be_found(method, path, status):
+    (wrong,) = undocumented(method, path, status, REFUSED)
+    assert wrong == f"{method} {path} {status}: no such answer is documented"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("PUT", "/payments", 405), ("GET", "/payments", 500), ("GET", "/payments", 503)],
+)
+def test_what_no_route_documents_for_itself_has_the_form_that_errors_have(method, path, status):
+    assert undocumented(method, path, status, REFUSED) == []
+    (wrong,) = undocumented(method, path, status, {**REFUSED, "undeclared": 1})
+    assert "'undeclared' was unexpected" in wrong
+
+
+# What callers store themselves comes back as it was, and what happened has a form for each type of event.
+OPEN = {("EventBody", "data"), ("RequestBody", "metadata"), ("RequestStatus", "metadata")}
+
+
+def parts_of(schema):
+    """Every part of a schema, however deep."""
+    yield schema
+    for one in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(one, dict | list):
+            yield from parts_of(one)
+
+
+async def test_no_answer_has_an_open_object_but_where_callers_store_one(document):
+    schemas, found = document["components"]["schemas"], set()
+    todo = [operation["responses"] for _, operation in operations_of(document)]
+    while todo:
+        named = {part["$ref"].rpartition("/")[2] for part in parts_of(todo.pop()) if "$ref" in part}
+        todo += [schemas[name] for name in named - found]
+        found |= named
+    opened = {
+        (name.rpartition("__")[2], field)
+        for name in found
+        for field, schema in schemas[name].get("properties", {}).items()
+        for part in parts_of(schema)
+        if isinstance(part, dict) and part.get("type") == "object" and part.get("additionalProperties", True) is True
+    }
+    assert opened == OPEN
+
+
 async def test_a_page_of_payments_says_which_time_counts(document):
     parameters = {one["name"]: one for one in document["paths"]["/payments"]["get"]["parameters"]}
     for name in ("since", "until"):

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from solders.keypair import Keypair
 
+from api.operations.order_routes import ClaimsDecided
 from tests.support.api_client import key_for, pay_usdc
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually
@@ -45,6 +46,7 @@ async def test_a_reconciliation_is_made_by_a_worker(admin, market, indexer, data
     async with running_worker(fast_settings(), database_url, redis_url, [net.rpc_url]):
         job = await finished(admin, await admin.post("/ops/reconcile"))
     assert job["kind"] == "reconcile"
+    assert job["progress"]["decided"].keys() == {name.alias for name in ClaimsDecided.model_fields.values()}
     assert (await admin.get("/analytics/reconciliation")).status == 200
 
 
@@ -70,4 +72,7 @@ async def test_orders_that_mean_nothing_are_refused(vendor):
     assert (await vendor.client.post("/ops/backfill", {})).status == 403
     everything = await admin.post("/ops/backfill")
     assert everything.status == 202
-    assert (await admin.get(f"/ops/jobs/{everything['jobId']}"))["state"] == "queued"
+    queued = await admin.get(f"/ops/jobs/{everything['jobId']}")
+    assert queued["state"] == "queued"
+    nothing = {"found": 0, "new": 0, "known": 0, "failed": 0, "accounts": 0, "accountsDone": 0, "seconds": 0}
+    assert queued["progress"] == nothing

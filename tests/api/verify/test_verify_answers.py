@@ -12,9 +12,10 @@ async def test_an_honoured_answer_has_the_documented_fields_and_no_other(vendor,
     reply = await vendor.client.verify(vendor.proof(await vendor.paid(), **more))
     assert reply.code == "VALID"
     HonouredBody.model_validate_json(reply.text)
-    spoilt = reply.text.replace('"slot":', '"undeclared":1,"slot":')
-    with pytest.raises(ValidationError, match="undeclared"):
-        HonouredBody.model_validate_json(spoilt)
+    for declared in ("slot", "transactionId"):
+        spoilt = reply.text.replace(f'"{declared}":', f'"undeclared":1,"{declared}":')
+        with pytest.raises(ValidationError, match="undeclared"):
+            HonouredBody.model_validate_json(spoilt)
 
 
 async def test_a_refusal_has_the_documented_fields_and_no_other(vendor):

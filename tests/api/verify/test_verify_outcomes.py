@@ -6,7 +6,8 @@ from spl.token import instructions as spl
 from spl.token.models import ApproveParams, TransferParams
 
 from chain.decode import decode
-from chain.programs import NATIVE_SOL, TOKEN_PROGRAM, WRAPPED_SOL_MINT
+from chain.programs import TOKEN_PROGRAM
+from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from localnet import payments as pay
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, Payment

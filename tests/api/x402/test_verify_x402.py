@@ -13,7 +13,7 @@ from solders.message import to_bytes_versioned
 from api.x402.fee_payers import FeePayers
 from chain.rpc import RpcPool
 from chain.sending import broadcast
-from ledger.claims_settled import claim_settled
+from ledger.claims import claim_settled
 from ledger.settlements import FailureReason, end_answer, fail
 from localnet.genesis import FEE_MINT
 from tests.support.api_client import key_for, running_api

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 from solders.pubkey import Pubkey
 
-from chain.programs import NATIVE_SOL
+from ledger.tokens import NATIVE_SOL
 from localnet.payments import USDC, token_account
 from runtime.database import open_connection
 from tests.scenarios.chain_read import read_chain

@@ -10,7 +10,8 @@ from spl.token.models import AuthorityType, CloseAccountParams, SetAuthorityPara
 
 from chain.instructions import with_references
 from chain.node import Node
-from chain.programs import NATIVE_SOL, TOKEN_PROGRAM
+from chain.programs import TOKEN_PROGRAM
+from ledger.tokens import NATIVE_SOL
 from localnet import payments as pay
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, token_account, withheld_fee

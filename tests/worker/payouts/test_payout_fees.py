@@ -7,7 +7,7 @@ import pytest
 from solders.account import Account
 from solders.keypair import Keypair
 
-from chain.programs import NATIVE_SOL
+from ledger.tokens import NATIVE_SOL
 from localnet import payments as pay
 from localnet.payments import USDC, token_account
 from tests.support.dying_worker import KilledError, approved_order, dying_at

@@ -178,7 +178,7 @@ async def test_what_can_never_receive_waits(shop, net):
         with pytest.raises(NotReadyError) as refused:
             await eventually(lambda recipient=recipient: _ready(node, payout_of(shop, recipient, USDC, 5)))
         assert refused.value.reason is Waiting.DESTINATION_UNUSABLE
-    from chain.programs import NATIVE_SOL
+    from ledger.tokens import NATIVE_SOL
 
     nobody = payout_of(shop, Keypair().pubkey(), NATIVE_SOL, 5)
     with pytest.raises(NotReadyError) as refused:

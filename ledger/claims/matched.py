@@ -1,7 +1,6 @@
 """Claims that we make ourselves, for payments that name a payment request, or a job that they cannot fund.
 
-With `claims.py` and `claims_settled.py` the only place where a claim comes to be. Functions take a database connection
-or pool.
+Functions take a database connection or pool.
 """
 
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 from ledger.sql import Database, load_queries
 
-_queries = load_queries("ledger", "claims_matched.sql")
+_queries = load_queries("ledger.claims", "matched.sql")
 
 
 @dataclass(frozen=True, slots=True)

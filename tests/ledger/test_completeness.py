@@ -14,7 +14,7 @@ from ledger.sql import load_queries
 from runtime.database import prepare_connection
 
 WALLET, ACCOUNT, MINT = (b58encode(bytes([n]) * 32) for n in (7, 8, 9))
-PROOF = load_queries("ledger", "proof.sql")
+QUERIES = load_queries("ledger", "completeness.sql")
 
 
 def linked(slots, start):
@@ -90,7 +90,7 @@ async def prove(connection, slots, anchor):
                 " VALUES ($1, $2, $3, $4, $5, $6)",
                 b58encode(os.urandom(64)).rjust(87, "2"), ACCOUNT, slot, MINT, pre, post,
             )  # fmt: skip
-    (row,) = [row async for row in PROOF.proof(connection, accounts=[ACCOUNT], slot=100, whole=anchor is None)]
+    (row,) = [row async for row in QUERIES.completeness(connection, accounts=[ACCOUNT], slot=100, whole=anchor is None)]
     return row
 
 
@@ -150,9 +150,9 @@ def test_the_work_for_an_account_grows_no_faster_than_its_history(connection, sl
             """,
             ACCOUNT, MINT, 2 * slot_count + 1,
         )  # fmt: skip
-        (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=10**9, whole=True)]
+        (row,) = [row async for row in QUERIES.completeness(opened, accounts=[ACCOUNT], slot=10**9, whole=True)]
         assert (row["gaps"], row["changes"]) == (0, 2 * slot_count)
-        explained = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + PROOF.proof.sql
+        explained = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + QUERIES.completeness.sql
         ((answer,),) = await opened.fetch(explained, True, [ACCOUNT], 10**9)
         return work_of(answer[0]["Plan"])
 
@@ -172,10 +172,10 @@ def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
                 " VALUES ($1, $2, 7, $3, $4, $5)",
                 b58encode(os.urandom(64)).rjust(87, "2"), ACCOUNT, MINT, pre, post,
             )  # fmt: skip
-            (row,) = [row async for row in PROOF.proof(opened, accounts=[ACCOUNT], slot=7, whole=False)]
+            (row,) = [row async for row in QUERIES.completeness(opened, accounts=[ACCOUNT], slot=7, whole=False)]
             reported.append((row["gaps"], row["ends"]))
-            await PROOF.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
-        await PROOF.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
+            await QUERIES.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
+        await QUERIES.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
         anchor = await opened.fetchrow("SELECT audited_slot, audited_balance FROM token_accounts")
         return reported, tuple(anchor)
 

@@ -33,7 +33,7 @@ WITH due AS (
   LEFT JOIN transactions AS h
     ON h.signature = t.signature AND h.path = t.path AND claim_holds_transfer(h.status)
   WHERE s.id = ANY(:ids::uuid[]) AND (settlement_is_open(s.status) OR s.status = 'failed')
-    AND t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND kind_is_payment(t.kind)
+    AND transfer_counts(t.finality, t.awaits_witness_since) AND kind_is_payment(t.kind)
     -- The one transfer of its message; what a token's own program moves besides has a dot in its path.
     AND strpos(t.path, '.') = 0
     AND t.mint = s.mint AND t.destination = s.destination AND t.destination_owner = s.pay_to

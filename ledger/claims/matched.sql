@@ -12,7 +12,7 @@ held AS (
   FROM wanted AS w
   JOIN nonces AS n ON n.nonce = w.nonce
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
-  WHERE t.finality <> 'orphaned' AND t.awaits_witness_since IS NULL AND (t.finality = 'finalized' OR NOT n.final_only)
+  WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT n.final_only)
   ORDER BY t.signature, t.path
   FOR SHARE OF t
 ),
@@ -69,7 +69,7 @@ WITH named AS (
   WHERE t.slot >= :from_slot::bigint
     AND (t.reference_keys <> '{}' OR t.memos <> '{}')
     AND t.finality = 'finalized'
-    AND t.awaits_witness_since IS NULL
+    AND transfer_counts(t.finality, t.awaits_witness_since)
     AND kind_is_payment(t.kind)
     AND t.amount > t.fee
     AND t.source_owner IS NOT NULL AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)

@@ -1,4 +1,4 @@
--- name: proof
+-- name: completeness
 -- For each account: where the chain of its balance changes breaks, and the balance with which it ends.
 --
 -- Within one slot the order of transactions is not known; what must exist is an order that links them. Taken

@@ -1,4 +1,4 @@
-"""The proof of completeness: what an audit reads of the ledger, and how it records what it found.
+"""The audit of completeness: what it reads of the ledger, and how it records what it found.
 
 The functions take a database connection or pool.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ledger.sql import Database, load_queries
 
-_queries = load_queries("ledger", "proof.sql")
+_queries = load_queries("ledger", "completeness.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AuditedAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Completeness:
     """What the ledger says of an account by itself: breaks in its chain, and the balance with which that ends.
 
     `ends` is in base units, `None` where the ledger knows neither a change nor an earlier good audit.
@@ -96,10 +96,15 @@ async def accounts_to_audit(database: Database, wallets: Collection[str] = ()) -
     ]
 
 
-async def proofs(database: Database, accounts: Sequence[str], slot: int, *, whole: bool) -> dict[str, Proof]:
-    """The proof of each account up to `slot`: since its last good audit, or over everything with `whole`."""
-    rows = _queries.proof(database, accounts=list(accounts), slot=slot, whole=whole)
-    return {row["account"]: Proof(row["gaps"], None if row["ends"] is None else int(row["ends"])) async for row in rows}
+async def completeness_of(
+    database: Database, accounts: Sequence[str], slot: int, *, whole: bool
+) -> dict[str, Completeness]:
+    """How complete each account is up to `slot`: since its last good audit, or over everything with `whole`."""
+    rows = _queries.completeness(database, accounts=list(accounts), slot=slot, whole=whole)
+    return {
+        row["account"]: Completeness(row["gaps"], None if row["ends"] is None else int(row["ends"]))
+        async for row in rows
+    }
 
 
 async def record_agreement(database: Database, slot: int, balances: Mapping[str, int]) -> None:

@@ -1,6 +1,6 @@
 """Claims of payments that we signed over x402: what the ledger has of them honours one, and settles the payment.
 
-With `claims.py` and `claims_matched.py` the only place where a claim comes to be.
+The function takes a database connection or pool.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ledger.sql import Database, load_queries
 
-_queries = load_queries("ledger", "claims_settled.sql")
+_queries = load_queries("ledger.claims", "settled.sql")
 
 
 async def claim_settled(database: Database, ids: Sequence[UUID]) -> frozenset[UUID]:
