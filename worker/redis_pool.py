@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
+from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -45,3 +47,28 @@ class SchedulePool(ConnectionPool):
         """Close every connection, those in use included, and open none from now on."""
         self._is_closed = True
         await self.disconnect()
+
+
+class SchedulePipeline(Pipeline):
+    """Commands sent together, which let go of their connection however they end.
+
+    redis-py keeps the connection where its reset is cancelled while it waits for the answer to UNWATCH.
+    """
+
+    async def reset(self) -> None:
+        """Forget what was queued and watched, and give the connection back: closed, if this is cut short."""
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        finally:
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+                await self.connection_pool.release(connection)
+
+
+class ScheduleRedis(ArqRedis):
+    """arq's client of Redis, over pipelines that let go of their connection."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> SchedulePipeline:
+        """Return a pipeline; as a transaction, unless it is asked for without one."""
+        return SchedulePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -28,7 +28,7 @@ from worker.escrow import move_jobs_and_payouts
 from worker.feed.unmatched import log_unmatched
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
-from worker.redis_pool import SchedulePool
+from worker.redis_pool import SchedulePool, ScheduleRedis
 from worker.report import is_report_due, run_report
 from worker.settlements import move_settlements
 
@@ -199,7 +199,7 @@ class Schedule:
     async def _by_redis(self, stop: asyncio.Event) -> Exception | None:
         """Let Redis say what is due, as long as it does; answers what was wrong with it."""
         pool = SchedulePool.to(self._redis_url)
-        redis = ArqRedis(pool, default_queue_name=QUEUE)
+        redis = ScheduleRedis(pool, default_queue_name=QUEUE)
         try:
             # A Redis that is full, or grants no rights, answers a ping all the same.
             await redis.set(f"{QUEUE}:probe", "1", ex=60)

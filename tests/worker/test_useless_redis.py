@@ -1,5 +1,6 @@
 """A Redis that takes nothing stops no pass, is not stormed, and is said once; passes that fail are shown."""
 
+import asyncio
 import contextlib
 import json
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from tests.support.databases import short_lived_home
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually
 from worker.main import running_worker
+from worker.redis_pool import SchedulePool, ScheduleRedis
 
 
 @pytest.fixture
@@ -143,3 +145,20 @@ async def test_passes_that_fail_make_the_process_unwell(net, database_url, redis
             return (await health(worker.metrics_port))[0] == 200
 
         await eventually(well, seconds=60)
+
+
+async def test_a_pipeline_cancelled_while_it_ends_lets_go_of_its_connection(valkey):
+    async with administering(valkey) as admin:
+        pool = SchedulePool.to(valkey)
+        pipeline = ScheduleRedis(pool).pipeline()
+        await pipeline.watch("watched")
+        await admin.execute_command("CLIENT", "PAUSE", 2000, "ALL")
+        ending = asyncio.create_task(pipeline.reset())
+        # The pause holds the answer to UNWATCH back.
+        done, _ = await asyncio.wait({ending}, timeout=0.2)
+        assert not done
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        assert pipeline.connection is None
+        await pool.aclose()
+        assert await only_ours_is_open(admin)
