@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import importlib
 import re
 import sys
 from contextlib import asynccontextmanager
@@ -31,9 +32,19 @@ def parsed(path):
     return source, ast.parse(source)
 
 
+def file_of_ledger(module):
+    return ROOT / "ledger" / f"{module.replace('.', '/')}.py"
+
+
+def defined_in(module, name):
+    """The module of `ledger` that defines what `module` offers by that name, which may be a package's door."""
+    offered = getattr(importlib.import_module(f"ledger.{module}"), name, None)
+    return (getattr(offered, "__module__", None) or f"ledger.{module}").removeprefix("ledger.")
+
+
 def functions_of_ledger(module):
     """The text of each function of a module of `ledger`, by name."""
-    source, tree = parsed(ROOT / "ledger" / f"{module}.py")
+    source, tree = parsed(file_of_ledger(module))
     functions = ast.AsyncFunctionDef | ast.FunctionDef
     return {node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, functions)}
 
@@ -46,11 +57,11 @@ def called_of_ledger(path):
             module = node.module.removeprefix("ledger").removeprefix(".")
             for alias in node.names:
                 if module:
-                    yield module, alias.name
+                    yield defined_in(module, alias.name), alias.name
                 else:
                     # Of a module that is imported whole, what is called by its name.
                     called = re.findall(rf"\b{alias.asname or alias.name}\.(\w+)", source)
-                    yield from ((alias.name, name) for name in called)
+                    yield from ((defined_in(alias.name, name), name) for name in called)
 
 
 def with_what_they_call(calls):
@@ -58,12 +69,12 @@ def with_what_they_call(calls):
     found, waiting = set(), list(calls)
     while waiting:
         module, name = call = waiting.pop()
-        functions = functions_of_ledger(module) if (ROOT / "ledger" / f"{module}.py").is_file() else {}
+        functions = functions_of_ledger(module) if file_of_ledger(module).is_file() else {}
         if call in found or name not in functions:
             continue
         found.add(call)
         waiting += [(module, other) for other in functions if re.search(rf"\b{other}\(", functions[name])]
-        imported = called_of_ledger(ROOT / "ledger" / f"{module}.py")
+        imported = called_of_ledger(file_of_ledger(module))
         waiting += [one for one in imported if re.search(rf"\b{one[1]}\(", functions[name])]
     return found
 
@@ -87,7 +98,7 @@ def queries_of(process):
     found = set(statements_in(text, text))
     calls = [call for path in [*paths, *(shared if process != "api" else [])] for call in called_of_ledger(path)]
     for module, name in with_what_they_call(calls):
-        source, _ = parsed(ROOT / "ledger" / f"{module}.py")
+        source, _ = parsed(file_of_ledger(module))
         found.update(statements_in(functions_of_ledger(module)[name], source))
     return sorted(found)
 
