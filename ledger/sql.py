@@ -1,7 +1,7 @@
 """Named queries from `.sql` files beside the module that runs them."""
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import fields
 from functools import cache
 from importlib import resources
@@ -25,7 +25,7 @@ class Database(Protocol):
 class DatabaseConnection(Database, Protocol):
     """One connection: several statements of a function belong together in its transaction."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
+    def transaction(self, *, readonly: bool = False) -> AbstractAsyncContextManager[Any]:
         """Open a transaction for a block."""
 
 
@@ -34,6 +34,17 @@ class DatabasePool(Database, Protocol):
 
     def acquire(self) -> AbstractAsyncContextManager[DatabaseConnection]:
         """Take a connection for a block."""
+
+
+@asynccontextmanager
+async def planned_for_its_values(database: DatabasePool) -> AsyncIterator[DatabaseConnection]:
+    """A connection on which each statement is planned for the values it is given.
+
+    For lists with filters: which index is best depends on what is filtered, and a plan for any values knows none.
+    """
+    async with database.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        yield connection
 
 
 def load_queries(package: str, *files: str) -> Any:

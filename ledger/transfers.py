@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from ledger.sql import Database, load_queries
+from ledger.sql import Database, DatabaseConnection, DatabasePool, load_queries, planned_for_its_values
 
 _queries = load_queries("ledger", "transfers.sql")
 
 TRANSFERS_CHANNEL: Final = "transfers"
 """Notifies of signatures that the ledger has something new of, separated by spaces."""
+
+_PLANNED_WALLETS_MAX: Final = 16
+"""Up to so many wallets of a user are read one by one: one of them may hold a thousand times as much as another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +98,46 @@ def recorded_transfer(row: Mapping[str, Any]) -> RecordedTransfer:
 
 
 async def page_of_transfers(
-    database: Database, wanted: TransferFilter, *, after: PlaceInList | None, limit: int
+    database: DatabasePool, wanted: TransferFilter, *, after: PlaceInList | None, limit: int
 ) -> list[RecordedTransfer]:
     """At most `limit` of the wanted transfers, newest first, beginning behind `after`."""
-    rows = _queries.payments(
-        database,
-        user_id=wanted.user_id,
-        recipient=wanted.recipient,
-        payer=wanted.payer,
-        mint=wanted.mint,
-        finalities=wanted.finalities,
-        since=wanted.since,
-        until=wanted.until,
-        slot=after.slot if after else None,
-        signature=after.signature if after else None,
-        path=after.path if after else None,
-        limit=limit,
-    )
-    return [recorded_transfer(row) async for row in rows]
+    async with planned_for_its_values(database) as connection:
+        return [recorded_transfer(row) for row in await _page(connection, wanted, after, limit)]
+
+
+async def _page(
+    connection: DatabaseConnection, wanted: TransferFilter, after: PlaceInList | None, limit: int
+) -> list[Mapping[str, Any]]:
+    conditions = {
+        "recipient": wanted.recipient,
+        "payer": wanted.payer,
+        "mint": wanted.mint,
+        "finalities": wanted.finalities,
+        "since": wanted.since,
+        "until": wanted.until,
+        "until_slot": wanted.until and await _queries.slot_recorded_before(connection, until=wanted.until),
+        "slot": after and after.slot,
+        "signature": after and after.signature,
+        "path": after and after.path,
+        "limit": limit,
+    }
+    if wanted.user_id is None:
+        return [row async for row in _queries.payments_of_everybody(connection, **conditions)]
+    whose = {"user_id": wanted.user_id, "recipient": wanted.recipient}
+    wallets = [row async for row in _queries.wallets_of_user(connection, limit=_PLANNED_WALLETS_MAX + 1, **whose)]
+    if len(wallets) > _PLANNED_WALLETS_MAX:
+        rows = _queries.payments_of_many_wallets(connection, user_id=wanted.user_id, **conditions)
+        return [row async for row in rows]
+    found: list[Mapping[str, Any]] = []
+    for wallet in wallets:
+        period = {"owned_since": wallet["owned_since"], "owned_until": wallet["owned_until"]}
+        page = _queries.payments_of_wallet(connection, **{**conditions, **period, "recipient": wallet["address"]})
+        found += [row async for row in page]
+    return sorted(found, key=_newest_first)[:limit]
+
+
+def _newest_first(row: Mapping[str, Any]) -> tuple[int, str, str]:
+    return -row["slot"], row["signature"], row["path"]
 
 
 async def transfers_of_transaction(

@@ -1730,13 +1730,27 @@ CREATE INDEX transfers_awaiting_witness ON public.transfers USING btree (awaits_
 
 CREATE INDEX transfers_confirmed_slot ON public.transfers USING btree (slot) WHERE (finality = 'confirmed'::public.finality);
 
-CREATE INDEX transfers_destination_owner_slot ON public.transfers USING btree (destination_owner, slot DESC, signature, path);
+CREATE INDEX transfers_destination_owner_mint_slot ON public.transfers USING btree (destination_owner, mint, slot DESC);
+
+CREATE INDEX transfers_destination_owner_slot ON public.transfers USING btree (destination_owner, slot DESC);
+
+CREATE INDEX transfers_destination_owner_source_owner_slot ON public.transfers USING btree (destination_owner, source_owner, slot DESC);
 
 CREATE INDEX transfers_memos ON public.transfers USING gin (memos) WHERE (memos <> '{}'::text[]);
 
+CREATE INDEX transfers_mint_slot ON public.transfers USING btree (mint, slot DESC);
+
+CREATE INDEX transfers_orphaned_destination_owner_slot ON public.transfers USING btree (destination_owner, slot DESC) WHERE (finality = 'orphaned'::public.finality);
+
+CREATE INDEX transfers_orphaned_slot ON public.transfers USING btree (slot DESC) WHERE (finality = 'orphaned'::public.finality);
+
+CREATE INDEX transfers_recorded_at ON public.transfers USING btree (recorded_at, destination_owner);
+
 CREATE INDEX transfers_reference_keys ON public.transfers USING gin (reference_keys) WHERE (reference_keys <> '{}'::text[]);
 
-CREATE INDEX transfers_source_owner_slot ON public.transfers USING btree (source_owner, slot DESC, signature, path);
+CREATE INDEX transfers_slot ON public.transfers USING btree (slot DESC);
+
+CREATE INDEX transfers_source_owner_slot ON public.transfers USING btree (source_owner, slot DESC);
 
 CREATE INDEX transfers_time ON public.transfers USING btree (COALESCE(block_time, recorded_at), signature, path);
 

@@ -1,0 +1,11 @@
+DROP INDEX transfers_orphaned_destination_owner_slot;
+DROP INDEX transfers_orphaned_slot;
+DROP INDEX transfers_recorded_at;
+DROP INDEX transfers_destination_owner_mint_slot;
+DROP INDEX transfers_destination_owner_source_owner_slot;
+DROP INDEX transfers_mint_slot;
+DROP INDEX transfers_slot;
+DROP INDEX transfers_source_owner_slot;
+DROP INDEX transfers_destination_owner_slot;
+CREATE INDEX transfers_destination_owner_slot ON transfers (destination_owner, slot DESC, signature, path);
+CREATE INDEX transfers_source_owner_slot ON transfers (source_owner, slot DESC, signature, path);
