@@ -146,3 +146,14 @@ async def transfers_of_transaction(
     """The transfers of one transaction to the wallets of a user, or of everybody for `None`."""
     rows = _queries.payments_of_transaction(database, signature=signature, user_id=user_id)
     return [recorded_transfer(row) async for row in rows]
+
+
+async def signatures_beginning_with(database: Database, beginning: str, *, limit: int) -> list[str]:
+    """At most `limit` signatures of recorded transfers that begin with that text, in their order as bytes."""
+    rows = _queries.signatures_beginning_with(database, beginning=beginning, limit=limit)
+    return [row["signature"] async for row in rows]
+
+
+async def settled_signatures(database: Database, signatures: Sequence[str]) -> list[str]:
+    """Those of these signatures with a transfer that is final, or that a fork has taken off the chain."""
+    return [row["signature"] async for row in _queries.settled_signatures(database, signatures=list(signatures))]

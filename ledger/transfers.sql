@@ -130,3 +130,17 @@ LEFT JOIN transactions AS c
 WHERE t.signature = :signature
   AND kind_is_payment(t.kind)
 ORDER BY t.path;
+
+-- name: signatures_beginning_with
+-- Recorded signatures that begin with a text. No character of a signature is above chr(1114111).
+SELECT DISTINCT signature
+FROM transfers
+WHERE signature COLLATE "C" >= :beginning::text AND signature COLLATE "C" < :beginning::text || chr(1114111)
+ORDER BY signature
+LIMIT :limit;
+
+-- name: settled_signatures
+-- Those of some signatures whose landing is rooted or was undone.
+SELECT DISTINCT signature
+FROM transfers
+WHERE signature = ANY(:signatures::text[]) AND finality <> 'confirmed';

@@ -11,6 +11,7 @@ import typer
 from cli.exports.export import Format, Subject, Wanted, export
 from cli.exports.output import written
 from cli.exports.parquet import require_pyarrow
+from cli.moments import as_utc
 from cli.running import settings_for
 from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
@@ -40,7 +41,7 @@ def command(
     settings = settings_for(DatabaseSettings)
     if format_ is Format.PARQUET:
         require_pyarrow()
-    wanted = Wanted(_utc(since) or _BEGINNING, _utc(until) or dt.datetime.now(dt.UTC), user)
+    wanted = Wanted(as_utc(since) or _BEGINNING, as_utc(until) or dt.datetime.now(dt.UTC), user)
     if wanted.since >= wanted.until:
         raise OperatorError("The range is empty, for --until is not after --since; correct one of them.")
 
@@ -58,7 +59,3 @@ def command(
         raise typer.Exit(_BROKEN_PIPE) from None
     place = "standard output" if output == "-" else output
     typer.echo(f"export: {rows} {subject.value} to {place}", err=True)
-
-
-def _utc(moment: dt.datetime | None) -> dt.datetime | None:
-    return moment.replace(tzinfo=moment.tzinfo or dt.UTC) if moment else None

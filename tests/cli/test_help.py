@@ -11,6 +11,7 @@ SUBCOMMANDS = {
     "payouts": {"list", "export", "import", "retry", "redirect"},
     "keys": {"create", "list", "revoke"},
     "recipients": {"add", "list", "remove"},
+    "payments": {"list", "show", "watch"},
     "events": {"list", "tail"},
     "webhooks": {"add", "list", "deliveries", "retry", "test", "remove"},
     "migrate": {"up", "down", "status", "roles", "dump"},

@@ -1,0 +1,117 @@
+"""How recorded payments are printed: a table, a line each, all that is known of one, or JSON."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from cli.printing import console, print_table
+from ledger.amounts import figure_text
+from ledger.tokens import TokenOfMint
+from ledger.transfers import RecordedTransfer
+
+Tokens = Mapping[str, TokenOfMint]
+
+_FINALITY: Final = {"confirmed": "confirmed", "finalized": "final", "orphaned": "reversed"}
+# Wide enough for whole signatures and wallets, which scripts cut out.
+_WIDTH_IN_FILES: Final = 240
+_WIDTH_FOR_WHOLE_NAMES: Final = 200
+_SHORT_CHARACTERS: Final = 12
+
+
+def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
+    """Print a table of transfers, with whole signatures and wallets where it is wide enough for them."""
+    output = console(_WIDTH_IN_FILES)
+    shorten = _whole_name if output.width >= _WIDTH_FOR_WHOLE_NAMES else _short
+    # An amount that is cut short is a wrong amount.
+    amount = Column("amount", justify="right", no_wrap=True, overflow="ignore", min_width=_widest(transfers, tokens))
+    table = Table(Column("time (UTC)", no_wrap=True), amount, "token", "status", "from", "signature", "nonce")
+    for one in transfers:
+        token = tokens[one.mint]
+        table.add_row(
+            _time(one),
+            figure_text(one.credited, token.decimals),
+            Text(shorten(token.symbol)),
+            _FINALITY[one.finality],
+            shorten(one.payer or ""),
+            shorten(one.signature),
+            Text(one.claim.nonce if one.claim else ""),
+        )
+    print_table(table, width_in_files=_WIDTH_IN_FILES)
+
+
+def _widest(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> int:
+    return max(len(figure_text(one.credited, tokens[one.mint].decimals)) for one in transfers)
+
+
+def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
+    """Print a transfer, a line for each thing that is known of it."""
+    token = tokens[one.mint]
+    claim = f"{one.claim.nonce} ({one.claim.status}, {one.claim.id})" if one.claim else "none"
+    lines = {
+        "amount": f"{figure_text(one.credited, token.decimals)} {token.symbol}",
+        "fee withheld": figure_text(one.fee, token.decimals) if one.fee else None,
+        "status": _FINALITY[one.finality],
+        "time": f"{_time(one)} UTC, slot {one.slot}",
+        "from": one.payer or "unknown",
+        "to": one.recipient or "unknown",
+        "kind": f"{one.kind}, instruction {one.path}",
+        "mint": one.mint,
+        "memo": "; ".join(one.memos) or None,
+        "claimed by": claim,
+    }
+    typer.echo(one.signature)
+    for name, value in lines.items():
+        if value is not None:
+            typer.echo(f"  {name:<13} {_printable(value)}")
+
+
+def one_line(one: RecordedTransfer, tokens: Tokens) -> str:
+    """One line about a transfer that has just been recorded or changed."""
+    token = tokens[one.mint]
+    amount = f"{figure_text(one.credited, token.decimals)} {_short(token.symbol)}"
+    return f"{_time(one)}  {amount:>20}  {_FINALITY[one.finality]:<9}  {_short(one.payer or ''):<11}  {one.signature}"
+
+
+def payment_json(one: RecordedTransfer, tokens: Tokens) -> dict[str, Any]:
+    """A transfer for scripts; amounts are base units as text."""
+    token, claim = tokens[one.mint], one.claim
+    return {
+        "signature": one.signature,
+        "path": one.path,
+        "slot": one.slot,
+        "block_time": one.block_time,
+        "kind": one.kind,
+        "mint": one.mint,
+        "symbol": token.symbol,
+        "decimals": token.decimals,
+        "amount": figure_text(one.credited, token.decimals),
+        "amount_base_units": str(one.credited),
+        "fee_base_units": str(one.fee),
+        "payer": one.payer,
+        "recipient": one.recipient,
+        "finality": one.finality,
+        "memos": one.memos,
+        "claim": {"id": str(claim.id), "nonce": claim.nonce, "status": claim.status} if claim else None,
+    }
+
+
+def _time(one: RecordedTransfer) -> str:
+    return f"{one.block_time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}" if one.block_time else "unknown"
+
+
+def _short(name: str) -> str:
+    """A signature or an address by its ends, as wallets show them; what is short is left whole."""
+    return name if len(name) <= _SHORT_CHARACTERS else f"{name[:5]}…{name[-4:]}"
+
+
+def _whole_name(name: str) -> str:
+    return name
+
+
+def _printable(text: str) -> str:
+    """Text that others wrote, without what would steer a terminal."""
+    return "".join(one if one.isprintable() else "�" for one in text)
