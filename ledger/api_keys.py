@@ -143,6 +143,36 @@ async def revoke_key(database: Database, key_prefix: str, at: dt.datetime, *, re
     return row is not None
 
 
+async def replace_key(
+    connection: DatabaseConnection,
+    old: ApiKey,
+    key_prefix: str,
+    key_hash: str,
+    *,
+    expires_at: dt.datetime | None,
+    old_until: dt.datetime,
+) -> ApiKey:
+    """Store a key that may do what `old` may, which is good until `old_until` and not longer.
+
+    `old` is a key that this transaction holds, good and not replaced yet; see `hold_key`.
+    """
+    new = NewApiKey(
+        key_prefix=key_prefix,
+        key_hash=key_hash,
+        user_id=old.user_id,
+        name=old.name,
+        environment=old.environment,
+        permissions=old.permissions,
+        final_only=old.final_only,
+        proof_version=old.proof_version,
+        expires_at=expires_at,
+    )
+    stored = await add_key(connection, new)
+    assert stored is not None
+    await revoke_key(connection, old.key_prefix, old_until, replaced_by=key_prefix)
+    return stored
+
+
 async def note_key_use(database: Database, used: Mapping[str, dt.datetime]) -> None:
     """Write down when keys, by their prefixes, were last used; a later time that is known already stays."""
     await _queries.note_key_use(database, prefixes=list(used), times=list(used.values()))

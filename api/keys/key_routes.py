@@ -37,6 +37,7 @@ from ledger.api_keys import (
     any_key_exists,
     hold_key,
     list_keys,
+    replace_key,
     revoke_key,
 )
 from ledger.sql import DatabaseConnection
@@ -274,21 +275,10 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
         if not old.is_good:
             raise conflict("The key has expired, and one like it would be expired too; make one with POST /api-keys.")
         made = make_key(old.environment)
-        new = NewApiKey(
-            key_prefix=made.prefix,
-            key_hash=made.hash,
-            user_id=old.user_id,
-            name=old.name,
-            environment=old.environment,
-            permissions=old.permissions,
-            final_only=old.final_only,
-            proof_version=old.proof_version,
-            expires_at=_end(caller, old.expires_at),
-        )
-        stored = await add_key(connection, new)
-        assert stored is not None
         ends = dt.datetime.now(dt.UTC) + grace
-        await revoke_key(connection, key_prefix, ends, replaced_by=made.prefix)
+        stored = await replace_key(
+            connection, old, made.prefix, made.hash, expires_at=_end(caller, old.expires_at), old_until=ends
+        )
     context.key_ring.forget()
     body = KeyRotated(
         **_shown_once(stored, made),

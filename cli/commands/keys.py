@@ -5,16 +5,25 @@ from typing import Annotated
 
 import asyncpg
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from api.access.key_ring import make_key
+from api.access.key_ring import NewKey, make_key
 from cli.printing import AsJson, print_json, print_table
 from cli.running import with_connection
-from ledger.api_keys import PERMISSIONS, ApiKey, NewApiKey, add_key, list_keys, revoke_key
+from ledger.api_keys import (
+    PERMISSIONS,
+    ApiKey,
+    NewApiKey,
+    add_key,
+    hold_key,
+    list_keys,
+    replace_key,
+    revoke_key,
+)
 from runtime.errors import OperatorError
 
-app = typer.Typer(help="Keys of the API: create, list, revoke.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Keys of the API: create, list, rotate, revoke.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
@@ -79,7 +88,9 @@ def list_(
     if as_json:
         print_json(keys)
         return
-    table = Table("key", "name", "user", "environment", "may", "last used", "expires", "revoked")
+    # Whoever revokes or rotates a key has to give the whole of its beginning.
+    prefix = Column("key", no_wrap=True, min_width=max((len(key.key_prefix) for key in keys), default=0))
+    table = Table(prefix, "name", "user", "environment", "may", "last used", "expires", "revoked")
     for key in keys:
         table.add_row(
             key.key_prefix,
@@ -91,6 +102,49 @@ def list_(
             "yes" if key.revoked else "",
         )
     print_table(table)
+
+
+@app.command()
+def rotate(
+    key_prefix: Annotated[str, typer.Argument(help="The public beginning of the key")],
+    grace_hours: Annotated[
+        int, typer.Option(help="How long the old key stays good beside the new one", min=0, max=24 * 30)
+    ] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key like this one and print it; the old one ends after the hours of grace.
+
+    Example: pay402 keys rotate sk_live_0123456789 --grace-hours 1
+    """
+
+    async def work(connection: asyncpg.Connection) -> tuple[NewKey, ApiKey]:
+        async with connection.transaction():
+            old = await hold_key(connection, key_prefix)
+            if old is None:
+                raise OperatorError(f"There is no key {key_prefix!r}; see `pay402 keys list`.")
+            if old.revoked_at is not None or not old.is_good:
+                raise OperatorError(
+                    f"The key {key_prefix} is revoked, replaced or expired already; create one with `pay402 keys create`."
+                )
+            new = make_key(old.environment)
+            stored = await replace_key(
+                connection, old, new.prefix, new.hash, expires_at=old.expires_at, old_until=_in_hours(grace_hours)
+            )
+            return new, stored
+
+    new, stored = with_connection(work)
+    if as_json:
+        print_json({"apiKey": new.key, "keyPrefix": new.prefix, "userId": stored.user_id, "replaces": key_prefix})
+    else:
+        typer.echo(new.key)
+        until = f"{_in_hours(grace_hours):%Y-%m-%d %H:%M} UTC"
+        typer.echo(
+            f"replaces {key_prefix}, which is good until {until}; store it now, it is not shown again.", err=True
+        )
+
+
+def _in_hours(hours: int) -> dt.datetime:
+    return dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
 
 
 @app.command()

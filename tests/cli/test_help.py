@@ -9,7 +9,7 @@ from tests.support.command_line import pay402
 
 SUBCOMMANDS = {
     "payouts": {"list", "export", "import", "retry", "redirect"},
-    "keys": {"create", "list", "revoke"},
+    "keys": {"create", "list", "rotate", "revoke"},
     "recipients": {"add", "list", "remove"},
     "payments": {"list", "show", "watch"},
     "events": {"list", "tail"},
