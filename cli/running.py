@@ -11,7 +11,7 @@ from chain.rpc import RpcError
 from cli.system.localnet_address import solana_endpoints
 from indexer.settings import IndexerSettings
 from migrations.status import check_current
-from runtime.database import open_connection
+from runtime.database import open_connection, open_pool
 from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
 from runtime.logging import COMMAND, configure_logging
@@ -51,6 +51,17 @@ def with_connection(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         await check_current(dsn)
         async with open_connection(dsn) as connection:
             return await work(connection)
+
+    return with_database(connected)
+
+
+def with_pool(work: Callable[["asyncpg.Pool[Any]"], Awaitable[T]]) -> T:
+    """The result of `work` on a pool of one connection to a database whose schema is current."""
+
+    async def connected(dsn: str) -> T:
+        await check_current(dsn)
+        async with open_pool(dsn, application=COMMAND, max_size=1) as pool:
+            return await work(pool)
 
     return with_database(connected)
 

@@ -14,7 +14,8 @@ _SECRETS: Final = (
     re.compile(r"(://[^/@\s:]*:)[^\s\"']+(@)"),
     re.compile(r"((?:postgres(?:ql)?|rediss?)://[^/@\s:]*:)[^\n\"']+(@)"),
     re.compile(r"([?&](?:api[-_]?key|access[-_]?token|token|key|secret|password|auth)=)[^&\s\"'\\]+()", re.IGNORECASE),
-    re.compile(r"\b(sk_(?:live|test)_)\w+()"),  # our own API keys
+    # Our own API keys; their public beginning stays, which says whose they are.
+    re.compile(r"\b(?!sk_[a-z]+_[0-9a-f]{10}\b)(sk_(?:live|test)_(?:[0-9a-f]{10}(?=[0-9a-f]{64}\b))?)\w+()"),
 )
 
 

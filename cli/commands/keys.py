@@ -124,7 +124,7 @@ def rotate(
                 raise OperatorError(f"There is no key {key_prefix!r}; see `pay402 keys list`.")
             if old.revoked_at is not None or not old.is_good:
                 raise OperatorError(
-                    f"The key {key_prefix} is revoked, replaced or expired already; create one with `pay402 keys create`."
+                    f"The key {key_prefix} is revoked, replaced or expired; create one with `pay402 keys create`."
                 )
             new = make_key(old.environment)
             stored = await replace_key(

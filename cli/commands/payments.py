@@ -14,7 +14,8 @@ from cli.moments import as_utc
 from cli.payment_lines import Tokens, one_line, payment_json, print_list, print_one
 from cli.printing import AsJson, print_json
 from cli.registration import wallet_address
-from cli.running import run_to_end, settings_for, with_connection
+from cli.running import run_to_end, settings_for, with_connection, with_pool
+from ledger.sql import Database
 from ledger.tokens import tokens_of_mints
 from ledger.transfers import (
     TRANSFERS_CHANNEL,
@@ -67,11 +68,11 @@ def list_(
         until=as_utc(until),
     )
 
-    async def work(connection: asyncpg.Connection) -> tuple[list[RecordedTransfer], Tokens]:
-        found = await page_of_transfers(connection, wanted, after=None, limit=limit)
-        return found, await _tokens(connection, found)
+    async def work(pool: "asyncpg.Pool[Any]") -> tuple[list[RecordedTransfer], Tokens]:
+        found = await page_of_transfers(pool, wanted, after=None, limit=limit)
+        return found, await _tokens(pool, found)
 
-    transfers, tokens = with_connection(work)
+    transfers, tokens = with_pool(work)
     if as_json:
         print_json([payment_json(one, tokens) for one in transfers])
     elif not transfers:
@@ -214,5 +215,5 @@ async def _whole(connection: asyncpg.Connection, beginning: str) -> str:
     return found[0]
 
 
-async def _tokens(connection: asyncpg.Connection, transfers: Sequence[RecordedTransfer]) -> Tokens:
-    return await tokens_of_mints(connection, {one.mint for one in transfers})
+async def _tokens(database: Database, transfers: Sequence[RecordedTransfer]) -> Tokens:
+    return await tokens_of_mints(database, {one.mint for one in transfers})

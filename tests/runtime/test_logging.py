@@ -153,3 +153,10 @@ def test_a_traceback_of_a_library_stays_on_its_line_too():
     (line,) = map(json.loads, stream.getvalue().splitlines())
     assert (line["event"], line["level"], line["logger"]) == ("failed with sk_live_***", "error", "some.library")
     assert line["exception"].splitlines()[-1].endswith("'redis://:***@cache:6379'")
+
+
+def test_of_an_api_key_its_public_beginning_stays():
+    key = "sk_live_0123456789" + "ab" * 32
+    assert scrub(f"the key {key} of a shop") == "the key sk_live_0123456789*** of a shop"
+    assert scrub("There is no key 'sk_test_0123456789'.") == "There is no key 'sk_test_0123456789'."
+    assert scrub(f"{key}0 {key[:-1]} sk_live_012345678") == "sk_live_*** sk_live_*** sk_live_***"
