@@ -16,6 +16,15 @@ from api.access.callers import count_refused
 from api.access.context import AccessContext
 from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
+from api.console import (
+    home_routes,
+    payment_routes,
+    refusals,
+    sign_in_routes,
+)
+from api.console import overview_routes as overview_pages
+from api.console import request_routes as request_pages
+from api.console.context import ConsoleContext
 from api.events import routes as event_routes
 from api.events.context import EventsContext
 from api.http.errors import ApiError, invalid, refusal, unavailable
@@ -66,6 +75,12 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     webhook_routes.router,
     order_routes.router,
     health_routes.router,
+    home_routes.router,
+    home_routes.files_router,
+    sign_in_routes.router,
+    overview_pages.router,
+    payment_routes.router,
+    request_pages.router,
 )
 
 _REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {
@@ -92,6 +107,7 @@ class Rooms:
     x402: X402Context
     events: EventsContext
     webhooks: WebhooksContext
+    console: ConsoleContext
 
 
 def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more: Sequence[APIRouter] = ()) -> FastAPI:
@@ -110,6 +126,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
         },
     )
     app.state.refusal_fields = _REFUSAL_FIELDS
+    app.state.refusal_pages = {refusals.BELOW: refusals.refused}
     for room in fields(rooms):
         setattr(app.state, room.name, getattr(rooms, room.name))
     for router in (*_ROUTERS, *more):
@@ -121,6 +138,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
         requests_max=settings.requests_max,
         body_seconds=settings.body_seconds,
         count_malformed=lambda scope: count_refused(Request(scope)),
+        forms_below=f"{refusals.BELOW}/",
     )
     app.add_middleware(Cors, origins=split(settings.origins_allowed))
     app.add_middleware(AccessLog, metrics=metrics)

@@ -19,8 +19,11 @@ from api.access.access_tokens import AccessTokens
 from api.access.context import AccessContext
 from api.access.key_ring import KEYS_CHANNEL, KeyRing
 from api.access.rate_limits import RateLimits
+from api.access.sessions import Sessions
 from api.analytics.context import AnalyticsContext
 from api.app import Rooms, create_app
+from api.console.context import ConsoleContext
+from api.console.pages import Pages
 from api.events.context import EventsContext
 from api.events.streams import FeedStreams
 from api.http.connection import Patience, bounded
@@ -151,6 +154,7 @@ async def open_rooms(
         access = AccessContext(
             keys=key_ring,
             tokens=AccessTokens(_secret(settings.jwt_secret)),
+            sessions=Sessions(database),
             rates=rates,
             environment=settings.app_env,
             public_limit=settings.public_rate_limit,
@@ -160,6 +164,14 @@ async def open_rooms(
         facilitator = _x402(settings, metrics, database, standings, node, tokens, notifications)
         advertised = facilitator.verifier.fee_payers.advertised
         balances = FeePayerBalances(node, advertised, settings.x402_low_lamports, metrics)
+        payments = PaymentsContext(database, tokens, node, final_from)
+        analytics = AnalyticsContext(database, tokens)
+        operations = OperationsContext(
+            database=database,
+            probes=Probes(database, redis, metrics, lambda: balances.status),
+            metrics=metrics if settings.enable_metrics else None,
+            environment=settings.app_env,
+        )
         rooms = Rooms(
             access=access,
             routing=RoutingContext(database),
@@ -171,7 +183,7 @@ async def open_rooms(
                 needs_no_first_key=settings.app_env == "development",
             ),
             verify=VerifyContext(verifier, tokens, final_from),
-            payments=PaymentsContext(database, tokens, node, final_from),
+            payments=payments,
             x402=facilitator,
             marketplace=MarketplaceContext(
                 database=database,
@@ -183,14 +195,16 @@ async def open_rooms(
                 currencies=settings.currencies,
                 is_production=settings.is_production,
             ),
-            analytics=AnalyticsContext(database, tokens),
+            analytics=analytics,
             events=EventsContext(database, streams, metrics),
             webhooks=WebhooksContext(database, settings.receiver_policy),
-            operations=OperationsContext(
-                database=database,
-                probes=Probes(database, redis, metrics, lambda: balances.status),
-                metrics=metrics if settings.enable_metrics else None,
-                environment=settings.app_env,
+            operations=operations,
+            console=ConsoleContext(
+                pages=Pages(),
+                payments=payments,
+                analytics=analytics,
+                operations=operations,
+                network=settings.solana_network,
             ),
         )
         await stack.enter_async_context(

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ledger.sql import Database, load_queries
+from ledger.sql import Database, from_row, load_queries
 
 _queries = load_queries("ledger", "completeness.sql")
 
@@ -79,6 +79,26 @@ class Doubts:
     gaps: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProofOfAccounts:
+    """How many accounts of followed wallets there are, and how far they are proven.
+
+    Attributes:
+        proven: Those that an audit has found complete.
+        drifting: Those whose balance on chain is not the ledger's.
+        gaps: Breaks in their chains of balance changes, in all.
+        healing: Those that are to be healed.
+        proven_slot: Up to where all that are proven are; `None` where none is.
+    """
+
+    accounts: int
+    proven: int
+    drifting: int
+    gaps: int
+    healing: int
+    proven_slot: int | None
+
+
 async def accounts_to_audit(database: Database, wallets: Collection[str] = ()) -> list[AuditedAccount]:
     """The accounts of followed wallets, or of these wallets, the longest unaudited first."""
     rows = _queries.accounts_to_audit(database, wallets=list(wallets))
@@ -132,6 +152,11 @@ async def doubts(database: Database) -> Doubts:
     """How much the last audits of all accounts found."""
     row = await _queries.in_doubt(database)
     return Doubts(row["drifting"], row["gaps"])
+
+
+async def proof_of_accounts(database: Database, user_id: str | None) -> ProofOfAccounts:
+    """How far the accounts of a user's followed wallets, or of everybody's for `None`, are proven."""
+    return from_row(ProofOfAccounts, await _queries.proof_of_accounts(database, user_id=user_id))
 
 
 async def accounts_to_heal(database: Database, not_since: dt.datetime) -> list[str]:

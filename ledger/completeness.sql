@@ -193,6 +193,19 @@ FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
 WHERE r.active AND (a.drift <> 0 OR a.gaps > 0);
 
+-- name: proof_of_accounts^
+-- How many accounts of a user's followed wallets, or of everybody's, were found complete, and up to which slot all were.
+SELECT
+  count(*)::int AS accounts,
+  count(a.audited_slot)::int AS proven,
+  count(*) FILTER (WHERE a.drift <> 0)::int AS drifting,
+  coalesce(sum(a.gaps), 0)::int AS gaps,
+  count(a.heal_wanted_at)::int AS healing,
+  min(a.audited_slot) AS proven_slot
+FROM token_accounts AS a
+JOIN recipients AS r ON r.address = a.recipient
+WHERE r.active AND a.lost_slot IS NULL AND (:user_id::text IS NULL OR r.user_id = :user_id);
+
 -- name: accounts_to_heal
 -- Accounts that somebody marked for healing, or that were not walked since a time.
 SELECT a.address, a.heal_wanted_at IS NOT NULL AS marked

@@ -65,6 +65,14 @@ class ClaimOfRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceAmongRequests:
+    """Where a page of payment requests ended: the key of its last one."""
+
+    created_at: dt.datetime
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransferOfRequest:
     """A transfer that names a request, or honours it, and when it was paid."""
 
@@ -135,12 +143,26 @@ async def create_request(
 async def find_request(database: Database, nonce: str) -> tuple[PaymentRequest, ClaimOfRequest | None] | None:
     """The request of a nonce with its claim, if there is one; `None` when no request has that nonce."""
     row = await _queries.find_request(database, nonce=nonce)
-    if row is None:
-        return None
-    if row["claim_status"] is None:
-        return _request(row), None
-    claim = ClaimOfRequest(ClaimStatus(row["claim_status"]), row["payer"], row["signature"], row["claimed_at"])
-    return _request(row), claim
+    return None if row is None else (_request(row), _claim(row))
+
+
+async def page_of_requests(
+    database: Database, *, user_id: str | None, after: PlaceAmongRequests | None, limit: int
+) -> list[tuple[PaymentRequest, ClaimOfRequest | None]]:
+    """A user's requests, or everybody's, with their claims: at most `limit`, newest first, beginning behind `after`."""
+    place = {"created_at": after.created_at if after else None, "nonce": after.nonce if after else None}
+    # A statement for each of the two: one plan for both would read all requests where a few are asked about.
+    if user_id is None:
+        rows = _queries.page_of_all_requests(database, limit=limit, **place)
+    else:
+        rows = _queries.page_of_requests(database, user_id=user_id, limit=limit, **place)
+    return [(_request(row), _claim(row)) async for row in rows]
+
+
+async def count_open_requests(database: Database, *, user_id: str | None, count_max: int) -> int:
+    """How many requests of a user, or of everybody, are unpaid and have not expired; counted up to `count_max`."""
+    counted: int = await _queries.count_open_requests(database, user_id=user_id, count_max=count_max)
+    return counted
 
 
 async def transfers_of_request(database: Database, request: PaymentRequest) -> list[TransferOfRequest]:
@@ -185,6 +207,15 @@ def request_status(
     return "expired" if expires_at <= dt.datetime.now(dt.UTC) else "open"
 
 
+def standing_now(
+    request: PaymentRequest, claim: ClaimOfRequest | None
+) -> Literal["open", "pending", "paid", "expired"]:
+    """How `request` stands, with the claim that `find_request` found for it."""
+    if claim is None:
+        return request_status(None, request.expires_at)
+    return request_status(claim.status, request.expires_at, claimed_at=claim.claimed_at)
+
+
 def solana_pay_url(
     *, recipient: str, amount: int, decimals: int, mint: str | None, reference: str, nonce: str, label: str | None
 ) -> str:
@@ -205,3 +236,9 @@ def _request(row: Mapping[str, Any]) -> PaymentRequest:
     names = ("nonce", "user_id", "recipient", "mint", "currency", "amount", "resource", "scheme", "metadata")
     more = ("reference", "environment", "created_at", "expires_at", "proof_version", "final_only")
     return PaymentRequest(*(row[name] for name in (*names, *more)))
+
+
+def _claim(row: Mapping[str, Any]) -> ClaimOfRequest | None:
+    if row["claim_status"] is None:
+        return None
+    return ClaimOfRequest(ClaimStatus(row["claim_status"]), row["payer"], row["signature"], row["claimed_at"])

@@ -39,6 +39,73 @@ LEFT JOIN LATERAL (
 ) AS c ON true
 WHERE n.nonce = :nonce;
 
+-- name: page_of_requests
+-- A merchant's payment requests with their claims, newest first, from a place on.
+SELECT
+  n.nonce, n.user_id, n.recipient, n.mint, n.currency, n.amount, n.resource, n.scheme, n.metadata, n.reference,
+  n.environment, n.created_at, n.expires_at, n.proof_version, n.final_only,
+  c.status AS claim_status,
+  c.payer,
+  c.signature,
+  c."timestamp" AS claimed_at
+FROM (
+  SELECT *
+  FROM nonces
+  WHERE user_id = :user_id::text
+    AND (:created_at::timestamptz IS NULL OR created_at <= :created_at)
+    AND (:created_at::timestamptz IS NULL OR (created_at, nonce) < (:created_at, :nonce::text))
+  ORDER BY created_at DESC, nonce DESC
+  LIMIT :limit::int
+) AS n
+LEFT JOIN LATERAL (
+  SELECT *
+  FROM transactions AS c
+  WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+  ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp"
+  LIMIT 1
+) AS c ON true
+ORDER BY n.created_at DESC, n.nonce DESC;
+
+-- name: page_of_all_requests
+-- Everybody's payment requests with their claims, newest first, from a place on.
+SELECT
+  n.nonce, n.user_id, n.recipient, n.mint, n.currency, n.amount, n.resource, n.scheme, n.metadata, n.reference,
+  n.environment, n.created_at, n.expires_at, n.proof_version, n.final_only,
+  c.status AS claim_status,
+  c.payer,
+  c.signature,
+  c."timestamp" AS claimed_at
+FROM (
+  SELECT *
+  FROM nonces
+  WHERE (:created_at::timestamptz IS NULL OR created_at <= :created_at)
+    AND (:created_at::timestamptz IS NULL OR (created_at, nonce) < (:created_at, :nonce::text))
+  ORDER BY created_at DESC, nonce DESC
+  LIMIT :limit::int
+) AS n
+LEFT JOIN LATERAL (
+  SELECT *
+  FROM transactions AS c
+  WHERE c.user_id = n.user_id AND c.nonce = n.nonce
+  ORDER BY claim_holds_transfer(c.status) DESC, c.status = 'pending' DESC, c."timestamp"
+  LIMIT 1
+) AS c ON true
+ORDER BY n.created_at DESC, n.nonce DESC;
+
+-- name: count_open_requests$
+-- How many payment requests are unpaid and have not expired, up to `count_max`.
+SELECT count(*)::int
+FROM (
+  SELECT FROM nonces AS n
+  WHERE n.expired_at IS NULL AND n.expires_at > now()
+    AND (:user_id::text IS NULL OR n.user_id = :user_id)
+    AND NOT EXISTS (
+      SELECT FROM transactions AS c
+      WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND claim_holds_transfer(c.status)
+    )
+  LIMIT :count_max::int
+) AS counted;
+
 -- name: transfers_of_request
 -- The payments to a request's wallet that name it by its reference or nonce, and the one that honours it.
 SELECT

@@ -1075,6 +1075,18 @@ COMMENT ON COLUMN public.cluster.genesis_hash IS 'The hash of its first block, b
 
 COMMENT ON COLUMN public.cluster.network IS 'SOLANA_NETWORK at the first use, for people';
 
+CREATE TABLE public.console_sessions (
+    token_hash text NOT NULL,
+    key_prefix text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT console_sessions_token_hash_check CHECK ((token_hash ~ '^[0-9a-f]{64}$'::text))
+);
+
+COMMENT ON TABLE public.console_sessions IS 'A browser that is signed in at the console; it ends with the key that it was signed in with';
+
+COMMENT ON COLUMN public.console_sessions.token_hash IS 'SHA-256 of what the browser has in its cookie, in hexadecimal; that has 256 random bits';
+
 ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.events_id_seq
     START WITH 1
@@ -1474,6 +1486,9 @@ ALTER TABLE ONLY public.claim_changes
 ALTER TABLE ONLY public.cluster
     ADD CONSTRAINT cluster_pkey PRIMARY KEY (is_only);
 
+ALTER TABLE ONLY public.console_sessions
+    ADD CONSTRAINT console_sessions_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
@@ -1616,6 +1631,10 @@ CREATE INDEX balance_changes_confirmed_slot ON public.balance_changes USING btre
 
 CREATE INDEX balance_changes_unexplained ON public.balance_changes USING btree (slot) WHERE (unexplained <> (0)::numeric);
 
+CREATE INDEX console_sessions_expires_at ON public.console_sessions USING btree (expires_at);
+
+CREATE INDEX console_sessions_key_prefix ON public.console_sessions USING btree (key_prefix, created_at);
+
 CREATE INDEX events_agent_id_at ON public.events USING btree (agent_id, at) INCLUDE (id, type, user_id) WHERE (agent_id IS NOT NULL);
 
 CREATE INDEX events_at ON public.events USING btree (at, id);
@@ -1653,6 +1672,8 @@ CREATE INDEX job_requests_provider_agent_id_status ON public.job_requests USING 
 CREATE INDEX job_requests_service_id_created_at ON public.job_requests USING btree (service_id, created_at);
 
 CREATE INDEX job_requests_status_created_at ON public.job_requests USING btree (status, created_at);
+
+CREATE INDEX nonces_created_at ON public.nonces USING btree (created_at, nonce);
 
 CREATE INDEX nonces_unexpired ON public.nonces USING btree (expires_at) WHERE (expired_at IS NULL);
 

@@ -23,6 +23,9 @@ _IPV6_PREFIX: Final = 64
 # Where a request notes that it was counted.
 _COUNTED: Final = "api.access.is_counted"
 
+SESSION_COOKIE: Final = "pay402_session"
+"""The cookie of a session, over plain HTTP; see `session_cookie`."""
+
 Permission = Literal["read", "write", "admin"]
 
 # For the documentation: what is sent is read from the headers below, whichever of the two carries it.
@@ -52,6 +55,15 @@ async def identify(request: Request) -> Caller | None:
     """
     if (credential := sent_credential(request)) is None:
         return None
+    return await holder_of(request, credential)
+
+
+async def holder_of(request: Request, credential: str) -> Caller:
+    """Who holds a key or token that `request` brings, wherever in it.
+
+    Raises:
+        ApiError: 401 for a key or token that is not good, which counts against the limit of its sender's address.
+    """
     caller = await _holder(access_context(request), credential)
     if caller is None:
         # Guessing keys is limited like every request of somebody without one.
@@ -75,6 +87,48 @@ def _demo_caller(context: AccessContext) -> Caller | None:
     if context.environment != "development":
         return None
     return Caller(DEMO_USER, frozenset({"read", "write"}), "test", "demo-key")
+
+
+async def signed_in(request: Request) -> Caller | None:
+    """Who is signed in at the console in the browser that sent `request`, or `None`.
+
+    A session opens the console's pages and the stream of events, and no other route: what a browser sends by itself
+    must not do anything that a page of somebody else's can ask for. It makes no keys, as a token makes none.
+    """
+    context = access_context(request)
+    if (session := sent_session(request)) is None:
+        return None
+    if (prefix := await context.sessions.key_of(session)) is None:
+        return None
+    holder = _demo_caller(context) if prefix in DEMO_KEYS else await context.keys.by_prefix(prefix)
+    return None if holder is None else dataclasses.replace(holder, by_token=True)
+
+
+def is_by_tls(request: Request) -> bool:
+    """True where the browser is taken to speak TLS: in production always, also where its proxy does not say so."""
+    return request.url.scheme == "https" or access_context(request).environment == "production"
+
+
+def session_cookie(request: Request) -> str:
+    """The name of the cookie that holds a session. With TLS its prefix keeps other hosts from setting it."""
+    return f"__Host-{SESSION_COOKIE}" if is_by_tls(request) else SESSION_COOKIE
+
+
+def sent_session(request: Request) -> str | None:
+    """The session that a browser sends, if any."""
+    return request.cookies.get(session_cookie(request))
+
+
+async def identify_browser(request: Request) -> Caller | None:
+    """Who sent `request`, by a key or token, or else as who is signed in. Raises ApiError 401."""
+    return await identify(request) if sent_credential(request) is not None else await signed_in(request)
+
+
+async def reader_by_browser(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller:
+    """A dependency: a caller who may read, by a key, a token or a session."""
+    caller = await identify_browser(request)
+    await count_request(request, caller)
+    return permitted(caller, "read")
 
 
 async def optional_caller(request: Request, _key: Any = SECURITY[0], _token: Any = SECURITY[1]) -> Caller | None:
@@ -184,6 +238,9 @@ def permitted(caller: Caller | None, permission: Permission) -> Caller:
 
 Reader = Annotated[Caller, Depends(require("read"))]
 """What a handler asks for that is for callers who may read."""
+
+ReaderByBrowser = Annotated[Caller, Depends(reader_by_browser)]
+"""What a handler asks for that is for callers who may read, also those who are signed in at the console."""
 
 Writer = Annotated[Caller, Depends(require("write"))]
 """What a handler asks for that is for callers who may write."""

@@ -7,6 +7,7 @@ from fastapi import Request
 from api.access.access_tokens import AccessTokens
 from api.access.key_ring import KeyRing
 from api.access.rate_limits import RateLimits
+from api.access.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class AccessContext:
 
     keys: KeyRing
     tokens: AccessTokens
+    sessions: Sessions
     rates: RateLimits
     environment: str
     public_limit: int

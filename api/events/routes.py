@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.access.caller import Caller
-from api.access.callers import Reader, identify
+from api.access.callers import Reader, ReaderByBrowser, identify_browser
 from api.events.bodies import EventPage
 from api.events.context import Events, EventsContext
 from api.events.streams import Subscription
@@ -77,7 +77,7 @@ async def get_events(
 )
 async def stream_events(
     context: Events,
-    caller: Reader,
+    caller: ReaderByBrowser,
     request: Request,
     after: After = None,
     wanted: Types = None,
@@ -176,7 +176,7 @@ async def _coming(reader: _Reader, subscription: Subscription) -> AsyncIterator[
 
 async def _is_still_good(request: Request) -> bool:
     try:
-        return await identify(request) is not None
+        return await identify_browser(request) is not None
     except ApiError:
         return False
     except DATABASE_ERRORS:

@@ -1,6 +1,6 @@
 """Refusals that all look alike."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from pydantic import Field
@@ -57,8 +57,13 @@ class ApiError(Exception):
 def refusal(scope: Scope, error: ApiError) -> Response:
     """The answer to the request of `scope` that `error` refuses, with what every refusal of its path carries.
 
-    The application's state has these fields by path, as `refusal_fields`; published clients read them first.
+    The application's state has these fields by path, as `refusal_fields`; published clients read them first. Below the
+    paths of its `refusal_pages` people are answered, by a page.
     """
+    pages: Mapping[str, Callable[[Scope, ApiError], Response]] = scope["app"].state.refusal_pages
+    for prefix, page in pages.items():
+        if scope["path"] == prefix or scope["path"].startswith(f"{prefix}/"):
+            return page(scope, error)
     by_path: Mapping[str, Mapping[str, Any]] = scope["app"].state.refusal_fields
     return error.response(by_path.get(scope["path"]))
 

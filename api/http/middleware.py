@@ -20,6 +20,7 @@ _log = structlog.get_logger("api.access")
 
 BODY_BYTES_MAX: Final = 1_000_000
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_FORM: Final = "application/x-www-form-urlencoded"
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 # Scraped and probed every few seconds: a line for each would drown the others.
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
@@ -84,6 +85,7 @@ class RequestBounds:
     No more than `requests_max` requests are under way at once: what a slow database cannot answer in time must not
     pile up. Defects of ours are logged and answered here too. It stands within `Cors`, so that browsers may read what
     it refuses. A body that is refused is given to `count_malformed`, for it counts against its sender's limit.
+    Bodies are JSON, but below `forms_below`, where they are what a page's form sends.
     """
 
     def __init__(
@@ -93,9 +95,11 @@ class RequestBounds:
         requests_max: int,
         body_seconds: float,
         count_malformed: Callable[[Scope], Awaitable[None]],
+        forms_below: str,
     ) -> None:
         self._app = app
         self._count_malformed = count_malformed
+        self._forms_below = forms_below
         self._requests_max = requests_max
         self._body_seconds = body_seconds
         self._under_way = 0
@@ -131,7 +135,8 @@ class RequestBounds:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
         try:
-            return await _read_body(scope, receive, self._body_seconds)
+            is_form = scope["path"].startswith(self._forms_below)
+            return await _read_body(scope, receive, self._body_seconds, is_form=is_form)
         except ApiError:
             await self._count_malformed(scope)
             raise
@@ -153,7 +158,7 @@ def _request_id(sent: str | None) -> str:
     return sent if sent is not None and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
 
-async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Receive:
+async def _read_body(scope: Scope, receive: Receive, seconds: float, *, is_form: bool) -> Receive:
     """The body, read; a `receive` that gives it again. Raises ApiError 408, 413 or 415."""
     headers = Headers(scope=scope)
     declared = headers.get("content-length", "")
@@ -167,7 +172,10 @@ async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Receive:
             408, "REQUEST_TIMEOUT", f"The body did not arrive within {seconds:g} seconds; send it again."
         ) from None
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and content_type != "application/json" and not content_type.endswith("+json"):
+    if is_form:
+        if content_type != _FORM:
+            raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be what a form sends; use the page's form.")
+    elif body and content_type != "application/json" and not content_type.endswith("+json"):
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be JSON; send Content-Type: application/json.")
     messages = [{"type": "http.request", "body": body, "more_body": False}] if not disconnected else []
 

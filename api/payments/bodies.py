@@ -101,6 +101,13 @@ class RequestBody(AnswerShape):
     metadata: dict[str, Any]
 
 
+class RequestPage(AnswerShape):
+    """A page of payment requests, newest first."""
+
+    requests: list[RequestBody]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one")
+
+
 class RequestStatus(RequestBody):
     """A payment request and what came of it."""
 

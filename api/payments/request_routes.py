@@ -1,9 +1,11 @@
 """Payment requests: what is to be paid, to whom, until when."""
 
+import base64
 import datetime as dt
+import re
 from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from api.access.caller import Caller
@@ -11,16 +13,19 @@ from api.access.callers import Reader, Writer
 from api.http.errors import conflict, errors, invalid, not_found
 from api.http.json import answer, figure
 from api.http.stored_json import stored_json
-from api.payments.bodies import RequestBody, RequestOrder, RequestStatus, payment_body, request_fields
+from api.payments.bodies import RequestBody, RequestOrder, RequestPage, RequestStatus, payment_body, request_fields
 from api.payments.context import Payments, PaymentsContext
 from api.routing.route import new_router
 from chain.addresses import parse_address
 from chain.references import fresh_reference
 from ledger.payment_requests import (
+    PaymentRequest,
+    PlaceAmongRequests,
     create_request,
     find_request,
+    page_of_requests,
     received_for,
-    request_status,
+    standing_now,
     transfers_of_request,
 )
 from ledger.recipients import find_recipient, recipients_of
@@ -28,11 +33,22 @@ from ledger.recipients import find_recipient, recipients_of
 router = new_router(prefix="/payments/requests", tags=["Payments"])
 
 _METADATA_BYTES_MAX: Final = 4096
+_LIMIT_MAX: Final = 500
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @router.post("", response_model=RequestBody, status_code=201, responses=errors(401, 403, 409))
 async def post_request(context: Payments, caller: Writer, order: RequestOrder) -> Response:
     """Request a payment."""
+    return answer(await request_payment(context, caller, order), 201)
+
+
+async def request_payment(context: PaymentsContext, caller: Caller, order: RequestOrder) -> RequestBody:
+    """Register a payment request of the caller's.
+
+    Raises:
+        ApiError: 400 for terms that cannot be met, 409 where the caller has no wallet.
+    """
     token = await context.tokens.find(order.currency, order.mint)
     metadata = stored_json(order.metadata or {}, "metadata", _METADATA_BYTES_MAX)
     amount = token.base_units(order.amount)
@@ -52,7 +68,7 @@ async def post_request(context: Payments, caller: Writer, order: RequestOrder) -
         environment=caller.environment,
         metadata=metadata,
     )
-    return answer(RequestBody(**request_fields(made, token, "open")), 201)
+    return RequestBody(**request_fields(made, token, "open"))
 
 
 async def _recipient(context: PaymentsContext, caller: Caller, named: str | None) -> str:
@@ -73,9 +89,62 @@ async def _recipient(context: PaymentsContext, caller: Caller, named: str | None
     return own[0]
 
 
+@router.get("", response_model=RequestPage, responses=errors(401, 403))
+async def get_requests(
+    context: Payments,
+    caller: Reader,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    limit: Annotated[int, Query(ge=1, le=_LIMIT_MAX)] = 50,
+) -> Response:
+    """List the caller's payment requests, newest first; an admin sees everybody's."""
+    return answer(await requests_page(context, caller, cursor=cursor, limit=limit))
+
+
+async def requests_page(context: PaymentsContext, caller: Caller, *, cursor: str | None, limit: int) -> RequestPage:
+    """A page of the payment requests that the caller may see, newest first.
+
+    Raises:
+        ApiError: 400 for a cursor that no such page gave.
+    """
+    found = await page_of_requests(
+        context.database,
+        user_id=None if caller.is_admin else caller.user_id,
+        after=_place(cursor) if cursor else None,
+        limit=limit + 1,
+    )
+    page = found[:limit]
+    return RequestPage(
+        requests=[
+            RequestBody(**request_fields(asked, await context.tokens.describe(asked.mint), standing_now(asked, claim)))
+            for asked, claim in page
+        ],
+        next_cursor=_cursor(page[-1][0]) if len(found) > limit else None,
+    )
+
+
+def _cursor(last: PaymentRequest) -> str:
+    microseconds = (last.created_at - _EPOCH) // dt.timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{microseconds}/{last.nonce}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> PlaceAmongRequests:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    if (found := re.fullmatch(r"([0-9]{1,17})/([^\0]{1,256})", text, re.DOTALL)) is None:
+        raise invalid("cursor is not one that this list gave; start without it.", {"field": "cursor"})
+    return PlaceAmongRequests(_EPOCH + dt.timedelta(microseconds=int(found[1])), found[2])
+
+
 @router.get("/{nonce}", response_model=RequestStatus, responses=errors(401, 403, 404))
 async def get_request(context: Payments, caller: Reader, nonce: Annotated[str, Path(max_length=256)]) -> Response:
     """Show a payment request, whether it was paid, and every transfer that was made for it."""
+    return answer(await standing_of_request(context, caller, nonce))
+
+
+async def standing_of_request(context: PaymentsContext, caller: Caller, nonce: str) -> RequestStatus:
+    """A payment request of the caller's and what came of it. Raises ApiError 404 where there is none."""
     found = await find_request(context.database, nonce) if "\0" not in nonce else None
     if found is None or not caller.sees(found[0].user_id):
         raise not_found("The payment request")
@@ -83,19 +152,16 @@ async def get_request(context: Payments, caller: Reader, nonce: Annotated[str, P
     token = await context.tokens.describe(asked.mint)
     named = await transfers_of_request(context.database, asked)
     received = received_for(asked, named, decimals=token.decimals)
-    status = request_status(claim.status, asked.expires_at, claimed_at=claim.claimed_at) if claim else None
     honoured = claim if claim is not None and claim.is_honoured else None
-    return answer(
-        RequestStatus(
-            **request_fields(asked, token, status or request_status(None, asked.expires_at)),
-            received=figure(received.amount, token.decimals),
-            received_base_units=str(received.amount),
-            late=received.is_late,
-            short=received.is_short,
-            over=received.is_over,
-            duplicate=received.is_duplicate,
-            payer=honoured.payer if honoured else None,
-            transaction_id=honoured.signature if honoured else None,
-            transfers=[payment_body(one.transfer, await context.tokens.describe(one.transfer.mint)) for one in named],
-        )
+    return RequestStatus(
+        **request_fields(asked, token, standing_now(asked, claim)),
+        received=figure(received.amount, token.decimals),
+        received_base_units=str(received.amount),
+        late=received.is_late,
+        short=received.is_short,
+        over=received.is_over,
+        duplicate=received.is_duplicate,
+        payer=honoured.payer if honoured else None,
+        transaction_id=honoured.signature if honoured else None,
+        transfers=[payment_body(one.transfer, await context.tokens.describe(one.transfer.mint)) for one in named],
     )

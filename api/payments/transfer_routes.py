@@ -4,11 +4,13 @@ import base64
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from fastapi import Path, Query
 from starlette.responses import Response
 
+from api.access.caller import Caller
 from api.access.callers import Reader
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature
@@ -55,20 +57,29 @@ async def get_payments(
 ) -> Response:
     """List transfers to the caller's wallets, newest first; an admin sees all that are followed."""
     wanted = TransferFilter(
-        user_id=None if caller.is_admin else caller.user_id,
         recipient=recipient,
         payer=payer,
         mint=mint,
-        finalities=_finalities(status, finality),
+        finalities=finalities_wanted(status, finality),
         since=_time(since),
         until=_time(until),
     )
+    return answer(await payments_page(context, caller, wanted, cursor=cursor, limit=limit))
+
+
+async def payments_page(
+    context: PaymentsContext, caller: Caller, wanted: TransferFilter, *, cursor: str | None, limit: int
+) -> PaymentPage:
+    """The wanted transfers to the caller's wallets, or to everybody's for an admin; whose they are is set here.
+
+    Raises:
+        ApiError: 400 for a cursor that no such page gave.
+    """
+    wanted = replace(wanted, user_id=_whose(caller))
     found = await page_of_transfers(context.database, wanted, after=_place(cursor) if cursor else None, limit=limit + 1)
     page = found[:limit]
     is_more = len(found) > limit
-    return answer(
-        PaymentPage(payments=await _bodies(context, page), next_cursor=_cursor(page[-1]) if is_more else None)
-    )
+    return PaymentPage(payments=await _bodies(context, page), next_cursor=_cursor(page[-1]) if is_more else None)
 
 
 @router.get("/{signature}", response_model=PaymentsOfTransaction, responses=errors(401, 403, 404))
@@ -78,15 +89,23 @@ async def get_transaction(
     signature: Annotated[Base58Signature, Path()],
 ) -> Response:
     """Show every indexed transfer of one transaction to the caller's wallets."""
-    found = await transfers_of_transaction(
-        context.database, signature, user_id=None if caller.is_admin else caller.user_id
-    )
+    return answer(await payments_of_transaction(context, caller, signature))
+
+
+async def payments_of_transaction(context: PaymentsContext, caller: Caller, signature: str) -> PaymentsOfTransaction:
+    """The transfers of one transaction that the caller may see. Raises ApiError 404 where there is none."""
+    found = await transfers_of_transaction(context.database, signature, user_id=_whose(caller))
     if not found:
         raise not_found("A payment with this signature")
-    return answer(PaymentsOfTransaction(signature=signature, payments=await _bodies(context, found)))
+    return PaymentsOfTransaction(signature=signature, payments=await _bodies(context, found))
 
 
-def _finalities(status: StatusWanted | None, finality: Finality | None) -> list[str] | None:
+def _whose(caller: Caller) -> str | None:
+    """Whose transfers are asked about; `None` for everybody's."""
+    return None if caller.is_admin else caller.user_id
+
+
+def finalities_wanted(status: StatusWanted | None, finality: Finality | None) -> list[str] | None:
     """What the ledger calls the transfers that two filters ask for; `None` for all of them."""
     if status is None:
         return None if finality is None else [finality]

@@ -82,6 +82,7 @@ def new_router(
     *,
     dependencies: Sequence[params.Depends] = (),
     count: Count = count_request,
+    is_documented: bool = True,
 ) -> APIRouter:
     """A router whose routes are ours.
 
@@ -90,6 +91,7 @@ def new_router(
         tags: Under which name they are documented.
         dependencies: What all of them depend on.
         count: How their requests are counted.
+        is_documented: False for pages, which are no part of the API that programs call.
     """
 
     class CountedRoute(ExactRoute):
@@ -97,7 +99,13 @@ def new_router(
         def count(cls) -> Count:
             return count
 
-    return APIRouter(prefix=prefix, tags=tags, route_class=CountedRoute, dependencies=list(dependencies))
+    return APIRouter(
+        prefix=prefix,
+        tags=tags,
+        route_class=CountedRoute,
+        dependencies=list(dependencies),
+        include_in_schema=is_documented,
+    )
 
 
 async def _refuse_unknown_parameters(request: Request) -> None:

@@ -13,6 +13,7 @@ ANY = "any"  # whatever the key may do
 BUYER = "buyer"  # no key is needed, and one that is sent needs `write`
 # Whose each operation is, what is sent, and what somebody who may do it is answered.
 OPERATIONS = {
+    "GET /": (PUBLIC, None, 200),
     "GET /health": (None, None, 200),
     "GET /ready": (None, None, 200),
     "GET /metrics": (None, None, 200),
@@ -22,6 +23,7 @@ OPERATIONS = {
     "GET /x402/payments/{payment_id}": (PUBLIC, None, 404),
     "GET /x402/supported": (PUBLIC, None, 200),
     "POST /payments/requests": ("write", {}, 400),
+    "GET /payments/requests": ("read", None, 200),
     "GET /payments/requests/{nonce}": ("read", None, 404),
     "GET /payments": ("read", None, 200),
     "GET /payments/{signature}": ("read", None, 404),

@@ -1,0 +1,2 @@
+DROP INDEX nonces_created_at;
+DROP TABLE console_sessions;
