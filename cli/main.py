@@ -38,7 +38,7 @@ COMMANDS: Final = {
     "migrate": "The schema: up, down, status, roles, dump.",
     "backup": "Write the whole database into one checksummed file.",
     "restore": "Bring a backup back into an empty database.",
-    "localnet": "A local Solana chain for demo, tests and benchmarks.",
+    "localnet": "A local Solana chain for demo, tests and benchmarks: run it, pay on it.",
 }
 
 

@@ -7,18 +7,31 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.printing import print_json
+from cli.printing import AsJson, print_json
+from cli.registration import wallet_address
 from cli.running import settings_for
+from cli.system.localnet_address import solana_endpoints
+from ledger.amounts import figure_text
 from localnet import Localnet
 from runtime.errors import OperatorError
 from runtime.process import run_until_signal
-from runtime.settings import Settings
+from runtime.settings import Settings, SolanaSettings
 
 # PubSub needs the port after it.
 LAST_PORT: Final = 65534
 
 
+app = typer.Typer(
+    help="A local Solana chain with the real token programs: run it, or pay on it.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback()
 def command(
+    ctx: typer.Context,
     port: Annotated[
         int, typer.Option(help="JSON-RPC here, PubSub here and on the next port; 0 for any", min=0, max=LAST_PORT)
     ] = 8899,
@@ -28,13 +41,15 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of forks and faults")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready")] = False,
 ) -> None:
-    """Run a local Solana chain with the real token programs until SIGTERM.
+    """Run a local Solana chain with the real token programs until SIGTERM, or pay on the one that runs.
 
-    The devnet mints exist from the start. localnet_fundToken gives tokens, localnet_setFaults breaks things,
-    localnet_fork abandons slots.
+    The devnet mints exist from the start. `pay402 localnet pay` pays a wallet; over JSON-RPC localnet_fundToken gives
+    tokens, localnet_setFaults breaks things, localnet_fork abandons slots.
 
     Example: pay402 localnet --port 8899 --slot-seconds 0.1
     """
+    if ctx.invoked_subcommand is not None:
+        return
 
     async def main(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
@@ -58,3 +73,31 @@ def command(
 
     settings_for(Settings, "localnet", level="warning")
     run_until_signal(main)
+
+
+@app.command()
+def pay(
+    to: Annotated[str, typer.Argument(help="A wallet, or a Solana Pay link as payment requests have it")],
+    amount: Annotated[str, typer.Option(help="How much, in units of the token; a link says it itself")] = "0.01",
+    symbol: Annotated[str, typer.Option("--token", help="USDC, USDT, …; a link says it itself")] = "USDC",
+    memo: Annotated[str | None, typer.Option(help="A note beside it, as the nonce of a payment request")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pay from a new wallet that is given the money, on the localnet of `pay402 up` or of SOLANA_RPC_URL.
+
+    Example: pay402 localnet pay 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --amount 2.5
+    """
+    # Late, for running a localnet needs no client of one.
+    from cli.localnet_payment import order_of_link, order_to_wallet, pay
+
+    settings = settings_for(SolanaSettings, level="warning")
+    is_link = to.startswith("solana:")
+    order = order_of_link(to) if is_link else order_to_wallet(wallet_address(to), amount, symbol, memo)
+    rpc_urls, _ = solana_endpoints(settings)
+    signature = asyncio.run(pay(rpc_urls[0], order))
+    if as_json:
+        print_json({"signature": signature, "recipient": str(order.recipient), "amount_base_units": str(order.amount)})
+    else:
+        typer.echo(signature)
+        paid = f"{figure_text(order.amount, order.decimals)} {order.symbol}"
+        typer.echo(f"paid {paid} to {order.recipient}; see `pay402 payments show {signature[:12]}`.", err=True)

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "payments": {"list", "show", "watch"},
     "events": {"list", "tail"},
     "webhooks": {"add", "list", "deliveries", "retry", "test", "remove"},
+    "localnet": {"pay"},
     "migrate": {"up", "down", "status", "roles", "dump"},
 }
 

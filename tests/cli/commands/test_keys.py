@@ -41,7 +41,7 @@ async def test_a_rotated_key_may_do_the_same_and_the_old_one_ends_after_its_grac
     assert 3_600 < left.total_seconds() <= 7_200
     # Which of two successors would be the right one, nobody could say.
     (await keys("rotate", old)).assert_refused(old, "keys create")
-    (await keys("rotate", "sk_live_none")).assert_refused("sk_live_none", "keys list")
+    (await keys("rotate", "sk_live_0000000000")).assert_refused("sk_live_0000000000", "keys list")
     listed = await pay402("keys", "list", home=home, DATABASE_URL=database_url, COLUMNS="80")
     assert old in listed.out
     assert new["keyPrefix"] in listed.out
