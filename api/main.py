@@ -197,7 +197,7 @@ async def open_rooms(
             ),
             analytics=analytics,
             events=EventsContext(database, streams, metrics),
-            webhooks=WebhooksContext(database, settings.receiver_policy),
+            webhooks=WebhooksContext(database, settings.receiver_policy, settings.webhook_seal),
             operations=operations,
             console=ConsoleContext(
                 pages=Pages(),

@@ -88,7 +88,10 @@ async def _measure() -> bool:
             await upgrade(dsn)
             async with open_pool(dsn, application="bench", max_size=4) as pool, RpcPool(["http://127.0.0.1:9"]) as rpc:
                 registry = CollectorRegistry()
-                context = WorkerContext(WorkerSettings(), pool, Node(rpc), None, registry, WorkerMetrics(registry))
+                settings = WorkerSettings()
+                context = WorkerContext(
+                    settings, pool, Node(rpc), None, settings.webhook_seal, registry, WorkerMetrics(registry)
+                )
                 wallets = await _prepare(pool)
                 points = [await _one_size(context, wallets, size) for size in _SIZES]
     title = f"Pending claims decided in one pass, median of {_RUNS}"

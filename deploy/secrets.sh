@@ -39,6 +39,7 @@ new() {
   random | once postgres_password
   random | once redis_password
   random | once jwt_secret
+  random | once webhook_key
   random | once grafana_password
   # Empty means that payouts are signed elsewhere. To put a key there: install -o 10001 -m 0400 wallet.json it
   printf '' | once settlement_keypair

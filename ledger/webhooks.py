@@ -37,6 +37,20 @@ class SigningKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredKeys:
+    """The same as the database holds it.
+
+    Attributes:
+        sealed_by: The name of the key that `secret` and `signing_seed` are sealed by; `None` if they are as they are.
+    """
+
+    secret: bytes
+    signing_seed: bytes
+    public_key: bytes
+    sealed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """An address that is sent what happens to its user's money.
 
@@ -78,7 +92,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery to be tried now. Secrets and seeds are the newest first, and that before while it is valid.
+    """A delivery to be tried now. Its keys are the newest first, and those before while they are valid.
 
     `tries` counts this one; `age_seconds` is since it was first due.
     """
@@ -89,8 +103,7 @@ class DueDelivery:
     age_seconds: float
     url: str
     body: str
-    secrets: Sequence[bytes]
-    signing_seeds: Sequence[bytes]
+    keys: Sequence[StoredKeys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +131,13 @@ class Backlog:
 
 
 async def add_webhook(
-    database: Database, *, user_id: str, environment: str, url: str, types: Sequence[str] | None, description: str,
-    keys: SigningKeys, webhooks_max: int,
+    database: Database, *, webhook_id: UUID, user_id: str, environment: str, url: str, types: Sequence[str] | None,
+    description: str, keys: StoredKeys, webhooks_max: int,
 ) -> Webhook | None:  # fmt: skip
     """Register an address; `None` where its user has `webhooks_max` already."""
     row = await _queries.add_webhook(
         database,
+        id=webhook_id,
         user_id=user_id,
         environment=environment,
         url=url,
@@ -133,6 +147,7 @@ async def add_webhook(
         secret=keys.secret,
         signing_seed=keys.signing_seed,
         public_key=keys.public_key,
+        sealed_by=keys.sealed_by,
     )
     return None if row is None else _webhook(row)
 
@@ -171,7 +186,7 @@ async def remove_webhook(database: Database, webhook_id: UUID) -> bool:
 
 
 async def rotate_keys(
-    connection: DatabaseConnection, webhook_id: UUID, keys: SigningKeys, *, grace_seconds: float
+    connection: DatabaseConnection, webhook_id: UUID, keys: StoredKeys, *, grace_seconds: float
 ) -> dt.datetime | None:
     """Sign with other keys from now on, and for `grace_seconds` with the old ones too; returns the end of that.
 
@@ -187,8 +202,36 @@ async def rotate_keys(
             secret=keys.secret,
             signing_seed=keys.signing_seed,
             public_key=keys.public_key,
+            sealed_by=keys.sealed_by,
         )
     return until
+
+
+async def keys_sealed_otherwise(
+    database: Database, newest: str, *, known: Sequence[str], limit: int
+) -> list[tuple[UUID, StoredKeys]]:
+    """Keys with their webhooks that are not sealed by `newest`: as they are, or by another of the `known` keys."""
+    rows = _queries.keys_sealed_otherwise(database, newest=newest, known=list(known), limit=limit)
+    return [(row["webhook_id"], _stored(row)) async for row in rows]
+
+
+async def reseal_keys(database: Database, changes: Sequence[tuple[UUID, StoredKeys, StoredKeys]]) -> int:
+    """Store keys sealed anew, each with its webhook and as it was before; returns how many were still so."""
+    count: int = await _queries.reseal_keys(
+        database,
+        webhook_ids=[webhook_id for webhook_id, _, _ in changes],
+        public_keys=[new.public_key for _, _, new in changes],
+        secrets_before=[old.secret for _, old, _ in changes],
+        secrets=[new.secret for _, _, new in changes],
+        signing_seeds=[new.signing_seed for _, _, new in changes],
+        sealed_bys=[new.sealed_by for _, _, new in changes],
+    )
+    return count
+
+
+async def seals(database: Database) -> list[tuple[str | None, int]]:
+    """By which keys webhooks' keys are sealed, `None` for those that are stored as they are, and how many each."""
+    return [(row["sealed_by"], row["keys"]) async for row in _queries.seals(database)]
 
 
 async def log_test(database: Database, webhook_id: UUID) -> bool:
@@ -221,9 +264,13 @@ async def deliveries_page(
 
 
 async def take_deliveries(
-    database: Database, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float
-) -> list[DueDelivery]:
-    """Lease deliveries that are due. `busy` says how many are under way to which address in this process."""
+    database: Database, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float,
+    seals_known: Sequence[str],
+) -> list[DueDelivery]:  # fmt: skip
+    """Lease deliveries that are due. `busy` says how many are under way to which address in this process.
+
+    What is to be signed with a key under another seal than `seals_known` stays due, until that seal is known again.
+    """
     rows = _queries.take_deliveries(
         database,
         busy_ids=list(busy),
@@ -231,8 +278,9 @@ async def take_deliveries(
         per_webhook_max=per_webhook_max,
         limit=limit,
         lease_seconds=lease_seconds,
+        seals_known=list(seals_known),
     )
-    return [DueDelivery(**row) async for row in rows]
+    return [_due(row) async for row in rows]
 
 
 async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -> None:
@@ -280,6 +328,16 @@ async def prune_secrets(database: Database) -> int:
 
 def _listed(types: Sequence[str] | None) -> list[str] | None:
     return None if types is None else list(types)
+
+
+def _stored(row: Mapping[str, Any]) -> StoredKeys:
+    return StoredKeys(row["secret"], row["signing_seed"], row["public_key"], row["sealed_by"])
+
+
+def _due(row: Mapping[str, Any]) -> DueDelivery:
+    fields = dict(row)
+    columns = [fields.pop(name) for name in ("secrets", "signing_seeds", "public_keys", "sealed_bys")]
+    return DueDelivery(**fields, keys=[StoredKeys(*one) for one in zip(*columns, strict=True)])
 
 
 def _webhook(row: Mapping[str, Any]) -> Webhook:

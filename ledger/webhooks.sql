@@ -1,14 +1,14 @@
 -- name: add_webhook^
 -- Register an address, unless its user has as many as one may have.
 WITH added AS (
-  INSERT INTO webhooks (user_id, environment, url, types, description)
-  SELECT :user_id, :environment, :url, :types::text[], :description
+  INSERT INTO webhooks (id, user_id, environment, url, types, description)
+  SELECT :id::uuid, :user_id, :environment, :url, :types::text[], :description
   WHERE (SELECT count(*) FROM webhooks WHERE user_id = :user_id) < :webhooks_max::int
   RETURNING id, user_id, environment, url, types, description, status, disabled_reason, failing_since, created_at
 ),
 signed AS (
-  INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key)
-  SELECT id, :secret, :signing_seed, :public_key FROM added
+  INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key, sealed_by)
+  SELECT id, :secret, :signing_seed, :public_key, :sealed_by::text FROM added
 )
 SELECT a.*, :public_key::bytea AS public_key FROM added AS a;
 
@@ -48,8 +48,33 @@ RETURNING valid_until;
 
 -- name: add_webhook_secret!
 -- Sign with another secret from now on.
-INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key)
-VALUES (:webhook_id, :secret, :signing_seed, :public_key);
+INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key, sealed_by)
+VALUES (:webhook_id, :secret, :signing_seed, :public_key, :sealed_by);
+
+-- name: keys_sealed_otherwise
+-- What webhooks are signed with and is not sealed by the newest key, if it can be opened.
+SELECT webhook_id, secret, signing_seed, public_key, sealed_by
+FROM webhook_secrets
+WHERE sealed_by IS NULL OR (sealed_by <> :newest AND sealed_by = ANY(:known::text[]))
+LIMIT :limit::int;
+
+-- name: reseal_keys$
+-- Store keys sealed anew where they are still what was opened.
+WITH sealed AS (
+  UPDATE webhook_secrets AS s
+  SET secret = n.secret, signing_seed = n.signing_seed, sealed_by = n.sealed_by
+  FROM unnest(
+    :webhook_ids::uuid[], :public_keys::bytea[], :secrets_before::bytea[], :secrets::bytea[], :signing_seeds::bytea[],
+    :sealed_bys::text[]
+  ) AS n (webhook_id, public_key, secret_before, secret, signing_seed, sealed_by)
+  WHERE s.webhook_id = n.webhook_id AND s.public_key = n.public_key AND s.secret = n.secret_before
+  RETURNING 1
+)
+SELECT count(*)::int FROM sealed;
+
+-- name: seals
+-- By which keys what webhooks are signed with is sealed.
+SELECT sealed_by, count(*)::int AS keys FROM webhook_secrets GROUP BY sealed_by ORDER BY sealed_by NULLS FIRST;
 
 -- name: log_webhook_test^
 -- Have a test sent to an address.
@@ -114,6 +139,11 @@ WITH active AS (
   FROM webhooks AS w
   LEFT JOIN unnest(:busy_ids::uuid[], :busy_counts::int[]) AS b (id, under_way) ON b.id = w.id
   WHERE w.status = 'active'
+    AND NOT EXISTS (
+      SELECT FROM webhook_secrets AS s
+      WHERE s.webhook_id = w.id AND s.valid_until IS NULL
+        AND s.sealed_by IS NOT NULL AND s.sealed_by <> ALL(:seals_known::text[])
+    )
 ),
 due AS (
   SELECT d.webhook_id, d.feed_id, d.next_try_at
@@ -143,14 +173,17 @@ leased AS (
   RETURNING d.webhook_id, d.feed_id, d.tries, d.created_at
 )
 SELECT l.webhook_id, l.feed_id, l.tries, extract(epoch FROM clock_timestamp() - l.created_at)::float8 AS age_seconds,
-  w.url, f.body, s.secrets, s.signing_seeds
+  w.url, f.body, s.secrets, s.signing_seeds, s.public_keys, s.sealed_bys
 FROM leased AS l
 JOIN webhooks AS w ON w.id = l.webhook_id
 JOIN feed AS f ON f.id = l.feed_id
 CROSS JOIN LATERAL (
-  SELECT array_agg(secret ORDER BY made_at DESC) AS secrets, array_agg(signing_seed ORDER BY made_at DESC) AS signing_seeds
+  SELECT array_agg(secret ORDER BY made_at DESC) AS secrets,
+    array_agg(signing_seed ORDER BY made_at DESC) AS signing_seeds,
+    array_agg(public_key ORDER BY made_at DESC) AS public_keys, array_agg(sealed_by ORDER BY made_at DESC) AS sealed_bys
   FROM webhook_secrets
   WHERE webhook_id = l.webhook_id AND (valid_until IS NULL OR valid_until > clock_timestamp())
+    AND (sealed_by IS NULL OR sealed_by = ANY(:seals_known::text[]))
 ) AS s
 ORDER BY l.feed_id;
 

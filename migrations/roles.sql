@@ -69,7 +69,7 @@ GRANT SELECT ON former_recipients TO pay402_worker;
 GRANT SELECT, UPDATE ON feed_position TO pay402_worker;
 GRANT SELECT, INSERT, DELETE ON feed, feed_gaps TO pay402_worker;
 GRANT SELECT, UPDATE ON webhooks TO pay402_worker;
-GRANT SELECT, DELETE ON webhook_secrets TO pay402_worker;
+GRANT SELECT, DELETE, UPDATE (secret, signing_seed, sealed_by) ON webhook_secrets TO pay402_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;

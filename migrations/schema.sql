@@ -1420,7 +1420,8 @@ CREATE TABLE public.webhook_secrets (
     valid_until timestamp with time zone,
     secret bytea NOT NULL,
     signing_seed bytea NOT NULL,
-    public_key bytea NOT NULL
+    public_key bytea NOT NULL,
+    sealed_by text
 );
 
 COMMENT ON TABLE public.webhook_secrets IS 'What deliveries are signed with: the newest, and for a while the one before';
@@ -1428,6 +1429,8 @@ COMMENT ON TABLE public.webhook_secrets IS 'What deliveries are signed with: the
 COMMENT ON COLUMN public.webhook_secrets.secret IS 'Of HMAC-SHA256; its receiver has it too';
 
 COMMENT ON COLUMN public.webhook_secrets.signing_seed IS 'Of ed25519; nobody else has it';
+
+COMMENT ON COLUMN public.webhook_secrets.sealed_by IS 'The name of the key that secret and signing_seed are sealed by; null while they are stored as they are';
 
 CREATE TABLE public.webhooks (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

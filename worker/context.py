@@ -16,6 +16,7 @@ from migrations.status import check_current
 from runtime.cluster import check_cluster, expected_genesis
 from runtime.database import open_pool
 from runtime.metrics import new_registry
+from runtime.webhook_seal import WebhookSeal
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.signer import Signer, load_signer
@@ -29,6 +30,7 @@ class WorkerContext:
     database: asyncpg.Pool
     node: Node
     signer: Signer | None
+    webhook_seal: WebhookSeal
     registry: CollectorRegistry
     metrics: WorkerMetrics
 
@@ -55,4 +57,4 @@ async def open_worker_context(
         await check_cluster(database, rpc_urls, settings.solana_network)
         genesis = await expected_genesis(database, settings.solana_network)
         rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call, genesis_hash=genesis))
-        yield WorkerContext(settings, database, Node(rpc), signer, registry, metrics)
+        yield WorkerContext(settings, database, Node(rpc), signer, settings.webhook_seal, registry, metrics)

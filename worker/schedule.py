@@ -31,6 +31,7 @@ from worker.housekeeping import expire
 from worker.redis_pool import SchedulePool, ScheduleRedis
 from worker.report import is_report_due, run_report
 from worker.settlements import move_settlements
+from worker.webhooks.sealing import seal_webhooks
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +80,7 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
         Pass("move_settlements", settings.settlement_seconds, move_settlements),
         Pass("sweep", settings.sweep_seconds, _sweep, is_long=True),
         Pass("expire_nonces", settings.housekeeping_seconds, expire, is_long=True),
+        Pass("seal_webhooks", settings.housekeeping_seconds, seal_webhooks),
         Pass("reports", settings.reconcile_seconds, _reports, is_long=True),
         Pass("fold_totals", settings.gauge_seconds, _fold_totals),
         Pass("measure", settings.gauge_seconds, measure),

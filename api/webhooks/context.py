@@ -7,14 +7,16 @@ import asyncpg
 from fastapi import Depends, Request
 
 from runtime.receiver_addresses import ReceiverPolicy
+from runtime.webhook_seal import WebhookSeal
 
 
 @dataclass(frozen=True, slots=True)
 class WebhooksContext:
-    """The ledger, and how far deliveries may go."""
+    """The ledger, how far deliveries may go, and what seals the keys that they are signed with."""
 
     database: asyncpg.Pool
     policy: ReceiverPolicy
+    seal: WebhookSeal
 
 
 async def webhooks_context(request: Request) -> WebhooksContext:

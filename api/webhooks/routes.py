@@ -1,5 +1,6 @@
 """Webhooks over HTTP: registered, changed, tried, and what became of their deliveries."""
 
+import uuid
 from typing import Annotated, Final, Literal
 
 from fastapi import Path, Query
@@ -62,15 +63,16 @@ WebhookId = Annotated[str, Path(max_length=64)]
 async def post_webhook(context: Webhooks, caller: Writer, order: WebhookOrder) -> Response:
     """Have what happens sent to an address from now on. Its secret is shown this once."""
     await _check_receiver(context, order.url)
-    keys = new_signing_keys()
+    webhook_id, keys = uuid.uuid4(), new_signing_keys()
     webhook = await add_webhook(
         context.database,
+        webhook_id=webhook_id,
         user_id=caller.user_id,
         environment=caller.environment,
         url=order.url,
         types=order.types,
         description=order.description,
-        keys=keys,
+        keys=context.seal.seal(webhook_id, keys),
         webhooks_max=WEBHOOKS_MAX,
     )
     if webhook is None:
@@ -124,7 +126,8 @@ async def rotate_webhook(context: Webhooks, caller: Writer, webhook_id: WebhookI
     webhook = await _own(context, caller, webhook_id)
     keys = new_signing_keys()
     async with context.database.acquire() as connection, connection.transaction():
-        until = await rotate_keys(connection, webhook.id, keys, grace_seconds=ROTATION_SECONDS)
+        sealed = context.seal.seal(webhook.id, keys)
+        until = await rotate_keys(connection, webhook.id, sealed, grace_seconds=ROTATION_SECONDS)
     if until is None:
         raise not_found("The webhook")
     shown = webhook_body(await _found(context, caller, webhook_id)).model_dump()

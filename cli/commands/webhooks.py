@@ -1,7 +1,7 @@
 """`pay402 webhooks`: addresses that are sent what happens."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import typer
@@ -54,26 +54,27 @@ def add(
 
     Example: pay402 webhooks add https://shop.example/hooks --user merchant --type request.paid
     """
-    policy = load(WebhookSettings).receiver_policy
+    settings = load(WebhookSettings)
     if unknown := sorted(set(types or ()) - set(FEED_TYPES)):
         raise OperatorError(f"There is no type of events {unknown[0]!r}; give one of {', '.join(FEED_TYPES)}.")
     if environment not in {"live", "test"}:
         raise OperatorError("--environment is live or test; give one of them.")
-    keys = new_signing_keys()
+    webhook_id, keys = uuid4(), new_signing_keys()
 
     async def work(connection: asyncpg.Connection) -> Webhook | None:
         try:
-            await check_receiver(url, policy)
+            await check_receiver(url, settings.receiver_policy)
         except ForbiddenReceiverError as error:
             raise OperatorError(str(error)) from None
         return await add_webhook(
             connection,
+            webhook_id=webhook_id,
             user_id=user,
             environment=environment,
             url=url,
             types=types or None,
             description=description,
-            keys=keys,
+            keys=settings.webhook_seal.seal(webhook_id, keys),
             webhooks_max=_WEBHOOKS_MAX,
         )
 

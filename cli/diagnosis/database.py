@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import asyncpg
 
-from cli.diagnosis import configuration
+from cli.diagnosis import configuration, webhook_keys
 from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
 from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
+from ledger.webhooks import seals
 from ledger.witness import WitnessState, witness_state
 from migrations.status import MigrationStatus, read_status
 from runtime.connection_string import place, read_connection_string
@@ -20,6 +21,7 @@ from runtime.database import open_connection
 from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
 from runtime.pooling import Pooling, pooling_of
+from runtime.webhook_seal import WebhookSeal
 
 _queries = load_queries("cli.diagnosis", "diagnosis.sql")
 
@@ -36,8 +38,13 @@ _CREATED: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\S+) ON .*;$", re.MULT
 _CONSTRAINED: Final = re.compile(r"ADD CONSTRAINT (\S+) (?:PRIMARY KEY|UNIQUE|EXCLUDE)\b")
 
 
-async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]:
-    """Every finding about the database at `dsn`; `at_rest` expects no indexer to be running."""
+async def examine(
+    dsn: str, *, production: bool, at_rest: bool, webhook_seal: WebhookSeal | None = None
+) -> list[Finding]:
+    """Every finding about the database at `dsn`; `at_rest` expects no indexer to be running.
+
+    Without a `webhook_seal` the keys of webhooks are not looked at.
+    """
     try:
         async with open_connection(dsn, application="doctor", statement_timeout_seconds=20.0) as connection:
             found = [_version(connection, dsn), await _pooling(connection, dsn), await _writes(connection)]
@@ -51,6 +58,8 @@ async def examine(dsn: str, *, production: bool, at_rest: bool) -> list[Finding]
                 found += [finding async for finding in _books(connection, at_rest=at_rest)]
                 found.append(await _money(connection))
                 found += [finding async for finding in _life(connection, at_rest=at_rest)]
+                if webhook_seal is not None:
+                    found += webhook_keys.examine(await seals(connection), webhook_seal, production=production)
             return found
     except OperatorError as error:
         return [from_sentence("database", "connection", str(error))]

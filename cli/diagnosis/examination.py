@@ -14,6 +14,8 @@ from indexer.settings import IndexerSettings
 from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
 from runtime.settings import CacheSettings, DatabaseSettings, Settings, SolanaSettings, load
+from runtime.webhook_seal import WebhookSeal
+from runtime.webhook_settings import WebhookSettings
 from worker.settings import WorkerSettings
 from worker.signer import load_signer
 
@@ -23,6 +25,7 @@ _PART_SECONDS: Final = 60.0
 class _WebSettings(Settings):
     jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
     bootstrap_token: SecretStr | None = Field(None, validation_alias="BOOTSTRAP_TOKEN")
+    webhook_key: SecretStr | None = Field(None, validation_alias="WEBHOOK_KEY")
     allowed_origins: str | None = Field(None, validation_alias="ALLOWED_ORIGINS")
 
 
@@ -56,6 +59,9 @@ async def _settings() -> list[Finding]:
     jwt = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
     found += configuration.secret("JWT_SECRET", jwt, needed=production)
     found += configuration.secret("BOOTSTRAP_TOKEN", token, needed=False)
+    keys = settings.webhook_key.get_secret_value().split(",") if settings.webhook_key else [None]
+    for key in keys:
+        found += configuration.secret("WEBHOOK_KEY", key and key.strip(), needed=production)
     found += configuration.origins(settings.allowed_origins, production=production)
     return found
 
@@ -75,9 +81,19 @@ async def _database(*, at_rest: bool) -> list[Finding]:
     try:
         settings = load(DatabaseSettings)
         async with database_address(settings) as dsn:
-            return await database.examine(dsn, production=settings.is_production, at_rest=at_rest)
+            return await database.examine(
+                dsn, production=settings.is_production, at_rest=at_rest, webhook_seal=_webhook_seal()
+            )
     except OperatorError as error:
         return [from_sentence("database", "connection", str(error))]
+
+
+def _webhook_seal() -> WebhookSeal | None:
+    """What WEBHOOK_KEY says; `None` where it is said among the settings that it is not usable."""
+    try:
+        return load(WebhookSettings).webhook_seal
+    except OperatorError:
+        return None
 
 
 async def _redis() -> list[Finding]:

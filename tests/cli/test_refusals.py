@@ -94,7 +94,9 @@ async def test_a_taken_port_of_the_metrics_is_reported(home, database_url, net, 
 
 async def test_production_starts_nothing_by_itself(home):
     done = await pay402("up", home=home, NODE_ENV="production")
-    done.assert_refused("ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK and SOLANA_RPC_URL")
+    done.assert_refused(
+        "ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK, SOLANA_RPC_URL and WEBHOOK_KEY"
+    )
     assert list(home.iterdir()) == []
 
 

@@ -169,6 +169,6 @@ def test_what_a_deployment_sets_is_read_by_somebody(place, names):
     # What production refuses to be without, and what the guide wants tuned.
     wanted = {"DATABASE_URL_FILE"} if place in {"compose migrate", "compose backup"} else {
         "DATABASE_URL_FILE", "REDIS_URL_FILE", "SOLANA_RPC_URL_FILE", "SOLANA_NETWORK", "JWT_SECRET_FILE",
-        "ALLOWED_ORIGINS", "LOG_LEVEL", "SETTLEMENT_WALLET",
+        "WEBHOOK_KEY_FILE", "ALLOWED_ORIGINS", "LOG_LEVEL", "SETTLEMENT_WALLET",
     }  # fmt: skip
     assert wanted <= names

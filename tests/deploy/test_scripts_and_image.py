@@ -133,9 +133,8 @@ def test_new_secrets_are_random_private_and_kept(tmp_path):
     assert values["database_url"] == f"postgresql://pay402:{values['postgres_password']}@postgres:5432/pay402"
     assert values["redis_url"] == f"redis://:{values['redis_password']}@redis:6379/0"
     assert values["redis_conf"] == f"requirepass {values['redis_password']}"
-    assert (
-        len({values[name] for name in ("jwt_secret", "postgres_password", "redis_password", "grafana_password")}) == 4
-    )
+    random = ("jwt_secret", "webhook_key", "postgres_password", "redis_password", "grafana_password")
+    assert len({values[name] for name in random}) == len(random)
     # The operator's own key, if any, takes the place of nothing.
     assert values["settlement_keypair"] == ""
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o444}

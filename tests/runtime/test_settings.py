@@ -18,8 +18,9 @@ PRODUCTION = {
     "SOLANA_RPC_URL": "https://rpc.example/v2/hunter4",
     "ALLOWED_ORIGINS": "https://dashboard.example",
     "JWT_SECRET": "hunter5" * 5,
+    "WEBHOOK_KEY": "hunter6" * 5,
 }
-SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
+SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5", "hunter6")
 
 
 @pytest.fixture
@@ -74,7 +75,10 @@ def test_production_names_everything_that_is_missing_at_once(environ):
     sentence = refusal(SystemSettings)
     assert_sentence(
         sentence,
-        naming=("ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK and SOLANA_RPC_URL", "set them"),
+        naming=(
+            "ALLOWED_ORIGINS, DATABASE_URL, JWT_SECRET, REDIS_URL, SOLANA_NETWORK, SOLANA_RPC_URL and WEBHOOK_KEY",
+            "set them",
+        ),
     )
 
 

@@ -18,8 +18,9 @@ PRODUCTION = {
     "SOLANA_RPC_URL": "https://rpc.example/v2/hunter4",
     "ALLOWED_ORIGINS": "https://dashboard.example",
     "JWT_SECRET": "hunter5" * 5,
+    "WEBHOOK_KEY": "hunter6" * 5,
 }
-SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
+SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5", "hunter6")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Every process with its own rights in the database, through a whole day's work; and what it leaves in logs."""
 
+import base64
 import json
 import re
 
@@ -171,18 +172,25 @@ async def test_a_login_that_is_stolen_is_worth_no_more_than_its_process(database
 
 
 async def test_a_stolen_dump_holds_no_key_that_opens_anything(database_url, pool, redis_url):
-    """Hashes are no keys, prefixes are no keys, and a kept answer that showed a key is noise."""
+    """Hashes and prefixes are no keys; a kept answer that showed one, and what webhooks are signed with, is noise."""
     from tests.support.api_client import running_api
 
-    async with running_api(database_url, redis_url, ["http://127.0.0.1:9"]) as api:
+    settings = {"WEBHOOK_KEY": SECRET, "WEBHOOK_PRIVATE_RECEIVERS": True}
+    async with running_api(database_url, redis_url, ["http://127.0.0.1:9"], **settings) as api:
         admin = api.holding(await key_for(pool, "operations", ("read", "write", "admin")))
         made = await admin.post("/api-keys", {"name": "n"}, headers={"Idempotency-Key": "once"})
+        hook = await admin.post("/webhooks", {"url": "http://127.0.0.1:9/"}, headers={"Idempotency-Key": "hook"})
+        turned = await admin.post(f"/webhooks/{hook['id']}/rotate", headers={"Idempotency-Key": "turn"})
         tables = [row[0] for row in await pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         dump = str([dict(row) for table in tables for row in await pool.fetch(f"SELECT * FROM {table}")])
         assert made["keyPrefix"] in dump
         for key in (admin.key, made["apiKey"]):
             assert key not in dump
             assert key[18:] not in dump
+        for text in (hook["secret"], turned["secret"]):
+            secret_of_webhook = base64.b64decode(text.removeprefix("whsec_"))
+            for form in (text, text.removeprefix("whsec_"), secret_of_webhook.hex(), repr(secret_of_webhook)[2:-1]):
+                assert form not in dump
         stolen = [value for row in await pool.fetch("SELECT key, key_prefix FROM api_keys") for value in row]
         assert len(stolen) == 4
         for value in (*stolen, *(f"sk_live_{one}" for one in stolen), "%", "' OR true --", ""):

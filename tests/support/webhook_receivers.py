@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,7 +11,10 @@ from aiohttp import web
 from solders.keypair import Keypair
 
 from ledger.webhooks import SigningKeys, add_webhook
+from runtime.webhook_seal import WebhookSeal
 from runtime.webhook_signatures import new_signing_keys
+
+UNSEALED = WebhookSeal([])
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,12 @@ async def receiving(behave=well, *, port=0):
         await runner.cleanup()
 
 
-async def subscribe(pool, receiver, user="merchant", types=None, environment="live"):
+async def subscribe(pool, receiver, user="merchant", types=None, environment="live", seal=UNSEALED):
     """Register the receiver, as the API does once it has looked at the URL."""
+    webhook_id = uuid.uuid4()
     return await add_webhook(
-        pool, user_id=user, environment=environment, url=receiver.url, types=types, description="", keys=receiver.keys,
-        webhooks_max=1_000,
+        pool, webhook_id=webhook_id, user_id=user, environment=environment, url=receiver.url, types=types,
+        description="", keys=seal.seal(webhook_id, receiver.keys), webhooks_max=1_000,
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ class WebhookSender:
             per_webhook_max=settings.webhooks_under_way_each_max,
             limit=free,
             lease_seconds=self._patience.answer_seconds + _LEASE_GRACE_SECONDS,
+            seals_known=self._context.webhook_seal.names,
         )
 
     def _begin(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
@@ -97,7 +98,8 @@ class WebhookSender:
 
     async def _try(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
         try:
-            ended, is_gone = await send(session, delivery, self._policy, self._patience)
+            keys = [self._context.webhook_seal.open(delivery.webhook_id, one) for one in delivery.keys]
+            ended, is_gone = await send(session, delivery, keys, self._policy, self._patience)
             self._ended.append(ended)
             if is_gone:
                 self._gone.add(delivery.webhook_id)

@@ -4,7 +4,7 @@ import datetime as dt
 import email.utils
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 
 from ledger.feed import entry_id
-from ledger.webhooks import DueDelivery, EndedTry
+from ledger.webhooks import DueDelivery, EndedTry, SigningKeys
 from runtime.receiver_addresses import ForbiddenReceiverError, PublicResolver, ReceiverPolicy, check_url
 from runtime.webhook_signatures import signed_headers
 
@@ -63,11 +63,19 @@ async def open_session(policy: ReceiverPolicy, *, connections_max: int) -> Async
 
 
 async def send(
-    session: aiohttp.ClientSession, delivery: DueDelivery, policy: ReceiverPolicy, patience: Patience
+    session: aiohttp.ClientSession,
+    delivery: DueDelivery,
+    keys: Sequence[SigningKeys],
+    policy: ReceiverPolicy,
+    patience: Patience,
 ) -> tuple[EndedTry, bool]:
-    """Try a delivery; returns what came of it, and whether its receiver says that it is gone for good."""
+    """Try a delivery, signed with `keys`.
+
+    Returns:
+        What came of it, and whether its receiver says that it is gone for good.
+    """
     began_at = time.monotonic()
-    answered = await _post(session, delivery, policy, patience)
+    answered = await _post(session, delivery, keys, policy, patience)
     is_good = answered.status is not None and HTTPStatus.OK <= answered.status < HTTPStatus.MULTIPLE_CHOICES
     pause_seconds = 0.0 if is_good else pause_before(delivery.tries + 1, answered.retry_after_seconds)
     is_over = delivery.age_seconds + pause_seconds > patience.retry_seconds_max
@@ -93,15 +101,19 @@ def pause_before(attempt: int, retry_after_seconds: float | None = None) -> floa
 
 
 async def _post(
-    session: aiohttp.ClientSession, delivery: DueDelivery, policy: ReceiverPolicy, patience: Patience
+    session: aiohttp.ClientSession,
+    delivery: DueDelivery,
+    keys: Sequence[SigningKeys],
+    policy: ReceiverPolicy,
+    patience: Patience,
 ) -> Answered:
     body = delivery.body.encode()
     headers = signed_headers(
         entry_id(delivery.feed_id),
         int(time.time()),
         body,
-        secret_keys=delivery.secrets,
-        seeds=delivery.signing_seeds,
+        secret_keys=[one.secret for one in keys],
+        seeds=[one.signing_seed for one in keys],
     )
     try:
         # An address that is written as numbers is asked of no resolver.

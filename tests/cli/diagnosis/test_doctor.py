@@ -9,11 +9,12 @@ import redis.asyncio
 from aiohttp import web
 from solders.keypair import Keypair
 
-from cli.diagnosis import cache, configuration, database, nodes
+from cli.diagnosis import cache, configuration, database, nodes, webhook_keys
 from localnet import Localnet
 from migrations import downgrade
 from runtime.cluster import GENESIS_HASHES
 from runtime.database import open_connection
+from runtime.webhook_seal import WebhookSeal
 from tests.support.command_line import pay402
 from tests.support.http_serving import serving
 
@@ -77,9 +78,10 @@ async def test_a_sound_system_passes_as_a_table_and_as_json(home, alive, variabl
 
 
 async def test_the_table_has_everything_that_a_deployment_stands_on(home, alive, variables):
-    _, findings = await doctor(home, **variables, JWT_SECRET=STRONG, ALLOWED_ORIGINS="https://dashboard.example.com")
+    given = {"JWT_SECRET": STRONG, "WEBHOOK_KEY": STRONG, "ALLOWED_ORIGINS": "https://dashboard.example.com"}
+    _, findings = await doctor(home, **variables, **given)
     assert set(findings) >= {
-        ("settings", "complete"), ("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"),
+        ("settings", "complete"), ("secrets", "JWT_SECRET"), ("secrets", "WEBHOOK_KEY"), ("cors", "ALLOWED_ORIGINS"),
         ("database", "version"), ("database", "schema"), ("database", "indexes"), ("database", "clock"),
         ("redis", "ping"), ("redis", "eviction"),
         ("node 127.0.0.1", "answers"), ("node 127.0.0.1", "cluster"), ("node 127.0.0.1", "clock"),
@@ -135,7 +137,9 @@ async def test_every_part_is_examined_even_when_all_of_them_are_beyond_reach(hom
 async def test_production_with_nothing_set_names_what_is_missing(home):
     ok, findings = await doctor(home, APP_ENV="production")
     assert not ok
-    assert failures(findings) >= {("secrets", "JWT_SECRET"), ("cors", "ALLOWED_ORIGINS"), ("database", "connection")}
+    assert failures(findings) >= {
+        ("secrets", "JWT_SECRET"), ("secrets", "WEBHOOK_KEY"), ("cors", "ALLOWED_ORIGINS"), ("database", "connection"),
+    }  # fmt: skip
     assert "openssl rand -hex 32" in findings["secrets", "JWT_SECRET"]["remedy"]
 
 
@@ -162,6 +166,7 @@ async def test_production_with_everything_as_it_should_be_passes(home, alive, va
                 "APP_ENV": "production",
                 "REDIS_URL": guarded,
                 "JWT_SECRET": STRONG,
+                "WEBHOOK_KEY": f"{STRONG},{STRONG[::-1]}",
                 "ALLOWED_ORIGINS": "https://dashboard.example.com",
             },
         )
@@ -170,6 +175,26 @@ async def test_production_with_everything_as_it_should_be_passes(home, alive, va
     assert {key for key, one in findings.items() if one["verdict"] != "ok"} == set()
     assert STRONG not in str(findings)
     assert "hunter" not in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "verdict", "word"),
+    [
+        ([], None, ""),
+        ([(None, 3)], "warning", "WEBHOOK_KEY"),
+        ([("new", 3)], "ok", "newest"),
+        ([("old", 3)], "warning", "older key"),
+        ([("lost", 3)], "failure", "rotate"),
+    ],
+)
+def test_how_the_keys_of_webhooks_are_sealed_is_said(sealed, verdict, word):
+    seal = WebhookSeal(["n" * 32, "o" * 32])
+    names = {"new": seal.names[0], "old": seal.names[1]}
+    counts = [(name and names.get(name, name), count) for name, count in sealed]
+    found = list(webhook_keys.examine(counts, seal, production=True))
+    assert [str(one.verdict) for one in found] == ([verdict] if verdict else [])
+    assert word in str(found)
+    assert list(webhook_keys.examine([(None, 3)], WebhookSeal([]), production=False)) == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.support.feed_publishing import log_event
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually
 from tests.support.webhook_receivers import (
+    UNSEALED,
     at_length,
     badly,
     never,
@@ -261,7 +262,7 @@ async def test_for_a_day_after_a_rotation_both_secrets_sign(worker, pool):
         webhook = await subscribe(pool, receiver)
         new = new_signing_keys()
         async with pool.acquire() as connection, connection.transaction():
-            await rotate_keys(connection, webhook.id, new, grace_seconds=86_400)
+            await rotate_keys(connection, webhook.id, UNSEALED.seal(webhook.id, new), grace_seconds=86_400)
         await log_event(pool, "key.revoked")
         await ends_as(pool, webhook, "delivered")
         (sent,) = receiver.sent
