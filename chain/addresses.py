@@ -1,13 +1,15 @@
 """Addresses and signatures as people type them, and what is there: only a wallet can be followed for payments."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from chain.accounts import AccountState
-from chain.node import Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAMS
+
+if TYPE_CHECKING:  # settings read addresses, and need no client of nodes for that
+    from chain.node import Node
 
 INCINERATOR: Final = "1nc1nerator11111111111111111111111111111111"
 """What is sent there is lost for good."""
@@ -33,7 +35,7 @@ def is_signature(text: str) -> bool:
         return False
 
 
-async def slot_of_wallet(node: Node, address: str) -> int:
+async def slot_of_wallet(node: "Node", address: str) -> int:
     """The newest slot, at which `address` is a wallet or nothing yet.
 
     Raises:
@@ -46,7 +48,7 @@ async def slot_of_wallet(node: Node, address: str) -> int:
     return slot
 
 
-async def check_payee(node: Node, address: str, *, may_be_of_program: bool) -> None:
+async def check_payee(node: "Node", address: str, *, may_be_of_program: bool) -> None:
     """Refuse an address to which nothing may be paid because nobody can sign for it.
 
     Args:

@@ -3,13 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
-from chain.rpc import RpcError
-from cli.system.localnet_address import solana_endpoints
-from indexer.settings import IndexerSettings
 from migrations.status import check_current
 from runtime.database import open_connection, open_pool
 from runtime.embedded.servers import database_address
@@ -17,10 +14,6 @@ from runtime.errors import OperatorError
 from runtime.logging import COMMAND, configure_logging
 from runtime.process import run_until_signal
 from runtime.settings import DatabaseSettings, Settings, load
-
-if TYPE_CHECKING:
-    from indexer.context import IndexerContext
-    from worker.context import WorkerContext
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
@@ -66,49 +59,6 @@ def with_pool(work: Callable[["asyncpg.Pool[Any]"], Awaitable[T]]) -> T:
     return with_database(connected)
 
 
-def with_worker_context(work: Callable[["WorkerContext"], Awaitable[T]]) -> T:
-    """The result of one pass of the worker, or of several.
-
-    Raises:
-        OperatorError: The chain cannot be asked, or what the worker needs is not usable.
-    """
-    # Late, for a command that needs neither should start at once.
-    from worker.context import open_worker_context
-    from worker.settings import WorkerSettings
-
-    settings = settings_for(WorkerSettings, level="error")
-    rpc_urls, _ = solana_endpoints(settings)
-
-    async def main(_: asyncio.Event) -> T:
-        async with (
-            database_address(settings) as dsn,
-            open_worker_context(settings, dsn, rpc_urls) as context,
-        ):
-            return await _asking_the_chain(work(context))
-
-    return run_to_end(main)
-
-
-def with_indexer_context(
-    work: Callable[["IndexerContext", asyncio.Event], Awaitable[T]], *, level: str | None = None
-) -> T:
-    """The result of `work` on what an indexer works with, and on the event that a signal sets.
-
-    Raises:
-        OperatorError: The chain cannot be asked, or what the indexer needs is not usable.
-    """
-    from indexer.context import open_context
-
-    settings = settings_for(IndexerSettings, level=level)
-    rpc_urls, _ = solana_endpoints(settings)
-
-    async def main(stop: asyncio.Event) -> T:
-        async with database_address(settings) as dsn, open_context(settings, dsn, rpc_urls) as context:
-            return await _asking_the_chain(work(context, stop))
-
-    return run_to_end(main)
-
-
 def run_to_end(main: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     """The result of `main`, which a signal asks to end early but never without a result."""
     results = []
@@ -148,10 +98,3 @@ async def until_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], name:
         working.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await working
-
-
-async def _asking_the_chain(work: Awaitable[T]) -> T:
-    try:
-        return await work
-    except RpcError as error:
-        raise OperatorError(f"The chain cannot be asked: {error}; correct SOLANA_RPC_URL or try again.") from error

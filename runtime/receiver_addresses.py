@@ -7,12 +7,13 @@ connection's own resolver: what a name means can change in between.
 import ipaddress
 import socket
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from runtime.receiver_policy import ReceiverPolicy
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -23,17 +24,6 @@ _FIRST_UNPRIVILEGED_PORT: Final = 1_024
 _TRANSLATED: Final = tuple(
     map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96"))
 )
-
-
-class ReceiverPolicy(Enum):
-    """How far deliveries may go."""
-
-    PUBLIC = auto()
-    """To public addresses, by TLS."""
-    LOOPBACK_TOO = auto()
-    """To this machine as well, also without TLS."""
-    ANY = auto()
-    """Anywhere, also without TLS."""
 
 
 class ForbiddenReceiverError(Exception):

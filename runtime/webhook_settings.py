@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from runtime.receiver_addresses import ReceiverPolicy
+from runtime.receiver_policy import ReceiverPolicy
 from runtime.settings import IN_PRODUCTION, DatabaseSettings
 from runtime.webhook_seal import WebhookSeal
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import asyncpg
 from fastapi import Depends, Request
 
-from runtime.receiver_addresses import ReceiverPolicy
+from runtime.receiver_policy import ReceiverPolicy
 from runtime.webhook_seal import WebhookSeal
 
 

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.contexts import with_indexer_context
 from cli.printing import AsJson, print_json
-from cli.running import with_indexer_context
 from indexer.audit import AuditReport
 from indexer.context import IndexerContext
 from runtime.errors import OperatorError

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chain.addresses import is_signature
 from chain.rpc import RpcError
+from cli.contexts import with_indexer_context
 from cli.printing import AsJson, print_json
-from cli.running import with_indexer_context
 from indexer.backfill import (
     BackfillRefusedError,
     BackfillSummary,

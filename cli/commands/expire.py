@@ -1,7 +1,7 @@
 """`pay402 expire`: mark what has expired, and remove what nobody needs any more."""
 
+from cli.contexts import with_worker_context
 from cli.printing import AsJson, print_counts
-from cli.running import with_worker_context
 from worker.housekeeping import expire
 
 

@@ -3,14 +3,17 @@
 import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 from cli.printing import AsJson, print_json
 from cli.registration import wallet_address
 from cli.running import settings_for
+from cli.system.fee_payer import local_fee_payer
 from cli.system.localnet_address import solana_endpoints
+from cli.system.settlement_wallet import local_settlement
 from ledger.amounts import figure_text
 from localnet import Localnet
 from runtime.errors import OperatorError
@@ -40,6 +43,8 @@ def command(
     finalize_slots: Annotated[int, typer.Option(help="Slots until a transaction is final", min=1)] = 32,
     seed: Annotated[int, typer.Option(help="Seed of forks and faults")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready")] = False,
+    settlement_key: Annotated[Path | None, typer.Option(hidden=True)] = None,  # these two are for `pay402 up`
+    fee_payer_key: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a local Solana chain with the real token programs until SIGTERM, or pay on the one that runs.
 
@@ -55,7 +60,12 @@ def command(
         async with AsyncExitStack() as stack:
             net = await listen(stack)
             if as_json:
-                print_json({"rpc": net.rpc_url, "ws": net.ws_url})
+                ready: dict[str, Any] = {"rpc": net.rpc_url, "ws": net.ws_url, "genesis": str(net.chain.blocks[0].hash)}
+                if fee_payer_key is not None:
+                    await local_fee_payer(fee_payer_key, net.rpc_url)
+                if settlement_key is not None:
+                    ready["settlement"] = await local_settlement(settlement_key, net.rpc_url)
+                print_json(ready)
             else:
                 typer.echo(f"localnet: JSON-RPC at {net.rpc_url}, PubSub at {net.ws_url}; Ctrl-C ends it")
             await stop.wait()

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from chain.addresses import NotAWalletError, check_payee
+from cli.contexts import with_worker_context
 from cli.printing import AsJson, print_json, print_table
 from cli.registration import wallet_address
-from cli.running import with_worker_context
 from ledger.amounts import figure_text
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
 from runtime.errors import OperatorError

@@ -8,7 +8,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.printing import AsJson, print_json, print_table
-from cli.registration import register, wallet_address
 from cli.running import with_connection
 from ledger.recipients import RecordedRecipient, Registration, all_recipients, stop_following
 from runtime.errors import OperatorError
@@ -33,6 +32,9 @@ def add(
 
     Example: pay402 recipients add 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --label "API sales"
     """
+    # Late: only this subcommand asks the chain, whose libraries take longer to import than the others to answer.
+    from cli.registration import register, wallet_address
+
     settings = load(SolanaSettings)
     wallet = wallet_address(address)  # before anything is opened for it
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import typer
 
+from cli.contexts import with_worker_context
 from cli.printing import print_json
 from cli.reconciliation import print_report, write_csv
-from cli.running import with_worker_context
 from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from runtime.errors import OperatorError
 from worker.context import WorkerContext

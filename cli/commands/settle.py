@@ -1,7 +1,7 @@
 """`pay402 settle`: move jobs and payouts on, once."""
 
+from cli.contexts import with_worker_context
 from cli.printing import AsJson, print_counts
-from cli.running import with_worker_context
 from worker.context import WorkerContext
 from worker.escrow import JobsMoved, move_jobs_and_payouts
 

@@ -3,35 +3,24 @@
 from pathlib import Path
 from typing import Any, Final
 
-from solders.keypair import Keypair
-
 from chain.rpc import RpcError, RpcPool
-from cli.system.settlement_wallet import write_new_key
+from cli.system.settlement_wallet import address_of_key, write_new_key
 from runtime.errors import OperatorError
 
-_FILE: Final = "fee-payer.json"
 _LAMPORTS: Final = 10_000_000_000
 
 
-async def local_fee_payer(home: Path, rpc_url: str) -> str:
-    """Give SOL to the fee payer whose key is below `home`, which is made where it is missing.
+async def local_fee_payer(file: Path, rpc_url: str) -> None:
+    """Give SOL to the fee payer whose key is in `file`, which is made where it is missing.
 
     The key stays when the chain is new: sellers keep the fee payer that they were named.
-
-    Returns:
-        The file that holds its key.
 
     Raises:
         OperatorError: The localnet refuses, or the file cannot be used.
     """
-    file = home / _FILE
-    try:
-        address = str(Keypair.from_json(file.read_text(encoding="utf-8")).pubkey())
-    except (OSError, ValueError):
-        address = write_new_key(file)
+    address = address_of_key(file) or write_new_key(file)
     try:
         async with RpcPool([rpc_url]) as rpc:
             await rpc.call("requestAirdrop", [address, _LAMPORTS], Any)
     except RpcError as error:
         raise OperatorError(f"The fee payer cannot be given SOL ({error}); start `pay402 up` again.") from error
-    return str(file.resolve())

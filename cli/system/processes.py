@@ -5,26 +5,24 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 
 from api.settings import ApiSettings
-from cli.system.fee_payer import local_fee_payer
-from cli.system.local_ledger import match_ledger
+from cli.system.local_ledger import follow_settlement, match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
-from cli.system.settlement_wallet import local_settlement
 from indexer.settings import IndexerSettings
-from migrations.migrate import upgrade
+from migrations.status import status
 from runtime.embedded.servers import database_address, redis_address
 from runtime.errors import OperatorError
 from runtime.process import SUPERVISOR_VARIABLE
-from runtime.settings import LoginSettings
+from runtime.settings import DatabaseSettings, LoginSettings
 from worker.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -34,6 +32,10 @@ _STOP_SECONDS: Final = 20.0
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _PAUSE_SECONDS_MAX: Final = 30.0
 _USUAL_RPC_PORT: Final = 8899
+_SETTLEMENT_FILE: Final = "settlement.json"
+_FEE_PAYER_FILE: Final = "fee-payer.json"
+
+T = TypeVar("T")
 
 
 class SystemSettings(IndexerSettings, ApiSettings, WorkerSettings, LoginSettings):
@@ -129,7 +131,7 @@ async def running_system(
     log_directory: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[System]:
-    """Start everything, in order; stop it in reverse.
+    """Start everything, at once what does not depend on each other; stop it in reverse.
 
     Args:
         settings: What is set is used; what is not set is embedded below `settings.home`.
@@ -139,54 +141,55 @@ async def running_system(
         say: Called with a line about each part that is being started.
     """
     async with AsyncExitStack() as stack:
-        say("Postgres")
-        database_url = await stack.enter_async_context(database_address(settings))
-        await upgrade(database_url)
-        say("Valkey")
-        redis_url = await stack.enter_async_context(redis_address(settings))
-        environment = {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "PAY402_HOME": str(settings.home),
-        }
+
+        def child(name: str, arguments: list[str], given: dict[str, str]) -> Child:
+            log = stack.enter_context(_log_file(log_directory, name.lower()))
+            made = Child(name, arguments, given, log)
+            stack.push_async_callback(made.stop)
+            return made
+
+        environment = {"PAY402_HOME": str(settings.home)}
         for_api: dict[str, str] = {}
+        chain: list[Awaitable[Any]] = []
+        if not settings.rpc_urls:
+            arguments = _localnet_arguments(rpc_port, slot_seconds)
+            if settings.settlement_keypair is None and settings.settlement_wallet is None:
+                environment["SETTLEMENT_KEYPAIR"] = str((settings.home / _SETTLEMENT_FILE).resolve())
+                arguments += ["--settlement-key", environment["SETTLEMENT_KEYPAIR"]]
+            if settings.x402_fee_payer_keypair is None:
+                for_api["X402_FEE_PAYER_KEYPAIR"] = str((settings.home / _FEE_PAYER_FILE).resolve())
+                arguments += ["--fee-payer-key", for_api["X402_FEE_PAYER_KEYPAIR"]]
+            settings.home.mkdir(parents=True, exist_ok=True)
+            chain.append(child("localnet", arguments, {}).start())
+        say("Postgres, Valkey, localnet" if chain else "Postgres, Valkey")
+        database_url, redis_url, *localnet = await _together(
+            _migrated_database(stack, settings, child),
+            stack.enter_async_context(redis_address(settings)),
+            *chain,
+        )
+        environment |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         rpc_urls, ws_urls = settings.rpc_urls, settings.ws_urls
-        if not rpc_urls:
-            say("localnet")
-            log = stack.enter_context(_log_file(log_directory, "localnet"))
-            ready = await _start_localnet(stack, rpc_port, slot_seconds, log)
+        for ready in localnet:
+            rpc_urls, ws_urls = [ready["rpc"]], [ready["ws"]]
             announce_localnet(settings.home, ready["rpc"], ready["ws"])
             stack.callback(withdraw_localnet, settings.home)
-            rpc_urls, ws_urls = [ready["rpc"]], [ready["ws"]]
-            if await match_ledger(database_url, ready["rpc"], is_embedded=settings.database_url is None):
+            if await match_ledger(database_url, ready["genesis"], is_embedded=settings.database_url is None):
                 say("an empty ledger: the local chain is new, and the ledger was about the one before")
                 _log.warning("ledger_emptied", hint="the local chain is new; API keys are kept")
-            if settings.settlement_keypair is None and settings.settlement_wallet is None:
-                wallet, file = await local_settlement(settings.home, database_url, ready["rpc"])
-                environment |= {"SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": file}
-            if settings.x402_fee_payer_keypair is None:
-                for_api["X402_FEE_PAYER_KEYPAIR"] = await local_fee_payer(settings.home, ready["rpc"])
-        say("indexer")
+            if (settlement := ready.get("settlement")) is not None:
+                environment["SETTLEMENT_WALLET"] = settlement["address"]
+                await follow_settlement(database_url, settlement["address"], before=settlement["before"])
+        say("indexer, worker, API")
         environment |= {"SOLANA_RPC_URL": ",".join(rpc_urls), "SOLANA_WS_URL": ",".join(ws_urls)}
         if "metrics_port" not in settings.model_fields_set:
             environment["METRICS_PORT"] = "0"
-        log = stack.enter_context(_log_file(log_directory, "indexer"))
-        indexer = Child("indexer", ["indexer", "--json"], environment, log)
-        stack.push_async_callback(indexer.stop)
-        metrics_port = (await indexer.start())["metricsPort"]
-        say("worker")
-        log = stack.enter_context(_log_file(log_directory, "worker"))
+        indexer = child("indexer", ["indexer", "--json"], environment)
         # A port that is set is the indexer's: two processes cannot have the same one.
-        worker = Child("worker", ["worker", "--json"], {**environment, "METRICS_PORT": "0"}, log)
-        stack.push_async_callback(worker.stop)
-        worker_metrics_port = (await worker.start())["metricsPort"]
-        say("API")
-        log = stack.enter_context(_log_file(log_directory, "api"))
-        api = Child("API", ["api", "--json"], {**environment, **for_api}, log)
-        if "port" not in settings.model_fields_set:
-            api.arguments.append("--any-if-taken")
-        stack.push_async_callback(api.stop)
-        api_url = (await api.start())["api"]
+        worker = child("worker", ["worker", "--json"], {**environment, "METRICS_PORT": "0"})
+        any_port = [] if "port" in settings.model_fields_set else ["--any-if-taken"]
+        api = child("API", ["api", "--json", *any_port], {**environment, **for_api})
+        of_indexer, of_worker, of_api = await _together(indexer.start(), worker.start(), api.start())
+        metrics_port, worker_metrics_port, api_url = of_indexer["metricsPort"], of_worker["metricsPort"], of_api["api"]
         # Started again, it is to be found where it was.
         api.environment["PORT"] = str(urlsplit(api_url).port)
         yield System(
@@ -241,16 +244,35 @@ async def _start_again(child: Child, stop: asyncio.Event) -> None:
             return
 
 
-async def _start_localnet(
-    stack: AsyncExitStack, port: int | None, slot_seconds: float, log: IO[bytes] | None
-) -> dict[str, Any]:
+def _localnet_arguments(port: int | None, slot_seconds: float) -> list[str]:
     where = ["--port", str(_USUAL_RPC_PORT), "--any-if-taken"] if port is None else ["--port", str(port)]
     # A seed of its own gives each chain a genesis hash of its own.
     seed = str(secrets.randbits(32))
-    arguments = ["localnet", "--json", *where, "--slot-seconds", str(slot_seconds), "--seed", seed]
-    child = Child("localnet", arguments, {}, log)
-    stack.push_async_callback(child.stop)
-    return await child.start()
+    return ["localnet", "--json", *where, "--slot-seconds", str(slot_seconds), "--seed", seed]
+
+
+async def _migrated_database(
+    stack: AsyncExitStack, settings: DatabaseSettings, child: Callable[[str, list[str], dict[str, str]], Child]
+) -> str:
+    """The address of the database, whose schema is current; a process that ends again has made it so."""
+    database_url = await stack.enter_async_context(database_address(settings))
+    if not (await status(database_url)).is_current:
+        await child("migration", ["migrate", "up", "--json"], {"DATABASE_URL": database_url}).start()
+    return database_url
+
+
+async def _together(*parts: Awaitable[Any]) -> list[Any]:
+    """What each of `parts` returns. When one of them fails, the others are ended and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_result_of(part)) for part in parts]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]
+
+
+async def _result_of(part: Awaitable[T]) -> T:
+    return await part
 
 
 @contextmanager

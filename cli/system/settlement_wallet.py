@@ -1,6 +1,7 @@
 """A settlement wallet for the localnet of `pay402 up`, so that the marketplace pays out there without any setting."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,29 +9,29 @@ import msgspec
 from solders.keypair import Keypair
 
 from chain.rpc import RpcError, RpcPool
-from ledger.recipients import register_wallet, stop_following
 from localnet.genesis import DEVNET_TOKENS
-from runtime.database import open_connection
 from runtime.errors import OperatorError
 
-USER: Final = "marketplace"
-_FILE: Final = "settlement.json"
 _LAMPORTS: Final = 10_000_000_000
 
 
-async def local_settlement(home: Path, dsn: str, rpc_url: str) -> tuple[str, str]:
-    """Make a wallet's key below `home`, give it SOL and accounts, and follow it instead of the one before.
+@dataclass(frozen=True, slots=True)
+class LocalSettlement:
+    """A settlement wallet of a local chain; `before` is the one that its key's file held until now."""
+
+    address: str
+    before: str | None
+
+
+async def local_settlement(file: Path, rpc_url: str) -> LocalSettlement:
+    """Make a wallet whose key is in `file`, and give it SOL and accounts.
 
     The chain is new each time, and so is the wallet: what the ledger holds of the old one is of a chain that is gone.
-
-    Returns:
-        The wallet's address, and the file that holds its key.
 
     Raises:
         OperatorError: The localnet refuses, or the file cannot be used.
     """
-    file = home / _FILE
-    before = _address(file)
+    before = address_of_key(file)
     address = write_new_key(file)
     try:
         async with RpcPool([rpc_url]) as rpc:
@@ -39,17 +40,11 @@ async def local_settlement(home: Path, dsn: str, rpc_url: str) -> tuple[str, str
                 await rpc.call("localnet_fundToken", [address, token.mint, 0], Any)
     except RpcError as error:
         raise OperatorError(f"The settlement wallet cannot be prepared ({error}); start `pay402 up` again.") from error
-    async with open_connection(dsn) as connection:
-        if before is not None:
-            await stop_following(connection, before)
-        await register_wallet(
-            connection, address=address, user_id=USER, label="settlement of jobs", followed_from_slot=0
-        )
-    return address, str(file.resolve())
+    return LocalSettlement(address, before)
 
 
-def _address(file: Path) -> str | None:
-    """The wallet of the key that is there from before."""
+def address_of_key(file: Path) -> str | None:
+    """The address of the key in a file; `None` where there is no key in it."""
     try:
         return str(Keypair.from_json(file.read_text(encoding="utf-8")).pubkey())
     except (OSError, ValueError):

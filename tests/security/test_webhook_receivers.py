@@ -12,10 +12,10 @@ from ledger.webhooks import DueDelivery
 from runtime.receiver_addresses import (
     ForbiddenReceiverError,
     PublicResolver,
-    ReceiverPolicy,
     check_receiver,
     check_url,
 )
+from runtime.receiver_policy import ReceiverPolicy
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE
 from tests.support.webhook_receivers import receiving

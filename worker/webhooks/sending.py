@@ -14,7 +14,8 @@ import aiohttp
 
 from ledger.feed import entry_id
 from ledger.webhooks import DueDelivery, EndedTry, SigningKeys
-from runtime.receiver_addresses import ForbiddenReceiverError, PublicResolver, ReceiverPolicy, check_url
+from runtime.receiver_addresses import ForbiddenReceiverError, PublicResolver, check_url
+from runtime.receiver_policy import ReceiverPolicy
 from runtime.webhook_signatures import signed_headers
 
 ANSWER_BYTES_MAX: Final = 1_024

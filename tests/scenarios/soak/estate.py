@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import psutil
 
+from cli.system.local_ledger import follow_settlement
 from cli.system.processes import Child
 from cli.system.settlement_wallet import local_settlement
 from migrations.migrate import upgrade
@@ -138,11 +139,13 @@ async def running_estate(home: Path, pace: Pace):
         stack.push_async_callback(localnet.stop)
         behind = SimpleNamespace(rpc_url=ready["rpc"], ws_url=ready["ws"], chain=None)
         liar = await stack.enter_async_context(LyingNode(behind).serve())
-        wallet, key_file = await local_settlement(home, dsn, ready["rpc"])
+        key_file = home / "settlement.json"
+        wallet = (await local_settlement(key_file, ready["rpc"])).address
+        await follow_settlement(dsn, wallet, before=None)
         environment = {
             "PAY402_HOME": str(home), "DATABASE_URL": dsn, "REDIS_URL": redis.url,
             "SOLANA_RPC_URL": f"{liar.rpc_url},{ready['rpc']}",
-            "SOLANA_WS_URL": ready["ws"], "SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": key_file,
+            "SOLANA_WS_URL": ready["ws"], "SETTLEMENT_WALLET": wallet, "SETTLEMENT_KEYPAIR": str(key_file),
             **pace.settings, "METRICS_PORT": "0", "PORT": str(_free_port()), "APP_ENV": "development",
         }  # fmt: skip
         estate = Estate(home, pace, postgres, redis, localnet, liar, ready["rpc"], dsn, environment, wallet)
