@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "expire": "Mark what has expired, and remove what nobody needs any more.",
     "settle": "Move jobs and payouts on, once.",
     "seed": "Offer some examples on the marketplace.",
-    "payouts": "What is to be paid out: list, export, import, retry.",
+    "payouts": "What is to be paid out: list, export, sign, import, retry, redirect.",
     "export": "Write transfers, claims or payouts of a time range as CSV or Parquet.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "doctor": "Examine everything a deployment stands on.",

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -20,7 +21,9 @@ from worker.payouts.offline_signing import Exported, Imported, export_payouts, i
 from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 
 app = typer.Typer(
-    help="What is to be paid out: list, export, import, retry, redirect.", no_args_is_help=True, rich_markup_mode=None
+    help="What is to be paid out: list, export, sign, import, retry, redirect.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _SHOWN = 1_000
@@ -66,6 +69,42 @@ def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
 
     for exported in with_worker_context(work):
         print_json({name: value for name, value in asdict(exported).items() if value is not None})
+
+
+@app.command("sign")
+def sign(
+    keypair: Annotated[Path, typer.Option(help="The secret key of the settlement wallet, a file that you alone read")],
+    any_account: Annotated[
+        bool, typer.Option("--any-account", help="Also into accounts whose owner cannot be seen without a node")
+    ] = False,
+    as_json: LinesAsJson = False,
+) -> None:
+    """Sign exported payouts from standard input, where there is no network. Prints what `import` takes.
+
+    A line whose transaction does anything else than the line says is not signed.
+
+    Example: pay402 payouts sign --keypair settlement.json < to-sign.jsonl > signed.txt
+    """
+    # Late, for the other commands sign nothing.
+    from runtime.keypairs import read_keypair
+    from worker.payouts.signing_elsewhere import NotSignedError, sign_exported
+
+    key = read_keypair(str(keypair.absolute()), "--keypair")
+    refused = 0
+    for number, line in enumerate(filter(None, map(str.strip, sys.stdin)), 1):
+        try:
+            signed = sign_exported(line, key, any_account=any_account)
+        except NotSignedError as error:
+            refused += 1
+            typer.echo(f"line {number} was not signed: {error}", err=True)
+            continue
+        if signed is None:
+            typer.echo(f"line {number} has nothing to sign yet", err=True)
+            continue
+        typer.echo(f"{signed.gross} base units of {signed.mint} to {signed.recipient}", err=True)
+        print_json(signed) if as_json else typer.echo(signed.transaction)
+    if refused:
+        raise OperatorError(f"{refused} lines were not signed; see above, and do not sign them elsewhere.")
 
 
 @app.command("import")

@@ -13,7 +13,7 @@ def assert_sentence(text: str, *, naming: tuple[str, ...] = (), hiding: tuple[st
     assert semicolon, f"no advice: {text}"
     assert re.match(
         r"(in production, say|(and )?(or )?(then )?"
-        r"(add|ask|check|choose|correct|end|free|give|install|mend|pass|record|remove|report|run|say|see|set|start"
+        r"(add|ask|check|choose|correct|end|free|give|install|mend|pass|record|remove|report|restrict|run|say|see|set|start"
         r"|stop|take|create|drop|restore|the revisions are|to|unset|use|wait|write)\b)",
         advice,
     ), f"no advice: {text}"

@@ -1,0 +1,146 @@
+"""Signing exported payouts on a machine that has neither database nor node: only what a line says is ever signed.
+
+The machine that exported may be in wrong hands. So the message itself is read, and refused where it does anything but
+pay the named amount of the named token to the named recipient.
+"""
+
+import base64
+from typing import Final
+
+import msgspec
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.transaction import Transaction
+
+from chain import programs
+from chain.sending import associated_account
+from ledger.tokens import NATIVE_SOL
+
+_TRANSFER_CHECKED: Final = 12
+_TRANSFER_CHECKED_WITH_FEE: Final = bytes([26, 1])
+_TRANSFER_LAMPORTS: Final = (2).to_bytes(4, "little")
+_CREATE_IDEMPOTENT: Final = b"\x01"
+_TOKEN_PROGRAMS: Final = (programs.TOKEN_PROGRAM, programs.TOKEN_2022_PROGRAM)
+_SET_UNIT_LIMIT, _SET_UNIT_PRICE = 2, 3
+_COMPUTE_UNITS_MAX: Final = 1_400_000
+_MICROLAMPORTS: Final = 1_000_000
+_PRIORITY_FEE_LAMPORTS_MAX: Final = 10_000_000
+"""What is signed away for being taken first, at most: a hundredth of a SOL."""
+
+
+class NotSignedError(Exception):
+    """A line was not signed; the message says why, as the end of a sentence."""
+
+
+class ExportedLine(msgspec.Struct):
+    """A line of `pay402 payouts export`; `amount` is in base units."""
+
+    payout: str
+    wallet: str
+    recipient: str
+    mint: str
+    amount: int
+    transaction: str | None = None
+    waits_for: str | None = None
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What was signed: `gross` base units leave the wallet for the token account, or wallet, `destination`."""
+
+    payout: str
+    recipient: str
+    destination: str
+    mint: str
+    gross: int
+    transaction: str
+
+
+def sign_exported(text: str, keypair: Keypair, *, any_account: bool = False) -> Signed | None:
+    """Sign the transaction of a line; `None` for a line without one.
+
+    Args:
+        text: The line.
+        keypair: The key of the wallet that pays.
+        any_account: True to sign for a token account that is not the recipient's associated one. Whose it is cannot be
+            seen without a node.
+
+    Raises:
+        NotSignedError: It is no such line, or its message does anything else than the line says.
+    """
+    try:
+        line = msgspec.json.decode(text, type=ExportedLine)
+    except msgspec.DecodeError:
+        raise NotSignedError("it is no line of `pay402 payouts export`") from None
+    if line.transaction is None:
+        return None
+    try:
+        message = Transaction.from_bytes(base64.b64decode(line.transaction, validate=True)).message
+        destination, gross = _movement(message, line, keypair.pubkey())
+    except NotSignedError:
+        raise
+    except Exception:  # noqa: BLE001 - solders has a class of its own for each kind of malformed bytes
+        raise NotSignedError("its transaction cannot be read") from None
+    own = associated_account(line.recipient, line.mint, _program(message, line.mint))
+    if destination != own and not any_account:
+        raise NotSignedError(
+            f"it pays into {destination}, which is not the associated account of {line.recipient}; look whose it is"
+        )
+    signed = Transaction([keypair], message, message.recent_blockhash)
+    wire = base64.b64encode(bytes(signed)).decode()
+    return Signed(line.payout, line.recipient, destination, line.mint, gross, wire)
+
+
+def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str, int]:
+    """The destination and the amount of the one transfer of a message that does nothing else."""
+    keys = [str(key) for key in message.account_keys]
+    if message.header.num_required_signatures != 1 or keys[0] != line.wallet or keys[0] != str(signer):
+        raise NotSignedError(f"it is to be signed by {keys[0]} and nobody else, which is not the key that was given")
+    moves = []
+    bid = {_SET_UNIT_LIMIT: _COMPUTE_UNITS_MAX, _SET_UNIT_PRICE: 0}
+    for instruction in message.instructions:
+        program, data = keys[instruction.program_id_index], bytes(instruction.data)
+        accounts = [keys[index] for index in instruction.accounts]
+        if program == programs.COMPUTE_BUDGET_PROGRAM and data[0] in bid:
+            bid[data[0]] = int.from_bytes(data[1:], "little")
+        elif program != programs.MEMO_PROGRAM and not _opens_account(program, data, accounts, line):
+            moves.append(_transfer(program, data, accounts, line))
+    priority_fee = bid[_SET_UNIT_LIMIT] * bid[_SET_UNIT_PRICE] // _MICROLAMPORTS
+    if priority_fee > _PRIORITY_FEE_LAMPORTS_MAX:
+        raise NotSignedError(f"it offers {priority_fee} lamports for being taken first")
+    if len(moves) != 1:
+        raise NotSignedError(f"it makes {len(moves)} transfers instead of one")
+    destination, gross = moves[0]
+    if not 0 < gross <= line.amount:
+        raise NotSignedError(f"it pays {gross} base units, and the line says {line.amount}")
+    return destination, gross
+
+
+def _opens_account(program: str, data: bytes, accounts: list[str], line: ExportedLine) -> bool:
+    """Whether it makes the recipient's associated account, and nothing else."""
+    is_creation = program == programs.ASSOCIATED_TOKEN_PROGRAM and data == _CREATE_IDEMPOTENT
+    return is_creation and accounts[2:4] == [line.recipient, line.mint]
+
+
+def _transfer(program: str, data: bytes, accounts: list[str], line: ExportedLine) -> tuple[str, int]:
+    if line.mint == NATIVE_SOL and program == programs.SYSTEM_PROGRAM and data[:4] == _TRANSFER_LAMPORTS:
+        source, destination, amount, owner, mint = accounts[0], accounts[1], data[4:12], accounts[0], NATIVE_SOL
+    elif program in _TOKEN_PROGRAMS and data[:1] == bytes([_TRANSFER_CHECKED]):
+        source, mint, destination, owner = accounts[:4]
+        amount = data[1:9]
+    elif program in _TOKEN_PROGRAMS and data[:2] == _TRANSFER_CHECKED_WITH_FEE:
+        source, mint, destination, owner = accounts[:4]
+        amount = data[2:10]
+    else:
+        raise NotSignedError(f"it calls the program {program} in a way that no payout does")
+    if mint != line.mint or owner != line.wallet or source != associated_account(line.wallet, mint, program):
+        raise NotSignedError("it moves other tokens than the line says")
+    return destination, int.from_bytes(amount, "little")
+
+
+def _program(message: Message, mint: str) -> str:
+    """The token program that the message calls; for native SOL the System program."""
+    if mint == NATIVE_SOL:
+        return programs.SYSTEM_PROGRAM
+    called = {str(message.account_keys[one.program_id_index]) for one in message.instructions}
+    return next(program for program in _TOKEN_PROGRAMS if program in called)
