@@ -14,6 +14,8 @@ SCENARIOS: Final = {
     "audit": "an audit of a hundred to ten thousand accounts; ceiling: the same RPC calls and reading the rows",
     "footprint": "memory, processor and RPC calls of an idle and of a busy system, by process and by method",
     "x402": "verifying and settling over x402; ceilings: the published facilitator, and the chain's own confirmation",
+    "lists": "payments by every filter, for an admin and a heavy merchant; LISTS_SIZES=10000000 for larger ledgers",
+    "start": "processor time until a command answers and the whole system is ready, memory; ceiling: bare Python",
     "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 

@@ -83,11 +83,12 @@ async def filled_ledger(
     merchants: int = 100,
     payers: int = 5_000,
     agents: int = 500,
+    heavy_percent: int = 0,
     analytics: bool = False,
 ) -> AsyncIterator[Ledger]:
     """A ledger of so many transfers, with claims for all of them unless fewer are asked for; it is dropped afterwards.
 
-    With `analytics` it also has events and totals.
+    With `analytics` it also has events and totals. `heavy_percent` of all transfers go to the first merchant.
 
     Raises:
         OperatorError: The disk has no room for it.
@@ -105,7 +106,7 @@ async def filled_ledger(
         await upgrade(dsn)
         async with open_connection(dsn, statement_timeout_seconds=_LOAD_SECONDS) as connection:
             await connection.execute(_BENCH_TEXT)
-            given = {"merchants": merchants, "payers": payers, "agents": agents}
+            given = {"merchants": merchants, "payers": payers, "agents": agents, "heavy_percent": heavy_percent}
             await _fill(connection, transfers=transfers, claims=claims, unclaimed=unclaimed, **given)
             if analytics:
                 await _queries.make_events(connection)
@@ -125,7 +126,8 @@ async def _fill(connection: "asyncpg.Connection[Any]", *, transfers: int, mercha
         await connection.execute("SET LOCAL session_replication_role = replica")
         restore = await _strip(connection, _TABLES)
         await connection.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
-        await _queries.make_transfers(connection, transfers=transfers, merchants=merchants, payers=given["payers"])
+        paid = {name: given[name] for name in ("payers", "heavy_percent")}
+        await _queries.make_transfers(connection, transfers=transfers, merchants=merchants, **paid)
         await connection.execute("ANALYZE transfers")
         claimed = {name: given[name] for name in ("claims", "unclaimed", "agents")}
         await _queries.make_claims(connection, transfers=transfers, **claimed)

@@ -4,7 +4,8 @@ INSERT INTO recipients (address, user_id, followed_from_slot)
 SELECT bench_text('wallet' || n, 44), 'merchant-' || n, 0 FROM generate_series(0, :merchants::int - 1) AS n;
 
 -- name: make_transfers!
--- Transfers spread evenly over a year that ends now, four to a slot, from some thousand payers to the merchants.
+-- Transfers spread evenly over a year that ends now, four to a slot, from some thousand payers to the merchants; of a
+-- hundred, so many more than its share go to the first.
 INSERT INTO transfers (
   signature, path, slot, block_time, kind, program, mint, source, destination, source_owner, destination_owner,
   authority, amount, finality, recorded_at
@@ -22,7 +23,7 @@ FROM (
 ) AS made
 JOIN (
   SELECT i, bench_text('wallet' || i, 44) AS address FROM generate_series(0, :merchants::int - 1) AS i
-) AS wallet ON wallet.i = n % :merchants::int
+) AS wallet ON wallet.i = CASE WHEN n % 100 < :heavy_percent::int THEN 0 ELSE n % :merchants::int END
 JOIN (
   SELECT i, bench_text('payer' || i, 44) AS address FROM generate_series(0, :payers::int - 1) AS i
 ) AS payer ON payer.i = n::bigint * 17 % :payers::int
