@@ -13,8 +13,8 @@ from ledger.states import ClaimStatus
 
 _queries = load_queries("api.analytics", "lists.sql")
 
-COUNTED_MAX: Final = 1_000_000
-"""Counting is given up here."""
+COUNTED_MAX: Final = 100_000
+"""Counting is given up here: a million takes a tenth of a second, and pages go no further than a tenth of this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from api.analytics import lists, revenue
+from api.analytics import lists, revenue, routes
 from api.analytics.windows import window_of
 from ledger.amounts import figure_text
 from ledger.totals import fold_claim_changes
@@ -123,6 +123,14 @@ async def test_filters(admin, claims, query, keeps):
     reply = await admin.get(f"/analytics/transactions?limit=1000&{query}")
     assert [row["id"] for row in reply["transactions"]] == wanted
     assert (reply["total"], reply["totalIsLowerBound"]) == (len(wanted), False)
+
+
+async def test_counting_is_given_up_and_the_answer_says_so(admin, claims, monkeypatch):
+    assert len(claims) > 5
+    monkeypatch.setattr(lists, "COUNTED_MAX", 5)
+    monkeypatch.setattr(routes, "COUNTED_MAX", 5)
+    reply = await admin.get("/analytics/transactions?limit=1000")
+    assert (reply["total"], reply["totalIsLowerBound"], len(reply["transactions"])) == (5, True, len(claims))
 
 
 async def test_pages_are_the_list(admin, claims):
