@@ -75,10 +75,11 @@ class Pages:
         caller: Caller | None,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
+        has_navigation: bool = True,
         **values: Any,
     ) -> Response:
         """A page for `caller`, `None` for somebody who is not signed in; the template escapes `values`."""
-        session = sent_session(request)
+        session = sent_session(request) if has_navigation else None
         content = self._environment.get_template(template).render(
             caller=caller,
             may_write=caller is not None and (caller.is_admin or "write" in caller.permissions),

@@ -104,6 +104,7 @@ def _sign_in_page(
         "sign_in.html",
         caller=None,
         status=status,
+        has_navigation=False,
         sign_in_token=form_token(cookie),
         to=our_page(to),
         problem=problem,
