@@ -244,7 +244,12 @@ class Cors(CORSMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through without CORS headers unless its origin is allowed."""
-        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = headers.get("origin")
+        # A form of our own page has an origin too, `null` where no referrer is sent, and asks for nobody's leave.
+        if headers.get("sec-fetch-site") == "same-origin":
+            await self.app(scope, receive, send)
+            return
         if origin is not None and not self.is_allowed_origin(origin=origin):
             _log.warning("CORS request blocked", origin=origin[:200], hint="add it to ALLOWED_ORIGINS if it is ours")
             if _is_preflight(scope):

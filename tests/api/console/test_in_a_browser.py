@@ -81,7 +81,7 @@ async def test_a_payment_appears_in_the_open_page(reader, vendor, pool):
 
 async def test_a_request_is_made_and_turns_paid_before_ones_eyes(reader, vendor, pool):
     await reader.get_by_role("link", name="Request a payment").click()
-    await reader.get_by_label("Amount").fill("0.25")
+    await reader.get_by_label("Amount", exact=True).fill("0.25")
     await reader.get_by_label("What for").fill("one coffee")
     await reader.get_by_role("button", name="Request it").click()
     code = reader.locator("img.code")
