@@ -246,7 +246,7 @@ class Cors(CORSMiddleware):
         """Let a request through without CORS headers unless its origin is allowed."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         origin = headers.get("origin")
-        # A form of our own page has an origin too, `null` where no referrer is sent, and asks for nobody's leave.
+        # A form of our own page has an origin too, `null` where no referrer is sent, and needs no leave.
         if headers.get("sec-fetch-site") == "same-origin":
             await self.app(scope, receive, send)
             return
