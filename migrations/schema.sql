@@ -1730,6 +1730,8 @@ CREATE INDEX transactions_agent_id_timestamp ON public.transactions USING btree 
 
 CREATE UNIQUE INDEX transactions_nonce ON public.transactions USING btree (nonce, user_id) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
 
+CREATE INDEX transactions_overpaid ON public.transactions USING btree ("timestamp") WHERE ((received)::numeric > (amount)::numeric);
+
 CREATE UNIQUE INDEX transactions_payer_nonce ON public.transactions USING btree (nonce, payer) WHERE ((status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) AND (NOT for_request));
 
 CREATE INDEX transactions_payer_timestamp ON public.transactions USING btree (payer, "timestamp");
@@ -1745,6 +1747,8 @@ CREATE INDEX transactions_recipient_status ON public.transactions USING btree (r
 CREATE INDEX transactions_timestamp_status ON public.transactions USING btree ("timestamp", status) INCLUDE (id, currency, agent_id, environment);
 
 CREATE UNIQUE INDEX transactions_transfer ON public.transactions USING btree (signature, path) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status]));
+
+CREATE INDEX transactions_unpaid ON public.transactions USING btree ("timestamp") WHERE (NOT public.claim_is_paid(status));
 
 CREATE INDEX transactions_unsettled ON public.transactions USING btree (signature) WHERE (status = ANY (ARRAY['confirmed'::public.claim_status, 'reversed'::public.claim_status]));
 

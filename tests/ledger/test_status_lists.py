@@ -84,6 +84,8 @@ INDEXED = {
         "SELECT FROM transactions WHERE nonce = 'n' AND user_id = 'u' AND claim_holds_transfer(status)"
     ),
     "transactions_unsettled": "SELECT signature FROM transactions WHERE claim_may_move(status)",
+    "transactions_unpaid": "SELECT FROM transactions WHERE NOT claim_is_paid(status)",
+    "transactions_overpaid": "SELECT FROM transactions WHERE received > amount",
     "payouts_open": "SELECT FROM payouts WHERE payout_is_open(status) AND next_try_at < now()",
     "settlements_open": "SELECT FROM settlements WHERE settlement_is_open(status) AND created_at < now()",
 }

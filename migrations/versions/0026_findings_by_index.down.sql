@@ -1,0 +1,2 @@
+DROP INDEX transactions_overpaid;
+DROP INDEX transactions_unpaid;
