@@ -4,7 +4,7 @@ asyncpg lets what the operating system says through as it is: a refused connecti
 of context nobody can tell these from a missing file or a slow neighbour, so they get a type of their own here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -63,7 +63,27 @@ class PostgresConnection(asyncpg.Connection):
     fetchrow = _at_the_database(asyncpg.Connection.fetchrow)
     fetchval = _at_the_database(asyncpg.Connection.fetchval)
     prepare = _at_the_database(asyncpg.Connection.prepare)
-    copy_from_query = _at_the_database(asyncpg.Connection.copy_from_query)
+
+    async def copy_from_query(  # type: ignore[override]
+        self, query: str, *args: Any, output: Callable[[bytes], Awaitable[None]], **options: Any
+    ) -> str:
+        """What asyncpg's does, for an `output` that is called; what that raises is passed on as it is."""
+        of_output: list[OSError] = []
+
+        async def written(chunk: bytes) -> None:
+            try:
+                await output(chunk)
+            except OSError as error:
+                of_output.append(error)
+                raise
+
+        try:
+            tag: str = await super().copy_from_query(query, *args, output=written, **options)
+        except OSError as error:
+            if error in of_output or isinstance(error, DatabaseAwayError):
+                raise
+            raise DatabaseAwayError(_reason(error)) from error
+        return tag
 
 
 async def connect_to_database(*args: Any, **options: Any) -> PostgresConnection:

@@ -15,7 +15,7 @@ from runtime.process import instance_name, working
 _FAREWELL_SECONDS: Final = 2.0
 _LOOP: Final = "heartbeat"
 _INTERVALS: Final = 5
-_LEAST_SECONDS: Final = 60.0
+_LIMIT_SECONDS_MIN: Final = 60.0
 
 
 class SeenSlots(NamedTuple):
@@ -58,7 +58,7 @@ async def signs_of_life(
     """
     instance = instance_name()
     if liveness is not None:
-        liveness.expect(_LOOP, within_seconds=max(_INTERVALS * every_seconds, _LEAST_SECONDS))
+        liveness.expect(_LOOP, within_seconds=max(_INTERVALS * every_seconds, _LIMIT_SECONDS_MIN))
 
     async def beat() -> None:
         while True:

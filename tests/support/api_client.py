@@ -48,7 +48,8 @@ class Client:
     def holding(self, key):
         return Client(self.url, self.http, key)
 
-    async def call(self, method, path, body=None, *, headers=None, data=None) -> Reply:
+    async def call(self, method, path, body=None, *, headers=None, data=None, is_documented=True) -> Reply:
+        """Call a path; each JSON answer has to be as documented, but of a route that is in no document."""
         sent = {"x-api-key": self.key} if self.key else {}
         async with self.http.request(
             method, self.url + path, json=body, data=data, headers={**sent, **(headers or {})}
@@ -56,7 +57,7 @@ class Client:
             text = await response.text(errors="replace")
             is_json = response.content_type == "application/json"
             body = await response.json() if is_json else None
-            if is_json:
+            if is_json and is_documented:
                 assert undocumented(method, path, response.status, body) == []
             return Reply(response.status, body, response.headers, text)
 
