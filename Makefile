@@ -9,7 +9,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes
 
-.PHONY: demo test test-clients install check check-deploy format lock bench compare chaos soak storm picture clean
+.PHONY: demo test test-clients install check check-deploy format lock bench compare chaos soak storm picture screenshots clean
 
 demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--once for a fixed round
 	$(BIN)/pay402 demo $(ARGS)
@@ -64,6 +64,9 @@ storm: .venv/installed-dev ## settles of one payload over three API processes ki
 
 picture: .venv/installed ## draw the README's picture anew, from what the demo prints
 	$(BIN)/python -m cli.demo.picture docs/demo.svg
+
+screenshots: .venv/installed-dev ## draw the console's pages anew for docs/console.md, over what the demo pays; needs chromium
+	$(BIN)/python -m tests.scenarios.screenshots docs/console
 
 clean: ## remove the environment and all embedded state
 	rm -rf .venv .venv-clients .pay402

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 from ledger.amounts import figure_text, least_equal_amount
-from ledger.sql import Database, load_queries
+from ledger.sql import Database, DatabasePool, load_queries, planned_for_its_values
 from ledger.states import HONOURED, ClaimStatus
 from ledger.tokens import mints_counting_as
 from ledger.transfers import RecordedTransfer, recorded_transfer
@@ -147,16 +147,17 @@ async def find_request(database: Database, nonce: str) -> tuple[PaymentRequest, 
 
 
 async def page_of_requests(
-    database: Database, *, user_id: str | None, after: PlaceAmongRequests | None, limit: int
+    database: DatabasePool, *, user_id: str | None, after: PlaceAmongRequests | None, limit: int
 ) -> list[tuple[PaymentRequest, ClaimOfRequest | None]]:
     """A user's requests, or everybody's, with their claims: at most `limit`, newest first, beginning behind `after`."""
     place = {"created_at": after.created_at if after else None, "nonce": after.nonce if after else None}
     # A statement for each of the two: one plan for both would read all requests where a few are asked about.
-    if user_id is None:
-        rows = _queries.page_of_all_requests(database, limit=limit, **place)
-    else:
-        rows = _queries.page_of_requests(database, user_id=user_id, limit=limit, **place)
-    return [(_request(row), _claim(row)) async for row in rows]
+    async with planned_for_its_values(database) as connection:
+        if user_id is None:
+            rows = _queries.page_of_all_requests(connection, limit=limit, **place)
+        else:
+            rows = _queries.page_of_requests(connection, user_id=user_id, limit=limit, **place)
+        return [(_request(row), _claim(row)) async for row in rows]
 
 
 async def count_open_requests(database: Database, *, user_id: str | None, count_max: int) -> int:

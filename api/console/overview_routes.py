@@ -111,10 +111,10 @@ def _income(revenue: Revenue, window: Window, currency: str) -> Income:
     )
 
 
-async def _decisions(context: ConsoleContext, caller: Caller) -> list[Decision]:
-    """What the last report found for the caller, by kind."""
+async def _decisions(context: ConsoleContext, caller: Caller) -> list[Decision] | None:
+    """What the last report found for the caller, by kind; `None` where there is no report yet."""
     newest = await newest_report(context.analytics.database)
     if newest is None:
-        return []
+        return None
     counts = report_body(newest, None if caller.is_admin else caller.user_id).counts
     return [Decision(_FINDINGS.get(kind, kind), count) for kind, count in sorted(counts.items()) if count]

@@ -36,7 +36,7 @@ class Wholeness:
 
 _SENTENCES: Final[dict[Light, str]] = {
     "good": "The ledger is whole.",
-    "doubtful": "The ledger may be behind.",
+    "doubtful": "The ledger is not yet shown to be whole.",
     "bad": "The ledger needs attention.",
 }
 
@@ -69,7 +69,7 @@ def _gaps(proof: ProofOfAccounts) -> Part:
             f"{proof.healing} are being healed."
         )
         return Part("Gaps", "bad", reason)
-    return Part("Gaps", "good", "No gap is known, and every balance is the chain's.")
+    return Part("Gaps", "good", "No gap is known; where an audit compared balances, they agreed.")
 
 
 def _indexer(state: ProcessState) -> Part:

@@ -1,0 +1,108 @@
+"""`make screenshots`: what the demo pays, as the console's pages show it, drawn anew for docs/console.md.
+
+python -m tests.scenarios.screenshots docs/console
+"""
+
+import asyncio
+import io
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+
+from cli.demo.ledger_table import claims_table
+from cli.demo.payments import SLOT_SECONDS, pay_fixed_round
+from cli.demo.x402_purchase import buy_over_x402
+from cli.registration import register
+from cli.system.processes import SystemSettings, running_system
+from ledger.completeness import proof_of_accounts
+from ledger.reports import newest_report, request_reconciliation
+from localnet import payments as pay
+from localnet.market import open_market
+from runtime.database import open_pool
+from runtime.settings import SolanaSettings, load
+from tests.support.api_client import Client, key_for, proof_of
+from tests.support.chromium import reading_at, running_chromium
+from tests.support.databases import short_lived_home
+from tests.support.ledger_checks import eventually
+
+USER = "demo"
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 760}
+NEWS_MS = 3_000
+WAIT_SECONDS = 120
+AUDIT_SECONDS = "2"
+
+
+async def requested(api, market):
+    """Payment requests, one of them paid; returns the nonce of one that is open, and the other's transaction."""
+    made = {}
+    for resource, amount in (("Weather in Lisbon, 1,000 calls", "2.50"), ("One coffee", "0.25"), ("Report 7", "12")):
+        asked = await api.post("/payments/requests", {"amount": amount, "currency": "USDC", "resource": resource})
+        made[resource] = asked["nonce"]
+    payer, paid = market.payers[0], made["One coffee"]
+    transaction = await market.pay(pay.plain(payer.pubkey(), market.recipients[0].pubkey(), 250_000), payer)
+    assert (await api.verify(proof_of(payer, transaction, "0.25", paid))).code == "VALID"
+    return made["Report 7"], transaction
+
+
+async def drawn(browser, running, key, directory, open_nonce, transaction):
+    """One picture a page, wide and light; the overview dark and narrow too."""
+    pages = {"payments": "/console/payments",
+             "request": f"/console/requests/{open_nonce}", "payment": f"/console/payments/{transaction}"}  # fmt: skip
+
+    async def draw(name, viewport, scheme, **paths):
+        options = {"viewport": viewport, "color_scheme": scheme, "timezone_id": "Europe/Zurich", "locale": "en-GB"}
+        async with reading_at(browser, running.api_url, key, **options) as (page, _):
+            for which, path in ({name: "/console"} | paths).items():
+                await page.goto(path)
+                # The stream opens, and what came meanwhile is drawn.
+                await page.wait_for_timeout(NEWS_MS)
+                await page.screenshot(path=directory / f"{which}.png")
+
+    await draw("overview", WIDE, "light", **pages)
+    await draw("overview-dark", WIDE, "dark")
+    await draw("overview-narrow", NARROW, "light")
+
+
+async def is_shown_whole(pool):
+    """True once every account is proven and what does not match is reported."""
+    proof = await proof_of_accounts(pool, USER)
+    return proof.proven == proof.accounts > 0 and await newest_report(pool) is not None
+
+
+async def main(directory):
+    """Run the demo's fixed round, ask for some payments, and draw every page."""
+    with short_lived_home() as home:
+        settings = load(SystemSettings).model_copy(update={"home": home, "database_url": None, "redis_url": None})
+        async with (
+            running_system(settings, rpc_port=0, slot_seconds=SLOT_SECONDS, log_directory=home / "logs",
+                           say=lambda _: None) as running,
+            open_pool(running.database_url, application="screenshots", max_size=3) as pool,
+            open_market(running.rpc_url) as market,
+            running_chromium() as browser,
+            aiohttp.ClientSession() as http,
+        ):  # fmt: skip
+            await market.prepare()
+            solana = SolanaSettings(solana_rpc_url=running.rpc_url)
+            for number, wallet in enumerate(market.wallets, 1):
+                await register(pool, solana, wallet, user=USER, label=f"shop {number}")
+            receipts = await pay_fixed_round(Console(file=io.StringIO()), market)
+            bought = await buy_over_x402(running.api_url, market)
+            await claims_table(running.api_url, USER, pool, market, receipts, bought)
+            key = await key_for(pool, USER)
+            shown = await requested(Client(running.api_url, http, key), market)
+            await request_reconciliation(pool, requested_by=USER)
+            await eventually(lambda: is_shown_whole(pool), seconds=WAIT_SECONDS)
+            await drawn(browser, running, key, directory, *shown)
+
+
+if __name__ == "__main__":
+    if shutil.which("chromium") is None:
+        sys.exit("There is no chromium here; install it (`apt-get install chromium`) and run make screenshots again.")
+    os.environ.setdefault("INDEXER_AUDIT_SECONDS", AUDIT_SECONDS)
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(target))
