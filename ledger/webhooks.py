@@ -19,6 +19,8 @@ WebhookStatus = Literal["active", "disabled"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 RETRIED_MAX: Final = 10_000
 """How many entries one call of `retry_deliveries` sends again."""
+PER_FAILING_MAX: Final = 2
+"""How many deliveries may be under way at once to an address that fails; its first success lifts that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,7 @@ async def take_deliveries(
         busy_ids=list(busy),
         busy_counts=list(busy.values()),
         per_webhook_max=per_webhook_max,
+        per_failing_max=PER_FAILING_MAX,
         limit=limit,
         lease_seconds=lease_seconds,
         seals_known=list(seals_known),

@@ -133,9 +133,10 @@ LIMIT :limit::int;
 
 -- name: take_deliveries
 -- Deliveries that are due, for whoever sends them until `lease_seconds` are over: one of each address after the other,
--- and of each no more than may be under way at once.
+-- and of each no more than may be under way at once, which is less for those that fail.
 WITH active AS (
-  SELECT w.id, :per_webhook_max::int - coalesce(b.under_way, 0) AS free
+  SELECT w.id, CASE WHEN w.failing_since IS NULL THEN :per_webhook_max::int
+    ELSE least(:per_webhook_max::int, :per_failing_max::int) END - coalesce(b.under_way, 0) AS free
   FROM webhooks AS w
   LEFT JOIN unnest(:busy_ids::uuid[], :busy_counts::int[]) AS b (id, under_way) ON b.id = w.id
   WHERE w.status = 'active'

@@ -75,8 +75,9 @@ class WorkerSettings(WebhookSettings, CacheSettings, SolanaSettings, Marketplace
     feed_keep_days: float = Field(30.0, gt=0, validation_alias="WORKER_FEED_KEEP_DAYS")
     # How often deliveries of webhooks are looked for that nothing has notified of.
     webhook_poll_seconds: float = Field(1.0, gt=0, validation_alias="WORKER_WEBHOOK_POLL_SECONDS")
-    # Deliveries under way at the same time, in all and to one address.
+    # Deliveries under way at the same time, in all, besides those that have gone on for a second, and to one address.
     webhooks_under_way_max: int = Field(200, ge=1, le=5_000, validation_alias="WORKER_WEBHOOKS")
+    webhooks_slow_max: int = Field(600, ge=0, le=50_000, validation_alias="WORKER_WEBHOOKS_SLOW")
     webhooks_under_way_each_max: int = Field(8, ge=1, le=1_000, validation_alias="WORKER_WEBHOOKS_EACH")
     # A receiver has so long to answer.
     webhook_answer_seconds: float = Field(15.0, gt=0, le=120, validation_alias="WORKER_WEBHOOK_ANSWER_SECONDS")

@@ -17,6 +17,8 @@ from worker.webhooks.sending import Patience, open_session, send
 _LOOP: Final = "send_webhooks"
 _LEASE_GRACE_SECONDS: Final = 15.0
 _DISABLE_SECONDS: Final = 60.0
+# A try that has gone on for so long makes room for another: it waits for its receiver, and costs a connection.
+_SLOW_SECONDS: Final = 1.0
 
 
 class WebhookSender:
@@ -32,6 +34,7 @@ class WebhookSender:
         self._patience = Patience(settings.webhook_answer_seconds, settings.webhook_retry_days * 86_400.0)
         self._woken = asyncio.Event()
         self._under_way: Counter[UUID] = Counter()
+        self._slow: set[tuple[UUID, int]] = set()
         self._tries: set[asyncio.Task[None]] = set()
         self._ended: list[EndedTry] = []
         self._gone: set[UUID] = set()
@@ -46,7 +49,8 @@ class WebhookSender:
     async def run(self) -> None:
         """Send until cancelled."""
         settings = self._context.settings
-        async with open_session(self._policy, connections_max=settings.webhooks_under_way_max) as session:
+        connections_max = settings.webhooks_under_way_max + settings.webhooks_slow_max
+        async with open_session(self._policy, connections_max=connections_max) as session:
             try:
                 while True:
                     await self._turn(session)
@@ -78,7 +82,10 @@ class WebhookSender:
 
     async def _take(self) -> list[DueDelivery]:
         settings = self._context.settings
-        free = settings.webhooks_under_way_max - self._under_way.total()
+        # Receivers that let every try hang must leave room for those that answer.
+        free = (
+            settings.webhooks_under_way_max - self._under_way.total() + min(len(self._slow), settings.webhooks_slow_max)
+        )
         if free <= 0:
             return []
         return await take_deliveries(
@@ -96,7 +103,12 @@ class WebhookSender:
         self._tries.add(task)
         task.add_done_callback(self._tries.discard)
 
+    def _note_slow(self, delivery: DueDelivery) -> None:
+        self._slow.add((delivery.webhook_id, delivery.feed_id))
+        self._woken.set()
+
     async def _try(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
+        becomes_slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._note_slow, delivery)
         try:
             keys = [self._context.webhook_seal.open(delivery.webhook_id, one) for one in delivery.keys]
             ended, is_gone = await send(session, delivery, keys, self._policy, self._patience)
@@ -109,6 +121,8 @@ class WebhookSender:
         except Exception as error:  # noqa: BLE001 - a task of its own, which nobody awaits
             self._context.metrics.troubles.note_defect("sending a webhook", error, webhook=str(delivery.webhook_id))
         finally:
+            becomes_slow.cancel()
+            self._slow.discard((delivery.webhook_id, delivery.feed_id))
             self._under_way[delivery.webhook_id] -= 1
             if not self._under_way[delivery.webhook_id]:
                 del self._under_way[delivery.webhook_id]

@@ -333,3 +333,25 @@ def test_a_wish_to_be_left_alone_is_understood_or_ignored(value, seconds):
 def test_a_wish_may_name_a_date():
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 100))
     assert 90 < sending._wish({"Retry-After": date}) <= 100
+
+
+async def test_many_receivers_that_hang_leave_room_for_one_that_answers(net, database_url, pool):
+    """More of them than tries may be under way, as two users may register, who let every try hang to its end."""
+    settings = fast_settings(**{**QUICK, "WORKER_WEBHOOK_ANSWER_SECONDS": 110}, WORKER_WEBHOOKS=16)
+    async with contextlib.AsyncExitStack() as stack:
+        context = await stack.enter_async_context(open_worker_context(settings, database_url, [net.rpc_url]))
+        for _ in range(5):
+            await subscribe(pool, await stack.enter_async_context(receiving(never)), "stranger")
+        healthy = await stack.enter_async_context(receiving())
+        await log_events(pool, 20, "stranger")
+        await publish(context)
+        await stack.enter_async_context(sender_of(context))
+
+        async def all_hang():
+            return await pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE tries > 0") >= 16
+
+        await eventually(all_hang)
+        webhook = await subscribe(pool, healthy)
+        await log_events(pool, 30)
+        await publish(context)
+        await ends_as(pool, webhook, "delivered", 30)
