@@ -17,7 +17,7 @@ demo: .venv/installed ## the whole system, embedded, with payers paying; ARGS=--
 test: .venv/installed-dev ## every test, three at a time: they mostly wait
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
-test-clients: .venv/installed-dev .venv-clients/installed ## the published clients of x402 buy from each other through us
+test-clients: .venv/installed-dev .venv-clients/installed .venv-clients/javascript/installed ## the published clients of x402 buy from each other through us
 	DEMAND_CLIENTS=1 $(BIN)/python -m pytest tests/clients $(ARGS)
 
 install: .venv/installed ## only set everything up
@@ -83,6 +83,15 @@ clean: ## remove the environment and all embedded state
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+# By the lock, whose hashes npm checks, without the scripts of packages.
+.venv-clients/javascript/installed: tests/clients/javascript/package.json tests/clients/javascript/package-lock.json | .venv-clients/installed
+	@command -v npm > /dev/null || { echo "error: npm is missing; install Node.js 20 or newer for the JavaScript client." >&2; exit 1; }
+	@echo "Installing the published JavaScript client of x402 into .venv-clients/javascript"
+	mkdir -p $(@D)
+	cp tests/clients/javascript/package.json tests/clients/javascript/package-lock.json $(@D)/
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved=true --loglevel=error
 	@touch $@
 
 # The published clients pin another release of `solana`, and so have an environment of their own.

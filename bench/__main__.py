@@ -16,6 +16,7 @@ SCENARIOS: Final = {
     "x402": "verifying and settling over x402; ceilings: the published facilitator, and the chain's own confirmation",
     "lists": "payments by every filter, for an admin and a heavy merchant; LISTS_SIZES=10000000 for larger ledgers",
     "start": "processor time until a command answers and the whole system is ready, memory; ceiling: bare Python",
+    "webhooks": "from a commit to a receiver, alone and beside nine broken ones; ceiling: the HTTP client alone",
     "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 

@@ -6,7 +6,7 @@ the same id. The functions take a database connection or pool.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -266,10 +266,13 @@ async def deliveries_page(
 
 
 async def take_deliveries(
-    database: Database, *, busy: Mapping[UUID, int], per_webhook_max: int, limit: int, lease_seconds: float,
-    seals_known: Sequence[str],
+    database: Database, *, busy: Mapping[UUID, int], quick: Collection[UUID], per_webhook_max: int, per_quick_max: int,
+    limit: int, lease_seconds: float, seals_known: Sequence[str],
 ) -> list[DueDelivery]:  # fmt: skip
-    """Lease deliveries that are due. `busy` says how many are under way to which address in this process.
+    """Lease deliveries that are due.
+
+    `busy` says how many this process has leased for which address, and `quick` which addresses answer at once, so that
+    `per_quick_max` may be leased for them. A lease that a crash of the database forgets is made again.
 
     What is to be signed with a key under another seal than `seals_known` stays due, until that seal is known again.
     """
@@ -279,6 +282,8 @@ async def take_deliveries(
         busy_counts=list(busy.values()),
         per_webhook_max=per_webhook_max,
         per_failing_max=PER_FAILING_MAX,
+        quick_ids=list(quick),
+        per_quick_max=per_quick_max,
         limit=limit,
         lease_seconds=lease_seconds,
         seals_known=list(seals_known),
@@ -287,7 +292,11 @@ async def take_deliveries(
 
 
 async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -> None:
-    """Write down what tries brought, and which addresses answer well or fail."""
+    """Write down what tries brought, and which addresses answer well or fail, in the transaction of `connection`.
+
+    Its commit does not wait for the disk: what a crash of the database forgets is sent once more.
+    """
+    await _queries.commit_without_waiting(connection)
     await _queries.end_tries(
         connection,
         webhook_ids=[one.webhook_id for one in tries],

@@ -133,10 +133,11 @@ LIMIT :limit::int;
 
 -- name: take_deliveries
 -- Deliveries that are due, for whoever sends them until `lease_seconds` are over: one of each address after the other,
--- and of each no more than may be under way at once, which is less for those that fail.
+-- and of each no more than may be under way at once: less for those that fail, more for those that answer at once.
 WITH active AS (
-  SELECT w.id, CASE WHEN w.failing_since IS NULL THEN :per_webhook_max::int
-    ELSE least(:per_webhook_max::int, :per_failing_max::int) END - coalesce(b.under_way, 0) AS free
+  SELECT w.id, CASE WHEN w.failing_since IS NOT NULL THEN least(:per_webhook_max::int, :per_failing_max::int)
+    WHEN w.id = ANY(:quick_ids::uuid[]) THEN :per_quick_max::int
+    ELSE :per_webhook_max::int END - coalesce(b.under_way, 0) AS free
   FROM webhooks AS w
   LEFT JOIN unnest(:busy_ids::uuid[], :busy_counts::int[]) AS b (id, under_way) ON b.id = w.id
   WHERE w.status = 'active'
@@ -176,6 +177,7 @@ leased AS (
 SELECT l.webhook_id, l.feed_id, l.tries, extract(epoch FROM clock_timestamp() - l.created_at)::float8 AS age_seconds,
   w.url, f.body, s.secrets, s.signing_seeds, s.public_keys, s.sealed_bys
 FROM leased AS l
+CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
 JOIN webhooks AS w ON w.id = l.webhook_id
 JOIN feed AS f ON f.id = l.feed_id
 CROSS JOIN LATERAL (
@@ -187,6 +189,10 @@ CROSS JOIN LATERAL (
     AND (sealed_by IS NULL OR sealed_by = ANY(:seals_known::text[]))
 ) AS s
 ORDER BY l.feed_id;
+
+-- name: commit_without_waiting!
+-- Let this transaction be forgotten by a crash of the server in the next moment.
+SET LOCAL synchronous_commit = off;
 
 -- name: end_tries!
 -- What became of tries: delivered, to be tried again after a pause, or given up.

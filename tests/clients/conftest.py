@@ -18,6 +18,7 @@ from tests.support.source_tree import ROOT
 from tests.support.x402_parties import open_parties
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+JAVASCRIPT = ROOT / ".venv-clients" / "javascript" / "node_modules"
 EXAMPLES = ROOT / "examples"
 PROGRAMS = Path(__file__).parent / "programs"
 _START_SECONDS = 60
@@ -25,7 +26,7 @@ _START_SECONDS = 60
 
 def pytest_collection_modifyitems(items):
     """Without that environment these tests cannot run: `make test-clients` makes it, and does not skip them."""
-    if not PYTHON.exists() and not os.environ.get("DEMAND_CLIENTS"):
+    if not (PYTHON.exists() and JAVASCRIPT.exists()) and not os.environ.get("DEMAND_CLIENTS"):
         missing = pytest.mark.skip(reason="make test-clients makes the environment of the published clients")
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -68,9 +69,10 @@ class Clients:
             await running.communicate()
 
     async def _start(self, program, arguments, more):
-        environment = {"PATH": os.environ["PATH"], **self.settings, **more}
+        environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(JAVASCRIPT), **self.settings, **more}
+        runner = "node" if Path(program).suffix == ".cjs" else str(PYTHON)
         return await asyncio.create_subprocess_exec(
-            str(PYTHON), str(program), *map(str, arguments),
+            runner, str(program), *map(str, arguments),
             env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 

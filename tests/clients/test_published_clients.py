@@ -1,4 +1,4 @@
-"""The published Python packages of x402, unmodified, buy through this facilitator with a wallet that holds no SOL."""
+"""The published packages of x402, in Python and JavaScript, buy unmodified here, with a wallet that holds no SOL."""
 
 import pytest
 from solders.keypair import Keypair
@@ -29,7 +29,8 @@ SHOPS = {
     "Flask": PROGRAMS / "flask_shop.py",
     "version 1": PROGRAMS / "version_1_shop.py",
 }
-BUYERS = {"httpx": EXAMPLES / "x402_buyer.py", "requests": PROGRAMS / "requests_buyer.py"}
+BUYERS = {"httpx": EXAMPLES / "x402_buyer.py", "requests": PROGRAMS / "requests_buyer.py",
+          "fetch": PROGRAMS / "fetch_buyer.cjs"}  # fmt: skip
 
 
 @pytest.mark.parametrize("shop", SHOPS)

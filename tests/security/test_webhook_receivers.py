@@ -16,6 +16,7 @@ from runtime.receiver_addresses import (
     check_url,
 )
 from runtime.receiver_policy import ReceiverPolicy
+from runtime.webhook_signatures import new_signing_keys
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_rows import NO_NODE
 from tests.support.webhook_receivers import receiving
@@ -70,7 +71,7 @@ async def test_no_webhook_is_registered_that_leads_inside(trick):
 async def test_nothing_is_sent_inside_that_was_registered_all_the_same(trick):
     """As if the check at registration had been passed: by another policy, or by a name that means another thing now."""
     async with open_session(ReceiverPolicy.PUBLIC, connections_max=1) as session:
-        ended, _ = await send(session, due(ATTACKS[trick]), ReceiverPolicy.PUBLIC, Patience(2.0, 60.0))
+        ended, _ = await send(session, due(ATTACKS[trick]), KEYS, ReceiverPolicy.PUBLIC, Patience(2.0, 60.0))
     assert ended.answer_status is None
     assert ended.error is not None
 
@@ -83,8 +84,11 @@ async def test_the_api_answers_each_with_a_sentence(database_url, redis_url, poo
         assert await pool.fetchval("SELECT count(*) FROM webhooks") == 0
 
 
+KEYS = [new_signing_keys()]
+
+
 def due(url):
-    return DueDelivery(NOBODY, 1, 1, 0.0, url, "{}", [b"s" * 32], [b"s" * 32])
+    return DueDelivery(NOBODY, 1, 1, 0.0, url, "{}", [])
 
 
 class Scripted(AbstractResolver):
@@ -146,7 +150,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
     try:
         url = f"https://127.0.0.1:{runner.addresses[0][1]}/hooks"
         async with open_session(ReceiverPolicy.ANY, connections_max=1) as session:
-            ended, _ = await send(session, due(url), ReceiverPolicy.ANY, Patience(5.0, 60.0))
+            ended, _ = await send(session, due(url), KEYS, ReceiverPolicy.ANY, Patience(5.0, 60.0))
     finally:
         await runner.cleanup()
     assert (ended.answer_status, ended.error) == (None, "Its TLS certificate is not good.")
@@ -169,7 +173,7 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         async with open_session(ReceiverPolicy.LOOPBACK_TOO, connections_max=1) as session:
-            ended, _ = await send(session, due(here.url), ReceiverPolicy.LOOPBACK_TOO, Patience(5.0, 60.0))
+            ended, _ = await send(session, due(here.url), KEYS, ReceiverPolicy.LOOPBACK_TOO, Patience(5.0, 60.0))
     assert ended.answer_status == 204
 
 

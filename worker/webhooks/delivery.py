@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from worker.webhooks.sending import Patience, open_session, send
 _LOOP: Final = "send_webhooks"
 _LEASE_GRACE_SECONDS: Final = 15.0
 _DISABLE_SECONDS: Final = 60.0
+# So many deliveries are leased ahead for a receiver that answers at once, as multiples of those under way to it.
+_AHEAD: Final = 8
 # A try that has gone on for so long makes room for another: it waits for its receiver, and costs a connection.
 _SLOW_SECONDS: Final = 1.0
 
@@ -34,6 +36,9 @@ class WebhookSender:
         self._patience = Patience(settings.webhook_answer_seconds, settings.webhook_retry_days * 86_400.0)
         self._woken = asyncio.Event()
         self._under_way: Counter[UUID] = Counter()
+        # Leased and not begun yet, for receivers that answer at once, with when they were leased.
+        self._ahead: dict[UUID, deque[tuple[float, DueDelivery]]] = {}
+        self._quick: set[UUID] = set()
         self._slow: set[tuple[UUID, int]] = set()
         self._tries: set[asyncio.Task[None]] = set()
         self._ended: list[EndedTry] = []
@@ -69,8 +74,11 @@ class WebhookSender:
         try:
             await self._write_down()
             await self._disable()
+            now = time.monotonic()
             for delivery in await self._take():
-                self._begin(session, delivery)
+                self._ahead.setdefault(delivery.webhook_id, deque()).append((now, delivery))
+            for webhook_id in tuple(self._ahead):
+                self._begin(session, webhook_id)
             self._context.metrics.liveness.succeeded(_LOOP)
         except DATABASE_ERRORS as error:
             await asyncio.sleep(troubles.note("sending webhooks", error))
@@ -83,29 +91,48 @@ class WebhookSender:
     async def _take(self) -> list[DueDelivery]:
         settings = self._context.settings
         # Receivers that let every try hang must leave room for those that answer.
-        free = (
-            settings.webhooks_under_way_max - self._under_way.total() + min(len(self._slow), settings.webhooks_slow_max)
-        )
+        busy = self._under_way + Counter({webhook_id: len(waiting) for webhook_id, waiting in self._ahead.items()})
+        slow = min(len(self._slow), settings.webhooks_slow_max)
+        free = settings.webhooks_under_way_max - busy.total() + slow
         if free <= 0:
             return []
         return await take_deliveries(
             self._context.database,
-            busy=self._under_way,
+            busy=busy,
+            quick=self._quick,
             per_webhook_max=settings.webhooks_under_way_each_max,
+            per_quick_max=settings.webhooks_under_way_each_max * _AHEAD,
             limit=free,
             lease_seconds=self._patience.answer_seconds + _LEASE_GRACE_SECONDS,
             seals_known=self._context.webhook_seal.names,
         )
 
-    def _begin(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
-        self._under_way[delivery.webhook_id] += 1
-        task = asyncio.create_task(self._try(session, delivery))
-        self._tries.add(task)
-        task.add_done_callback(self._tries.discard)
+    def _begin(self, session: aiohttp.ClientSession, webhook_id: UUID) -> None:
+        """Begin what is leased for an address, as much as may be under way to it."""
+        waiting = self._ahead.get(webhook_id, deque())
+        while waiting and self._under_way[webhook_id] < self._context.settings.webhooks_under_way_each_max:
+            leased_at, delivery = waiting.popleft()
+            # What has waited for so long might still be under way when its lease is over: it is due again then.
+            if time.monotonic() - leased_at < _LEASE_GRACE_SECONDS / 2:
+                self._under_way[webhook_id] += 1
+                task = asyncio.create_task(self._try(session, delivery))
+                self._tries.add(task)
+                task.add_done_callback(self._tries.discard)
+        if not waiting:
+            self._ahead.pop(webhook_id, None)
 
     def _note_slow(self, delivery: DueDelivery) -> None:
         self._slow.add((delivery.webhook_id, delivery.feed_id))
+        self._note_pace(delivery.webhook_id, is_quick=False)
         self._woken.set()
+
+    def _note_pace(self, webhook_id: UUID, *, is_quick: bool) -> None:
+        """Lease ahead for whoever answers at once; let go of what was leased for whoever does so no more."""
+        if is_quick:
+            self._quick.add(webhook_id)
+        else:
+            self._quick.discard(webhook_id)
+            self._ahead.pop(webhook_id, None)
 
     async def _try(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:
         becomes_slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._note_slow, delivery)
@@ -113,6 +140,8 @@ class WebhookSender:
             keys = [self._context.webhook_seal.open(delivery.webhook_id, one) for one in delivery.keys]
             ended, is_gone = await send(session, delivery, keys, self._policy, self._patience)
             self._ended.append(ended)
+            is_quick = ended.status == "delivered" and ended.answer_ms < _SLOW_SECONDS * 1000
+            self._note_pace(delivery.webhook_id, is_quick=is_quick)
             if is_gone:
                 self._gone.add(delivery.webhook_id)
             outcome = "retried" if ended.status == "pending" else ended.status
@@ -124,6 +153,7 @@ class WebhookSender:
             becomes_slow.cancel()
             self._slow.discard((delivery.webhook_id, delivery.feed_id))
             self._under_way[delivery.webhook_id] -= 1
+            self._begin(session, delivery.webhook_id)
             if not self._under_way[delivery.webhook_id]:
                 del self._under_way[delivery.webhook_id]
             self._woken.set()
