@@ -1,9 +1,19 @@
 """What a fork does to a payment it does to its claim: dropped for ever, that is reversed; landed again, it stands."""
 
+import pytest
+
 from ledger import claims
+from localnet import Localnet
 from tests.support.api_client import pay_usdc, proof_of
 from tests.support.ledger_checks import eventually, ledger_equals_chain
 from tests.support.metric_values import value
+
+
+@pytest.fixture
+async def net():
+    """A localnet whose slots are final after five seconds: a payment must not become so before its fork comes."""
+    async with Localnet.start(port=0, slot_seconds=0.05, finalize_slots=100) as running:
+        yield running
 
 
 async def status_of(pool, proof):
