@@ -194,7 +194,7 @@ async def test_answers_that_nobody_reads_are_not_kept(process):
             async def are_gone():
                 return len(there.net_connections()) <= before + 2
 
-            await eventually(are_gone)
+            await eventually(are_gone, seconds=60)
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_here_and_the_answer_arrives(process):
