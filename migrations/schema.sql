@@ -1758,11 +1758,7 @@ CREATE INDEX transfers_awaiting_witness ON public.transfers USING btree (awaits_
 
 CREATE INDEX transfers_confirmed_slot ON public.transfers USING btree (slot) WHERE (finality = 'confirmed'::public.finality);
 
-CREATE INDEX transfers_destination_owner_mint_slot ON public.transfers USING btree (destination_owner, mint, slot DESC);
-
 CREATE INDEX transfers_destination_owner_slot ON public.transfers USING btree (destination_owner, slot DESC);
-
-CREATE INDEX transfers_destination_owner_source_owner_slot ON public.transfers USING btree (destination_owner, source_owner, slot DESC);
 
 CREATE INDEX transfers_memos ON public.transfers USING gin (memos) WHERE (memos <> '{}'::text[]);
 
