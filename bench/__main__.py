@@ -17,6 +17,7 @@ SCENARIOS: Final = {
     "lists": "payments by every filter, for an admin and a heavy merchant; LISTS_SIZES=10000000 for larger ledgers",
     "start": "processor time until a command answers and the whole system is ready, memory; ceiling: bare Python",
     "webhooks": "from a commit to a receiver, alone and beside nine broken ones; ceiling: the HTTP client alone",
+    "streams": "a thousand readers of the feed on one API process: memory, processor time, lag from a commit",
     "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 

@@ -44,9 +44,9 @@ _MEDIAN_SECONDS_MAX: Final = 0.050
 _RATE_RATIO_MIN: Final = 0.5
 _WAIT_SECONDS: Final = 60.0
 _SLOT_SECONDS: Final = 0.4
-_USER: Final = "bench"
+USER: Final = "bench"
 # As a merchant's own event is logged, and the worker woken as it is by a payment.
-_LOG: Final = """
+LOG_EVENT: Final = """
 WITH logged AS (INSERT INTO events (type, subject, user_id, data) VALUES ('key.revoked', $1, $2, '{}'))
 SELECT pg_notify('transfers', '')
 """
@@ -98,7 +98,7 @@ async def _latency(system: _System, name: str, count: int) -> _Latency:
     committed = {}
     for n in range(count):
         subject = f"sk_live_{name}_{n}"
-        await system.pool.execute(_LOG, subject, _USER)
+        await system.pool.execute(LOG_EVENT, subject, USER)
         committed[subject] = time.time()
         await asyncio.sleep(_PAUSE_SECONDS)
     deadline = time.monotonic() + _WAIT_SECONDS
@@ -140,7 +140,7 @@ async def _backlog_rate(system: _System, count: int) -> float:
     await system.pool.execute(
         "INSERT INTO events (type, subject, user_id, data)"
         " SELECT 'key.revoked', 'sk_live_late_' || n, $1, '{}' FROM generate_series(1, $2) AS n",
-        _USER,
+        USER,
         count,
     )
     async with system.http.get(f"{system.good}/count") as response:
@@ -159,7 +159,7 @@ async def _subscribe(system: _System, url: str) -> uuid.UUID:
     webhook_id = uuid.uuid4()
     keys = WebhookSeal([]).seal(webhook_id, new_signing_keys())
     await add_webhook(
-        system.pool, webhook_id=webhook_id, user_id=_USER, environment="live", url=url, types=None, description="",
+        system.pool, webhook_id=webhook_id, user_id=USER, environment="live", url=url, types=None, description="",
         keys=keys, webhooks_max=100,
     )  # fmt: skip
     return webhook_id
@@ -169,8 +169,8 @@ async def _subscribe(system: _System, url: str) -> uuid.UUID:
 async def _running() -> AsyncIterator[_System]:
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pay402-bench-")))
-        chain = json.loads(await _started(stack, "bench.node", str(_SLOT_SECONDS)))
-        good, bad = [await _started(stack, "bench.webhook_receivers") for _ in range(2)]
+        chain = json.loads(await started(stack, "bench.node", str(_SLOT_SECONDS)))
+        good, bad = [await started(stack, "bench.webhook_receivers") for _ in range(2)]
         dsn = await stack.enter_async_context(embedded_postgres(home))
         redis = await stack.enter_async_context(embedded_valkey(home))
         await upgrade(dsn)
@@ -185,7 +185,8 @@ async def _running() -> AsyncIterator[_System]:
         yield _System(pool, worker, good, bad, http)
 
 
-async def _started(stack: AsyncExitStack, *module: str) -> str:
+async def started(stack: AsyncExitStack, *module: str) -> str:
+    """Start a module of Python, which ends with `stack`; returns its first line."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, stdout=asyncio.subprocess.PIPE)
 
     async def end() -> None:
