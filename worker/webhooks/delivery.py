@@ -19,6 +19,7 @@ _LEASE_GRACE_SECONDS: Final = 15.0
 _DISABLE_SECONDS: Final = 60.0
 # So many deliveries are leased ahead for a receiver that answers at once, as multiples of those under way to it.
 _AHEAD: Final = 8
+_QUICK_MAX: Final = 1_000
 # A try that has gone on for so long makes room for another: it waits for its receiver, and costs a connection.
 _SLOW_SECONDS: Final = 1.0
 
@@ -38,7 +39,7 @@ class WebhookSender:
         self._under_way: Counter[UUID] = Counter()
         # Leased and not begun yet, for receivers that answer at once, with when they were leased.
         self._ahead: dict[UUID, deque[tuple[float, DueDelivery]]] = {}
-        self._quick: set[UUID] = set()
+        self._quick: dict[UUID, None] = {}
         self._slow: set[tuple[UUID, int]] = set()
         self._tries: set[asyncio.Task[None]] = set()
         self._ended: list[EndedTry] = []
@@ -60,6 +61,8 @@ class WebhookSender:
                 while True:
                     await self._turn(session)
             finally:
+                # A try that ends would begin what is leased ahead.
+                self._ahead.clear()
                 for task in self._tries:
                     task.cancel()
                 await asyncio.gather(*self._tries, return_exceptions=True)
@@ -129,9 +132,12 @@ class WebhookSender:
     def _note_pace(self, webhook_id: UUID, *, is_quick: bool) -> None:
         """Lease ahead for whoever answers at once; let go of what was leased for whoever does so no more."""
         if is_quick:
-            self._quick.add(webhook_id)
+            self._quick.pop(webhook_id, None)
+            self._quick[webhook_id] = None
+            if len(self._quick) > _QUICK_MAX:
+                del self._quick[next(iter(self._quick))]
         else:
-            self._quick.discard(webhook_id)
+            self._quick.pop(webhook_id, None)
             self._ahead.pop(webhook_id, None)
 
     async def _try(self, session: aiohttp.ClientSession, delivery: DueDelivery) -> None:

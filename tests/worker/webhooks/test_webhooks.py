@@ -355,3 +355,23 @@ async def test_many_receivers_that_hang_leave_room_for_one_that_answers(net, dat
         await log_events(pool, 30)
         await publish(context)
         await ends_as(pool, webhook, "delivered", 30)
+
+
+async def test_a_sender_that_ends_begins_nothing_more(context, pool):
+    async def soon(_):
+        await asyncio.sleep(0.05)
+        return web.Response(status=204)
+
+    async with receiving(soon) as receiver:
+        webhook = await subscribe(pool, receiver)
+        await log_events(pool, 150)
+        await publish(context)
+        async with sender_of(context) as sender:
+            await eventually(lambda: len(sender._ahead.get(webhook.id, ())) > 8)
+        assert (sender._tries, sender._ended) == (set(), [])
+        assert await pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'") > 0
+        await pool.execute("UPDATE webhook_deliveries SET next_try_at = clock_timestamp() WHERE status = 'pending'")
+        async with sender_of(context) as sender:
+            await ends_as(pool, webhook, "delivered", 150)
+            assert sender._ahead == {}
+    assert len(receiver.tries) == 150
