@@ -24,6 +24,7 @@ from api.console import (
 )
 from api.console import overview_routes as overview_pages
 from api.console import request_routes as request_pages
+from api.console import webhook_routes as webhook_pages
 from api.console.context import ConsoleContext
 from api.events import routes as event_routes
 from api.events.context import EventsContext
@@ -81,6 +82,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     overview_pages.router,
     payment_routes.router,
     request_pages.router,
+    webhook_pages.router,
 )
 
 _REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {

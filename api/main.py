@@ -172,6 +172,7 @@ async def open_rooms(
             metrics=metrics if settings.enable_metrics else None,
             environment=settings.app_env,
         )
+        webhooks = WebhooksContext(database, settings.receiver_policy, settings.webhook_seal)
         rooms = Rooms(
             access=access,
             routing=RoutingContext(database),
@@ -197,13 +198,14 @@ async def open_rooms(
             ),
             analytics=analytics,
             events=EventsContext(database, streams, metrics),
-            webhooks=WebhooksContext(database, settings.receiver_policy, settings.webhook_seal),
+            webhooks=webhooks,
             operations=operations,
             console=ConsoleContext(
                 pages=Pages(),
                 payments=payments,
                 analytics=analytics,
                 operations=operations,
+                webhooks=webhooks,
                 network=settings.solana_network,
             ),
         )

@@ -9,6 +9,7 @@ from api.analytics.context import AnalyticsContext
 from api.console.pages import Pages
 from api.operations.context import OperationsContext
 from api.payments.context import PaymentsContext
+from api.webhooks.context import WebhooksContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ConsoleContext:
     payments: PaymentsContext
     analytics: AnalyticsContext
     operations: OperationsContext
+    webhooks: WebhooksContext
     network: str
 
 

@@ -42,6 +42,7 @@ NAVIGATION: Final = (
     ("/console", "Overview"),
     ("/console/payments", "Payments"),
     ("/console/requests", "Requests"),
+    ("/console/webhooks", "Webhooks"),
 )
 
 

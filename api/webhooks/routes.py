@@ -84,14 +84,24 @@ async def post_webhook(context: Webhooks, caller: Writer, order: WebhookOrder) -
 @router.get("", response_model=WebhookList, responses=errors(401, 403))
 async def get_webhooks(context: Webhooks, caller: Reader) -> Response:
     """List the caller's webhooks; an admin sees everybody's."""
+    return answer(await webhooks_seen_by(context, caller))
+
+
+async def webhooks_seen_by(context: WebhooksContext, caller: Caller) -> WebhookList:
+    """The webhooks that the caller may see."""
     found = await webhooks_of(context.database, None if caller.is_admin else caller.user_id)
-    return answer(WebhookList(webhooks=[webhook_body(one) for one in found], total=len(found)))
+    return WebhookList(webhooks=[webhook_body(one) for one in found], total=len(found))
 
 
 @router.get("/{webhook_id}", response_model=WebhookBody, responses=errors(401, 403, 404))
 async def get_webhook(context: Webhooks, caller: Reader, webhook_id: WebhookId) -> Response:
     """Show one webhook."""
-    return answer(webhook_body(await _found(context, caller, webhook_id)))
+    return answer(await webhook_seen_by(context, caller, webhook_id))
+
+
+async def webhook_seen_by(context: WebhooksContext, caller: Caller, webhook_id: str) -> WebhookBody:
+    """A webhook that the caller may see. Raises ApiError 404 where there is none."""
+    return webhook_body(await _found(context, caller, webhook_id))
 
 
 @router.patch("/{webhook_id}", response_model=WebhookBody, responses=errors(401, 403, 404))
@@ -154,12 +164,25 @@ async def get_deliveries(
     limit: Annotated[int, Query(ge=1, le=_LIMIT_MAX)] = 50,
 ) -> Response:
     """List what was sent, or is to be, newest first, with what the last try brought."""
+    return answer(await deliveries_of_webhook(context, caller, webhook_id, status=status, before=before, limit=limit))
+
+
+async def deliveries_of_webhook(
+    context: WebhooksContext,
+    caller: Caller,
+    webhook_id: str,
+    *,
+    status: Literal["pending", "delivered", "failed"] | None,
+    before: str | None,
+    limit: int,
+) -> DeliveryPage:
+    """A page of the deliveries of a webhook that the caller may see. Raises ApiError 404 where there is none."""
     webhook = await _found(context, caller, webhook_id)
     place = None if before is None else entry_number(before)
     found = await deliveries_page(context.database, webhook.id, status=status, before=place, limit=limit + 1)
     page = found[:limit]
     cursor = entry_id(page[-1].feed_id) if len(found) > limit else None
-    return answer(DeliveryPage(deliveries=[delivery_body(one) for one in page], cursor=cursor))
+    return DeliveryPage(deliveries=[delivery_body(one) for one in page], cursor=cursor)
 
 
 @router.post(

@@ -25,7 +25,10 @@ PAYLOADS = [
     "\u202eevil\u2066",
 ]  # fmt: skip
 OURS = ("/console", "/docs", "#content", "https://explorer.solana.com/tx/", "solana:")
-PAGES = ["/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/sign-in"]
+PAGES = [
+    "/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks",
+    "/console/sign-in",
+]  # fmt: skip
 
 
 def console_routes(method):
@@ -239,7 +242,7 @@ async def test_what_is_anothers_is_on_no_page(vendor, pool):
     signature = await vendor.paid(4_321_000, memos=["for the merchant alone"])
     nonce = (await vendor.requested(7_654_000))["nonce"]
     rival = await signed_in(vendor.api, await key_for(pool, "rival"))
-    for path in ("/console", "/console/payments", "/console/requests"):
+    for path in ("/console", "/console/payments", "/console/requests", "/console/webhooks"):
         body = (await rival.get(path)).body
         assert not [text for text in (signature, nonce, vendor.wallet, "4.321", "7.654") if text in body], path
     for path in (

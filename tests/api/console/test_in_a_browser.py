@@ -60,6 +60,26 @@ async def filled(vendor, pool):
     return signature, asked["nonce"]
 
 
+async def hooked(pool):
+    """A webhook with a delivery that has failed; returns its id."""
+    hook = await pool.fetchval(
+        "INSERT INTO webhooks (user_id, environment, url) VALUES ('merchant', 'live', $1) RETURNING id",
+        "https://receiver.example/a-long-path-that-has-to-be-broken-somewhere/and-on-and-on/and-on",
+    )
+    await pool.execute(
+        "INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key) VALUES ($1, '', '', '')", hook
+    )
+    await pool.execute(
+        """
+        INSERT INTO webhook_deliveries
+          (webhook_id, feed_id, status, tries, answer_status, answer_ms, answer_start, error)
+        SELECT $1, max(id), 'failed', 9, 500, 12, $2, 'it answered 500' FROM feed
+        """,
+        hook, ATTACKS[0],
+    )  # fmt: skip
+    return hook
+
+
 async def faults(page):
     """What axe finds that is serious or worse."""
     found = await Axe().run(page)
@@ -111,11 +131,13 @@ async def test_what_strangers_write_runs_nowhere(reader, vendor, pool):
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_nobody_is_kept_out_and_nothing_is_cut_off(vendor, pool, browser, scheme, width):
     signature, nonce = await filled(vendor, pool)
+    hook = await hooked(pool)
     size = {"width": width, "height": 800}
     options = {"color_scheme": scheme, "viewport": size, "reduced_motion": "reduce"}
     async with reading_at(browser, vendor.api.url, vendor.client.key, **options) as (page, complaints):
         for path in ("/console", "/console/payments", f"/console/payments/{signature}", "/console/requests",
-                     "/console/requests/new", f"/console/requests/{nonce}", "/console/payments?q=nothing"):  # fmt: skip
+                     "/console/requests/new", f"/console/requests/{nonce}", "/console/payments?q=nothing",
+                     "/console/webhooks", f"/console/webhooks/{hook}"):  # fmt: skip
             await page.goto(path)
             assert await faults(page) == [], path
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -12,7 +12,7 @@ from tests.support.console_browser import Browser, signed_in
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
 
-PAGES = ["/console", "/console/payments", "/console/requests", "/console/requests/new"]
+PAGES = ["/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks"]
 
 
 @pytest.fixture
