@@ -51,7 +51,7 @@ class Finalizer:
             await asyncio.sleep(every_seconds)
             try:
                 while await self.settle():
-                    pass
+                    self._metrics.liveness.succeeded(LOOP)
             except RpcError as error:
                 _log.warning("not_finalized", error=str(error))
             except DATABASE_ERRORS as error:

@@ -4,6 +4,7 @@ The one place that decides. PostgreSQL says it by SQLSTATE (appendix A of its ma
 for what happens on our side of the connection.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -88,7 +89,8 @@ _BY_CODE: Final = {
     "55P03": DatabaseTrouble.AWAY,  # a lock was not to be had in time
     "57P04": DatabaseTrouble.REFUSED,  # the database was dropped
 }
-_MISUSE: Final = "another operation is in progress"
+# asyncpg has one class for a connection that is gone and for calls that can never succeed; its words tell them apart.
+_GONE: Final = re.compile(r"(?:connection|pool) (?:is|was) clos|released back")
 
 
 def trouble_of(error: BaseException) -> DatabaseTrouble:
@@ -110,8 +112,7 @@ def _by_class(error: BaseException) -> DatabaseTrouble:
     if isinstance(error, asyncpg.UnsupportedClientFeatureError | asyncpg.UnsupportedServerFeatureError):
         return DatabaseTrouble.REFUSED
     if isinstance(error, asyncpg.InterfaceError):
-        # A connection or pool that has closed, unless two of our tasks share one connection.
-        return DatabaseTrouble.DEFECT if _MISUSE in str(error) else DatabaseTrouble.AWAY
+        return DatabaseTrouble.AWAY if _GONE.search(str(error)) else DatabaseTrouble.DEFECT
     if isinstance(error, asyncpg.InternalClientError | DatabaseAwayError):
         return DatabaseTrouble.AWAY
     return DatabaseTrouble.DEFECT

@@ -14,7 +14,7 @@ from api.access.caller import Caller
 from api.access.context import AccessContext, access_context
 from api.access.key_ring import DEMO_KEYS, DEMO_USER
 from api.http.errors import ApiError, forbidden
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 _log = structlog.get_logger(__name__)
 
@@ -175,7 +175,9 @@ async def count_refused(request: Request, count: Count = count_request) -> None:
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise
         return
-    except DATABASE_ERRORS:
+    except DATABASE_ERRORS as error:
+        if is_defect(error):
+            raise
         # That no key can be looked up does not make the request a good one.
         caller = None
     await count(request, caller)

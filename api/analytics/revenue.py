@@ -87,7 +87,7 @@ async def read_revenue(
     connection: DatabaseConnection, window: Window, user_id: str | None, environment: str | None
 ) -> Revenue:
     """The revenue of a merchant, or of all of them for `None`; of live or test keys alone, or of both for `None`."""
-    wanted = {"user_id": _whose(user_id), "environment": environment}
+    wanted = {"user_id": user_id, "environment": environment}
     if window.step is not None:
         rows = _queries.revenue_by_step(connection, step=window.step, since=window.start, **wanted)
         found = [(row["at"], row["mint"], _sum(row)) async for row in rows]
@@ -110,7 +110,7 @@ async def read_top_agents(
     limit: int,
 ) -> list[AgentSum]:
     """The agents that spent most of `mints` with a merchant, or with all of them for `None`."""
-    wanted = {"user_id": _whose(user_id), "environment": environment, "mints": list(mints), "limit": limit}
+    wanted = {"user_id": user_id, "environment": environment, "mints": list(mints), "limit": limit}
     if window.step is not None:
         rows = _queries.agents_by_claim(connection, since=window.start, **wanted)
     else:
@@ -119,11 +119,6 @@ async def read_top_agents(
     named = _queries.agent_names(connection, agent_ids=[agent for agent, _, _ in found])
     names = {row["agent_id"]: row["name"] async for row in named}
     return [AgentSum(agent, names.get(agent, agent), paid, last_at) for agent, paid, last_at in found]
-
-
-def _whose(user_id: str | None) -> str:
-    """The user id under which totals are stored; the totals of all merchants have an empty one."""
-    return user_id or ""
 
 
 def _sum(row: Mapping[str, Any]) -> Sum:

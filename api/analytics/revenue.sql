@@ -1,15 +1,15 @@
 -- name: revenue_by_day
--- Honoured claims by day and token from a day on, for a merchant or, with an empty name, for all of them.
+-- Honoured claims by day and token from a day on, for a merchant, or for all of them, whose totals have an empty name.
 SELECT day, mint, sum(claims)::bigint AS claims, sum(received) AS received
 FROM (
   SELECT day, mint, claims, received
   FROM revenue_days
-  WHERE user_id = :user_id::text AND day >= :since::date
+  WHERE user_id = coalesce(:user_id::text, '') AND day >= :since::date
     AND (:environment::text IS NULL OR environment = :environment)
   UNION ALL
   SELECT day, mint, claims, received
   FROM claim_changes
-  WHERE (:user_id::text = '' OR user_id = :user_id) AND day >= :since::date
+  WHERE (:user_id::text IS NULL OR user_id = :user_id) AND day >= :since::date
     AND (:environment::text IS NULL OR environment = :environment)
 ) AS added
 GROUP BY day, mint
@@ -20,7 +20,7 @@ HAVING sum(claims) <> 0;
 SELECT date_bin(:step::interval, "timestamp", :since::timestamptz) AS at, mint, count(*) AS claims,
   sum(received) AS received
 FROM transactions
-WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since
+WHERE (:user_id::text IS NULL OR user_id = :user_id) AND "timestamp" >= :since
   AND claim_is_paid(status)
   AND (:environment::text IS NULL OR environment = :environment)
 GROUP BY 1, 2;
@@ -31,17 +31,17 @@ SELECT agent_id, sum(claims)::bigint AS claims, sum(received) AS received, max(l
 FROM (
   SELECT agent_id, claims, received, last_at
   FROM agent_days
-  WHERE NOT :by_month::boolean AND user_id = :user_id::text AND day >= :since::date AND mint = ANY(:mints::text[])
+  WHERE NOT :by_month::boolean AND user_id = coalesce(:user_id::text, '') AND day >= :since::date AND mint = ANY(:mints::text[])
     AND (:environment::text IS NULL OR environment = :environment)
   UNION ALL
   SELECT agent_id, claims, received, last_at
   FROM agent_months
-  WHERE :by_month::boolean AND user_id = :user_id::text AND month >= :since::date AND mint = ANY(:mints::text[])
+  WHERE :by_month::boolean AND user_id = coalesce(:user_id::text, '') AND month >= :since::date AND mint = ANY(:mints::text[])
     AND (:environment::text IS NULL OR environment = :environment)
   UNION ALL
   SELECT agent_id, claims, received, last_at
   FROM claim_changes
-  WHERE (:user_id::text = '' OR user_id = :user_id) AND day >= :since::date AND mint = ANY(:mints::text[])
+  WHERE (:user_id::text IS NULL OR user_id = :user_id) AND day >= :since::date AND mint = ANY(:mints::text[])
     AND agent_id IS NOT NULL
     AND (:environment::text IS NULL OR environment = :environment)
 ) AS added
@@ -54,7 +54,7 @@ LIMIT :limit::int;
 -- Who spent most of some tokens from a moment on: for ranges short enough to read their claims.
 SELECT agent_id, count(*) AS claims, sum(received) AS received, max("timestamp") AS last_at
 FROM transactions
-WHERE (:user_id::text = '' OR user_id = :user_id) AND "timestamp" >= :since AND mint = ANY(:mints::text[])
+WHERE (:user_id::text IS NULL OR user_id = :user_id) AND "timestamp" >= :since AND mint = ANY(:mints::text[])
   AND claim_is_paid(status) AND agent_id IS NOT NULL
   AND (:environment::text IS NULL OR environment = :environment)
 GROUP BY agent_id

@@ -20,7 +20,7 @@ from api.http.errors import ApiError, busy, errors, invalid
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.feed import FeedEnds, FeedEntry, entry_id, entry_number, feed_ends, page_of_feed
 from ledger.feed_entries import matching_types
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import DATABASE_ERRORS, is_defect
 
 router = new_router(prefix="/events", tags=["Events"], dependencies=[KNOWN_PARAMETERS_ONLY])
 
@@ -179,7 +179,9 @@ async def _is_still_good(request: Request) -> bool:
         return await identify_browser(request) is not None
     except ApiError:
         return False
-    except DATABASE_ERRORS:
+    except DATABASE_ERRORS as error:
+        if is_defect(error):
+            raise
         return True  # nothing can be read meanwhile either
 
 

@@ -92,6 +92,13 @@ async def test_what_goes_wrong_on_our_side_of_the_connection(database_url):
         with pytest.raises(asyncpg.InterfaceError) as shared:
             await connection.execute("SELECT 1")
         await sleeping
+        with pytest.raises(asyncpg.InterfaceError) as too_few:
+            await connection.fetchval("SELECT $1::int + $2::int", 1)
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.InterfaceError) as started_twice:
+            await transaction.start()
+        await transaction.rollback()
     with pytest.raises(asyncpg.InterfaceError) as closed:
         await connection.execute("SELECT 1")
     async with open_pool(database_url, application="test") as pool:
@@ -100,6 +107,8 @@ async def test_what_goes_wrong_on_our_side_of_the_connection(database_url):
         await pool.fetchval("SELECT 1")
     assert trouble_of(wrong_value.value) is DEFECT
     assert trouble_of(shared.value) is DEFECT
+    assert trouble_of(too_few.value) is DEFECT
+    assert trouble_of(started_twice.value) is DEFECT
     assert trouble_of(closed.value) is AWAY
     assert trouble_of(closed_pool.value) is AWAY
     assert trouble_of(DatabaseAwayError()) is AWAY
