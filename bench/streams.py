@@ -92,7 +92,7 @@ async def _measure(count: int) -> bool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     lags = sorted(at - committed[name] for name, arrived in readers.arrived.items() for at in arrived)
-    figures = {
+    measured = {
         "readers": count,
         "memoryEmptyMb": empty_bytes / 1e6,
         "memoryOfOneKb": (open_bytes - empty_bytes) / count / 1e3,
@@ -105,10 +105,10 @@ async def _measure(count: int) -> bool:
         "processesThatWantToRun": os.getloadavg()[0],
     }
     table = Table("figure", "measured", title="streams of the feed")
-    for name, value in figures.items():
+    for name, value in measured.items():
         table.add_row(name, f"{value:,.1f}")
     Console(width=100).print(table)
-    write_result("streams", figures)
+    write_result("streams", measured)
     return is_whole
 
 

@@ -296,7 +296,7 @@ async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -
 
     Its commit does not wait for the disk: what a crash of the database forgets is sent once more.
     """
-    await _queries.commit_without_waiting(connection)
+    await connection.execute("SET LOCAL synchronous_commit = off")
     await _queries.end_tries(
         connection,
         webhook_ids=[one.webhook_id for one in tries],

@@ -190,10 +190,6 @@ CROSS JOIN LATERAL (
 ) AS s
 ORDER BY l.feed_id;
 
--- name: commit_without_waiting!
--- Let this transaction be forgotten by a crash of the server in the next moment.
-SET LOCAL synchronous_commit = off;
-
 -- name: end_tries!
 -- What became of tries: delivered, to be tried again after a pause, or given up.
 UPDATE webhook_deliveries AS d

@@ -141,7 +141,7 @@ class _Changes:
         """Take what the database notifies of from now on."""
         await self._connection.add_listener(TRANSFERS_CHANNEL, self._notified)
 
-    def _notified(self, _connection: Any, _pid: int, _channel: str, signatures: object) -> None:
+    def _notified(self, _connection: object, _pid: int, _channel: str, signatures: object) -> None:
         for signature in str(signatures).split():
             self._signatures.put_nowait(signature)
 

@@ -152,7 +152,11 @@ def environments():
     for name in ("migrate", "api", "indexer", "worker", "backup"):
         yield f"compose {name}", set(compose[name]["environment"])
     configuration = yaml.safe_load((DEPLOY / "kubernetes" / "configuration.yaml").read_text(encoding="utf-8"))
-    yield "kubernetes", set(configuration["data"])
+    for name in ("api", "indexer", "worker"):
+        pods = yaml.safe_load_all((DEPLOY / "kubernetes" / f"{name}.yaml").read_text(encoding="utf-8"))
+        (pod,) = [one["spec"]["template"]["spec"] for one in pods if one["kind"] in {"Deployment", "StatefulSet"}]
+        own = {variable["name"] for variable in pod["containers"][0].get("env", [])}
+        yield f"kubernetes {name}", set(configuration["data"]) | own
     systemd = (DEPLOY / "systemd" / "settings.example").read_text(encoding="utf-8")
     systemd += "".join(
         f"{pair}\n"
@@ -169,6 +173,9 @@ def test_what_a_deployment_sets_is_read_by_somebody(place, names):
     # What production refuses to be without, and what the guide wants tuned.
     wanted = {"DATABASE_URL_FILE"} if place in {"compose migrate", "compose backup"} else {
         "DATABASE_URL_FILE", "REDIS_URL_FILE", "SOLANA_RPC_URL_FILE", "SOLANA_NETWORK", "JWT_SECRET_FILE",
-        "WEBHOOK_KEY_FILE", "ALLOWED_ORIGINS", "LOG_LEVEL", "SETTLEMENT_WALLET",
+        "ALLOWED_ORIGINS", "LOG_LEVEL", "SETTLEMENT_WALLET",
     }  # fmt: skip
     assert wanted <= names
+    if place != "systemd":
+        # Only who makes webhooks, or sends to them, is given what seals their keys.
+        assert ("WEBHOOK_KEY_FILE" in names) == (place.rpartition(" ")[2] in {"api", "worker"})

@@ -143,7 +143,8 @@ def test_a_process_is_probed_where_it_answers(name, paths):
 
 def test_every_secret_that_is_read_is_provided():
     configuration = the("ConfigMap", "pay402")["data"]
-    read = {value.rsplit("/", 1)[1] for name, value in configuration.items() if name.endswith("_FILE")}
+    own = {one["name"]: one["value"] for one in PODS["api"]["containers"][0]["env"]}
+    read = {value.rsplit("/", 1)[1] for name, value in {**configuration, **own}.items() if name.endswith("_FILE")}
     provided = {entry["secretKey"] for entry in the("ExternalSecret", "pay402")["spec"]["data"]}
     # The addresses of each process take the place of `database_url`: see test_roles_wiring.py.
     assert read == {name for name in provided if not name.endswith("_database_url")}
