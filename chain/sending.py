@@ -25,9 +25,11 @@ from chain.rpc import Endpoint, RpcError, RpcPool
 from ledger.tokens import NATIVE_SOL
 
 BLOCKHASH_LIFETIME_BLOCKS: Final = 150
+LAMPORTS_PER_SIGNATURE: Final = 5_000
+MICROLAMPORTS: Final = 1_000_000
+"""In a lamport: the unit of prices of compute units."""
 # Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.
 _COMPUTE_UNITS: Final = 200_000
-_MICROLAMPORTS: Final = 1_000_000
 
 
 class _Blockhash(msgspec.Struct, rename="camel"):
@@ -79,7 +81,7 @@ class Sending:
     @property
     def priority_fee(self) -> int:
         """What is offered on top, in lamports: asked for and charged for every unit of the limit, used or not."""
-        return -(-_COMPUTE_UNITS * self.unit_price // _MICROLAMPORTS)
+        return -(-_COMPUTE_UNITS * self.unit_price // MICROLAMPORTS)
 
     @property
     def source(self) -> str:

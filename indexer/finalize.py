@@ -15,6 +15,7 @@ import structlog
 
 from chain.node import STATUSES_PER_CALL, Node
 from chain.rpc import RpcError
+from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
 from indexer.witness import finalized_by
@@ -28,7 +29,6 @@ _log = structlog.get_logger(__name__)
 
 LOOP: Final = "finalize"
 
-_BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 _LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
 
 
@@ -129,7 +129,7 @@ class Finalizer:
         dead = await finality.dead(
             self._database,
             [landing.signature for landing in missing],
-            lifetime_blocks=_BLOCKHASH_LIFETIME_BLOCKS,
+            lifetime_blocks=BLOCKHASH_LIFETIME_BLOCKS,
             height=height,
         )
         if dead:

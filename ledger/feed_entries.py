@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ledger.amounts import least_equal_amount
 from ledger.sql import Database, DatabaseConnection, load_queries
+from ledger.states import shown_finality
 from ledger.times import epoch_ms
 from ledger.tokens import mints_counting_as
 
@@ -23,7 +24,7 @@ _PAYMENTS: Final = {
     "transfer.witnessed": ("payment.received", "confirmed"),
     "transfer.landed_again": ("payment.received", "confirmed"),
     "transfer.finalized": ("payment.finalized", "finalized"),
-    "transfer.orphaned": ("payment.reversed", "reversed"),
+    "transfer.orphaned": ("payment.reversed", "orphaned"),
     "transfer.unmatched": ("unmatched.received", "finalized"),
 }
 _CLAIMS: Final = {
@@ -102,7 +103,8 @@ async def _meanings(connection: DatabaseConnection, family: "_Family", ids: Sequ
 
 
 def _payment(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    kind, status = _PAYMENTS[row["event_type"]]
+    kind, landing = _PAYMENTS[row["event_type"]]
+    status, finality = shown_finality(landing)
     if kind == "payment.received" and row["needs_witness"]:
         return  # one node alone says so; it becomes news when a second has seen it
     yield (
@@ -115,8 +117,8 @@ def _payment(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             "recipient": row["recipient"],
             **_money(row, row["amount"]),
             "feeBaseUnits": str(row["fee"]),
-            "status": "reversed" if status == "reversed" else "confirmed",
-            "finality": None if status == "reversed" else status,
+            "status": status,
+            "finality": finality,
             "memos": row["memos"],
             "nonce": row["nonce"],
         },

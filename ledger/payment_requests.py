@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from ledger.amounts import figure_text, least_equal_amount
 from ledger.sql import Database, DatabasePool, load_queries, planned_for_its_values
 from ledger.states import HONOURED, ClaimStatus
-from ledger.tokens import mints_counting_as
+from ledger.tokens import NATIVE_SOL, mints_counting_as
 from ledger.transfers import RecordedTransfer, recorded_transfer
 
 _queries = load_queries("ledger", "payment_requests.sql")
@@ -218,14 +218,15 @@ def standing_now(
 
 
 def solana_pay_url(
-    *, recipient: str, amount: int, decimals: int, mint: str | None, reference: str, nonce: str, label: str | None
+    *, recipient: str, amount: int, decimals: int, mint: str, reference: str, nonce: str, label: str | None
 ) -> str:
     """The request as wallets read it. Source: the Solana Pay specification, transfer requests.
 
-    `mint` is `None` for native SOL. The nonce travels as memo, so that a wallet without references is matched too.
+    A link without a token asks for native SOL. The nonce travels as memo, so that a wallet without references is
+    matched too.
     """
     fields = {"amount": figure_text(amount, decimals)}
-    if mint is not None:
+    if mint != NATIVE_SOL:
         fields["spl-token"] = mint
     fields |= {"reference": reference, "memo": nonce}
     if label:

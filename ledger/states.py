@@ -55,6 +55,18 @@ def shown_status(status: ClaimStatus) -> tuple[ShownStatus, Finality | None]:
     return _SHOWN[status]
 
 
+_SHOWN_TRANSFERS: Final[Mapping[str, tuple[ShownStatus, Finality | None]]] = {
+    "confirmed": ("confirmed", "confirmed"),
+    "finalized": ("confirmed", "finalized"),
+    "orphaned": ("reversed", None),
+}
+
+
+def shown_finality(finality: str) -> tuple[ShownStatus, Finality | None]:
+    """A recorded transfer's finality as clients have it: the status of a claim that took it, and that finality."""
+    return _SHOWN_TRANSFERS[finality]
+
+
 NEW: Final = "new"
 """Where every row comes from."""
 

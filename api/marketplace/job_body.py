@@ -11,7 +11,6 @@ from api.http.stored_json import as_stored
 from ledger.jobs import FullJob, Job, JobMovement
 from ledger.payment_requests import request_status, solana_pay_url
 from ledger.times import epoch_ms
-from ledger.tokens import NATIVE_SOL
 
 Status = Literal["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
 JobId = Annotated[str, Field(max_length=64)]
@@ -203,7 +202,7 @@ def _funding_request(job: Job) -> FundingRequest:
             recipient=job.settlement_wallet,
             amount=job.price_amount,
             decimals=job.decimals,
-            mint=None if job.price_mint == NATIVE_SOL else job.price_mint,
+            mint=job.price_mint,
             reference=job.reference,
             nonce=job.nonce,
             label=job.service_name,

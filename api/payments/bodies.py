@@ -9,9 +9,8 @@ from api.http.json import AnswerShape, Shape, figure
 from api.tokens import Token
 from ledger.payment_requests import PaymentRequest, solana_pay_url
 from ledger.recipients import Recipient
-from ledger.states import ClaimStatus, Finality, ShownStatus, shown_status
+from ledger.states import ClaimStatus, Finality, ShownStatus, shown_finality, shown_status
 from ledger.times import epoch_ms
-from ledger.tokens import NATIVE_SOL
 from ledger.transfers import RecordedTransfer, TakingClaim
 
 _EXPIRES_IN_MS: Final = 15 * 60 * 1000
@@ -185,13 +184,6 @@ class RecipientRemoved(AnswerShape):
     address: str
 
 
-_SHOWN: Final[dict[str, tuple[ShownStatus, Finality | None]]] = {
-    "confirmed": ("confirmed", "confirmed"),
-    "finalized": ("confirmed", "finalized"),
-    "orphaned": ("reversed", None),
-}
-
-
 def _claim_body(claim: TakingClaim) -> TakingClaimBody:
     status, finality = shown_status(ClaimStatus(claim.status))
     return TakingClaimBody(id=str(claim.id), nonce=claim.nonce, status=status, finality=finality)
@@ -199,7 +191,7 @@ def _claim_body(claim: TakingClaim) -> TakingClaimBody:
 
 def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
     """A transfer of `token`, as it is answered."""
-    status, finality = _SHOWN[transfer.finality]
+    status, finality = shown_finality(transfer.finality)
     return PaymentBody(
         signature=transfer.signature,
         path=transfer.path,
@@ -226,7 +218,7 @@ def request_fields(asked: PaymentRequest, token: Token, status: str) -> dict[str
         recipient=asked.recipient,
         amount=asked.amount,
         decimals=token.decimals,
-        mint=None if asked.mint == NATIVE_SOL else asked.mint,
+        mint=asked.mint,
         reference=asked.reference,
         nonce=asked.nonce,
         label=asked.resource,

@@ -12,7 +12,7 @@ from api.x402.networks import X402Network
 from api.x402.terms import Payload, Requirements
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
 from chain.programs import COMPUTE_BUDGET_PROGRAM, LIGHTHOUSE_PROGRAM, MEMO_PROGRAM, TOKEN_PROGRAMS
-from chain.sending import associated_account
+from chain.sending import LAMPORTS_PER_SIGNATURE, MICROLAMPORTS, associated_account
 
 SCHEME: Final = "exact"
 
@@ -22,8 +22,6 @@ _SET_UNIT_LIMIT, _UNIT_LIMIT_BYTES = 2, 5
 _SET_UNIT_PRICE, _UNIT_PRICE_BYTES = 3, 9
 _TRANSFER_CHECKED, _TRANSFER_CHECKED_BYTES = 12, 10
 _TRANSFER_ACCOUNTS: Final = 4
-_LAMPORTS_PER_SIGNATURE: Final = 5_000
-_MICROLAMPORTS: Final = 1_000_000
 # Lighthouse's first two instructions write and close an account of its own at the cost of an account that they name.
 _GUARDS_FROM: Final = 2
 _UNKNOWN: Final = {
@@ -134,7 +132,7 @@ def _check_transaction(
         amount=amount,
         memo=memo,
         blockhash=transaction.blockhash,
-        fee_lamports_max=_LAMPORTS_PER_SIGNATURE * len(transaction.signers) + -(-units * price // _MICROLAMPORTS),
+        fee_lamports_max=LAMPORTS_PER_SIGNATURE * len(transaction.signers) + -(-units * price // MICROLAMPORTS),
     )
 
 

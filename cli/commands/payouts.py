@@ -17,7 +17,7 @@ from ledger.amounts import figure_text
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
-from worker.payouts.offline_signing import Exported, Imported, export_payouts, import_payout
+from worker.payouts.exports import Exported, Imported, export_payouts, import_payout
 from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 
 app = typer.Typer(
@@ -87,7 +87,7 @@ def sign(
     """
     # Late, for the other commands sign nothing.
     from runtime.keypairs import read_keypair
-    from worker.payouts.signing_elsewhere import NotSignedError, sign_exported
+    from worker.payouts.offline_signer import NotSignedError, sign_exported
 
     key = read_keypair(str(keypair.absolute()), "--keypair")
     refused = 0

@@ -19,7 +19,7 @@ from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
 from worker.context import open_worker_context
 from worker.escrow import move_jobs_and_payouts
-from worker.payouts.offline_signing import export_payouts, import_payout
+from worker.payouts.exports import export_payouts, import_payout
 
 
 async def pay402(net, database_url, *arguments, code=0, stdin=None, **environment):

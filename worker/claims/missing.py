@@ -9,13 +9,13 @@ durable nonce has no such end: its claim expires all the same, and its payer pro
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 import structlog
 
 from chain.decode import MalformedAnswerError, decode
 from chain.node import STATUSES_PER_CALL, SignatureStatus
+from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome
@@ -24,8 +24,6 @@ from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker.claims", "missing.sql")
-
-_BLOCKHASH_LIFETIME_BLOCKS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ async def _expire(context: WorkerContext, claims: Sequence[Missing]) -> int:
         (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)
         for claim in claims
         if claim.missing_at_height is not None
-        and claim.missing_at_height + _BLOCKHASH_LIFETIME_BLOCKS < height
+        and claim.missing_at_height + BLOCKHASH_LIFETIME_BLOCKS < height
         and claim.claimed_at < latest
     ]
     return await settle_pending(context.database, dead) if dead else 0

@@ -7,18 +7,18 @@ from typing import Final
 from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
+from chain.addresses import INCINERATOR
 from chain.node import Node
 from chain.programs import SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM, TOKEN_PROGRAMS
-from chain.sending import Sending, associated_account, rent_exempt_lamports
+from chain.sending import LAMPORTS_PER_SIGNATURE, Sending, associated_account, rent_exempt_lamports
 from ledger.tokens import NATIVE_SOL
-from worker.payouts.costs import SIGNATURE_FEE_LAMPORTS, PayoutPolicy
+from worker.payouts.costs import PayoutPolicy
 from worker.payouts.rows import Costs, Payout
 
 # The size of an associated account, by its program. One of Token-2022 carries its owner's mark (4 bytes) and whatever
 # its mint demands, at most: fees (12), no transfers (4), a transfer hook (5), a pause (4), behind a byte for its kind.
 _ACCOUNT_BYTES: Final = {TOKEN_PROGRAM: 165, TOKEN_2022_PROGRAM: 165 + 1 + 4 + 12 + 4 + 5 + 4}
 _OWNED_MAX: Final = 100
-_INCINERATOR: Final = "1nc1nerator11111111111111111111111111111111"
 
 
 class Waiting(StrEnum):
@@ -82,7 +82,7 @@ async def ready_payout(node: Node, payout: Payout, policy: PayoutPolicy) -> Read
     """
     if payout.kind == "refund" and not payout.is_asked and payout.refunds_of_day >= policy.refunds_per_payer_max:
         raise NotReadyError(Waiting.PAYER_BUDGET)
-    if payout.recipient == _INCINERATOR:
+    if payout.recipient == INCINERATOR:
         raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
     return await (_ready_sol if payout.mint == NATIVE_SOL else _ready_tokens)(node, payout, policy)
 
@@ -212,7 +212,7 @@ def _costs(payout: Payout, policy: PayoutPolicy, way: Sending, rent: int) -> Cos
 
 
 def _fee_lamports(way: Sending) -> int:
-    return way.priority_fee + SIGNATURE_FEE_LAMPORTS
+    return way.priority_fee + LAMPORTS_PER_SIGNATURE
 
 
 async def _token_fee(node: Node, mint: AccountState, gross: int) -> int:

@@ -7,14 +7,12 @@ again has it opened at our cost. No price feed is trusted with that: an operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Final, Self
+from typing import Self
 
 from ledger.amounts import threshold_of
 from ledger.tokens import is_sol
 from worker.payouts.rows import GiftBudget, Payout
 from worker.settings import WorkerSettings, account_prices
-
-SIGNATURE_FEE_LAMPORTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)

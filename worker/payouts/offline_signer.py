@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
 from chain import programs
-from chain.sending import associated_account
+from chain.sending import MICROLAMPORTS, associated_account
 from ledger.tokens import NATIVE_SOL
 
 _TRANSFER_CHECKED: Final = 12
@@ -24,7 +24,6 @@ _CREATE_IDEMPOTENT: Final = b"\x01"
 _TOKEN_PROGRAMS: Final = (programs.TOKEN_PROGRAM, programs.TOKEN_2022_PROGRAM)
 _SET_UNIT_LIMIT, _SET_UNIT_PRICE = 2, 3
 _COMPUTE_UNITS_MAX: Final = 1_400_000
-_MICROLAMPORTS: Final = 1_000_000
 _PRIORITY_FEE_LAMPORTS_MAX: Final = 10_000_000
 """What is signed away for being taken first, at most: a hundredth of a SOL."""
 
@@ -105,7 +104,7 @@ def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str
             bid[data[0]] = int.from_bytes(data[1:], "little")
         elif program != programs.MEMO_PROGRAM and not _opens_account(program, data, accounts, line):
             moves.append(_transfer(program, data, accounts, line))
-    priority_fee = bid[_SET_UNIT_LIMIT] * bid[_SET_UNIT_PRICE] // _MICROLAMPORTS
+    priority_fee = bid[_SET_UNIT_LIMIT] * bid[_SET_UNIT_PRICE] // MICROLAMPORTS
     if priority_fee > _PRIORITY_FEE_LAMPORTS_MAX:
         raise NotSignedError(f"it offers {priority_fee} lamports for being taken first")
     if len(moves) != 1:

@@ -20,7 +20,7 @@ from ledger.tokens import NATIVE_SOL
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, USDT
 from tests.support.command_line import pay402
-from worker.payouts.signing_elsewhere import NotSignedError, sign_exported
+from worker.payouts.offline_signer import NotSignedError, sign_exported
 
 WALLET, STRANGER = (Keypair.from_seed(bytes([n]) * 32) for n in (81, 82))
 RECIPIENT, THIEF = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (83, 84))
