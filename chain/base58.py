@@ -4,7 +4,7 @@ from typing import Final
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # An instruction's data has 10 KB at most, a transaction less. Decoding takes time by the square of the length.
-_MAX_CHARACTERS: Final = 16_384
+_CHARACTERS_MAX: Final = 16_384
 _VALUE: Final = {character: value for value, character in enumerate(_ALPHABET)}
 
 
@@ -14,8 +14,8 @@ def b58decode(text: str) -> bytes:
     Raises:
         ValueError: A character is not in the alphabet, or there are more than anything on the chain has.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise ValueError(f"base58 longer than {_MAX_CHARACTERS} characters")
+    if len(text) > _CHARACTERS_MAX:
+        raise ValueError(f"base58 longer than {_CHARACTERS_MAX} characters")
     number = 0
     try:
         for character in text:

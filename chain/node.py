@@ -16,7 +16,7 @@ ACCOUNTS_PER_CALL: Final = 100
 STATUSES_PER_CALL: Final = 256
 _TRIED_IN_ORDER: Final = {0: (0, 1), 1: (1, 0)}  # by the version that was accepted last
 # The highest version specified; a node that knows only 0 accepts a higher number.
-MAX_TRANSACTION_VERSION: Final = max(_TRIED_IN_ORDER)
+TRANSACTION_VERSION_MAX: Final = max(_TRIED_IN_ORDER)
 
 _INVALID_PARAMS: Final = -32602
 _UNSUPPORTED_VERSION: Final = -32015
@@ -122,7 +122,7 @@ class Node:
     """Typed calls over a pool of endpoints. Errors are those of `RpcPool.call`."""
 
     pool: RpcPool
-    transaction_version: int = MAX_TRANSACTION_VERSION
+    transaction_version: int = TRANSACTION_VERSION_MAX
     knows_min_context_slot: bool = True
 
     async def transaction(

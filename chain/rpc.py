@@ -75,7 +75,7 @@ _TOO_MANY_REQUESTS: Final = 429
 # A public endpoint allows about 100 requests in 10 s, and 40 of one method.
 _PUBLIC_REQUESTS_PER_SECOND: Final = 10.0
 _OTHER_CLUSTER_SECONDS: Final = 30.0
-_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class _ErrorBody(msgspec.Struct):
@@ -325,9 +325,9 @@ class RpcPool:
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             size += len(chunk)
-            if size > _MAX_ANSWER_BYTES:
+            if size > _ANSWER_BYTES_MAX:
                 self._rest(endpoint)
-                raise RetryableRpcError(f"{endpoint.name} answered with more than {_MAX_ANSWER_BYTES} bytes")
+                raise RetryableRpcError(f"{endpoint.name} answered with more than {_ANSWER_BYTES_MAX} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-MAX_BASE_UNITS: Final = 2**64 - 1
-_MAX_FIGURE_CHARACTERS: Final = 64
+BASE_UNITS_MAX: Final = 2**64 - 1
+_FIGURE_CHARACTERS_MAX: Final = 64
 # A u64 has 20 digits, and a token at most 255 decimals: beyond, powers of ten would only cost memory.
-_MAX_SHIFT: Final = 512
+_SHIFT_MAX: Final = 512
 _CENTS: Final = 2
 
 
@@ -25,7 +25,7 @@ def parse_figure(text: str) -> Decimal:
         AmountError: It is none.
     """
     try:
-        figure = Decimal(text) if len(text) <= _MAX_FIGURE_CHARACTERS else None
+        figure = Decimal(text) if len(text) <= _FIGURE_CHARACTERS_MAX else None
     except InvalidOperation:
         figure = None
     if figure is None or not figure.is_finite():
@@ -65,9 +65,9 @@ def to_base_units(figure: Decimal, decimals: int) -> int:
         raise AmountError("must be more than 0")
     _, digits, exponent = figure.as_tuple()
     assert isinstance(exponent, int)
-    if exponent > _MAX_SHIFT:
+    if exponent > _SHIFT_MAX:
         raise AmountError("is more than any token account can hold")
-    if exponent < -_MAX_SHIFT:
+    if exponent < -_SHIFT_MAX:
         raise AmountError(f"has more than the {decimals} decimals of its token")
     coefficient = int("".join(map(str, digits)))
     shift = exponent + decimals
@@ -77,7 +77,7 @@ def to_base_units(figure: Decimal, decimals: int) -> int:
         units, rest = divmod(coefficient, 10**-shift)
         if rest:
             raise AmountError(f"has more than the {decimals} decimals of its token")
-    if units > MAX_BASE_UNITS:
+    if units > BASE_UNITS_MAX:
         raise AmountError("is more than any token account can hold")
     return units
 

@@ -14,7 +14,7 @@ from localnet.encoding import ui_token_amount
 from localnet.errors import invalid_params
 from localnet.params import Config, pubkey
 
-MAX_MULTIPLE_ACCOUNTS: Final = 100
+MULTIPLE_ACCOUNTS_MAX: Final = 100
 
 
 def get_account_info(call: Call) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def get_account_info(call: Call) -> dict[str, Any]:
 def get_multiple_accounts(call: Call) -> dict[str, Any]:
     """Up to 100 accounts, null where there is none."""
     wanted = call.params.texts(0)
-    if len(wanted) > MAX_MULTIPLE_ACCOUNTS:
-        raise invalid_params(f"Too many inputs provided; max {MAX_MULTIPLE_ACCOUNTS}")
+    if len(wanted) > MULTIPLE_ACCOUNTS_MAX:
+        raise invalid_params(f"Too many inputs provided; max {MULTIPLE_ACCOUNTS_MAX}")
     addresses = [pubkey(one) for one in wanted]
     config = call.params.config(1)
     slot = call.slot(config)

@@ -36,7 +36,7 @@ ALREADY_PROCESSED: Final = "AlreadyProcessed"
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
 SANITIZE_FAILURE: Final = "SanitizeFailure"
 NO_ACCOUNT: Final = Account(0, b"", SYSTEM_PROGRAM, executable=False, rent_epoch=0)
-MAX_SLOT_HASHES: Final = 512
+SLOT_HASHES_MAX: Final = 512
 
 
 class Rejected(Exception):  # noqa: N818 - the node's own word; it is an answer, not a fault of ours
@@ -79,7 +79,7 @@ class Bank:
         `slot_hashes` are (slot, hash), newest first; the runtime looks at 512.
         """
         self.svm.set_clock(Clock(slot, 0, 0, 1, unix_timestamp))
-        self.svm.set_slot_hashes(slot_hashes[:MAX_SLOT_HASHES])
+        self.svm.set_slot_hashes(slot_hashes[:SLOT_HASHES_MAX])
 
     def get_account(self, address: Pubkey) -> Account | None:
         """The account as of now, processed state."""

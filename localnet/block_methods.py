@@ -24,7 +24,7 @@ IDENTITY: Final = Keypair.from_seed(hashlib.sha256(b"pay402 localnet identity").
 # A node calls itself unhealthy when it is this many slots behind.
 HEALTH_CHECK_SLOT_DISTANCE: Final = 128
 SLOTS_PER_EPOCH: Final = 432_000
-MAX_BLOCKS_RANGE: Final = 500_000
+BLOCKS_RANGE_MAX: Final = 500_000
 _FEATURE_SET: Final = 3_604_001_754
 _RECENT_FEE_BLOCKS: Final = 150
 _HASH_TEXT_MAX: Final = 44
@@ -108,16 +108,16 @@ def get_blocks(call: Call) -> list[int]:
         end = min(newest, call.params.integer(1))
     if end < start:
         return []
-    if end - start > MAX_BLOCKS_RANGE:
-        raise invalid_params(f"Slot range too large; max {MAX_BLOCKS_RANGE}")
+    if end - start > BLOCKS_RANGE_MAX:
+        raise invalid_params(f"Slot range too large; max {BLOCKS_RANGE_MAX}")
     return [slot for slot in range(max(start, call.first_available), end + 1) if call.chain.block(slot)]
 
 
 def get_blocks_with_limit(call: Call) -> list[int]:
     """The first `limit` slots with a block from a slot on."""
     start, limit = call.params.integer(0), call.params.integer(1)
-    if limit > MAX_BLOCKS_RANGE:
-        raise invalid_params(f"Limit too large; max {MAX_BLOCKS_RANGE}")
+    if limit > BLOCKS_RANGE_MAX:
+        raise invalid_params(f"Limit too large; max {BLOCKS_RANGE_MAX}")
     newest = _confirmed_slot(call, call.params.config(2))
     slots = (slot for slot in range(max(start, call.first_available), newest + 1) if call.chain.block(slot))
     return [slot for _, slot in zip(range(limit), slots, strict=False)]

@@ -13,7 +13,7 @@ Commitment = Literal["processed", "confirmed", "finalized"]
 COMMITMENTS: Final[tuple[Commitment, ...]] = get_args(Commitment)
 
 # How long a blockhash can sign for, in blocks (not slots).
-MAX_BLOCKHASH_AGE_BLOCKS: Final = 150
+BLOCKHASH_AGE_BLOCKS_MAX: Final = 150
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +36,7 @@ class Block:
     @property
     def last_valid_height(self) -> int:
         """The last block height at which this block's blockhash can still land a transaction."""
-        return self.height + MAX_BLOCKHASH_AGE_BLOCKS
+        return self.height + BLOCKHASH_AGE_BLOCKS_MAX
 
     @property
     def hash(self) -> Hash:

@@ -18,8 +18,8 @@ from solders.transaction import VersionedTransaction
 
 from localnet import forks
 from localnet.accounts import parse_token_account
-from localnet.bank import MAX_SLOT_HASHES, Bank, Rejected
-from localnet.blocks import MAX_BLOCKHASH_AGE_BLOCKS, Block, Commitment, View
+from localnet.bank import SLOT_HASHES_MAX, Bank, Rejected
+from localnet.blocks import BLOCKHASH_AGE_BLOCKS_MAX, Block, Commitment, View
 from localnet.encoding import Executed
 from localnet.faucet import Faucet
 from localnet.genesis import write_genesis
@@ -91,7 +91,7 @@ class Chain:
         self.blocks = [genesis]  # closed ones; a block's height is its index
         self._by_slot = {0: genesis}
         self._height_of_hash = {genesis.blockhash: 0}
-        self._slot_hashes = deque([(0, genesis.blockhash)], MAX_SLOT_HASHES)
+        self._slot_hashes = deque([(0, genesis.blockhash)], SLOT_HASHES_MAX)
         self.confirmed_height = 0
         self.finalized_height = 0
         self._pruned_height = 0
@@ -197,7 +197,7 @@ class Chain:
         """True when `blockhash` can land a transaction in a block of `height` (default: the open one)."""
         height = self.open.height if height is None else height
         known = self._height_of_hash.get(blockhash)
-        return known is not None and known <= height <= known + MAX_BLOCKHASH_AGE_BLOCKS
+        return known is not None and known <= height <= known + BLOCKHASH_AGE_BLOCKS_MAX
 
     def find(self, signature: str) -> Executed | None:
         """The transaction with this signature on the living fork."""
@@ -254,7 +254,7 @@ class Chain:
         self.blocks.append(block)
         self._height_of_hash[block.blockhash] = block.height
         self._slot_hashes.appendleft((block.slot, block.blockhash))
-        expired = block.height - 2 * MAX_BLOCKHASH_AGE_BLOCKS
+        expired = block.height - 2 * BLOCKHASH_AGE_BLOCKS_MAX
         if expired >= 0:
             self._height_of_hash.pop(self.blocks[expired].hash, None)
         self._confirm(block.height - self.confirm_slots)

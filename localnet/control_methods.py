@@ -8,7 +8,7 @@ from localnet.errors import invalid_params
 from localnet.params import Config
 
 PREFIX: Final = "localnet_"
-MAX_TICKS: Final = 10_000
+TICKS_MAX: Final = 10_000
 
 
 def fund_token(call: Call) -> str:
@@ -64,8 +64,8 @@ def get_faults(call: Call) -> dict[str, Any]:
 def tick(call: Call) -> int:
     """`[n]`: close the open slot n times (default 1); answers the slot now open."""
     count = 1 if call.params.get(0) is None else call.params.integer(0)
-    if count > MAX_TICKS:
-        raise invalid_params(f"Too many ticks; max {MAX_TICKS}")
+    if count > TICKS_MAX:
+        raise invalid_params(f"Too many ticks; max {TICKS_MAX}")
     return call.chain.tick(count)
 
 

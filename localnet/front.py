@@ -14,10 +14,10 @@ from localnet.pubsub import PubSub
 from localnet.rpc import Rpc, failure, id_of, parse, read_request, success
 from localnet.sockets import Socket
 
-MAX_BODY_BYTES: Final = 50 * 1024
-MAX_BATCH: Final = 1_000
+BODY_BYTES_MAX: Final = 50 * 1024
+BATCH_MAX: Final = 1_000
 _JSON: Final = "application/json"
-_MAX_HEAD_BYTES: Final = 16 * 1024
+_HEAD_BYTES_MAX: Final = 16 * 1024
 _DEFAULT_SERVER_ERROR: Final = 503
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1
 
@@ -67,7 +67,7 @@ class HttpFront:
         if not isinstance(raw, list):
             answer = self._rpc.answer(raw)
             return b"" if answer is None else msgspec.json.encode(answer)
-        if not 0 < len(raw) <= MAX_BATCH:
+        if not 0 < len(raw) <= BATCH_MAX:
             return msgspec.json.encode(failure(None, RpcError(INVALID_REQUEST, "Invalid request")))
         answers = [answer for one in raw if (answer := self._rpc.answer(one)) is not None]
         return msgspec.json.encode(answers) if answers else b""
@@ -157,7 +157,7 @@ class FrontConnection(ServerConnection):
                 super().data_received(data)
             return
         self._head += data
-        if b"\r\n\r\n" not in self._head and self._head.startswith(b"GET ") and len(self._head) < _MAX_HEAD_BYTES:
+        if b"\r\n\r\n" not in self._head and self._head.startswith(b"GET ") and len(self._head) < _HEAD_BYTES_MAX:
             return
         self.undecided.discard(self)
         if _asks_for_a_socket(self._head):

@@ -22,12 +22,12 @@ from localnet.errors import (
 )
 from localnet.params import Config
 
-MAX_TRANSACTION_BYTES: Final = 1232
-_MAX_ENCODED: Final = {"base58": 1683, "base64": 1644}
+TRANSACTION_BYTES_MAX: Final = 1232
+_ENCODED_MAX: Final = {"base58": 1683, "base64": 1644}
 _TYPE_NAME: Final = "solana_transaction::versioned::VersionedTransaction"
 _LAMPORTS_PER_SIGNATURE: Final = 5_000
 _DEFAULT_COMPUTE_UNITS: Final = 200_000
-_MAX_COMPUTE_UNITS: Final = 1_400_000
+_COMPUTE_UNITS_MAX: Final = 1_400_000
 _SET_UNIT_LIMIT: Final = 2
 _SET_UNIT_PRICE: Final = 3
 
@@ -79,18 +79,18 @@ def get_fee_for_message(call: Call) -> dict[str, Any]:
 def decode_transaction(text: str, config: Config) -> VersionedTransaction:
     """The transaction in `text`, base58 unless `encoding` says base64. Raises -32602."""
     how = config.choice("encoding", ("base58", "base64"), "base58")
-    limit = _MAX_ENCODED[how]
+    limit = _ENCODED_MAX[how]
     if len(text) > limit:
         raise invalid_params(
             f"{how} encoded {_TYPE_NAME} too large: {len(text)} bytes "
-            f"(max: encoded/raw {limit}/{MAX_TRANSACTION_BYTES})"
+            f"(max: encoded/raw {limit}/{TRANSACTION_BYTES_MAX})"
         )
     try:
         data = base64.b64decode(text, validate=True) if how == "base64" else b58decode(text)
     except ValueError as error:
         raise invalid_params(f"invalid {how} encoding: {error}") from None
-    if len(data) > MAX_TRANSACTION_BYTES:
-        raise invalid_params(f"decoded {_TYPE_NAME} too large: {len(data)} bytes (max: {MAX_TRANSACTION_BYTES} bytes)")
+    if len(data) > TRANSACTION_BYTES_MAX:
+        raise invalid_params(f"decoded {_TYPE_NAME} too large: {len(data)} bytes (max: {TRANSACTION_BYTES_MAX} bytes)")
     try:
         transaction = VersionedTransaction.from_bytes(data)
     except ValueError as error:
@@ -149,7 +149,7 @@ def _fee(message: Message | MessageV0) -> int:
             limit = int.from_bytes(data[1:5], "little")
         elif data[:1] == bytes([_SET_UNIT_PRICE]):
             price = int.from_bytes(data[1:9], "little")
-    units = min(units if limit is None else limit, _MAX_COMPUTE_UNITS)
+    units = min(units if limit is None else limit, _COMPUTE_UNITS_MAX)
     priority = -(-units * price // 1_000_000)  # the price is in millionths of a lamport; rounded up
     return _LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures + priority
 

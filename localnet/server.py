@@ -13,10 +13,10 @@ from websockets.asyncio.server import serve as serve_sockets
 
 from localnet.chain import Chain
 from localnet.faults import Faults, Hazard
-from localnet.front import MAX_BODY_BYTES, FrontConnection, HttpFront, SocketFront
+from localnet.front import BODY_BYTES_MAX, FrontConnection, HttpFront, SocketFront
 from localnet.pubsub import PubSub
 from localnet.rpc import Rpc
-from localnet.sockets import MAX_WAITING_MESSAGES
+from localnet.sockets import WAITING_MESSAGES_MAX
 
 HOST: Final = "127.0.0.1"
 _PORT_ATTEMPTS: Final = 100
@@ -65,7 +65,7 @@ class Localnet:
         root_stride: int = 1,
         seed: int = 0,
         pubsub_limit: int | None = None,
-        max_waiting_messages: int = MAX_WAITING_MESSAGES,
+        max_waiting_messages: int = WAITING_MESSAGES_MAX,
         accept_batches: bool = True,
         clock: Callable[[], float] = time.time,
         chain: Chain | None = None,
@@ -128,7 +128,7 @@ async def serve(ready: Callable[[Localnet], None], **settings: Any) -> None:
 
 
 def _application(http: HttpFront) -> web.Application:
-    application = web.Application(client_max_size=MAX_BODY_BYTES)
+    application = web.Application(client_max_size=BODY_BYTES_MAX)
     application.router.add_post("/", http.post)
     application.router.add_get("/health", _health)
     return application
@@ -143,7 +143,7 @@ async def _serve_both(front: type[FrontConnection], sockets: SocketFront, listen
         compression=None,
         ping_interval=None,
         close_timeout=_CLOSE_SECONDS,
-        max_size=MAX_BODY_BYTES,
+        max_size=BODY_BYTES_MAX,
     )
 
 

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from localnet.faults import Hazard
 
 # A reader that falls this many messages behind is disconnected, as a node does.
-MAX_WAITING_MESSAGES: Final = 10_000
+WAITING_MESSAGES_MAX: Final = 10_000
 
 
 class Socket:

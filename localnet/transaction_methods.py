@@ -11,8 +11,8 @@ from localnet.encoding import Executed
 from localnet.errors import invalid_params, unsupported_version
 from localnet.params import Config, signature
 
-MAX_STATUSES: Final = 256
-MAX_PAGE: Final = 1000
+STATUSES_MAX: Final = 256
+PAGE_MAX: Final = 1000
 # Without a search of history a node looks only into its cache of recent statuses.
 RECENT_STATUS_SLOTS: Final = 150
 
@@ -38,8 +38,8 @@ def get_transaction(call: Call) -> dict[str, Any] | None:
 def get_signature_statuses(call: Call) -> dict[str, Any]:
     """The status of up to 256 signatures; null for one that is unknown, or too old without a search."""
     wanted = call.params.texts(0)
-    if len(wanted) > MAX_STATUSES:
-        raise invalid_params(f"Too many inputs provided; max {MAX_STATUSES}")
+    if len(wanted) > STATUSES_MAX:
+        raise invalid_params(f"Too many inputs provided; max {STATUSES_MAX}")
     search = call.params.config(1).flag("searchTransactionHistory")
     oldest = 0 if search else call.view.processed - RECENT_STATUS_SLOTS
     statuses: list[dict[str, Any] | None] = []
@@ -71,9 +71,9 @@ def get_signatures_for_address(call: Call) -> list[dict[str, Any]]:
     config = call.params.config(1)
     before, until = config.signature("before"), config.signature("until")
     limit = config.integer("limit")
-    limit = MAX_PAGE if limit is None else limit
-    if not 0 < limit <= MAX_PAGE:
-        raise invalid_params(f"Invalid limit; max {MAX_PAGE}")
+    limit = PAGE_MAX if limit is None else limit
+    if not 0 < limit <= PAGE_MAX:
+        raise invalid_params(f"Invalid limit; max {PAGE_MAX}")
     slot = call.view.slot(config.commitment(at_least_confirmed=True))
     config.check_min_context_slot(slot)
     faults, hazard = call.hazard.faults, call.hazard

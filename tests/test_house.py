@@ -25,7 +25,7 @@ README = ROOT / "README.md"
 COMMANDS_DOCUMENT = ROOT / "docs" / "commands.md"
 CONFIGURATION_DOCUMENT = ROOT / "docs" / "configuration.md"
 
-MAX_LINES = 400
+LINES_MAX = 400
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "tools", "stuff"}
 MONEY = re.compile(r"amount|lamports|balance", re.IGNORECASE)
 
@@ -78,7 +78,7 @@ def test_websockets_is_the_one_websocket_library():
 
 def test_every_file_can_be_read_in_one_sitting():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*SOURCES, *SQL]}
-    assert relative(path for path, count in lines.items() if count > MAX_LINES) == []
+    assert relative(path for path, count in lines.items() if count > LINES_MAX) == []
 
 
 def test_every_package_says_what_it_is():

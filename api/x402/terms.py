@@ -14,7 +14,7 @@ from api.x402.bodies import (
 )
 from api.x402.verdict import Reason, Refused
 from chain.addresses import parse_address
-from ledger.amounts import MAX_BASE_UNITS
+from ledger.amounts import BASE_UNITS_MAX
 
 MEMO_BYTES_MAX: Final = 256
 VERSIONS: Final = (1, 2)
@@ -105,7 +105,7 @@ def _requirements(version: int, sent: dict[str, Any]) -> Requirements:
     except ValidationError as error:
         raise Refused(Reason.INVALID_PAYMENT_REQUIREMENTS, _sentence("paymentRequirements", error)) from None
     amount = int(body.max_amount_required if isinstance(body, RequirementsV1Body) else body.amount)
-    if not 0 < amount <= MAX_BASE_UNITS:
+    if not 0 < amount <= BASE_UNITS_MAX:
         raise _malformed("the amount must be more than 0 and fit a token account")
     asset, pay_to = parse_address(body.asset), parse_address(body.pay_to)
     if asset is None or pay_to is None:

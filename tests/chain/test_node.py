@@ -12,7 +12,7 @@ from spl.token.instructions import get_associated_token_address
 from chain.accounts import AccountState, OwnedTokenAccount
 from chain.decode import decode
 from chain.fees import fee_rules
-from chain.node import MAX_TRANSACTION_VERSION, Node
+from chain.node import TRANSACTION_VERSION_MAX, Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import PermanentRpcError, RetryableRpcError, RpcLimits, RpcPool
 from ledger.observation import Unexplained
@@ -38,7 +38,7 @@ def versions(node):
 async def test_the_highest_version_is_asked_for():
     async with scripted([Reply(None)]) as (node,), RpcPool([node.url], QUICK) as pool:
         assert await Node(pool).transaction("sig") is None
-    assert versions(node) == [MAX_TRANSACTION_VERSION]
+    assert versions(node) == [TRANSACTION_VERSION_MAX]
     assert node.asked[0]["params"] == [
         "sig",
         {"commitment": "confirmed", "encoding": "base64", "maxSupportedTransactionVersion": 1},

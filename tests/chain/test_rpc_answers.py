@@ -57,7 +57,7 @@ async def test_a_redirect_is_not_followed():
 
 
 async def test_an_answer_without_end_is_refused(monkeypatch):
-    monkeypatch.setattr(rpc, "_MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(rpc, "_ANSWER_BYTES_MAX", 100_000)
     async with pooled([Reply("x" * 200_000)], [Reply("x" * 90_000)]) as (_, pool):
         assert len(await ask(pool)) == 90_000
         assert pool.endpoints[0].resting_until > 0

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amounts import (
-    MAX_BASE_UNITS,
+    BASE_UNITS_MAX,
     AmountError,
     figure_text,
     from_base_units,
@@ -23,7 +23,7 @@ from ledger.amounts import (
 )
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-units = st.integers(1, MAX_BASE_UNITS)
+units = st.integers(1, BASE_UNITS_MAX)
 decimals = st.integers(0, 18)
 
 
@@ -49,7 +49,7 @@ def test_a_figure_and_its_base_units_are_the_same_amount(amount, places):
     assert to_base_units(parse_figure(str(figure)), places) == amount
 
 
-@given(st.integers(-MAX_BASE_UNITS, MAX_BASE_UNITS), st.integers(0, 30))
+@given(st.integers(-BASE_UNITS_MAX, BASE_UNITS_MAX), st.integers(0, 30))
 def test_the_text_of_a_figure_is_a_json_number_without_ballast(amount, places):
     text = figure_text(amount, places)
     assert JSON_NUMBER.fullmatch(text)
@@ -62,7 +62,7 @@ def test_the_text_of_a_figure_is_a_json_number_without_ballast(amount, places):
     ("amount", "places", "text"),
     [
         (290_000, 6, "0.29"), (1, 6, "0.000001"), (1_500_000, 6, "1.5"), (12_000_000, 6, "12"), (0, 6, "0"),
-        (7, 0, "7"), (-1_500, 3, "-1.5"), (MAX_BASE_UNITS, 9, "18446744073.709551615"), (10_000, 6, "0.01"),
+        (7, 0, "7"), (-1_500, 3, "-1.5"), (BASE_UNITS_MAX, 9, "18446744073.709551615"), (10_000, 6, "0.01"),
     ],
 )  # fmt: skip
 def test_figures_as_people_write_them(amount, places, text):
@@ -129,7 +129,7 @@ def test_what_is_no_amount_of_its_token_is_refused_at_once(text, why):
 @pytest.mark.parametrize(
     ("text", "amount"),
     [
-        ("18446744073709.551615", MAX_BASE_UNITS), ("0.000001", 1), ("1e-6", 1), ("1E+2", 100_000_000),
+        ("18446744073709.551615", BASE_UNITS_MAX), ("0.000001", 1), ("1e-6", 1), ("1E+2", 100_000_000),
         ("+1", 1_000_000), ("0.290000000000", 290_000), ("1." + "0" * 60, 1_000_000),
     ],
 )  # fmt: skip
@@ -152,7 +152,7 @@ def test_any_number_is_exactly_its_base_units_or_is_refused(figure, places):
         amount = to_base_units(figure, places)
     except AmountError:
         return
-    assert 0 < amount <= MAX_BASE_UNITS
+    assert 0 < amount <= BASE_UNITS_MAX
     assert Fraction(figure) * 10**places == amount
 
 
@@ -160,7 +160,7 @@ async def test_the_database_computes_the_same_least_amount(pool):
     """What a payout refuses and what a claim accepts must be one rule, in Python and in SQL."""
     draw = random.Random(402)
     cases = [(draw.randrange(1, 10 ** draw.randrange(1, 20)), draw.randrange(0, 19)) for _ in range(3_000)]
-    cases += [(290_000, 6), (2_010_000, 6), (1, 0), (1, 2), (1, 18), (MAX_BASE_UNITS, 0), (MAX_BASE_UNITS, 9)]
+    cases += [(290_000, 6), (2_010_000, 6), (1, 0), (1, 2), (1, 18), (BASE_UNITS_MAX, 0), (BASE_UNITS_MAX, 9)]
     rows = await pool.fetch(
         "SELECT least_equal_amount(amount, decimals) AS least"
         " FROM unnest($1::numeric[], $2::int[]) WITH ORDINALITY AS c (amount, decimals, n) ORDER BY n",

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ledger.amounts import MAX_BASE_UNITS, figure_text
+from ledger.amounts import BASE_UNITS_MAX, figure_text
 from tests.support.command_line import eventually, pay402, running
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant, add_transfer
 
@@ -30,7 +30,7 @@ async def books(pool):
     merchants = [await add_merchant(pool, f"user-{n}", 10 + 2 * n) for n in range(2)]
     for n, status in enumerate(["finalized", "confirmed", "pending", "failed", "expired", "reversed"] * 2):
         await add_claim(pool, merchants[n % 2], 10**n + 1, mint=[USDC, USDT][n % 2], status=status, at=FIRST + n * DAY)
-    await add_transfer(pool, merchants[0], MAX_BASE_UNITS, fee=3, at=FIRST + 3 * DAY)
+    await add_transfer(pool, merchants[0], BASE_UNITS_MAX, fee=3, at=FIRST + 3 * DAY)
     await add_transfer(pool, merchants[1], 5, finality="orphaned", at=FIRST + 4 * DAY)
     await add_transfer(pool, merchants[1], 6, at=None)
     await pool.execute("UPDATE transactions SET resource = $1, agent_id = ''", AWKWARD)
@@ -98,7 +98,7 @@ async def test_parquet_and_csv_say_the_same(home, database_url, books, tmp_path,
             else:
                 assert text(value) == theirs[name]
     if subject == "transfers":
-        assert Decimal(MAX_BASE_UNITS) in table.column("amount_base_units").to_pylist()
+        assert Decimal(BASE_UNITS_MAX) in table.column("amount_base_units").to_pylist()
 
 
 async def test_a_range_and_a_merchant_narrow_it(home, database_url, pool, books):
