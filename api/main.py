@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from api.access.access_tokens import AccessTokens
 from api.access.context import AccessContext
-from api.access.key_ring import KEYS_CHANNEL, KeyRing
+from api.access.key_ring import KeyRing
 from api.access.rate_limits import RateLimits
 from api.access.sessions import Sessions
 from api.analytics.context import AnalyticsContext
@@ -52,6 +52,7 @@ from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from ledger.amounts import parse_thresholds
+from ledger.api_keys import KEYS_CHANNEL
 from ledger.feed import FEED_CHANNEL
 from ledger.settlements import FeeBudgets
 from ledger.transfers import TRANSFERS_CHANNEL

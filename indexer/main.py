@@ -19,6 +19,8 @@ from indexer.liveness import expect_work, watch_progress
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import Pipeline
 from indexer.settings import IndexerSettings
+from ledger.index_requests import INDEX_REQUESTS_CHANNEL
+from ledger.recipients import RECIPIENTS_CHANNEL
 from runtime.cluster import watch_cluster
 from runtime.heartbeat import SeenSlots, signs_of_life
 from runtime.listener import Listener
@@ -60,7 +62,7 @@ async def running_indexer(
 
         listener = Listener(
             dsn,
-            {"recipients": lambda _: recipients_changed.set(), "index_requests": lambda _: requests.wake()},
+            {RECIPIENTS_CHANNEL: lambda _: recipients_changed.set(), INDEX_REQUESTS_CHANNEL: lambda _: requests.wake()},
             after_gap=look_again,
             application="indexer",
             troubles=metrics.troubles,

@@ -12,6 +12,9 @@ from ledger.sql import Database, DatabaseConnection, load_queries
 
 _queries = load_queries("ledger", "api_keys.sql")
 
+KEYS_CHANNEL: Final = "api_keys"
+"""Notifies of keys that were changed."""
+
 PERMISSIONS: Final = ("read", "write", "admin")
 
 OnlyFirst = Literal["no", "admin", "any"]

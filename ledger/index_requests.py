@@ -6,12 +6,15 @@ The functions take a database connection or pool.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "index_requests.sql")
+
+INDEX_REQUESTS_CHANNEL: Final = "index_requests"
+"""Notifies of transactions and histories that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

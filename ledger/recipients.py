@@ -9,6 +9,9 @@ from ledger.sql import Database, load_queries
 
 _queries = load_queries("ledger", "recipients.sql")
 
+RECIPIENTS_CHANNEL: Final = "recipients"
+"""Notifies of wallets that were registered or removed."""
+
 # A payment that was on its way while the wallet was being registered counts: about 13 seconds on mainnet.
 _GRACE_SLOTS: Final = 32
 

@@ -23,9 +23,6 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-KEYS_CHANNEL: Final = "api_keys"
-"""Notifies of keys that were changed."""
-
 DEMO_KEYS: Final = frozenset({"demo-key", "demo_key"})
 DEMO_USER: Final = "operator"
 """Whose wallets the demo key sees: those that `pay402 recipients add` registers unless another user is named."""
