@@ -75,6 +75,9 @@ class Auditor:
             except DATABASE_ERRORS as error:
                 self._metrics.audits.labels("failed").inc()
                 await asyncio.sleep(self._metrics.troubles.note("auditing", error))
+            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
+                self._metrics.audits.labels("failed").inc()
+                await asyncio.sleep(self._metrics.troubles.note_defect("auditing", error))
             else:
                 self._metrics.liveness.succeeded(LOOP)
 

@@ -15,6 +15,7 @@ from runtime.database_errors import DATABASE_ERRORS
 _log = structlog.get_logger(__name__)
 
 LOOP: Final = "discover"
+SCAN_LOOP: Final = "scan"
 
 
 class WalletScans:
@@ -104,6 +105,8 @@ class Discovery:
                 await self.load()
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._context.metrics.troubles.note("reading recipients", error))
+            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
+                await asyncio.sleep(self._context.metrics.troubles.note_defect("reading recipients", error))
             else:
                 self._context.metrics.liveness.succeeded(LOOP)
 
@@ -121,10 +124,16 @@ class Discovery:
                 if error.is_refusal:
                     # Asking again at once would only be refused again; the next round asks anyway.
                     self._context.metrics.done_without("token accounts by owner", error)
+                    self._context.metrics.liveness.succeeded(SCAN_LOOP)
                     continue
                 _log.warning("wallet_not_scanned", wallet=wallet, error=str(error))
                 await asyncio.sleep(0.5)
                 self._scans.want(wallet)
+            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
+                # The next round asks again; until then the other wallets are searched.
+                self._context.metrics.troubles.note_defect("scanning a wallet", error, wallet=wallet)
+            else:
+                self._context.metrics.liveness.succeeded(SCAN_LOOP)
 
     async def _rescan_forever(self) -> None:
         """Search every wallet again and again, evenly spread: many wallets are searched less often each."""
@@ -136,4 +145,5 @@ class Discovery:
                 await asyncio.sleep(pause)
                 self._scans.want(wallet)
             if not wallets:
+                self._context.metrics.liveness.succeeded(SCAN_LOOP)
                 await asyncio.sleep(1.0)

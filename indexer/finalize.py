@@ -56,6 +56,8 @@ class Finalizer:
                 _log.warning("not_finalized", error=str(error))
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._metrics.troubles.note("finalizing", error))
+            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
+                await asyncio.sleep(self._metrics.troubles.note_defect("finalizing", error))
             else:
                 self._metrics.liveness.succeeded(LOOP)
 

@@ -21,6 +21,7 @@ _FETCHES_PER_WALK_MAX: Final = 16
 _REASON_CHARACTERS_MAX: Final = 500
 _CONTEXT_SLOT_NOT_REACHED: Final = -32016
 _FAILURES_WITH_A_SLOT_MAX: Final = 2
+_EXPECTED: Final = (RpcError, IncompleteHistoryError, FetchFailedError)
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -67,7 +68,7 @@ class Healer:
     async def _attempt(self, account: str, min_context_slot: int, *, thoroughly: bool) -> None:
         try:
             await self._heal(account, min_context_slot, thoroughly=thoroughly)
-        except (RpcError, IncompleteHistoryError, FetchFailedError, *DATABASE_ERRORS) as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one account, the others are healed
             failures = self._queue.failures(account)
             self._metrics.heals.labels("failed").inc()
             if isinstance(error, RpcError) and error.code == _CONTEXT_SLOT_NOT_REACHED:
@@ -81,7 +82,10 @@ class Healer:
                 # take it for a filter on the lines, so that a history seems to end.
                 min_context_slot = 0
             retry_seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
-            if isinstance(error, DATABASE_ERRORS):
+            if not isinstance(error, (*DATABASE_ERRORS, *_EXPECTED)):
+                again_seconds = self._metrics.troubles.note_defect("healing", error, account=account)
+                retry_seconds = max(retry_seconds, again_seconds)
+            elif isinstance(error, DATABASE_ERRORS):
                 again_seconds = self._metrics.troubles.note("healing", error, account=account)
                 retry_seconds = max(retry_seconds, again_seconds)
             else:

@@ -28,6 +28,8 @@ def expect_work(context: IndexerContext) -> None:
     settings, liveness = context.settings, context.metrics.liveness
     for loop, interval_seconds in (
         (discover.LOOP, settings.poll_seconds),
+        # Many wallets are searched one after the other, so that a round takes longer than its seconds.
+        (discover.SCAN_LOOP, settings.scan_seconds),
         (audit.LOOP, settings.audit_seconds),
         (finalize.LOOP, settings.finalize_seconds),
         # A transaction is asked for until the patience ends, and then left to healing.

@@ -230,7 +230,14 @@ class Pipeline:
         result = await self._node.transaction(signature)
         if result is None:
             return None
-        observation = decode(result)
+        try:
+            observation = decode(result)
+        except MalformedAnswerError:
+            raise
+        except Exception as error:
+            # The others are recorded; this one is left to healing, which tries less and less often.
+            self._metrics.troubles.note_defect("decoding a transaction", error, signature=signature)
+            raise FetchFailedError(f"{signature} meets a defect of pay402 ({type(error).__name__})") from error
         if observation.signature != signature or observation.slot is None:
             raise MalformedAnswerError(f"asked for {signature}, got another transaction or one without a slot")
         if observation.unexplained and (rules := await self._fee_rules(observation)):

@@ -70,6 +70,8 @@ class Witnesses:
                 self._metrics.liveness.succeeded(LOOP)
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._metrics.troubles.note("asking witnesses", error))
+            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
+                await asyncio.sleep(self._metrics.troubles.note_defect("asking witnesses", error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_seconds):
                     await self._recorded.wait()
