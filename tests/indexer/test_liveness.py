@@ -26,7 +26,7 @@ async def health(indexer):
 def impatient(monkeypatch):
     monkeypatch.setattr(liveness, "_LIMIT_SECONDS_MIN", 1.5)
     monkeypatch.setattr(liveness, "_LOOK_SECONDS", 0.05)
-    intervals = ("AUDIT", "FINALIZE", "PATIENCE", "POLL", "SILENCE")
+    intervals = ("AUDIT", "FINALIZE", "PATIENCE", "POLL", "SCAN", "SILENCE")
     return fast_settings(**{f"INDEXER_{name}_SECONDS": 0.3 for name in intervals})
 
 
@@ -50,12 +50,16 @@ async def test_an_indexer_that_works_is_well(market, net, database_url, impatien
         await until_well(indexer)
 
 
-@pytest.mark.parametrize("loop", ["audit", "finalize"])
+@pytest.mark.parametrize("loop", ["audit", "finalize", "scan"])
 async def test_passes_that_fail_make_it_unwell_until_they_succeed(market, net, database_url, impatient, loop):
     async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
         await until_well(indexer)
         await market.pay(pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 5), market.payers[0])
-        methods = {"audit": ["getMultipleAccounts"], "finalize": ["getSlot", "getSignatureStatuses"]}[loop]
+        methods = {
+            "audit": ["getMultipleAccounts"],
+            "finalize": ["getSlot", "getSignatureStatuses"],
+            "scan": ["getTokenAccountsByOwner", "getProgramAccounts"],
+        }[loop]
         net.set_faults({"serverErrors": {"rate": 1, "methods": methods}})
         await until_unwell(indexer, loop)
         net.set_faults(None)
