@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runtime.database_errors import DatabaseTroubles
+from runtime.rpc_metrics import RpcMetrics
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -12,6 +13,7 @@ class ApiMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.troubles = DatabaseTroubles(registry)
+        self.rpc = RpcMetrics(registry)
         self.registry = registry
         self.requests = Counter(
             "pay402_http_requests_total", "HTTP requests answered", ["route", "method", "status"], registry=registry

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from chain.rpc import RpcError
 from runtime.database_errors import DatabaseTroubles
 from runtime.liveness import Liveness
+from runtime.rpc_metrics import RpcMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -17,6 +18,7 @@ class IndexerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.troubles = DatabaseTroubles(registry)
+        self.rpc = RpcMetrics(registry)
         self.liveness = Liveness(registry)
         self.notifications = Counter("pay402_notifications_total", "Log notifications received", registry=registry)
         self.transfers = Counter("pay402_transfers_recorded_total", "New rows in transfers", registry=registry)
@@ -47,12 +49,6 @@ class IndexerMetrics:
         self.unexplained = Counter(
             "pay402_unexplained_total", "Balance changes that no instruction explains", registry=registry
         )
-        self.rpc_calls = Counter(
-            "pay402_rpc_calls_total",
-            "RPC calls by outcome",
-            ["endpoint", "method", "outcome"],
-            registry=registry,
-        )
         self.refusals = Counter(
             "pay402_node_refusals_total",
             "Questions that nodes refuse and the indexer does without",
@@ -60,13 +56,6 @@ class IndexerMetrics:
             registry=registry,
         )
         self._logged_refusals: set[str] = set()
-        self.rpc_seconds = Histogram(
-            "pay402_rpc_call_seconds",
-            "RPC call duration",
-            ["method"],
-            buckets=_LAG_BUCKETS,
-            registry=registry,
-        )
         self.disconnects = Counter("pay402_socket_disconnects_total", "Sockets that ended", registry=registry)
         self.followed = Gauge("pay402_followed_accounts", "Accounts on the watch list", registry=registry)
         self.watching = Gauge("pay402_subscribed_accounts", "Accounts subscribed right now", registry=registry)
@@ -133,8 +122,3 @@ class IndexerMetrics:
         if what not in self._logged_refusals:
             self._logged_refusals.add(what)
             _log.warning("node_refuses", without=what, error=str(error))
-
-    def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:
-        """Count one answer of a node."""
-        self.rpc_calls.labels(endpoint, method, outcome).inc()
-        self.rpc_seconds.labels(method).observe(seconds)

@@ -56,5 +56,5 @@ async def open_worker_context(
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
         await check_cluster(database, rpc_urls, settings.solana_network)
         genesis = await expected_genesis(database, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc_call, genesis_hash=genesis))
+        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc, genesis_hash=genesis))
         yield WorkerContext(settings, database, Node(rpc), signer, settings.webhook_seal, registry, metrics)

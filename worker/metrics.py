@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runtime.database_errors import DatabaseTroubles
 from runtime.liveness import Liveness
+from runtime.rpc_metrics import RpcMetrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -13,6 +14,7 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.troubles = DatabaseTroubles(registry)
+        self.rpc = RpcMetrics(registry)
         self.liveness = Liveness(registry)
         self.runs = Counter(
             "pay402_worker_runs_total", "Passes by how they ended", ["job", "outcome"], registry=registry
@@ -89,14 +91,3 @@ class WorkerMetrics:
         self.violations = Gauge(
             "pay402_invariant_violations", "Rows that break an invariant of money", ["invariant"], registry=registry
         )
-        self.rpc_calls = Counter(
-            "pay402_rpc_calls_total", "RPC calls by outcome", ["endpoint", "method", "outcome"], registry=registry
-        )
-        self.rpc_seconds = Histogram(
-            "pay402_rpc_call_seconds", "RPC call duration", ["method"], buckets=_SECONDS, registry=registry
-        )
-
-    def rpc_call(self, endpoint: str, method: str, outcome: str, seconds: float) -> None:
-        """Count one answer of a node."""
-        self.rpc_calls.labels(endpoint, method, outcome).inc()
-        self.rpc_seconds.labels(method).observe(seconds)

@@ -69,7 +69,7 @@ class VerificationBatches:
         """Judge `verification` by what the ledger knows now, and honour the claim where that is right.
 
         Raises:
-            asyncpg.PostgresError: The database is away: nothing is said about the payment.
+            DATABASE_ERRORS: See `trouble_of` for what each means. Nothing is said about the payment.
             ApiError: 503, when too many wait already, or others were quicker again and again.
         """
         if len(self._queue) >= self._waiting_max:

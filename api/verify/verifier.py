@@ -74,7 +74,7 @@ class Verifier:
         while it waited is not honoured: it could not be answered and would find the payment used.
 
         Raises:
-            asyncpg.PostgresError: The database is away: nothing is said about the payment.
+            DATABASE_ERRORS: See `trouble_of` for what each means. Nothing is said about the payment.
             ApiError: 503, when too many verifications are under way.
         """
         loop = asyncio.get_running_loop()

@@ -90,7 +90,7 @@ class PaymentSettler:
 
         Raises:
             ApiError: 400 or 409 for a payment identifier, 503 where nothing was sent and nothing can be said.
-            asyncpg.PostgresError: The database is away, and nothing was sent by this request.
+            DATABASE_ERRORS: See `trouble_of` for what each means. Nothing was sent by this request.
         """
         with self._metrics.settle_seconds.time():
             result = await self._settle(body, caller, is_gone)

@@ -30,7 +30,7 @@ class StandingReads:
         """The standing of a payment to `wallet` by the message with this SHA-256.
 
         Raises:
-            asyncpg.PostgresError: The database is away.
+            DATABASE_ERRORS: See `trouble_of` for what each of them means.
             ApiError: 503, too many wait already.
         """
         if len(self._queue) >= self._waiting_max:

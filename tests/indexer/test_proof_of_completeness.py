@@ -36,7 +36,7 @@ async def indexer(market, net, database_url, pool):
 
 
 def rpc_calls(indexer):
-    samples = next(iter(indexer.metrics.rpc_calls.collect())).samples
+    samples = next(iter(indexer.metrics.rpc.calls.collect())).samples
     return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
