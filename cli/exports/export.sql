@@ -1,7 +1,7 @@
 -- name: export_transfers
 -- Every movement of a time range, oldest first, orphaned ones included. Amounts are base units; `credited` is exact too.
 SELECT
-  coalesce(t.block_time, t.recorded_at) AS at,
+  coalesce(t.block_time, t.recorded_at) AS paid_at,
   t.signature, t.path, t.slot, t.finality::text AS finality, t.kind, r.user_id, t.mint, k.symbol, k.decimals::int AS decimals,
   t.source, t.destination, t.source_owner, t.destination_owner, t.authority,
   t.amount::numeric AS amount_base_units,
@@ -20,7 +20,7 @@ ORDER BY coalesce(t.block_time, t.recorded_at), t.signature, t.path;
 -- name: export_claims
 -- Every claim of a time range, oldest first, whatever became of it.
 SELECT
-  c."timestamp" AS at,
+  c."timestamp" AS claimed_at,
   c.id::text AS id, c.user_id, c.agent_id, c.environment, c.status::text AS status, c.code, c.nonce, c.signature,
   c.path, c.payer, c.recipient, c.mint, c.currency AS symbol, k.decimals::int AS decimals,
   c.amount::numeric AS amount_base_units,
@@ -37,7 +37,7 @@ ORDER BY c."timestamp", c.id;
 -- name: export_payouts
 -- Every payout that was decided in a time range, oldest first, settled or not.
 SELECT
-  p.created_at AS at,
+  p.created_at AS decided_at,
   p.id::text AS id, p.job_id::text AS job_id, p.kind, p.reason, p.status::text AS status, j.provider_user_id,
   j.client_user_id, p.wallet, p.recipient, p.mint, k.symbol, k.decimals::int AS decimals,
   p.amount::numeric AS amount_base_units,

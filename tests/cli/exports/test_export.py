@@ -55,7 +55,7 @@ async def test_transfers_as_csv_are_the_ledgers(home, database_url, pool, books)
         assert int(row["credited_base_units"]) == truth["amount"] - truth["fee"]
         assert Decimal(row["credited"]) == Decimal(figure_text(truth["amount"] - truth["fee"], 6))
         assert row["finality"] == truth["finality"]
-        assert dt.datetime.fromisoformat(row["at"]) == truth["at"]
+        assert dt.datetime.fromisoformat(row["paid_at"]) == truth["at"]
         assert row["decimals"] == "6"
     assert sum(int(row["amount_base_units"]) for row in rows) == await pool.fetchval(
         "SELECT sum(amount) FROM transfers"
@@ -85,7 +85,7 @@ async def test_parquet_and_csv_say_the_same(home, database_url, books, tmp_path,
     for field in table.schema:
         if field.name.endswith("_base_units"):
             assert field.type == pa.decimal128(20, 0)
-        if field.name == "at" or field.name.endswith("_at"):
+        if field.name.endswith("_at"):
             assert field.type == pa.timestamp("us", tz="UTC")
 
     def text(value):
@@ -106,7 +106,7 @@ async def test_a_range_and_a_merchant_narrow_it(home, database_url, pool, books)
         home, database_url, "claims", "--since", "2026-03-03T12:00:00", "--until", "2026-03-07T12:00:00"
     )
     # The first moment counts, the last does not.
-    assert [dt.datetime.fromisoformat(row["at"]) for row in rows] == [FIRST + n * DAY for n in (2, 3, 4, 5)]
+    assert [dt.datetime.fromisoformat(row["claimed_at"]) for row in rows] == [FIRST + n * DAY for n in (2, 3, 4, 5)]
     own = await exported(home, database_url, "transfers", "--user", "user-1")
     assert {row["user_id"] for row in own} == {"user-1"}
     assert len(own) == await pool.fetchval(
