@@ -1,6 +1,5 @@
 """How recorded payments are printed: a table, a line each, all that is known of one, or JSON."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.printing import console, print_table
+from cli.printing import amount_column, console, name_shortener, print_table, short_name, time_text
 from ledger.amounts import figure_text
 from ledger.tokens import TokenOfMint
 from ledger.transfers import RecordedTransfer
@@ -18,21 +17,18 @@ Tokens = Mapping[str, TokenOfMint]
 _FINALITY: Final = {"confirmed": "confirmed", "finalized": "final", "orphaned": "reversed"}
 # Wide enough for whole signatures and wallets, which scripts cut out.
 _WIDTH_IN_FILES: Final = 240
-_WIDTH_FOR_WHOLE_NAMES: Final = 200
-_SHORT_CHARACTERS: Final = 12
 
 
 def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
     """Print a table of transfers, with whole signatures and wallets where it is wide enough for them."""
     output = console(_WIDTH_IN_FILES)
-    shorten = _whole_name if output.width >= _WIDTH_FOR_WHOLE_NAMES else _short
-    # An amount that is cut short is a wrong amount.
-    amount = Column("amount", justify="right", no_wrap=True, overflow="ignore", min_width=_widest(transfers, tokens))
+    shorten = name_shortener(output)
+    amount = amount_column("amount", [figure_text(one.credited, tokens[one.mint].decimals) for one in transfers])
     table = Table(Column("time (UTC)", no_wrap=True), amount, "token", "status", "from", "signature", "nonce")
     for one in transfers:
         token = tokens[one.mint]
         table.add_row(
-            _time(one),
+            time_text(one.block_time),
             figure_text(one.credited, token.decimals),
             Text(shorten(token.symbol)),
             _FINALITY[one.finality],
@@ -43,10 +39,6 @@ def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
     print_table(table, width_in_files=_WIDTH_IN_FILES)
 
 
-def _widest(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> int:
-    return max(len(figure_text(one.credited, tokens[one.mint].decimals)) for one in transfers)
-
-
 def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
     """Print a transfer, a line for each thing that is known of it."""
     token = tokens[one.mint]
@@ -55,7 +47,7 @@ def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
         "amount": f"{figure_text(one.credited, token.decimals)} {token.symbol}",
         "fee withheld": figure_text(one.fee, token.decimals) if one.fee else None,
         "status": _FINALITY[one.finality],
-        "time": f"{_time(one)} UTC, slot {one.slot}",
+        "time": f"{time_text(one.block_time)} UTC, slot {one.slot}",
         "from": one.payer or "unknown",
         "to": one.recipient or "unknown",
         "kind": f"{one.kind}, instruction {one.path}",
@@ -72,8 +64,9 @@ def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
 def one_line(one: RecordedTransfer, tokens: Tokens) -> str:
     """One line about a transfer that has just been recorded or changed."""
     token = tokens[one.mint]
-    amount = f"{figure_text(one.credited, token.decimals)} {_short(token.symbol)}"
-    return f"{_time(one)}  {amount:>20}  {_FINALITY[one.finality]:<9}  {_short(one.payer or ''):<11}  {one.signature}"
+    amount = f"{figure_text(one.credited, token.decimals)} {short_name(token.symbol)}"
+    payer = short_name(one.payer or "")
+    return f"{time_text(one.block_time)}  {amount:>20}  {_FINALITY[one.finality]:<9}  {payer:<11}  {one.signature}"
 
 
 def payment_json(one: RecordedTransfer, tokens: Tokens) -> dict[str, Any]:
@@ -97,19 +90,6 @@ def payment_json(one: RecordedTransfer, tokens: Tokens) -> dict[str, Any]:
         "memos": one.memos,
         "claim": {"id": str(claim.id), "nonce": claim.nonce, "status": claim.status} if claim else None,
     }
-
-
-def _time(one: RecordedTransfer) -> str:
-    return f"{one.block_time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}" if one.block_time else "unknown"
-
-
-def _short(name: str) -> str:
-    """A signature or an address by its ends, as wallets show them; what is short is left whole."""
-    return name if len(name) <= _SHORT_CHARACTERS else f"{name[:5]}…{name[-4:]}"
-
-
-def _whole_name(name: str) -> str:
-    return name
 
 
 def _printable(text: str) -> str:

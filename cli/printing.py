@@ -1,15 +1,19 @@
 """What commands print: JSON for scripts, tables for people."""
 
+import datetime as dt
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 _WIDTH_IN_FILES: Final = 160
+_WIDTH_FOR_WHOLE_NAMES: Final = 200
+_SHORT_CHARACTERS: Final = 12
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
 
@@ -27,6 +31,27 @@ def print_table(table: Table, *, width_in_files: int = _WIDTH_IN_FILES) -> None:
 def console(width_in_files: int = _WIDTH_IN_FILES) -> Console:
     """Standard output, as wide as the terminal or, where there is none, as given."""
     return Console(width=None if sys.stdout.isatty() else width_in_files)
+
+
+def amount_column(header: str, amounts: Iterable[str]) -> Column:
+    """A column that is as wide as its longest amount: one that is cut short is a wrong amount."""
+    widest = max((len(amount) for amount in amounts), default=0)
+    return Column(header, justify="right", no_wrap=True, overflow="ignore", min_width=widest)
+
+
+def name_shortener(output: Console) -> Callable[[str], str]:
+    """Return what to do with signatures and addresses: shorten them in the middle, unless there is room for them."""
+    return str if output.width >= _WIDTH_FOR_WHOLE_NAMES else short_name
+
+
+def short_name(name: str) -> str:
+    """A signature or an address by its ends, as wallets show them; what is short is left whole."""
+    return name if len(name) <= _SHORT_CHARACTERS else f"{name[:5]}…{name[-4:]}"
+
+
+def time_text(moment: dt.datetime | None) -> str:
+    """A moment in UTC, to the second."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}" if moment else "unknown"
 
 
 def print_counts(counts: Any, *, as_json: bool) -> None:

@@ -1,18 +1,24 @@
 """How a reconciliation is printed: as tables for people, or every finding as CSV."""
 
 import csv
+import datetime as dt
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.table import Table
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
-from cli.printing import console
+from cli.printing import amount_column, console, name_shortener, time_text
 from ledger.amounts import figure_text
 from worker.context import WorkerContext
 from worker.report import stream_findings
 from worker.stored_json import stored_json
 
 _SHOWN_PER_KIND: Final = 20
+# Wide enough for whole signatures and wallets.
+_WIDTH_IN_FILES: Final = 260
 _TOTALS: Final = ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
 
 
@@ -29,26 +35,15 @@ async def write_csv(context: WorkerContext) -> None:
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the report for people: totals by mint, then the first findings of each kind."""
-    output = console()
+    output = console(_WIDTH_IN_FILES)
     totals = Table("token", "transfers", "received", "matched", "unmatched", title="Received, by mint")
-    decimals = {row["mint"]: row["decimals"] for row in report["byMint"]}
+    tokens = {row["mint"]: (row["symbol"], row["decimals"]) for row in report["byMint"]}
     for row in report["byMint"]:
         amounts = [_amount(row[name], row["decimals"]) for name in _TOTALS]
         totals.add_row(row["symbol"], f"{row['transfers']}", *amounts)
     output.print(totals)
     for kind, count in report["counts"].items():
-        found = Table("at", "signature", "amount", "expected", "code", title=f"{kind}: {count}")
-        for finding in report["findings"][kind][:_SHOWN_PER_KIND]:
-            places = decimals.get(finding["mint"], 0)
-            expected = finding["expectedBaseUnits"]
-            found.add_row(
-                f"{finding['at']}",
-                f"{finding['signature']} {finding['path'] or ''}",
-                _amount(finding["amountBaseUnits"], places),
-                "" if expected is None else _amount(expected, places),
-                finding["code"] or "",
-            )
-        output.print(found if count else f"{kind}: none")
+        output.print(_findings(output, kind, count, report["findings"][kind], tokens) if count else f"{kind}: none")
         if count > _SHOWN_PER_KIND:
             output.print(f"... and {count - _SHOWN_PER_KIND} more; --format csv has every one.")
     audit = report["audit"]
@@ -58,6 +53,37 @@ def print_report(report: dict[str, Any]) -> None:
     )
     if report["chainUnreachable"]:
         output.print(f"The chain could not be asked: {report['chainUnreachable']}.")
+
+
+def _findings(
+    output: Console, kind: str, count: int, findings: Sequence[dict[str, Any]], tokens: Mapping[str, tuple[str, int]]
+) -> Table:
+    """The first findings of a kind, each with its merchant, its token and its payer."""
+    shorten, shown = name_shortener(output), findings[:_SHOWN_PER_KIND]
+    of_finding = [tokens.get(one["mint"], (one["mint"], 0)) for one in shown]
+    amounts = [_amount(one["amountBaseUnits"], places) for one, (_, places) in zip(shown, of_finding, strict=True)]
+    expected = [
+        "" if one["expectedBaseUnits"] is None else _amount(one["expectedBaseUnits"], places)
+        for one, (_, places) in zip(shown, of_finding, strict=True)
+    ]
+    table = Table(
+        Column("time (UTC)", no_wrap=True),
+        "merchant",
+        amount_column("amount", amounts),
+        amount_column("expected", expected),
+        "token",
+        "payer",
+        "signature",
+        "nonce",
+        "code",
+        title=f"{kind}: {count}",
+    )
+    for one, (symbol, _), amount, asked in zip(shown, of_finding, amounts, expected, strict=True):
+        moment = dt.datetime.fromtimestamp(one["at"] / 1000, dt.UTC)
+        names = (shorten(one["payer"] or ""), shorten(one["signature"] or ""))
+        texts = (Text(one["userId"] or ""), amount, asked, Text(shorten(symbol)), *names, Text(one["nonce"] or ""))
+        table.add_row(time_text(moment), *texts, one["code"] or "")
+    return table
 
 
 def _amount(base_units: str, decimals: int) -> str:

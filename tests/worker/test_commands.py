@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import csv
+import datetime as dt
 import io
 import json
 import os
@@ -148,7 +149,7 @@ async def test_the_report_names_what_does_not_match(shop, indexer, context, net,
     order = await shop.order()
     await order.pay(PRICE - 1)
     await order.pay(PRICE)
-    await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(pay_usdc()), 0)
+    await shop.call("localnet_fundToken", str(shop.client.pubkey()), str(USDC), 0)
     await eventually(lambda: shop.pool.fetchval("SELECT count(*) = 2 FROM transfers WHERE finality = 'finalized'"))
     await reconcile(context)
     report = json.loads(await pay402(net, database_url, "reconcile", "--format", "json"))
@@ -162,7 +163,7 @@ async def test_the_report_names_what_does_not_match(shop, indexer, context, net,
     total = await shop.pool.fetchval(
         "SELECT sum(amount - fee) FROM transfers WHERE destination_owner = $1 AND mint = $2",
         str(shop.wallet.pubkey()),
-        str(pay_usdc()),
+        str(USDC),
     )
     (usdc,) = [row for row in report["byMint"] if row["symbol"] == "USDC"]
     assert int(usdc["receivedBaseUnits"]) == total
@@ -170,11 +171,10 @@ async def test_the_report_names_what_does_not_match(shop, indexer, context, net,
     assert "shortPayment: 1" in table
     rows = list(csv.DictReader(io.StringIO(await pay402(net, database_url, "reconcile", "--format", "csv"))))
     assert {row["kind"] for row in rows} >= {"shortPayment", "duplicatePayment", "unmatchedTransfer"}
-
-
-def pay_usdc():
-
-    return USDC
+    short = next(row for row in rows if row["kind"] == "shortPayment")
+    moment = dt.datetime.fromtimestamp(int(short["at"]) / 1000, dt.UTC)
+    for word in (short["payer"], short["signature"], short["userId"], f"{moment:%Y-%m-%d %H:%M:%S}"):
+        assert word in table
 
 
 async def test_what_a_script_wants_to_know_is_printed_as_json(shop, net, database_url):
