@@ -13,32 +13,34 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from cli.help_style import PLAIN_HELP
+
 # The module's name is the command's; the line is what `pay402 --help` says about it.
 COMMANDS: Final = {
     "demo": "Show the whole system at work: payers pay, the ledger fills.",
     "up": "Run everything together until SIGTERM.",
-    "indexer": "Follow the recipients' wallets and write what happens into the ledger.",
-    "api": "Serve the HTTP API: verify payments, and show the ledger to those it belongs to.",
+    "indexer": "Follow the wallets and write what happens into the ledger.",
+    "api": "Serve the HTTP API and the console.",
     "keys": "Keys of the API: create, list, rotate, revoke.",
     "worker": "Decide claims, move jobs on, send payouts, keep house.",
     "recipients": "Wallets to follow: add, list, remove.",
     "payments": "What wallets received: list, show, watch.",
     "events": "What happened, as merchants see it: list, tail.",
-    "webhooks": "Addresses that are sent what happens: add, list, deliveries, retry, test, remove.",
+    "webhooks": "Who is sent events: add, list, deliveries, retry, test, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "reconcile": "Decide pending claims, then report what does not match.",
     "expire": "Mark what has expired, and remove what nobody needs any more.",
     "settle": "Move jobs and payouts on, once.",
     "seed": "Offer some examples on the marketplace.",
-    "payouts": "What is to be paid out: list, export, sign, import, retry, redirect.",
-    "export": "Write transfers, claims or payouts of a time range as CSV or Parquet.",
+    "payouts": "What to pay out: list, export, sign, import, retry, redirect.",
+    "export": "Write transfers, claims or payouts as CSV or Parquet.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "doctor": "Examine everything a deployment stands on.",
     "migrate": "The schema: up, down, status, roles, dump.",
     "backup": "Write the whole database into one checksummed file.",
     "restore": "Bring a backup back into an empty database.",
-    "localnet": "A local Solana chain for demo, tests and benchmarks: run it, pay on it.",
+    "localnet": "A local Solana chain for demo, tests and benchmarks.",
 }
 
 
@@ -55,7 +57,7 @@ def _load(name: str) -> Any:
     module = import_module(f"cli.commands.{name}")
     loaded: typer.Typer | None = getattr(module, "app", None)
     if loaded is None:
-        loaded = typer.Typer(add_completion=False)
+        loaded = typer.Typer(**PLAIN_HELP)
         loaded.command(name)(module.command)
     command = typer.main.get_command(loaded)
     command.name = name
@@ -66,6 +68,7 @@ app = typer.Typer(
     cls=_LazyGroup,
     help="402pay's payment ledger for Solana.",
     no_args_is_help=True,
+    **{**PLAIN_HELP, "add_completion": True},
     # Failures are reported by `run`; nobody but a developer wants a traceback.
     pretty_exceptions_enable=False,
 )

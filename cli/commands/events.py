@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import asyncpg
 import typer
 
+from cli.help_style import PLAIN_HELP
 from cli.running import run_to_end, settings_for, with_connection
 from ledger.feed import FeedEntry, entry_number, feed_ends, page_of_feed
 from ledger.feed_entries import FEED_TYPES, matching_types
@@ -17,7 +18,7 @@ from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
 from runtime.settings import DatabaseSettings
 
-app = typer.Typer(help="What happened, as merchants see it: list, tail.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="What happened, as merchants see it: list, tail.", no_args_is_help=True, **PLAIN_HELP)
 
 _PAGE: Final = 500
 _POLL_SECONDS: Final = 0.5

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from api.access.key_ring import NewKey, make_key
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
 from cli.running import with_connection
 from ledger.api_keys import (
@@ -23,7 +24,7 @@ from ledger.api_keys import (
 )
 from runtime.errors import OperatorError
 
-app = typer.Typer(help="Keys of the API: create, list, rotate, revoke.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Keys of the API: create, list, rotate, revoke.", no_args_is_help=True, **PLAIN_HELP)
 
 
 @app.command()

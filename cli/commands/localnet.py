@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json
 from cli.registration import wallet_address
 from cli.running import settings_for
@@ -27,8 +28,7 @@ LAST_PORT: Final = 65534
 app = typer.Typer(
     help="A local Solana chain with the real token programs: run it, or pay on it.",
     invoke_without_command=True,
-    rich_markup_mode=None,
-    add_completion=False,
+    **PLAIN_HELP,
 )
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 import migrations
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json
 from cli.running import with_database
 from migrations import MigrationStatus
@@ -17,7 +18,7 @@ from runtime.settings import DatabaseSettings, LoginSettings, load
 _NOT_CURRENT = 3
 
 
-app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True)
+app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True, **PLAIN_HELP)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 import typer
 
+from cli.help_style import PLAIN_HELP
 from cli.moments import as_utc
 from cli.payment_lines import Tokens, one_line, payment_json, print_list, print_one
 from cli.printing import AsJson, print_json
@@ -32,7 +33,7 @@ from runtime.embedded.servers import database_address
 from runtime.errors import OperatorError
 from runtime.settings import DatabaseSettings
 
-app = typer.Typer(help="What wallets received: list, show, watch.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="What wallets received: list, show, watch.", no_args_is_help=True, **PLAIN_HELP)
 
 _BEGINNING_CHARACTERS_MIN: Final = 6
 _WAITING_MAX: Final = 10_000

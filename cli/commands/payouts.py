@@ -11,6 +11,7 @@ from rich.table import Table
 
 from chain.addresses import NotAWalletError, check_payee
 from cli.contexts import with_worker_context
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
 from cli.registration import wallet_address
 from ledger.amounts import figure_text
@@ -23,7 +24,7 @@ from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 app = typer.Typer(
     help="What is to be paid out: list, export, sign, import, retry, redirect.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    **PLAIN_HELP,
 )
 
 _SHOWN = 1_000

@@ -7,13 +7,14 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
 from cli.running import with_connection
 from ledger.recipients import RecordedRecipient, Registration, all_recipients, stop_following
 from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings, load
 
-app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, **PLAIN_HELP)
 
 _ADDRESS_CHARACTERS = 44
 

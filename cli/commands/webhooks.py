@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
 from cli.running import with_connection
 from ledger.feed import entry_id, entry_number
@@ -31,7 +32,7 @@ from runtime.webhook_signatures import new_signing_keys, public_key_text, secret
 app = typer.Typer(
     help="Addresses that are sent what happens: add, list, deliveries, retry, test, remove.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    **PLAIN_HELP,
 )
 
 _OPERATORS_USER: Final = "operator"

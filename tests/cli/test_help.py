@@ -22,7 +22,7 @@ SUBCOMMANDS = {
 async def test_help_lists_exactly_the_commands_there_are(home):
     done = await pay402("--help", home=home)
     assert (done.code, done.err) == (0, "")
-    listed = re.findall(r"^│ ([a-z]+)  ", done.out.partition("Commands")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z]+)  ", done.out.partition("Commands")[2], re.MULTILINE)
     assert listed == list(COMMANDS)
 
 
@@ -50,3 +50,15 @@ def test_every_command_and_subcommand_has_help_with_a_purpose(call, capsys):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_subcommands_are_these(name):
     assert set(getattr(_load(name), "commands", {})) == SUBCOMMANDS.get(name, set())
+
+
+@pytest.mark.parametrize("call", [(), ("payments",), ("payments", "list"), ("doctor",)], ids=" ".join)
+async def test_every_help_has_one_style_and_two_names(home, call):
+    long, short = [await pay402(*call, name, home=home) for name in ("--help", "-h")]
+    assert (short.code, short.out) == (0, long.out)
+    assert "-h, --help" in short.out
+    # No frames, which a narrow terminal breaks, and nothing wider than 80 columns.
+    assert not re.search("[│╭╰─]", short.out)
+    assert max(map(len, short.out.splitlines())) <= 80
+    # No line that had to be cut.
+    assert "..." not in short.out.replace("[ARGS]...", "")
