@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "recipients": "Wallets to follow: add, list, remove.",
     "payments": "What wallets received: list, show, watch.",
     "events": "What happened, as merchants see it: list, tail.",
-    "webhooks": "Who is sent events: add, list, deliveries, retry, test, remove.",
+    "webhooks": "Who is sent events: add, list, deliveries, retry, remove.",
     "audit": "Prove the ledger complete, and heal what is not.",
     "backfill": "Record a stretch of history.",
     "reconcile": "Decide pending claims, then report what does not match.",

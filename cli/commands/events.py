@@ -53,7 +53,7 @@ def tail(
     types: Type = None,
     after: Annotated[str | None, typer.Option(help="Begin after this event instead of with the next")] = None,
 ) -> None:
-    """Print events as they happen, a line of JSON each, until it is stopped.
+    """Print events as they happen. A line of JSON each, until it is stopped.
 
     Example: pay402 events tail --user merchant
     """

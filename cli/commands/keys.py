@@ -113,7 +113,7 @@ def rotate(
     ] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key like this one and print it; the old one ends after the hours of grace.
+    """Make a key like this one and print it. The old one ends after the hours of grace.
 
     Example: pay402 keys rotate sk_live_0123456789 --grace-hours 1
     """

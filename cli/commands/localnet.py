@@ -93,7 +93,9 @@ def pay(
     memo: Annotated[str | None, typer.Option(help="A note beside it, as the nonce of a payment request")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pay from a new wallet that is given the money, on the localnet of `pay402 up` or of SOLANA_RPC_URL.
+    """Pay a wallet, or a Solana Pay link, from a new wallet.
+
+    It is given the money by the localnet of `pay402 up`, or that of SOLANA_RPC_URL.
 
     Example: pay402 localnet pay 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q --amount 2.5
     """

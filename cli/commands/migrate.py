@@ -65,7 +65,7 @@ def status(
     as_json: AsJson = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 3 unless the schema is current")] = False,
 ) -> None:
-    """Show where the database's schema stands and what is still to be applied.
+    """Show where the database's schema stands. It lists what is still to be applied.
 
     Example: pay402 migrate status --check
     """
@@ -77,7 +77,7 @@ def status(
 
 @app.command()
 def roles() -> None:
-    """Give the roles of our processes their rights in this database again; `up` does so too.
+    """Give the roles of our processes their rights again. `up` does so too.
 
     The exit code is 1 when one has none; what a database administrator has to run is printed then.
 
@@ -97,7 +97,7 @@ def roles() -> None:
 
 @app.command()
 def dump() -> None:
-    """Write migrations/schema.sql anew, from a Postgres made for the purpose. For developers.
+    """Write migrations/schema.sql anew. For developers; it starts a Postgres for the purpose.
 
     Example: pay402 migrate dump && git diff migrations/schema.sql
     """

@@ -110,7 +110,7 @@ def show(
 
 @app.command()
 def watch(user: User = None, as_json: AsJson = False) -> None:
-    """Print payments as they are recorded and become final, until it is stopped.
+    """Print payments as they are recorded. Each is printed again when it is final; Ctrl-C ends it.
 
     Example: pay402 payments watch --user merchant
     """

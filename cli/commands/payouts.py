@@ -80,7 +80,7 @@ def sign(
     ] = False,
     as_json: LinesAsJson = False,
 ) -> None:
-    """Sign exported payouts from standard input, where there is no network. Prints what `import` takes.
+    """Sign exported payouts, where there is no network. Reads them from standard input and prints what `import` takes.
 
     A line whose transaction does anything else than the line says is not signed.
 
@@ -135,7 +135,7 @@ def import_(
 
 @app.command()
 def retry(ids: Ids = None, as_json: AsJson = False) -> None:
-    """Try waiting payouts again at once, after what they waited for was mended.
+    """Try waiting payouts again at once. Do so after what they waited for was mended.
 
     Example: pay402 payouts retry
     """

@@ -120,7 +120,7 @@ def deliveries(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what was sent to a webhook, newest first, and what it answered.
+    """List what was sent to a webhook, newest first. Each shows what was answered.
 
     Example: pay402 webhooks deliveries 7c9e6679-7425-40de-944b-e07fc1f90ae7 --status pending
     """
@@ -148,7 +148,7 @@ def retry(
     last: Annotated[str | None, typer.Option("--to", help="The last of the range, or `newest`")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send one event again, or a range; those too that a webhook missed while it was off.
+    """Send one event again, or a range of them. Those count too that a webhook missed while it was off.
 
     Example: pay402 webhooks retry 7c9e6679-7425-40de-944b-e07fc1f90ae7 evt_42 --to newest
     """
