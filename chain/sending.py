@@ -19,15 +19,12 @@ from solders.system_program import TransferParams, transfer
 from spl.token import instructions as spl
 from spl.token.models import TransferCheckedParams
 
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS, MICROLAMPORTS
 from chain.instructions import transfer_checked_with_fee, with_references
 from chain.programs import MEMO_PROGRAM
 from chain.rpc import Endpoint, RpcError, RpcPool
 from ledger.tokens import NATIVE_SOL
 
-BLOCKHASH_LIFETIME_BLOCKS: Final = 150
-LAMPORTS_PER_SIGNATURE: Final = 5_000
-MICROLAMPORTS: Final = 1_000_000
-"""In a lamport: the unit of prices of compute units."""
 # Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.
 _COMPUTE_UNITS: Final = 200_000
 

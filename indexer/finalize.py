@@ -13,9 +13,9 @@ from typing import Final
 import asyncpg
 import structlog
 
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.node import STATUSES_PER_CALL, Node
 from chain.rpc import RpcError
-from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
 from indexer.witness import finalized_by

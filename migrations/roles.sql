@@ -37,7 +37,7 @@ GRANT SELECT ON feed, feed_position TO pay402_api;
 -- It makes the secrets of webhooks, and cannot read them again.
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks TO pay402_api;
 GRANT INSERT ON webhook_secrets TO pay402_api;
-GRANT SELECT (webhook_id, made_at, valid_until, public_key) ON webhook_secrets TO pay402_api;
+GRANT SELECT (webhook_id, made_at, valid_until, public_key, sealed_by) ON webhook_secrets TO pay402_api;
 GRANT UPDATE (valid_until) ON webhook_secrets TO pay402_api;
 GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO pay402_api;
 GRANT SELECT, INSERT, DELETE ON console_sessions TO pay402_api;

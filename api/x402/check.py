@@ -11,8 +11,9 @@ from api.x402.message import DecodedInstruction, DecodedTransaction, NotATransac
 from api.x402.networks import X402Network
 from api.x402.terms import Payload, Requirements
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
+from chain.cluster_rules import LAMPORTS_PER_SIGNATURE, MICROLAMPORTS
 from chain.programs import COMPUTE_BUDGET_PROGRAM, LIGHTHOUSE_PROGRAM, MEMO_PROGRAM, TOKEN_PROGRAMS
-from chain.sending import LAMPORTS_PER_SIGNATURE, MICROLAMPORTS, associated_account
+from chain.sending import associated_account
 
 SCHEME: Final = "exact"
 

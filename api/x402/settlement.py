@@ -21,8 +21,8 @@ from api.x402.payment_identifiers import payload_hash, payment_identifier
 from api.x402.settle_result import SettleResult, duplicate, failed, pending, refused, succeeded
 from api.x402.verdict import Reason, Refused
 from api.x402.verification import JudgedPayment, PaymentVerifier
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.rpc import RpcError
-from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from ledger import settlements
 from ledger.claims import claim_settled
 from ledger.payment_requests import find_request

@@ -28,6 +28,7 @@ CALLS = {
     "keys": [("keys", "create"), ("keys", "list")],
     "recipients": [("recipients", "add", OTHER), ("recipients", "list"), ("recipients", "remove", OTHER)],
     "seed": [("seed",)],
+    "payments": [("payments", "list")],
     "events": [("events", "list")],
     "webhooks": [("webhooks", "add", "http://127.0.0.1:9/hooks"), ("webhooks", "list")],
     "audit": [("audit", "--heal", "--whole")],

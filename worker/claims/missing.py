@@ -13,9 +13,9 @@ from uuid import UUID
 
 import structlog
 
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.decode import MalformedAnswerError, decode
 from chain.node import STATUSES_PER_CALL, SignatureStatus
-from chain.sending import BLOCKHASH_LIFETIME_BLOCKS
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome

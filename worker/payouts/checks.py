@@ -8,9 +8,10 @@ from solders.pubkey import Pubkey
 
 from chain.accounts import AccountState
 from chain.addresses import INCINERATOR
+from chain.cluster_rules import LAMPORTS_PER_SIGNATURE
 from chain.node import Node
 from chain.programs import SOL_DECIMALS, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM, TOKEN_PROGRAMS
-from chain.sending import LAMPORTS_PER_SIGNATURE, Sending, associated_account, rent_exempt_lamports
+from chain.sending import Sending, associated_account, rent_exempt_lamports
 from ledger.tokens import NATIVE_SOL
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.rows import Costs, Payout

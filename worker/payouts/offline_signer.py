@@ -14,7 +14,8 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
 from chain import programs
-from chain.sending import MICROLAMPORTS, associated_account
+from chain.cluster_rules import MICROLAMPORTS
+from chain.sending import associated_account
 from ledger.tokens import NATIVE_SOL
 
 _TRANSFER_CHECKED: Final = 12
