@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from urllib.parse import quote
 
 import aiohttp
@@ -85,13 +86,17 @@ async def test_a_user_without_rights_stops_no_pass(valkey, net, database_url, ri
         before = await connections(admin)
         with capture_logs() as lines:
             async with running_worker(fast_settings(), database_url, url, [net.rpc_url]) as worker:
+                began_at = time.monotonic()
                 for job in JOBS:
                     await ran(worker, job)
                 seen = await connections(admin) - before
+                # Redis is tried again after three seconds and more, and then each pass has a connection of its own.
+                tries = 2 + (time.monotonic() - began_at) / 3
+                passes = len(worker.schedule._passes)
                 assert worker.context.metrics.liveness.reasons() == []
         # arq still works for a moment after it was ended; what it opens then is closed as well.
         await eventually(lambda: only_ours_is_open(admin))
-    assert seen <= 20, "a storm of connections"
+    assert seen <= tries * (passes + 2), "a storm of connections"
     assert len([line for line in lines if line["event"] in {"redis_away", "redis_lost"}]) <= 1
 
 

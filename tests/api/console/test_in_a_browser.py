@@ -121,6 +121,8 @@ async def test_what_strangers_write_runs_nowhere(reader, vendor, pool):
     for path in ("/console", "/console/payments", f"/console/payments/{signature}", "/console/requests",
                  f"/console/requests/{nonce}"):  # fmt: skip
         await reader.goto(path)
+        # News of before the stream is open is on the page that is asked for then, and is not announced.
+        await expect(reader.locator("#live-state")).to_have_text("Live")
         await arrives(vendor, pool, 7, memos=[ATTACKS[0], ATTACKS[1]])
         await expect(reader.get_by_role("status")).not_to_be_empty()
         assert "owned" not in await reader.title()
