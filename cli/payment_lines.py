@@ -7,7 +7,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.printing import amount_column, console, name_shortener, print_table, short_name, time_text
+from cli.printing import amount_column, console, name_shortener, print_table, printable, short_name, time_text
 from ledger.amounts import figure_text
 from ledger.tokens import TokenOfMint
 from ledger.transfers import RecordedTransfer
@@ -30,11 +30,11 @@ def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
         table.add_row(
             time_text(one.block_time),
             figure_text(one.credited, token.decimals),
-            Text(shorten(token.symbol)),
+            Text(printable(shorten(token.symbol))),
             _FINALITY[one.finality],
             shorten(one.payer or ""),
             shorten(one.signature),
-            Text(one.claim.nonce if one.claim else ""),
+            Text(printable(one.claim.nonce) if one.claim else ""),
         )
     print_table(table, width_in_files=_WIDTH_IN_FILES)
 
@@ -58,13 +58,13 @@ def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
     typer.echo(one.signature)
     for name, value in lines.items():
         if value is not None:
-            typer.echo(f"  {name:<13} {_printable(value)}")
+            typer.echo(f"  {name:<13} {printable(value)}")
 
 
 def one_line(one: RecordedTransfer, tokens: Tokens) -> str:
     """One line about a transfer that has just been recorded or changed."""
     token = tokens[one.mint]
-    amount = f"{figure_text(one.credited, token.decimals)} {short_name(token.symbol)}"
+    amount = f"{figure_text(one.credited, token.decimals)} {printable(short_name(token.symbol))}"
     payer = short_name(one.payer or "")
     return f"{time_text(one.block_time)}  {amount:>20}  {_FINALITY[one.finality]:<9}  {payer:<11}  {one.signature}"
 
@@ -90,8 +90,3 @@ def payment_json(one: RecordedTransfer, tokens: Tokens) -> dict[str, Any]:
         "memos": one.memos,
         "claim": {"id": str(claim.id), "nonce": claim.nonce, "status": claim.status} if claim else None,
     }
-
-
-def _printable(text: str) -> str:
-    """Text that others wrote, without what would steer a terminal."""
-    return "".join(one if one.isprintable() else "�" for one in text)

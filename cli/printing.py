@@ -49,6 +49,11 @@ def short_name(name: str) -> str:
     return name if len(name) <= _SHORT_CHARACTERS else f"{name[:5]}…{name[-4:]}"
 
 
+def printable(text: str) -> str:
+    """Text that others wrote, without what would steer a terminal."""
+    return "".join(one if one.isprintable() else "�" for one in text)
+
+
 def time_text(moment: dt.datetime | None) -> str:
     """A moment in UTC, to the second."""
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}" if moment else "unknown"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.printing import amount_column, console, name_shortener, time_text
+from cli.printing import amount_column, console, name_shortener, printable, time_text
 from ledger.amounts import figure_text
 from worker.context import WorkerContext
 from worker.report import stream_findings
@@ -81,7 +81,14 @@ def _findings(
     for one, (symbol, _), amount, asked in zip(shown, of_finding, amounts, expected, strict=True):
         moment = dt.datetime.fromtimestamp(one["at"] / 1000, dt.UTC)
         names = (shorten(one["payer"] or ""), shorten(one["signature"] or ""))
-        texts = (Text(one["userId"] or ""), amount, asked, Text(shorten(symbol)), *names, Text(one["nonce"] or ""))
+        texts = (
+            Text(printable(one["userId"] or "")),
+            amount,
+            asked,
+            Text(printable(shorten(symbol))),
+            *names,
+            Text(printable(one["nonce"] or "")),
+        )
         table.add_row(time_text(moment), *texts, one["code"] or "")
     return table
 

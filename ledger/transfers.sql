@@ -98,6 +98,7 @@ CROSS JOIN LATERAL (
 ) AS t
 LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
+WHERE :recipient::text IS NULL OR r.address = :recipient
 ORDER BY t.slot DESC, t.signature, t.path
 LIMIT :limit;
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ _BEGINNING_CHARACTERS_MIN: Final = 6
 _WAITING_MAX: Final = 10_000
 _SHOWN_MAX: Final = 10_000
 _LOOKED_AT_MAX: Final = 1_000
+_LOOK_SECONDS: Final = 1.0
 
 User = Annotated[str | None, typer.Option(help="Of one user's (merchant's) wallets alone")]
 
@@ -157,7 +159,7 @@ class _Changes:
         if self._signatures.qsize() > _WAITING_MAX:
             raise OperatorError("Payments arrive faster than they can be printed; watch one user with --user.")
         with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(_LOOK_SECONDS):
                 return await self._signatures.get()
         return None
 
@@ -176,11 +178,16 @@ class _Watch:
         await changes.listen()
         if not self._as_json:
             typer.echo("Watching; Ctrl-C ends it.", err=True)
+        looked_at = time.monotonic()
         while True:
             signature = await changes.next()
+            if signature is not None:
+                await self._print(signature)
             # The ledger notifies of what is new, and not of what has become final.
-            for one in [signature] if signature else await self._settled():
-                await self._print(one)
+            if time.monotonic() - looked_at >= _LOOK_SECONDS:
+                for one in await self._settled():
+                    await self._print(one)
+                looked_at = time.monotonic()
 
     async def _settled(self) -> list[str]:
         waiting = [signature for (signature, _), finality in self._printed.items() if finality == "confirmed"]

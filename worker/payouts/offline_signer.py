@@ -22,7 +22,6 @@ _TRANSFER_CHECKED: Final = 12
 _TRANSFER_CHECKED_WITH_FEE: Final = bytes([26, 1])
 _TRANSFER_LAMPORTS: Final = (2).to_bytes(4, "little")
 _CREATE_IDEMPOTENT: Final = b"\x01"
-_TOKEN_PROGRAMS: Final = (programs.TOKEN_PROGRAM, programs.TOKEN_2022_PROGRAM)
 _SET_UNIT_LIMIT, _SET_UNIT_PRICE = 2, 3
 _COMPUTE_UNITS_MAX: Final = 1_400_000
 _PRIORITY_FEE_LAMPORTS_MAX: Final = 10_000_000
@@ -77,11 +76,11 @@ def sign_exported(text: str, keypair: Keypair, *, any_account: bool = False) -> 
     try:
         message = Transaction.from_bytes(base64.b64decode(line.transaction, validate=True)).message
         destination, gross = _movement(message, line, keypair.pubkey())
+        own = associated_account(line.recipient, line.mint, _program(message, line.mint))
     except NotSignedError:
         raise
     except Exception:  # noqa: BLE001 - solders has a class of its own for each kind of malformed bytes
-        raise NotSignedError("its transaction cannot be read") from None
-    own = associated_account(line.recipient, line.mint, _program(message, line.mint))
+        raise NotSignedError("its transaction or an address in it cannot be read") from None
     if destination != own and not any_account:
         raise NotSignedError(
             f"it pays into {destination}, which is not the associated account of {line.recipient}; look whose it is"
@@ -125,10 +124,10 @@ def _opens_account(program: str, data: bytes, accounts: list[str], line: Exporte
 def _transfer(program: str, data: bytes, accounts: list[str], line: ExportedLine) -> tuple[str, int]:
     if line.mint == NATIVE_SOL and program == programs.SYSTEM_PROGRAM and data[:4] == _TRANSFER_LAMPORTS:
         source, destination, amount, owner, mint = accounts[0], accounts[1], data[4:12], accounts[0], NATIVE_SOL
-    elif program in _TOKEN_PROGRAMS and data[:1] == bytes([_TRANSFER_CHECKED]):
+    elif program in programs.TOKEN_PROGRAMS and data[:1] == bytes([_TRANSFER_CHECKED]):
         source, mint, destination, owner = accounts[:4]
         amount = data[1:9]
-    elif program in _TOKEN_PROGRAMS and data[:2] == _TRANSFER_CHECKED_WITH_FEE:
+    elif program in programs.TOKEN_PROGRAMS and data[:2] == _TRANSFER_CHECKED_WITH_FEE:
         source, mint, destination, owner = accounts[:4]
         amount = data[2:10]
     else:
@@ -143,4 +142,4 @@ def _program(message: Message, mint: str) -> str:
     if mint == NATIVE_SOL:
         return programs.SYSTEM_PROGRAM
     called = {str(message.account_keys[one.program_id_index]) for one in message.instructions}
-    return next(program for program in _TOKEN_PROGRAMS if program in called)
+    return next(program for program in programs.TOKEN_PROGRAMS if program in called)

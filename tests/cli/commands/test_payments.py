@@ -113,6 +113,9 @@ async def test_what_others_wrote_steers_no_terminal(command, pool, shop):
     shown = (await command("show", signature)).out
     assert "\x1b" not in shown
     assert "[red]x[/red]" in shown
+    claim = await add_claim(pool, shop, 1, at=AT)
+    await pool.execute("UPDATE transactions SET nonce = $2 WHERE id = $1", claim, "\x1b[2Jn")
+    assert "\x1b" not in (await command("list")).out
 
 
 async def test_watching_prints_a_payment_when_it_is_recorded_and_when_it_is_final(home, database_url, pool, shop):

@@ -101,6 +101,7 @@ LYING = {
         RECIPIENT, str(USDC), TOKEN_PROGRAM))),
     "bytes of nothing": line(sending(), transaction="bm90aGluZw=="),
     "no base64": line(sending(), transaction="%%%"),
+    "a recipient that is no address": line(sending(opens_account=False), recipient="nobody"),
     "no line": "nonsense",
     "a list": "[]",
 }  # fmt: skip
