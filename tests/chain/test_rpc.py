@@ -182,7 +182,7 @@ async def test_attempts_are_bounded_by_the_pool_and_by_the_call():
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for():
-    async with pooled([Reply(stall=True)], [Reply("other")]) as (nodes, pool):
+    async with pooled([Reply(stall=True)], [Reply("other")], limits=QUICK) as (nodes, pool):
         assert await ask(pool) == "other"
         assert pool.endpoints[0].failures == 1
         await asyncio.wait_for(nodes[0].hung_up.wait(), 5)

@@ -16,7 +16,10 @@ from websockets.http11 import Request, Response
 
 from chain.rpc import RetryableRpcError, RpcLimits, RpcPool
 
+# For nodes that leave a call without an answer.
 QUICK = RpcLimits(answer_seconds=0.3, attempts=2, call_seconds=5.0)
+# For nodes that answer: however long this machine takes to let them.
+PATIENT = RpcLimits(answer_seconds=30.0, attempts=2, call_seconds=60.0)
 
 
 @dataclass
@@ -213,7 +216,7 @@ def refusal(code, status=200):
 
 
 @asynccontextmanager
-async def pooled(*scripts, limits=QUICK, **options):
+async def pooled(*scripts, limits=PATIENT, **options):
     """Nodes with a script each, and a pool of them."""
     async with scripted(*scripts) as nodes, RpcPool([node.url for node in nodes], limits, **options) as pool:
         yield nodes, pool
