@@ -6,10 +6,9 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from ledger.amounts import parse_thresholds
 from runtime.marketplace_settings import MarketplaceSettings
-from runtime.settings import IN_PRODUCTION, PRIVATE, CacheSettings, SolanaSettings
+from runtime.settings import IN_PRODUCTION, PRIVATE, SECRET_CHARACTERS_MIN, CacheSettings, SolanaSettings
 from runtime.webhook_settings import WebhookSettings
 
-SECRET_CHARACTERS: Final = 32
 _ORIGINS_IN_DEVELOPMENT: Final = "http://localhost:3000,http://localhost:5173"
 
 
@@ -85,7 +84,9 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
     @classmethod
     def _is_long_in_production(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if info.data.get("app_env") == "production" and _is_short(value):
-            raise ValueError(f"it must have at least {SECRET_CHARACTERS} characters, as `openssl rand -hex 32` makes")
+            raise ValueError(
+                f"it must have at least {SECRET_CHARACTERS_MIN} characters, as `openssl rand -hex 32` makes"
+            )
         return value
 
     @field_validator("allowed_origins")
@@ -122,7 +123,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
 
 
 def _is_short(secret: SecretStr | None) -> bool:
-    return secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS
+    return secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS_MIN
 
 
 def split(text: str) -> list[str]:

@@ -10,10 +10,10 @@ from runtime.errors import OperatorError
 from runtime.logging import scrub
 
 INTERRUPTED: Final = 130
+# The schema is another than this version needs.
+NOT_CURRENT: Final = 3
 # EX_SOFTWARE of sysexits: the fault is ours, not the operator's.
 DEFECT: Final = 70
-_NO_RIGHT: Final = "42501"
-_READ_ONLY: Final = "25006"
 
 
 def report(error: BaseException) -> int:
@@ -64,16 +64,16 @@ def _operator_error(error: BaseException) -> OperatorError | None:
 
 def _of_the_database(error: BaseException) -> OperatorError | None:
     """What a failed statement asks of the operator; nothing where it is a defect of ours."""
-    from runtime.database_errors import DatabaseTrouble, trouble_of
+    from runtime.database_errors import NO_RIGHT, READ_ONLY, DatabaseTrouble, sqlstate_of, trouble_of
 
     reason = scrub(str(error).partition("\n")[0].rstrip("."))
-    if getattr(error, "sqlstate", None) == _NO_RIGHT:
+    if sqlstate_of(error) == NO_RIGHT:
         # Each process has a login that can do no more than it has to, and commands are run with one of them.
         return OperatorError(
             f"The login of DATABASE_URL may not do this ({reason}); use the one of the process whose work "
             "it is, or the owner's: see Commands in docs/runbook.md."
         )
-    if getattr(error, "sqlstate", None) == _READ_ONLY:
+    if sqlstate_of(error) == READ_ONLY:
         return OperatorError(f"The database is read-only ({reason}); give DATABASE_URL of the primary.")
     match trouble_of(error):
         case DatabaseTrouble.AWAY:

@@ -12,7 +12,15 @@ import msgspec
 
 from runtime.connection_string import UNCLEAR, ConnectionString, place, read_connection_string
 from runtime.database_connection import at_the_database, connect_to_database
-from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
+from runtime.database_errors import (
+    DATABASE_ERRORS,
+    NO_SUCH_SETTING,
+    POOLED_SESSIONS,
+    WRONG_LOGIN,
+    DatabaseTrouble,
+    sqlstate_of,
+    trouble_of,
+)
 from runtime.errors import OperatorError
 from runtime.logging import scrub
 from runtime.pooling import SHARED_SESSIONS, refuse_shared_sessions
@@ -41,9 +49,6 @@ _BY_KEYS_ALONE: Final = {
 OLDEST_POSTGRES: Final = 16
 """The oldest major version that the ledger's statements run on."""
 READ_ONLY: Final = "The database at {place} is read-only (a replica, or failed over); give DATABASE_URL of the primary."
-_POOLED_SESSIONS: Final = frozenset({"26000", "42P05"})  # a prepared statement is missing, or there twice
-_NO_SUCH_SETTING: Final = "42704"
-_WRONG_LOGIN: Final = frozenset({"28000", "28P01"})
 _JSONB_VERSION: Final = b"\x01"  # what `jsonb` begins with on the wire; the rest is JSON
 # What asyncpg raises about an address that it cannot take apart.
 _MALFORMED: Final = (ValueError, OverflowError)
@@ -306,16 +311,16 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
 
 
 def _cannot_connect(dsn: str, error: BaseException) -> str:
-    code, reason = getattr(error, "sqlstate", None), _reason(error)
-    if code in _POOLED_SESSIONS:
+    code, reason = sqlstate_of(error), _reason(error)
+    if code in POOLED_SESSIONS:
         return SHARED_SESSIONS.format(place=place(dsn))
-    if code == _NO_SUCH_SETTING:
+    if code == NO_SUCH_SETTING:
         return f"DATABASE_URL has a parameter that the server refuses ({reason}); leave it out."
-    if code in _WRONG_LOGIN and "no encryption" in reason:
+    if code in WRONG_LOGIN and "no encryption" in reason:
         return f"The database at {place(dsn)} refuses a connection without TLS; add sslmode=require to DATABASE_URL."
     if "rejected SSL upgrade" in reason:
         return f"The database at {place(dsn)} speaks no TLS; turn it on there, or leave sslmode out of DATABASE_URL."
-    if code in _WRONG_LOGIN:
+    if code in WRONG_LOGIN:
         return f"The database at {place(dsn)} refuses the login ({reason}); correct user and password in DATABASE_URL."
     return f"The database at {place(dsn)} cannot be reached ({reason}); start it or correct DATABASE_URL."
 

@@ -51,6 +51,13 @@ class DatabaseTrouble(StrEnum):
     """We asked what can never succeed, a broken state transition for example. Trying again changes nothing."""
 
 
+# SQLSTATEs about which operators are told more than that the database refuses.
+NO_RIGHT: Final = "42501"
+READ_ONLY: Final = "25006"
+NO_SUCH_SETTING: Final = "42704"
+WRONG_LOGIN: Final = frozenset({"28000", "28P01"})
+POOLED_SESSIONS: Final = frozenset({"26000", "42P05"})  # a prepared statement is missing, or there twice
+
 _AWAY_CLASSES: Final = frozenset(
     {
         "08",  # connection exception
@@ -73,14 +80,14 @@ _REFUSED_CLASSES: Final = frozenset(
 )
 # Codes that mean something else than the rest of their class.
 _BY_CODE: Final = {
-    "25006": DatabaseTrouble.REFUSED,  # read-only: a replica, or a server that was failed over
+    READ_ONLY: DatabaseTrouble.REFUSED,  # read-only: a replica, or a server that was failed over
     "25P03": DatabaseTrouble.AWAY,  # idle in a transaction for too long
     "25P04": DatabaseTrouble.AWAY,  # the transaction took too long
     "26000": DatabaseTrouble.REFUSED,  # the prepared statement is another connection's: a pooler swaps them
     "40002": DatabaseTrouble.DEFECT,  # a deferred constraint is broken
-    "42501": DatabaseTrouble.REFUSED,  # no right to do it
+    NO_RIGHT: DatabaseTrouble.REFUSED,  # no right to do it
     "42703": DatabaseTrouble.REFUSED,  # no such column
-    "42704": DatabaseTrouble.REFUSED,  # no such type
+    NO_SUCH_SETTING: DatabaseTrouble.REFUSED,  # no such type or setting
     "42883": DatabaseTrouble.REFUSED,  # no such function
     "42P01": DatabaseTrouble.REFUSED,  # no such table
     "42P05": DatabaseTrouble.REFUSED,  # the prepared statement exists: a pooler swaps connections
@@ -93,6 +100,11 @@ _BY_CODE: Final = {
 _GONE: Final = re.compile(r"(?:connection|pool) (?:is|was) clos|released back")
 
 
+def sqlstate_of(error: BaseException) -> str | None:
+    """What PostgreSQL calls the failure, five characters; None where it is not the server's word."""
+    return getattr(error, "sqlstate", None)
+
+
 def trouble_of(error: BaseException) -> DatabaseTrouble:
     """What `error` means, by its SQLSTATE or, without one, by its class.
 
@@ -102,7 +114,7 @@ def trouble_of(error: BaseException) -> DatabaseTrouble:
     if isinstance(error, OperatorError):
         return DatabaseTrouble.REFUSED if error.__cause__ is None else trouble_of(error.__cause__)
     if isinstance(error, asyncpg.PostgresError):
-        return _by_sqlstate(getattr(error, "sqlstate", None) or "")
+        return _by_sqlstate(sqlstate_of(error) or "")
     return _by_class(error)
 
 

@@ -25,6 +25,9 @@ IN_PRODUCTION: Final = object()
 PRIVATE: Final = object()
 _LAST_PORT: Final = 65535
 
+SECRET_CHARACTERS_MIN: Final = 32
+"""How many characters a secret of ours must have in production."""
+
 
 class _FileVariables(PydanticBaseSettingsSource):
     """Reads `NAME` from the file that `NAME_FILE` names."""

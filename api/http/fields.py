@@ -10,6 +10,9 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from api.http.errors import invalid, not_found
 
+CLOCK_AHEAD_MS_MAX: Final = 60 * 1000
+"""How far, in milliseconds, a caller's clock may be ahead of ours in what it signs."""
+
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 # Postgres holds every character but NUL, and a log line or a terminal wants none of the other controls.
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"

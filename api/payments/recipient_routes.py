@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
 from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found, unavailable
-from api.http.fields import time_sent
+from api.http.fields import CLOCK_AHEAD_MS_MAX, time_sent
 from api.http.json import answer
 from api.payments.bodies import (
     ListedRecipientBody,
@@ -41,7 +41,6 @@ from ledger.recipients import (
 router = new_router(prefix="/recipients", tags=["Recipients"])
 
 _AGE_MS_MAX: Final = 10 * 60 * 1000
-_AHEAD_MS_MAX: Final = 60 * 1000
 
 
 @router.post("", response_model=RegisteredRecipientBody, status_code=201, responses=errors(401, 403, 409))
@@ -128,7 +127,7 @@ def _check_signature(address: str, user_id: str, signature: str | None, signed_a
         raise forbidden(f"The signature is not the wallet's over {text!r}; sign exactly that text.")
     if signed_at_ms is not None:
         age_ms = time.time_ns() // 1_000_000 - signed_at_ms
-        if not -_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX:
+        if not -CLOCK_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX:
             raise forbidden("signedAt is more than 10 minutes ago, or in the future; let the wallet sign again.")
 
 

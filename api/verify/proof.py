@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from api.access.caller import Caller
+from api.http.fields import CLOCK_AHEAD_MS_MAX
 from api.routing.idempotency import KEPT_FOR, RepeatableRequest
 from api.tokens import Token
 from ledger.amounts import least_equal_amount
@@ -14,7 +15,6 @@ from ledger.claims import ClaimContext, ClaimKey, Honoured, Terms, Use
 from ledger.judge import Claim, Outcome, Standing, Transfer, Verdict, judge
 
 _AGE_MS_MAX: Final = 15 * 60 * 1000
-_AHEAD_MS_MAX: Final = 60 * 1000
 
 BOUND_PROOF: Final = 2
 """The version of proofs whose signature names recipient and transaction, and so is good for one payment alone."""
@@ -161,7 +161,7 @@ class Verification:
         proof, request = self.proof, context.request
         age_ms = time.time_ns() // 1_000_000 - proof.made_at_ms
         # A claim that is known was fresh when it was made.
-        is_fresh = -_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX or context.known is not None
+        is_fresh = -CLOCK_AHEAD_MS_MAX <= age_ms <= _AGE_MS_MAX or context.known is not None
         # What counts is when it was paid, and a payment that is not here yet may have been in time.
         is_late = request is not None and context.paid_at is not None and context.paid_at > request.expires_at
         is_followed = context.named_is_followed if proof.recipient else context.has_wallets

@@ -8,15 +8,13 @@ import typer
 from rich.console import Console
 
 import migrations
+from cli.errors import NOT_CURRENT
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json
 from cli.running import with_database
 from migrations import MigrationStatus
 from runtime.errors import OperatorError
 from runtime.settings import DatabaseSettings, LoginSettings, load
-
-_NOT_CURRENT = 3
-
 
 app = typer.Typer(help="The schema: up, down, status, roles, dump.", no_args_is_help=True, **PLAIN_HELP)
 
@@ -72,7 +70,7 @@ def status(
     found = with_database(migrations.status)
     _print(found, as_json=as_json)
     if check and not found.is_current:
-        raise typer.Exit(_NOT_CURRENT)
+        raise typer.Exit(NOT_CURRENT)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """`pay402 restore`: a backup into an empty database."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import structlog
 import typer
@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from cli.backups.archive import Archive
 from cli.backups.restoration import Restored, restore, scratch_database
+from cli.errors import NOT_CURRENT
 from cli.printing import AsJson, print_json
 from cli.running import run_stoppable, settings_for
 from migrations import give_rights, status
@@ -17,8 +18,6 @@ from runtime.errors import OperatorError
 from runtime.settings import DatabaseSettings
 
 _log = structlog.get_logger(__name__)
-
-_NOT_CURRENT: Final = 3
 
 
 def command(
@@ -66,4 +65,4 @@ def command(
         where = "a scratch database, which is dropped again" if verify else "the database"
         typer.echo(f"{restored.rows} rows of {restored.tables} tables are in {where}, the same as were dumped")
     if remark:
-        raise OperatorError(f"The backup is restored, but {remark}.", exit_code=_NOT_CURRENT)
+        raise OperatorError(f"The backup is restored, but {remark}.", exit_code=NOT_CURRENT)

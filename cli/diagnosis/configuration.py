@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cli.diagnosis.findings import Finding, bad, doubtful, good
+from runtime.settings import SECRET_CHARACTERS_MIN
 
-_SECRET_CHARACTERS: Final = 32
 # What `openssl rand -hex 16` reaches and a sentence or a repeated word does not.
 _SECRET_BITS: Final = 96.0
 _PLACEHOLDER: Final = re.compile(
@@ -33,8 +33,8 @@ def secret(name: str, value: str | None, *, needed: bool) -> Iterator[Finding]:
 
 def weakness(value: str) -> str | None:
     """What makes a secret guessable, or None."""
-    if len(value) < _SECRET_CHARACTERS:
-        return f"it has {len(value)} characters, but {_SECRET_CHARACTERS} are the least"
+    if len(value) < SECRET_CHARACTERS_MIN:
+        return f"it has {len(value)} characters, but {SECRET_CHARACTERS_MIN} are the least"
     if _PLACEHOLDER.search(value):
         return "it looks like a placeholder"
     counts = Counter(value)
