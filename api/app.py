@@ -17,6 +17,7 @@ from api.access.context import AccessContext
 from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
 from api.console import (
+    audit_routes,
     home_routes,
     payment_routes,
     refusals,
@@ -83,6 +84,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     payment_routes.router,
     request_pages.router,
     webhook_pages.router,
+    audit_routes.router,
 )
 
 _REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {

@@ -43,14 +43,29 @@ class AuditedAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Where a balance change is missing: after slot `after`, and by the change in slot `upto`.
+
+    `after` is `None` where nothing is known from before.
+    """
+
+    after: int | None
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
 class Completeness:
     """What the ledger says of an account by itself: breaks in its chain, and the balance with which that ends.
 
-    `ends` is in base units, `None` where the ledger knows neither a change nor an earlier good audit.
+    Attributes:
+        gaps: How many breaks there are.
+        ends: In base units, `None` where the ledger knows neither a change nor an earlier good audit.
+        places: Where the first 20 breaks are.
     """
 
     gaps: int
     ends: int | None
+    places: Sequence[Gap] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +137,11 @@ async def completeness_of(
     """How complete each account is up to `slot`: since its last good audit, or over everything with `whole`."""
     rows = _queries.completeness(database, accounts=list(accounts), slot=slot, whole=whole)
     return {
-        row["account"]: Completeness(row["gaps"], None if row["ends"] is None else int(row["ends"]))
+        row["account"]: Completeness(
+            gaps=row["gaps"],
+            ends=None if row["ends"] is None else int(row["ends"]),
+            places=[Gap(*ends) for ends in zip(row["gap_starts"] or (), row["gap_ends"] or (), strict=True)],
+        )
         async for row in rows
     }
 

@@ -47,6 +47,7 @@ linked AS (
   SELECT
     s.*,
     row_number() OVER (PARTITION BY s.account ORDER BY s.slot) AS rank,
+    lag(s.slot) OVER (PARTITION BY s.account ORDER BY s.slot) AS slot_before,
     coalesce(
       -- The end of the last slot before this one that has one; an array compares by its slot first.
       (max(ARRAY[s.slot::numeric, s.ends]) FILTER (WHERE s.ends IS NOT NULL) OVER (
@@ -108,13 +109,31 @@ SELECT
   f.account,
   f.anchor_slot,
   coalesce(b.gaps, 0)::int AS gaps,
-  b.first_gap_slot,
+  b.gap_starts,
+  b.gap_ends,
   coalesce(c.changes, 0)::int AS changes,
   coalesce(e.ends, f.anchor_balance) AS ends
 FROM followed AS f
 LEFT JOIN (SELECT account, count(*) AS changes FROM changes GROUP BY account) AS c USING (account)
-LEFT JOIN (SELECT account, count(*) AS gaps, min(slot) AS first_gap_slot FROM broken GROUP BY account) AS b
-  USING (account)
+LEFT JOIN (
+  -- Each gap lies between the slot before, which may be the anchor's, and the slot that does not follow from it.
+  SELECT
+    account,
+    count(*) AS gaps,
+    array_agg(gap_start ORDER BY slot) FILTER (WHERE number <= 20) AS gap_starts,
+    array_agg(slot ORDER BY slot) FILTER (WHERE number <= 20) AS gap_ends
+  FROM (
+    SELECT
+      account,
+      slot,
+      coalesce(l.slot_before, f.anchor_slot) AS gap_start,
+      row_number() OVER (PARTITION BY account ORDER BY slot) AS number
+    FROM broken
+    JOIN linked AS l USING (account, slot)
+    JOIN followed AS f USING (account)
+  ) AS located
+  GROUP BY account
+) AS b USING (account)
 LEFT JOIN (
   SELECT DISTINCT ON (account) account, ends FROM slots WHERE ends IS NOT NULL ORDER BY account, slot DESC
 ) AS e USING (account);

@@ -53,7 +53,10 @@ async def request_index(database: Database, signatures: Sequence[str], reason: s
 
 
 async def request_backfill(database: Database, stretch: Stretch, *, requested_by: str) -> UUID:
-    """Have a stretch of history recorded; returns the id under which `backfill_state` says how it stands."""
+    """Have a stretch of history recorded; returns the id under which `backfill_state` says how it stands.
+
+    Where the same stretch waits already, that is the id of the order that waits.
+    """
     row = await _queries.request_backfill(
         database,
         requested_by=requested_by,
@@ -70,6 +73,12 @@ async def backfill_state(database: Database, backfill: UUID) -> OrderState | Non
     """How a backfill stands, or `None` when there is none of this id."""
     row = await _queries.backfill(database, id=backfill)
     return None if row is None else order_state(row)
+
+
+async def unfinished_backfill(database: Database, recipient: str) -> UUID | None:
+    """The oldest backfill of a wallet that waits for an indexer or is worked on; `None` when there is none."""
+    row = await _queries.unfinished_backfill(database, recipient=recipient)
+    return None if row is None else row["id"]
 
 
 async def take_index_requests(database: Database, limit: int) -> list[str]:

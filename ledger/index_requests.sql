@@ -47,11 +47,21 @@ JOIN token_accounts AS a ON a.address = b.account
 WHERE b.signature = ANY(:signatures::text[]);
 
 -- name: request_backfill<!
--- Ask the indexers to record a stretch of history. Wakes them.
+-- Ask the indexers to record a stretch of history, with its event. Wakes them. What waits for them already is not asked
+-- for again.
 WITH asked AS (
-  INSERT INTO backfill_requests (requested_by, recipient, signature, from_slot, to_slot)
+  INSERT INTO backfill_requests AS q (requested_by, recipient, signature, from_slot, to_slot)
   VALUES (:requested_by, :recipient, :signature, :from_slot, :to_slot)
-  RETURNING id, created_at
+  ON CONFLICT (recipient, signature, from_slot, to_slot) WHERE status = 'queued'
+    DO UPDATE SET requested_by = q.requested_by
+  RETURNING q.*, (xmax = 0) AS is_new
+),
+logged AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'backfill.requested', id::text, jsonb_strip_nulls(jsonb_build_object('requestedBy', requested_by,
+    'recipient', recipient, 'signature', signature, 'fromSlot', from_slot, 'toSlot', to_slot))
+  FROM asked
+  WHERE is_new
 )
 SELECT id, created_at, pg_notify('index_requests', '') FROM asked;
 
@@ -86,3 +96,10 @@ WHERE id = :id;
 -- name: backfill^
 -- How a backfill stands.
 SELECT id, status, progress, error, created_at, started_at, finished_at FROM backfill_requests WHERE id = :id;
+
+-- name: unfinished_backfill^
+-- The oldest backfill of a wallet that waits for an indexer or is worked on.
+SELECT id FROM backfill_requests
+WHERE finished_at IS NULL AND recipient = :recipient
+ORDER BY created_at
+LIMIT 1;

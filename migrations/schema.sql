@@ -1620,6 +1620,8 @@ CREATE INDEX agent_services_is_active_total_earnings ON public.agent_services US
 
 CREATE INDEX agent_services_user_id ON public.agent_services USING btree (user_id);
 
+CREATE INDEX api_keys_created_at ON public.api_keys USING btree (created_at DESC, key_prefix);
+
 CREATE INDEX api_keys_revoked_expires_at ON public.api_keys USING btree (revoked, expires_at);
 
 CREATE INDEX api_keys_user_id ON public.api_keys USING btree (user_id);
@@ -1627,6 +1629,8 @@ CREATE INDEX api_keys_user_id ON public.api_keys USING btree (user_id);
 CREATE INDEX api_keys_user_id_revoked ON public.api_keys USING btree (user_id, revoked);
 
 CREATE INDEX backfill_requests_open ON public.backfill_requests USING btree (created_at) WHERE (finished_at IS NULL);
+
+CREATE UNIQUE INDEX backfill_requests_queued ON public.backfill_requests USING btree (recipient, signature, from_slot, to_slot) NULLS NOT DISTINCT WHERE (status = 'queued'::text);
 
 CREATE INDEX balance_changes_account_slot ON public.balance_changes USING btree (account, slot, signature);
 
@@ -1703,6 +1707,8 @@ CREATE INDEX payouts_recipient ON public.payouts USING btree (recipient, created
 CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
 
 CREATE INDEX ratings_uncounted ON public.ratings USING btree (job_id) WHERE (counted_at IS NULL);
+
+CREATE INDEX recipients_created_at ON public.recipients USING btree (created_at, address) WHERE active;
 
 CREATE INDEX recipients_user_id ON public.recipients USING btree (user_id);
 

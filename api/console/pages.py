@@ -43,6 +43,7 @@ NAVIGATION: Final = (
     ("/console/payments", "Payments"),
     ("/console/requests", "Requests"),
     ("/console/webhooks", "Webhooks"),
+    ("/console/audit", "Audit"),
 )
 
 

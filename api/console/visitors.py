@@ -27,3 +27,6 @@ Visitor = Annotated[Caller, Depends(signed_in_with("read"))]
 
 WritingVisitor = Annotated[Caller, Depends(signed_in_with("write"))]
 """What a form asks for that changes something."""
+
+AdminVisitor = Annotated[Caller, Depends(signed_in_with("admin"))]
+"""What a form asks for that is for admins."""

@@ -9,11 +9,12 @@ from fastapi import Path
 from pydantic import Field
 from starlette.responses import Response
 
+from api.access.caller import Caller
 from api.access.callers import Admin
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature, EpochMs, SlotSent
 from api.http.json import AnswerShape, NoFields, StrictShape, answer
-from api.operations.context import Operations
+from api.operations.context import Operations, OperationsContext
 from api.routing.route import new_router
 from chain.addresses import parse_address
 from ledger.index_requests import Stretch, backfill_state, request_backfill
@@ -97,7 +98,15 @@ def _progress(kind: str, stored: Mapping[str, Any]) -> BackfillProgress | Reconc
 @router.post("/backfill", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 404, 409, 413, 415))
 async def post_backfill(context: Operations, caller: Admin, order: BackfillOrder | None = None) -> Response:
     """Have the indexers record a stretch of history. Repeating it changes nothing."""
-    order = order or BackfillOrder.model_validate({})
+    return answer(await order_backfill(context, caller, order or BackfillOrder.model_validate({})), 202)
+
+
+async def order_backfill(context: OperationsContext, caller: Caller, order: BackfillOrder) -> JobOrdered:
+    """Have the indexers record a stretch of history; what waits for them already is not ordered twice.
+
+    Raises:
+        ApiError: 400 for an order that contradicts itself, 404 for a wallet that is not followed.
+    """
     if order.signature is not None and order.model_fields_set - {"signature"}:
         raise invalid("signature means one transaction; leave recipient, fromSlot and toSlot out.")
     if order.from_slot is not None and order.to_slot is not None and order.from_slot > order.to_slot:
@@ -110,7 +119,12 @@ async def post_backfill(context: Operations, caller: Admin, order: BackfillOrder
             raise not_found("A followed wallet of this address")
     stretch = Stretch(recipient, order.signature, order.from_slot, order.to_slot)
     job = await request_backfill(context.database, stretch, requested_by=caller.key_prefix)
-    return answer(JobOrdered(job_id=f"backfill-{job}"), 202)
+    return JobOrdered(job_id=backfill_job_id(job))
+
+
+def backfill_job_id(backfill: UUID) -> str:
+    """The id under which the job of a backfill is asked about."""
+    return f"backfill-{backfill}"
 
 
 @router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
@@ -125,13 +139,18 @@ async def get_ops_job(
     context: Operations, _caller: Admin, job_id: Annotated[str, Path(alias="id", max_length=64)]
 ) -> Response:
     """Show how a job stands, and how far it has come."""
+    return answer(await state_of_job(context, job_id))
+
+
+async def state_of_job(context: OperationsContext, job_id: str) -> JobState:
+    """How a job stands. Raises ApiError 404 where there is none of this id."""
     if (found := _JOB_ID.fullmatch(job_id)) is None:
         raise not_found("The job")
     kind, job = found.group(1), UUID(found.group(2))
     state_of = backfill_state if kind == "backfill" else reconciliation_state
     if (state := await state_of(context.database, job)) is None:
         raise not_found("The job")
-    body = JobState(
+    return JobState(
         job_id=job_id,
         kind=kind,
         state=state.status,
@@ -141,4 +160,3 @@ async def get_ops_job(
         started_at=epoch_ms(state.started_at),
         finished_at=epoch_ms(state.finished_at),
     )
-    return answer(body)

@@ -12,22 +12,12 @@ from ledger.payment_requests import create_request
 from ledger.recipients import register_wallet
 from tests.support.api_client import key_for
 from tests.support.console_browser import Browser, signed_in
+from tests.support.foreign_markup import PAYLOADS, foreign_parts
 from tests.support.ledger_rows import book
 
-PAYLOADS = [
-    "<script>document.title='owned'</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "</title><svg onload=alert(1)>",
-    "{{ 7 * 7 }}{% raw %}",
-    "javascript:alert(1)",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "\u202eevil\u2066",
-]  # fmt: skip
-OURS = ("/console", "/docs", "#content", "https://explorer.solana.com/tx/", "solana:")
 PAGES = [
     "/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks",
-    "/console/sign-in",
+    "/console/audit", "/console/sign-in",
 ]  # fmt: skip
 
 
@@ -41,19 +31,6 @@ def console_routes(method):
     }
     assert found
     return sorted(found)
-
-
-def foreign_parts(page):
-    """What stands in a page that no template of ours has put there."""
-    scripts = [a for a in page.all("script") if not a.get("src", "").startswith("/console/static/console-")]
-    pictures = [a for a in page.all("img") if not a["src"].startswith("/console/")]
-    handlers = [(tag, name) for tag, attributes in page.elements for name in attributes if name.startswith("on")]
-    styles = [(tag, a) for tag, a in page.elements if tag == "style" or "style" in a]
-    links = [a["href"] for a in page.all("a") if not a.get("href", "").startswith(OURS)]
-    forms = [a for a in page.all("form") if not a["action"].startswith("/console")]
-    frames = [tag for tag, _ in page.elements if tag in {"iframe", "object", "embed", "base"}]
-    # One drawing without a handler, and one title, are the page's own.
-    return [scripts, pictures, handlers, styles, links, forms, frames]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -107,7 +84,8 @@ def _query(**fields):
 
 
 async def test_a_form_is_taken_from_a_page_of_its_own_session_only(vendor, pool):
-    mine = await signed_in(vendor.api, vendor.client.key)
+    # With every right, so that nothing else is why a form is refused.
+    mine = await signed_in(vendor.api, await key_for(pool, permissions=["read", "write", "admin"]))
     theirs = await signed_in(vendor.api, await key_for(pool, "rival"))
     terms = {"amount": "1", "currency": "USDC", "minutes": "15"}
     token, other = await mine.token(), await theirs.token()

@@ -7,6 +7,7 @@
   const REFRESH_MS = 250; // together with what else has just come
   const REFRESH_AT_MOST_EVERY_MS = 1000;
   const POLL_MS = 20000; // while the stream is away
+  const AGAIN_MS = 2000; // while work goes on that the stream does not tell of
 
   const zoned = new Intl.DateTimeFormat(undefined, {
     dateStyle: "medium", timeStyle: "medium",
@@ -146,6 +147,12 @@
       });
     }
   }
+
+  setInterval(() => {
+    if (document.querySelector("[data-again]") && !document.hidden) {
+      refreshSoon();
+    }
+  }, AGAIN_MS);
 
   prepare(document);
   const types = (document.body.dataset.events || "").split(" ").filter(Boolean);
