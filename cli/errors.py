@@ -1,6 +1,7 @@
 """What the command line says when something fails: one line on standard error, and an exit code."""
 
 import os
+import sys
 import traceback
 from typing import Any, Final
 
@@ -54,18 +55,27 @@ def _operator_error(error: BaseException) -> OperatorError | None:
     """The operator's error, also when tasks that failed together wrapped it."""
     if isinstance(error, OperatorError):
         return error
-    # By attribute: most failures have nothing to do with the database, whose driver takes time to import.
-    if hasattr(error, "sqlstate"):
-        return _of_the_database(error)
+    # Most failures have nothing to do with the database, whose driver takes time to import.
+    if "asyncpg" in sys.modules and (told := _of_the_database(error)) is not None:
+        return told
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_operator_error, error.exceptions)), None)
     return None
 
 
 def _of_the_database(error: BaseException) -> OperatorError | None:
-    """What a failed statement asks of the operator; nothing where it is a defect of ours."""
-    from runtime.database_errors import NO_RIGHT, READ_ONLY, DatabaseTrouble, sqlstate_of, trouble_of
+    """What a failed statement asks of the operator; nothing where it is none, or a defect of ours."""
+    from runtime.database_errors import (
+        DATABASE_ERRORS,
+        NO_RIGHT,
+        READ_ONLY,
+        DatabaseTrouble,
+        sqlstate_of,
+        trouble_of,
+    )
 
+    if not isinstance(error, DATABASE_ERRORS):
+        return None
     reason = scrub(str(error).partition("\n")[0].rstrip("."))
     if sqlstate_of(error) == NO_RIGHT:
         # Each process has a login that can do no more than it has to, and commands are run with one of them.

@@ -65,23 +65,28 @@ class Finalizer:
         """One pass; true when more may be ready at once.
 
         Raises:
-            RpcError: The nodes did not answer.
+            RpcError: The nodes did not answer, or with what they knew before the slot that is final.
         """
-        settled, count = 0, 0
+        settled, count, judged = 0, 0, 0
         # Asking every other second what is final, for nothing, would be most of what an idle ledger asks.
         if await finality.anything_unfinalized(self._database):
             slot = await self._node.slot("finalized")
             landings = await finality.unfinalized(self._database, slot, _LANDINGS_PER_PASS)
             count = len(landings)
             for start in range(0, count, STATUSES_PER_CALL):
-                settled += await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+                moved = await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
+                if moved is not None:
+                    settled, judged = settled + moved, judged + 1
         await self._follow_claims(self._database)
+        if count and not judged:
+            raise RpcError(f"no node that says what became of transactions has reached slot {slot}, which is final")
         return count == _LANDINGS_PER_PASS and settled > 0
 
-    async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int:
+    async def _settle_batch(self, landings: Sequence[Landing], finalized_slot: int) -> int | None:
+        """How many of these moved on; None where a node answered that cannot say what is missing."""
         seen_slot, statuses = await self._node.signature_statuses([landing.signature for landing in landings])
         if seen_slot < finalized_slot:
-            return 0  # another node answered, one that is behind: it cannot say what is missing
+            return None  # another node answered, one that is behind
         rooted: list[Landing] = []
         elsewhere: list[Landing] = []
         missing: list[Landing] = []

@@ -54,20 +54,24 @@ class Witnesses:
         self._recorded = recorded
         self._needed = needed
         self._content = content
+        # Where too few nodes answer, nothing is honoured, however well the passes end.
+        self._is_answered = True
 
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
             pause_seconds = CONTESTED_SECONDS
             try:
-                while await self.ask():
-                    self._metrics.liveness.succeeded(LOOP)
+                more = True
+                while more:
+                    more = await self.ask()
+                    if self._is_answered:
+                        self._metrics.liveness.succeeded(LOOP)
                 state = await witness_state(self._database)
                 self._metrics.awaiting_witness.set(state.awaiting)
                 self._metrics.contested.set(state.contested)
                 if state.awaiting > state.contested:
                     pause_seconds = _WAITING_SECONDS
-                self._metrics.liveness.succeeded(LOOP)
             except DATABASE_ERRORS as error:
                 await asyncio.sleep(self._metrics.troubles.note("asking witnesses", error))
             except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
@@ -81,8 +85,10 @@ class Witnesses:
         """Ask about one batch; true when there may be more to ask about at once."""
         landings = await awaiting_witness(self._database, STATUSES_PER_CALL)
         if not landings:
+            self._is_answered = True
             return False
         answers = await self._node.statuses_of_each([landing.signature for landing in landings])
+        self._is_answered = sum(answer.statuses is not None for answer in answers) >= self._needed
         seen: list[Landing] = []
         contested: list[Landing] = []
         for place, landing in enumerate(landings):

@@ -120,6 +120,8 @@ class EndedTry:
     answer_start: str | None
     answer_ms: int
     error: str | None
+    is_ours: bool = False
+    """Ended by a defect of ours: it says nothing about whether the receiver is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,7 @@ async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -
     await _queries.note_webhook_health(
         connection,
         healthy_ids=list({one.webhook_id for one in tries if one.status == "delivered"}),
-        failing_ids=list({one.webhook_id for one in tries if one.status != "delivered"}),
+        failing_ids=list({one.webhook_id for one in tries if one.status != "delivered" and not one.is_ours}),
     )
 
 

@@ -22,12 +22,7 @@ class DatabaseAwayError(ConnectionError):
     """The server is out of reach or did not answer in time; the cause is what the operating system or the clock said.
 
     Connections of ours raise it, see `database_connection`. Any other OSError is nothing that the database did.
-
-    Attributes:
-        sqlstate: None, as of asyncpg's own failures of a connection.
     """
-
-    sqlstate: Final = None
 
 
 DATABASE_ERRORS: Final = (

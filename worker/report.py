@@ -18,7 +18,7 @@ from chain.rpc import RpcError
 from ledger.sql import DatabaseConnection, load_queries
 from ledger.times import epoch_ms
 from runtime.database_connection import at_the_database
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.database_errors import is_defect
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
 from worker.stored_json import stored_json
@@ -164,9 +164,10 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         stored = {**stored_json(report), "decided": decided_json, "chainUnreachable": note}
         await _queries.finish_report(context.database, id=chosen, report=stored, error=None)
     except Exception as error:
-        # Whatever it is, this run has failed: left as it is, it would be taken up and fail again for ever.
-        reason = str(error) if isinstance(error, DATABASE_ERRORS) else f"a defect of pay402 ({type(error).__name__})"
-        await _queries.finish_report(context.database, id=chosen, report=None, error=reason)
+        # A defect would be taken up and fail again for ever; what an absent database ends is taken up again.
+        if is_defect(error):
+            reason = f"a defect of pay402 ({type(error).__name__})"
+            await _queries.finish_report(context.database, id=chosen, report=None, error=reason)
         raise
     _log.info("reconciled", run=str(chosen), **report.counts)
     return chosen

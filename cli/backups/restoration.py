@@ -15,6 +15,7 @@ from cli.backups.archive import Archive, Note, contents
 from ledger.sql import load_queries
 from runtime.connection_string import joined, place
 from runtime.database import open_connection
+from runtime.database_errors import DATABASE_ERRORS
 from runtime.errors import OperatorError
 
 _log = structlog.get_logger(__name__)
@@ -117,5 +118,5 @@ async def _drop(dsn: str, name: str) -> None:
         async with open_connection(dsn, application="verify", patience_seconds=10.0) as connection:
             # What a killed run started, such as pg_restore, may still be at work in it.
             await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    except (OperatorError, asyncpg.PostgresError) as error:
+    except (OperatorError, *DATABASE_ERRORS) as error:
         _log.warning("scratch_database_left", name=name, error=str(error), hint="the next run drops it")

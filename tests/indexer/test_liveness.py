@@ -9,6 +9,7 @@ import pytest
 from chain.rpc import RpcLimits
 from indexer import context, liveness, witness
 from indexer.main import running_indexer
+from localnet import Localnet
 from localnet import payments as pay
 from runtime import heartbeat
 from tests.support.ledger_checks import eventually, fast_settings
@@ -176,6 +177,32 @@ async def test_a_loop_that_cannot_use_its_table_makes_it_unwell(
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             await until_unwell(indexer, loop)
+        await until_well(indexer)
+
+
+@pytest.mark.parametrize("loop", ["witnesses", "finalize"])
+async def test_a_second_node_that_says_nothing_makes_it_unwell(market, net, database_url, impatient, monkeypatch, loop):
+    monkeypatch.setattr(witness, "CONTESTED_SECONDS", 0.3)
+    async with (
+        Localnet.start(chain=net.chain) as second,
+        running_indexer(impatient, database_url, [net.rpc_url, second.rpc_url], [net.ws_url, second.ws_url]) as indexer,
+    ):
+        await until_well(indexer)
+        second.set_faults({"serverErrors": {"rate": 1, "methods": ["getSignatureStatuses"]}})
+        await market.pay(pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 5), market.payers[0])
+        await until_unwell(indexer, loop)
+        second.set_faults(None)
+        await until_well(indexer)
+
+
+async def test_a_node_that_never_reaches_what_is_final_makes_it_unwell(market, net, database_url, impatient):
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        # As where several nodes share one address, and one of them has stood still.
+        net.set_faults({"nodeBehindSlots": {"rate": 1, "amount": 150, "methods": ["getSignatureStatuses"]}})
+        await market.pay(pay.plain(market.payers[0].pubkey(), market.recipients[0].pubkey(), 5), market.payers[0])
+        await until_unwell(indexer, "finalize")
+        net.set_faults(None)
         await until_well(indexer)
 
 

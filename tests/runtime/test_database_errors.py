@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+import cli.errors
 from runtime.database import open_connection, open_pool
 from runtime.database_errors import DATABASE_ERRORS, DatabaseAwayError, DatabaseTrouble, DatabaseTroubles, trouble_of
 from runtime.errors import OperatorError
@@ -83,7 +84,7 @@ async def test_two_that_lock_each_other_out_may_try_again(database_url):
                 await transaction.rollback()
 
 
-async def test_what_goes_wrong_on_our_side_of_the_connection(database_url):
+async def test_what_goes_wrong_on_our_side_of_the_connection(database_url, capsys):
     async with open_connection(database_url) as connection:
         with pytest.raises(asyncpg.DataError) as wrong_value:
             await connection.fetchval("SELECT $1::int", "one")
@@ -110,6 +111,10 @@ async def test_what_goes_wrong_on_our_side_of_the_connection(database_url):
     assert trouble_of(too_few.value) is DEFECT
     assert trouble_of(started_twice.value) is DEFECT
     assert trouble_of(closed.value) is AWAY
+    for away in (closed.value, DatabaseAwayError("no answer")):
+        assert cli.errors.report(away) == 1
+        assert capsys.readouterr().err.startswith("error: The database went away (")
+    assert cli.errors.report(shared.value) == cli.errors.DEFECT
     assert trouble_of(closed_pool.value) is AWAY
     assert trouble_of(DatabaseAwayError()) is AWAY
     assert trouble_of(RuntimeError("ours")) is DEFECT

@@ -8,8 +8,12 @@ import asyncio
 import pytest
 
 from ledger.reports import reconciliation_state, request_reconciliation
+from ledger.webhooks import deliveries_page, find_webhook
+from runtime.database_errors import DatabaseAwayError
 from runtime.process import working
+from tests.support.feed_publishing import log_event
 from tests.support.ledger_checks import eventually
+from tests.support.webhook_receivers import Receiver, subscribe, well
 from worker import report
 from worker.feed import publish
 from worker.feed.publish import FeedPublisher
@@ -63,3 +67,36 @@ async def test_a_report_that_meets_a_defect_has_failed_and_is_not_taken_up_again
     state = await reconciliation_state(pool, run)
     assert (state.status, state.error) == ("failed", "a defect of pay402 (KeyError)")
     assert await report.run_report(context) is None
+
+
+async def test_a_report_that_an_absent_database_ends_is_taken_up_again(context, pool, monkeypatch):
+    async def away(_):
+        raise DatabaseAwayError("the server closed the connection")
+
+    run = await request_reconciliation(pool, requested_by="test")
+    with monkeypatch.context() as outage:
+        outage.setattr(report, "make_report", away)
+        with pytest.raises(DatabaseAwayError):
+            await report.run_report(context)
+    monkeypatch.setattr(report, "_DEAD_SECONDS", 0.0)
+    assert await report.run_report(context) == run
+    assert (await reconciliation_state(pool, run)).status == "done"
+
+
+async def test_a_delivery_that_meets_a_defect_is_tried_later_each_time_and_blames_nobody(context, pool, monkeypatch):
+    receiver = Receiver(well, url="http://127.0.0.1:9/")
+    webhook = await subscribe(pool, receiver)
+    await log_event(pool, "key.revoked")
+    await publish.publish(context)
+    monkeypatch.setattr(delivery, "send", fail)
+    async with working(WebhookSender(context).run()):
+        await eventually(lambda: defects(context))
+
+        async def tried():
+            page = await deliveries_page(pool, webhook.id, status=None, before=None, limit=10)
+            return [one for one in page if one.error]
+
+        (ended,) = await eventually(tried)
+    assert (ended.status, ended.tries, ended.error) == ("pending", 1, "It could not be sent, by a defect of pay402.")
+    assert ended.next_try_at > ended.answered_at
+    assert (await find_webhook(pool, webhook.id)).failing_since is None

@@ -12,7 +12,7 @@ import aiohttp
 from ledger.webhooks import DueDelivery, EndedTry, disable_webhooks, end_tries, take_deliveries
 from runtime.database_errors import DATABASE_ERRORS
 from worker.context import WorkerContext
-from worker.webhooks.sending import Patience, open_session, send
+from worker.webhooks.sending import Patience, not_sent, open_session, send
 
 _LOOP: Final = "send_webhooks"
 _LEASE_GRACE_SECONDS: Final = 15.0
@@ -154,6 +154,8 @@ class WebhookSender:
             self._context.metrics.webhook_tries.labels(outcome).inc()
             self._context.metrics.webhook_seconds.observe(ended.answer_ms / 1000)
         except Exception as error:  # noqa: BLE001 - a task of its own, which nobody awaits
+            # A try like any other, so that it is made again later each time, and not for ever.
+            self._ended.append(not_sent(delivery, self._patience))
             self._context.metrics.troubles.note_defect("sending a webhook", error, webhook=str(delivery.webhook_id))
         finally:
             becomes_slow.cancel()

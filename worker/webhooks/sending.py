@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -77,20 +77,30 @@ async def send(
     """
     began_at = time.monotonic()
     answered = await _post(session, delivery, keys, policy, patience)
+    answer_ms = round((time.monotonic() - began_at) * 1000)
+    return _ended(delivery, answered, patience, answer_ms), answered.status == HTTPStatus.GONE
+
+
+def not_sent(delivery: DueDelivery, patience: Patience) -> EndedTry:
+    """A try that a defect of ours has ended before anything was sent."""
+    answered = Answered(None, None, "It could not be sent, by a defect of pay402.")
+    return replace(_ended(delivery, answered, patience, 0), is_ours=True)
+
+
+def _ended(delivery: DueDelivery, answered: Answered, patience: Patience, answer_ms: int) -> EndedTry:
     is_good = answered.status is not None and HTTPStatus.OK <= answered.status < HTTPStatus.MULTIPLE_CHOICES
     pause_seconds = 0.0 if is_good else pause_before(delivery.tries + 1, answered.retry_after_seconds)
     is_over = delivery.age_seconds + pause_seconds > patience.retry_seconds_max
-    ended = EndedTry(
+    return EndedTry(
         webhook_id=delivery.webhook_id,
         feed_id=delivery.feed_id,
         status="delivered" if is_good else "failed" if is_over else "pending",
         pause_seconds=pause_seconds,
         answer_status=answered.status,
         answer_start=answered.start,
-        answer_ms=round((time.monotonic() - began_at) * 1000),
+        answer_ms=answer_ms,
         error=answered.error,
     )
-    return ended, answered.status == HTTPStatus.GONE
 
 
 def pause_before(attempt: int, retry_after_seconds: float | None = None) -> float:
