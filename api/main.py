@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import asyncpg
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -41,19 +40,21 @@ from api.verify.batches import VerificationBatches
 from api.verify.context import VerifyContext
 from api.verify.verifier import Verifier, VerifyBounds
 from api.webhooks.context import WebhooksContext
+from api.x402.batched_statements import BatchedStatement
 from api.x402.check import ExactLimits
 from api.x402.context import X402Context
 from api.x402.fee_payer_balances import FeePayerBalances
 from api.x402.fee_payers import load_fee_payers
 from api.x402.networks import network_of
 from api.x402.settlement import PaymentSettler, SettleBounds
-from api.x402.standing_reads import StandingReads
+from api.x402.settlement_batches import SettlementBatches
 from api.x402.verification import PaymentVerifier
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from ledger.amounts import parse_thresholds
 from ledger.api_keys import KEYS_CHANNEL
 from ledger.feed import FEED_CHANNEL
+from ledger.payment_standings import payment_standings
 from ledger.settlements import FeeBudgets
 from ledger.transfers import TRANSFERS_CHANNEL
 from migrations.status import check_current
@@ -69,6 +70,8 @@ _log = structlog.get_logger(__name__)
 _STATEMENT_SECONDS = 10.0
 # One batch of verifications reads while another becomes durable.
 _BATCHES_MAX = 2
+# Payments that are reserved at once wait for each other's budgets; those that wait for the chain share statements.
+_SETTLING_MAX = 4
 # A request is sent away, to come again, rather than made to wait for longer.
 _CONNECT_SECONDS = 2.0
 # Asking a node is a courtesy to whoever waits; it must not take longer than they do.
@@ -101,6 +104,16 @@ async def open_rooms(
                 application="api-verify",
                 min_size=_BATCHES_MAX + 1,
                 max_size=_BATCHES_MAX + 1,
+                statement_timeout_seconds=_STATEMENT_SECONDS,
+                by_keys_alone=True,
+            )
+        )
+        settling = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                application="api-settle",
+                min_size=1,
+                max_size=_SETTLING_MAX,
                 statement_timeout_seconds=_STATEMENT_SECONDS,
                 by_keys_alone=True,
             )
@@ -140,7 +153,11 @@ async def open_rooms(
         )
         node = Node(rpc)
         batches = VerificationBatches(hot, batches_max=_BATCHES_MAX, waiting_max=settings.undecided_max)
-        standings = StandingReads(hot, waiting_max=settings.undecided_max)
+        standings = BatchedStatement(
+            hot, payment_standings, waiting_max=settings.undecided_max, named="payments to verify"
+        )
+        # No more can wait than there are requests, for what is stored must not be answered with an error.
+        settlements = SettlementBatches(settling, waiting_max=settings.requests_max)
         bounds = VerifyBounds(
             wait_seconds=settings.verify_wait_ms / 1000,
             waiting_max=settings.waiting_requests_max,
@@ -162,7 +179,18 @@ async def open_rooms(
             key_limit=settings.auth_rate_limit,
             verify_limit=settings.verify_rate_limit,
         )
-        facilitator = _x402(settings, metrics, database, standings, node, tokens, notifications)
+        verifier_x402 = PaymentVerifier(
+            standings=standings,
+            node=node,
+            tokens=tokens,
+            network=network_of(settings.solana_network),
+            fee_payers=load_fee_payers(settings),
+            limits=ExactLimits(settings.x402_compute_units_max, settings.x402_unit_price_max),
+        )
+        settler = PaymentSettler(
+            settling, settlements, verifier_x402, notifications, final_from, _settle_bounds(settings), metrics
+        )
+        facilitator = X402Context(verifier_x402, settler, database)
         advertised = facilitator.verifier.fee_payers.advertised
         balances = FeePayerBalances(node, advertised, settings.x402_low_lamports, metrics)
         payments = PaymentsContext(database, tokens, node, final_from)
@@ -218,6 +246,7 @@ async def open_rooms(
                 rates.run(),
                 batches.run(),
                 standings.run(),
+                settlements.run(),
                 streams.run(),
                 watch_cluster(database, rpc_urls, settings.solana_network, metrics.troubles),
             )
@@ -225,24 +254,8 @@ async def open_rooms(
         yield rooms
 
 
-def _x402(
-    settings: ApiSettings,
-    metrics: ApiMetrics,
-    database: asyncpg.Pool,
-    standings: StandingReads,
-    node: Node,
-    tokens: TokenBook,
-    notifications: TransferNotifications,
-) -> X402Context:
-    verifier = PaymentVerifier(
-        standings=standings,
-        node=node,
-        tokens=tokens,
-        network=network_of(settings.solana_network),
-        fee_payers=load_fee_payers(settings),
-        limits=ExactLimits(settings.x402_compute_units_max, settings.x402_unit_price_max),
-    )
-    bounds = SettleBounds(
+def _settle_bounds(settings: ApiSettings) -> SettleBounds:
+    return SettleBounds(
         wait_seconds=settings.x402_wait_seconds,
         waiting_max=settings.waiting_requests_max,
         budgets=FeeBudgets(
@@ -251,9 +264,6 @@ def _x402(
             settings.x402_lamports_of_payer_max,
         ),
     )
-    final_from = parse_thresholds(settings.finalized_above)
-    settler = PaymentSettler(database, verifier, notifications, final_from, bounds, metrics)
-    return X402Context(verifier, settler, database)
 
 
 def _secret(secret: SecretStr | None) -> str | None:

@@ -6,16 +6,12 @@ The function takes a database connection or pool.
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ledger.recipients import Recipient, recipient_of_row
 from ledger.sql import Database, load_queries
 from ledger.states import OPEN_SETTLEMENTS, SettlementStatus
 
 _queries = load_queries("ledger", "payment_standings.sql")
-
-PAYMENTS_MAX: Final = 64
-"""Payments that one statement reads for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ async def payment_standings(database: Database, payments: Sequence[tuple[str, by
 
     Args:
         database: A connection or pool.
-        payments: The wallet that is to be paid and the SHA-256 of the message, at most `PAYMENTS_MAX` times.
+        payments: The wallet that is to be paid and the SHA-256 of the message, of each.
     """
     wallets, message_hashes = [wallet for wallet, _ in payments], [one for _, one in payments]
     rows = _queries.payment_standings(database, wallets=wallets, message_hashes=message_hashes)

@@ -170,18 +170,18 @@ class BudgetUse:
     lamports_max: int
 
 
-async def reserve(database: Database, payment: SignedPayment, budgets: FeeBudgets) -> UUID | None:
+async def reserve(database: Database, payment: SignedPayment, budgets: FeeBudgets) -> Settlement | None:
     """Reserve a payment and keep its bytes, in one statement; only then may it be sent.
 
     Returns:
-        The settlement's id; `None` where its message, its payment identifier or the payment request that it names has
+        The settlement; `None` where its message, its payment identifier or the payment request that it names has
         a settlement already, or its wallet is not followed for the merchant.
 
     Raises:
         asyncpg.CheckViolationError: A budget would be exceeded: `exceeded_budget` says which. Nothing was reserved.
     """
     row = await _queries.reserve_settlement(database, **asdict(payment), **asdict(budgets))
-    return row["id"] if row else None
+    return from_row(Settlement, row) if row else None
 
 
 def exceeded_budget(constraint_name: str | None) -> BudgetScope | None:
@@ -197,7 +197,13 @@ async def find_by_message(database: Database, message_hash: bytes) -> Settlement
 
 async def find_by_id(database: Database, settlement_id: UUID) -> Settlement | None:
     """The settlement of this id."""
-    return await _find(database, id=settlement_id)
+    return await _find(database, ids=[settlement_id])
+
+
+async def find_each(database: Database, ids: Sequence[UUID]) -> list[Settlement | None]:
+    """The settlements of these ids, in their order."""
+    found = {one.id: one for one in await _find_all(database, ids=list(ids))}
+    return [found.get(one) for one in ids]
 
 
 async def find_by_signature(database: Database, signature: str) -> Settlement | None:
@@ -211,22 +217,28 @@ async def find_by_identifier(database: Database, user_id: str, payment_identifie
 
 
 async def _find(database: Database, **by: Any) -> Settlement | None:
-    names = ("id", "message_hash", "signature", "user_id", "payment_identifier")
-    row = await _queries.find_settlement(database, **{name: by.get(name) for name in names})
-    return from_row(Settlement, row) if row else None
+    return next(iter(await _find_all(database, **by)), None)
 
 
-async def begin_answer(database: Database, settlement_id: UUID, *, answering_seconds: float) -> bool:
-    """Set out to answer that a payment is settled; false where it was answered, or somebody else is at it.
+async def _find_all(database: Database, **by: Any) -> list[Settlement]:
+    names = ("ids", "message_hash", "signature", "user_id", "payment_identifier")
+    rows = _queries.find_settlements(database, **{name: by.get(name) for name in names})
+    return [from_row(Settlement, row) async for row in rows]
 
-    Whoever is at it for longer than `answering_seconds` has died.
+
+async def begin_answers(database: Database, ids: Sequence[UUID], *, answering_seconds: float) -> list[bool]:
+    """Set out to answer that payments are settled; false where one was answered, or somebody else is at it.
+
+    Whoever is at it for longer than `answering_seconds` has died. Of an id that stands there twice, the first may.
     """
-    return bool(await _queries.begin_settled_answer(database, id=settlement_id, answering_seconds=answering_seconds))
+    rows = _queries.begin_settled_answers(database, ids=list(ids), answering_seconds=answering_seconds)
+    begun = {row["id"] async for row in rows}
+    return [one in begun and one not in ids[:place] for place, one in enumerate(ids)]
 
 
-async def end_answer(database: Database, settlement_id: UUID) -> None:
-    """Note that the answer has gone out."""
-    await _queries.end_settled_answer(database, id=settlement_id)
+async def end_answers(database: Database, ids: Sequence[UUID]) -> None:
+    """Note that the answers have gone out."""
+    await _queries.end_settled_answers(database, ids=list(ids))
 
 
 async def give_up_answer(database: Database, settlement_id: UUID) -> None:

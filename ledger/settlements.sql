@@ -1,5 +1,6 @@
 -- name: reserve_settlement^
 -- Reserve a message and keep its signed bytes, within the budgets of the day, before anybody can see them.
+-- The settlement that was made, as `find_settlements` has it.
 --
 -- Nothing is made where the message, the payment identifier or the payment request that it names has a settlement, or
 -- where the wallet is not followed for this merchant. Where a budget is used up a constraint of it is broken. The rows of
@@ -19,7 +20,7 @@ WITH made AS (
   FROM recipients AS r
   WHERE r.address = :pay_to::text AND r.active AND r.user_id = :user_id::text
   ON CONFLICT DO NOTHING
-  RETURNING id, user_id, payer, mint, amount, signature, lamports_reserved, created_at
+  RETURNING *
 ),
 budgeted AS (
   INSERT INTO settlement_budgets AS b (day, scope, subject, lamports, lamports_max)
@@ -41,37 +42,40 @@ logged AS (
     jsonb_build_object('signature', signature, 'payer', payer, 'mint', mint, 'amount', amount::text)
   FROM made
 )
-SELECT id FROM made;
+SELECT
+  id, user_id, protocol_version, network, payer, pay_to, mint, amount, signature, wire, last_valid_block_height,
+  payment_identifier, payload_hash, status, reason, detail, slot, final_only, answering_since, answered_at, created_at,
+  decided_at, NULL::text AS claim_status
+FROM made;
 
--- name: find_settlement^
--- One settlement, by whichever of these is given, with where the claim stands that holds its transfer.
+-- name: find_settlements
+-- Settlements, by whichever of these is given, with where the claims stand that hold their transfers.
 SELECT
   s.id, s.user_id, s.protocol_version, s.network, s.payer, s.pay_to, s.mint, s.amount, s.signature, s.wire,
   s.last_valid_block_height, s.payment_identifier, s.payload_hash, s.status, s.reason, s.detail, s.slot, s.final_only,
   s.answering_since, s.answered_at, s.created_at, s.decided_at, c.status AS claim_status
 FROM settlements AS s
 LEFT JOIN transactions AS c ON c.id = s.claim_id
-WHERE s.id = (
-  SELECT id FROM settlements WHERE id = :id::uuid
+WHERE s.id IN (
+  SELECT unnest(:ids::uuid[])
   UNION ALL
   SELECT id FROM settlements WHERE message_hash = :message_hash::bytea
   UNION ALL
   SELECT id FROM settlements WHERE signature = :signature::text
   UNION ALL
   SELECT id FROM settlements WHERE user_id = :user_id::text AND payment_identifier = :payment_identifier::text
-  LIMIT 1
 );
 
--- name: begin_settled_answer$
--- Set out to answer that a payment is settled. Of several who ask, one may; another when that one has not come to an end.
+-- name: begin_settled_answers
+-- Set out to answer that payments are settled. Of several who ask, one may; another when that one has not come to an end.
 UPDATE settlements SET answering_since = clock_timestamp()
-WHERE id = :id AND status = 'settled' AND answered_at IS NULL
+WHERE id = ANY(:ids::uuid[]) AND status = 'settled' AND answered_at IS NULL
   AND (answering_since IS NULL OR answering_since < clock_timestamp() - make_interval(secs => :answering_seconds))
-RETURNING true;
+RETURNING id;
 
--- name: end_settled_answer!
--- The answer that a payment is settled has gone out.
-UPDATE settlements SET answered_at = clock_timestamp() WHERE id = :id AND answered_at IS NULL;
+-- name: end_settled_answers!
+-- The answers that payments are settled have gone out.
+UPDATE settlements SET answered_at = clock_timestamp() WHERE id = ANY(:ids::uuid[]) AND answered_at IS NULL;
 
 -- name: give_up_settled_answer!
 -- Whoever was to hear that a payment is settled has gone: the next who asks may be answered at once.

@@ -1,12 +1,12 @@
 """Settles payments: reserved and stored before they are sent, awaited, and answered by what the ledger has of them."""
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 import structlog
@@ -19,12 +19,12 @@ from api.x402.bodies import FacilitatorBody
 from api.x402.landing_watch import LandingWatch
 from api.x402.payment_identifiers import payload_hash, payment_identifier
 from api.x402.settle_result import SettleResult, duplicate, failed, pending, refused, succeeded
+from api.x402.settlement_batches import SettlementBatches
 from api.x402.verdict import Reason, Refused
 from api.x402.verification import JudgedPayment, PaymentVerifier
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.rpc import RpcError
 from ledger import settlements
-from ledger.claims import claim_settled
 from ledger.payment_requests import find_request
 from ledger.recipients import find_recipient
 from ledger.settlements import BudgetScope, FeeBudgets, Settlement, SignedPayment, exceeded_budget
@@ -35,10 +35,9 @@ from runtime.database_errors import DATABASE_ERRORS
 _log = structlog.get_logger(__name__)
 
 # Notifications can be lost; looking again is the remedy.
-_LOOK_AGAIN_SECONDS: Final = 0.5
+_LOOK_AGAIN_SECONDS: Final = 1.0
 # While another request is about to answer, its process may have died.
 _ANSWERED_ELSEWHERE_SECONDS: Final = 0.2
-_ANSWERING_SECONDS: Final = 5.0
 _RESOURCE_CHARACTERS_MAX: Final = 2_048
 
 IsGone = Callable[[], Awaitable[bool]]
@@ -66,6 +65,7 @@ class PaymentSettler:
     def __init__(
         self,
         database: asyncpg.Pool,
+        batches: SettlementBatches,
         verifier: PaymentVerifier,
         notifications: TransferNotifications,
         final_from: Mapping[str, Decimal],
@@ -73,6 +73,7 @@ class PaymentSettler:
         metrics: ApiMetrics,
     ) -> None:
         self._database = database
+        self._batches = batches
         self._verifier = verifier
         self._notifications = notifications
         self._final_from = final_from
@@ -107,14 +108,14 @@ class PaymentSettler:
             return await self._verdict(known, deadline, is_gone, is_same_request=True)
         try:
             judged = await self._verifier.judge(body, caller)
-            known = None
+            known, is_new = None, False
             if judged.settlement is not None:
                 known = await settlements.find_by_message(self._database, judged.payment.message_hash)
             if known is None:
-                known = await self._reserve(judged, caller, identifier, asked)
+                known, is_new = await self._reserve(judged, caller, identifier, asked)
         except Refused as error:
             return refused(error, self._verifier.network.name(body.x402_version))
-        return await self._verdict(known, deadline, is_gone, is_same_request=False)
+        return await self._verdict(known, deadline, is_gone, is_same_request=False, is_new=is_new)
 
     async def answered(self, result: SettleResult, *, is_gone: bool) -> None:
         """Note that the answer that a payment is settled went out, or that its caller was gone by then.
@@ -123,10 +124,12 @@ class PaymentSettler:
         """
         if result.answering is None:
             return
-        note = settlements.give_up_answer if is_gone else settlements.end_answer
         try:
             async with crash_point("note"):
-                await note(self._database, result.answering)
+                if is_gone:
+                    await settlements.give_up_answer(self._database, result.answering)
+                else:
+                    await self._batches.end_answer(result.answering)
         except DATABASE_ERRORS as error:
             self._troubles.note("noting an answer", error)
 
@@ -140,8 +143,11 @@ class PaymentSettler:
 
     async def _reserve(
         self, judged: JudgedPayment, caller: Caller | None, identifier: str | None, asked: bytes
-    ) -> Settlement:
+    ) -> tuple[Settlement, bool]:
         """Try a payment on a node, sign it, and store what was signed; nothing is sent yet.
+
+        Returns:
+            The payment, and whether it was stored just now: else another request was first.
 
         Raises:
             Refused: It would fail, its memo names a payment request that it does not pay, or a budget is used up.
@@ -155,7 +161,7 @@ class PaymentSettler:
         except Refused:
             # Another request may have settled it since it was looked up.
             if (known := await settlements.find_by_message(self._database, payment.message_hash)) is not None:
-                return known
+                return known, False
             raise
         signature, wire = self._verifier.fee_payers.sign(payment.transaction)
         token = await self._verifier.tokens.of_mint(payment.mint)
@@ -185,16 +191,16 @@ class PaymentSettler:
         )
         try:
             async with crash_point("reserve"):
-                await settlements.reserve(self._database, signed, self._bounds.budgets)
+                made = await settlements.reserve(self._database, signed, self._bounds.budgets)
         except asyncpg.CheckViolationError as error:
             scope = exceeded_budget(error.constraint_name)
             if scope is None:
                 raise
             raise _budget_used_up(scope, payment.authority) from None
-        # It is there now, whoever was first.
-        known = await settlements.find_by_message(self._database, payment.message_hash)
-        if known is not None:
-            return known
+        if made is not None:
+            return made, True
+        if (known := await settlements.find_by_message(self._database, payment.message_hash)) is not None:
+            return known, False
         if identifier is not None and await settlements.find_by_identifier(
             self._database, recipient.user_id, identifier
         ):
@@ -243,15 +249,18 @@ class PaymentSettler:
         return self._newest_height + BLOCKHASH_LIFETIME_BLOCKS
 
     async def _verdict(
-        self, known: Settlement, deadline: float, is_gone: IsGone, *, is_same_request: bool
+        self, known: Settlement, deadline: float, is_gone: IsGone, *, is_same_request: bool, is_new: bool = False
     ) -> SettleResult:
-        """What is answered about a payment that is stored: never an error, whatever is away by now."""
+        """What is answered about a payment that is stored: never an error, whatever is away by now.
+
+        One that `is_new` was not sent before.
+        """
         if self._waiting >= self._bounds.waiting_max:
             deadline = 0.0
         self._waiting += 1
         try:
             if known.is_open:
-                known = await self._awaited(known, deadline, is_gone)
+                known = await self._awaited(known, deadline, is_gone, is_new=is_new)
             if known.is_open:
                 return pending(known)
             if not known.is_settled:
@@ -265,7 +274,7 @@ class PaymentSettler:
         finally:
             self._waiting -= 1
 
-    async def _awaited(self, known: Settlement, deadline: float, is_gone: IsGone) -> Settlement:
+    async def _awaited(self, known: Settlement, deadline: float, is_gone: IsGone, *, is_new: bool) -> Settlement:
         """The payment once it is decided, or as it stands when time is up or its caller has gone.
 
         It is sent to every node meanwhile. The ledger's own notification wakes us; nodes are asked besides, for the
@@ -273,19 +282,24 @@ class PaymentSettler:
         """
         loop = asyncio.get_running_loop()
         with self._notifications.expected(known.signature) as arrived:
+            if not is_new:
+                # It may have arrived before anybody waited here.
+                arrived.set()
             watch = asyncio.create_task(LandingWatch(self._database, self._verifier.node).follow(known))
+            watch.add_done_callback(lambda _: arrived.set())
             try:
                 while loop.time() < deadline and not await is_gone():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(min(deadline - loop.time(), _LOOK_AGAIN_SECONDS)):
+                            await arrived.wait()
                     arrived.clear()
-                    async with crash_point("claim"):
-                        await claim_settled(self._database, [known.id])
-                    found = await settlements.find_by_id(self._database, known.id)
-                    if found is not None and not found.is_open:
-                        return found
-                    await _either(arrived, watch, min(deadline - loop.time(), _LOOK_AGAIN_SECONDS))
                     if watch.done():
                         # What it met is met here; the payment stays under way.
                         watch.result()
+                    async with crash_point("claim"):
+                        found = await self._batches.claim(known.id)
+                    if found is not None and not found.is_open:
+                        return found
             finally:
                 watch.cancel()
         return known
@@ -299,31 +313,19 @@ class PaymentSettler:
         while True:
             if known.answered_at is not None:
                 return duplicate(known)
-            if await settlements.begin_answer(self._database, known.id, answering_seconds=_ANSWERING_SECONDS):
+            if await self._batches.begin_answer(known.id):
                 return succeeded(known, answering=known.id)
             if loop.time() >= deadline:
                 return pending(known)
             await asyncio.sleep(_ANSWERED_ELSEWHERE_SECONDS)
-            known = await self._again(known.id) or known
+            known = await settlements.find_by_id(self._database, known.id) or known
 
     async def _answer_again(self, known: Settlement, _deadline: float) -> SettleResult:
         """Answer every request that has the payment's identifier that it is settled, however often it comes."""
         if known.is_used_elsewhere:
             return duplicate(known)
-        is_first = await settlements.begin_answer(self._database, known.id, answering_seconds=_ANSWERING_SECONDS)
+        is_first = await self._batches.begin_answer(known.id)
         return succeeded(known, answering=known.id if is_first else None)
-
-    async def _again(self, settlement_id: UUID) -> Settlement | None:
-        return await settlements.find_by_id(self._database, settlement_id)
-
-
-async def _either(arrived: asyncio.Event, watch: asyncio.Task[None], seconds: float) -> None:
-    """Wait until the ledger has something new, or nodes have decided it, but not for longer than `seconds`."""
-    woken = asyncio.create_task(arrived.wait())
-    try:
-        await asyncio.wait({woken, watch}, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        woken.cancel()
 
 
 def _budget_used_up(scope: BudgetScope, payer: str) -> Refused:

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 from api.access.caller import Caller
 from api.tokens import TokenBook
+from api.x402.batched_statements import BatchedStatement
 from api.x402.bodies import FacilitatorBody
 from api.x402.check import ExactLimits, check
 from api.x402.fee_payers import FeePayers
 from api.x402.networks import X402Network
 from api.x402.simulation import refuse_what_would_fail
-from api.x402.standing_reads import StandingReads
 from api.x402.terms import Payload, Requirements, read_terms
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
 from chain.node import Node
-from ledger.payment_standings import KnownSettlement
+from ledger.payment_standings import KnownSettlement, PaymentStanding
 from ledger.recipients import Recipient
 from ledger.tokens import NATIVE_SOL
 
@@ -45,7 +45,7 @@ class PaymentVerifier:
         limits: What a payment may cost them.
     """
 
-    standings: StandingReads
+    standings: BatchedStatement[tuple[str, bytes], PaymentStanding]
     node: Node
     tokens: TokenBook
     network: X402Network
@@ -86,7 +86,7 @@ class PaymentVerifier:
                 f"The token {payment.mint} is not known to this ledger; require one that is, as USDC.",
                 payment.authority,
             )
-        standing = await self.standings.read(requirements.pay_to, payment.message_hash)
+        standing = await self.standings.ask((requirements.pay_to, payment.message_hash))
         recipient = _paid_wallet(standing.recipient, requirements.pay_to, caller, payment.authority)
         return JudgedPayment(payload, requirements, payment, recipient, standing.settlement)
 

@@ -29,6 +29,11 @@ async def requested(pool, merchant, amount=1_000, **terms):
     )
 
 
+async def begin_answer(pool, found, *, answering_seconds):
+    (begun,) = await settlements.begin_answers(pool, [found], answering_seconds=answering_seconds)
+    return begun
+
+
 async def claims(pool):
     return await pool.fetch('SELECT * FROM transactions ORDER BY "timestamp"')
 
@@ -191,21 +196,21 @@ async def test_a_transfer_that_was_answered_elsewhere_is_not_answered_here(pool,
     await pool.execute("UPDATE transactions SET answered_at = now()")
     assert await claim_settled(pool, [found]) == {found}
     assert (await settlements.find_by_id(pool, found)).answered_at is not None
-    assert not await settlements.begin_answer(pool, found, answering_seconds=0)
+    assert not await begin_answer(pool, found, answering_seconds=0)
 
 
 async def test_an_answer_is_begun_by_one_and_again_when_that_one_died(pool, merchant):
     payment, found = await reserved(pool, merchant)
-    assert not await settlements.begin_answer(pool, found, answering_seconds=60)
+    assert not await begin_answer(pool, found, answering_seconds=60)
     await land(pool, payment)
     await claim_settled(pool, [found])
-    begun = await asyncio.gather(*(settlements.begin_answer(pool, found, answering_seconds=60) for _ in range(10)))
+    begun = await asyncio.gather(*(begin_answer(pool, found, answering_seconds=60) for _ in range(10)))
     assert sum(begun) == 1
-    assert await settlements.begin_answer(pool, found, answering_seconds=0)
+    assert await begin_answer(pool, found, answering_seconds=0)
     await settlements.give_up_answer(pool, found)
-    assert await settlements.begin_answer(pool, found, answering_seconds=60)
-    await settlements.end_answer(pool, found)
-    assert not await settlements.begin_answer(pool, found, answering_seconds=0)
+    assert await begin_answer(pool, found, answering_seconds=60)
+    await settlements.end_answers(pool, [found])
+    assert not await begin_answer(pool, found, answering_seconds=0)
 
 
 async def test_what_failed_is_settled_when_the_ledger_has_it_after_all(pool, merchant):

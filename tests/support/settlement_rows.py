@@ -46,7 +46,7 @@ async def reserved(pool, merchant, amount=1_000, budgets=AMPLE, **changes):
     payment = signed_payment(merchant, amount, **changes)
     found = await reserve(pool, payment, budgets)
     assert found is not None
-    return payment, found
+    return payment, found.id
 
 
 async def land(connection, payment, *, path="2", finality="confirmed", **changes):

@@ -80,7 +80,7 @@ class Shop:
         )
         found = await reserve(self.pool, payment, AMPLE)
         assert found is not None
-        return found
+        return found.id
 
     async def status(self, found):
         return (await settlements.find_by_id(self.pool, found)).status

@@ -14,7 +14,7 @@ from api.x402.fee_payers import FeePayers
 from chain.rpc import RpcPool
 from chain.sending import broadcast
 from ledger.claims import claim_settled
-from ledger.settlements import FailureReason, end_answer, fail
+from ledger.settlements import FailureReason, end_answers, fail
 from localnet.genesis import FEE_MINT
 from tests.support.api_client import key_for, running_api
 from tests.support.databases import execute
@@ -208,7 +208,7 @@ async def test_a_payment_is_valid_until_its_seller_has_heard_that_it_is_settled(
     await land(pool, payment)
     assert await claim_settled(pool, [settlement]) == {settlement}
     assert (await verified(seller, purchase))["isValid"]
-    await end_answer(pool, settlement)
+    await end_answers(pool, [settlement])
     for client in (seller, seller):
         refused = await verified(client, purchase)
         assert (refused["isValid"], refused["invalidReason"]) == (False, "duplicate_settlement")
