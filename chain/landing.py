@@ -12,7 +12,7 @@ from chain.node import EndpointStatuses, SignatureStatus
 _ERROR_CHARACTERS_MAX = 300
 
 
-class Landing(StrEnum):
+class LandingState(StrEnum):
     """Where a transaction stands."""
 
     SUCCEEDED = "succeeded"
@@ -38,7 +38,7 @@ class Fate:
         seen_slot: The slot of the endpoint that is furthest behind of those that answered.
     """
 
-    landing: Landing
+    landing: LandingState
     slot: int | None = None
     error: str | None = None
     seen_slot: int = 0
@@ -56,17 +56,17 @@ def fates(answers: Sequence[EndpointStatuses], count: int) -> list[Fate]:
 
 def _fate(statuses: Sequence[SignatureStatus | None], seen_slot: int) -> Fate:
     if not statuses:
-        return Fate(Landing.NOT_ASKED)
+        return Fate(LandingState.NOT_ASKED)
     known = [one for one in statuses if one is not None]
     if not known:
-        return Fate(Landing.UNKNOWN, seen_slot=seen_slot)
+        return Fate(LandingState.UNKNOWN, seen_slot=seen_slot)
     for one in known:
         if one.err is None and one.confirmation_status in {"confirmed", "finalized"}:
-            return Fate(Landing.SUCCEEDED, one.slot, None, seen_slot)
+            return Fate(LandingState.SUCCEEDED, one.slot, None, seen_slot)
     for one in known:
         if one.err is not None and one.confirmation_status == "finalized":
-            return Fate(Landing.FAILED, one.slot, _words(one.err), seen_slot)
-    return Fate(Landing.UNDECIDED, seen_slot=seen_slot)
+            return Fate(LandingState.FAILED, one.slot, _words(one.err), seen_slot)
+    return Fate(LandingState.UNDECIDED, seen_slot=seen_slot)
 
 
 def _words(error: Any) -> str:

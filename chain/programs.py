@@ -28,7 +28,7 @@ SOL_DECIMALS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class NamedToken:
     """A token that requests may name by its symbol."""
 
     symbol: str
@@ -39,10 +39,10 @@ class Token:
 
 
 TOKENS: Final = (
-    Token("USDC", "mainnet-beta", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", 6, TOKEN_PROGRAM),
-    Token("USDT", "mainnet-beta", "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB", 6, TOKEN_PROGRAM),
-    Token("PYUSD", "mainnet-beta", "2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo", 6, TOKEN_2022_PROGRAM),
-    Token("USDC", "devnet", "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU", 6, TOKEN_PROGRAM),
-    Token("USDT", "devnet", "EJwZgeZrdC8TXTQbQBoL6bfuAnFUUy1PVCMB4DYPzVaS", 6, TOKEN_PROGRAM),
-    Token("PYUSD", "devnet", "CXk2AMBfi3TwaEL2468s6zP8xq9NxTXjp9gjMgzeUynM", 6, TOKEN_2022_PROGRAM),
+    NamedToken("USDC", "mainnet-beta", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", 6, TOKEN_PROGRAM),
+    NamedToken("USDT", "mainnet-beta", "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB", 6, TOKEN_PROGRAM),
+    NamedToken("PYUSD", "mainnet-beta", "2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo", 6, TOKEN_2022_PROGRAM),
+    NamedToken("USDC", "devnet", "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU", 6, TOKEN_PROGRAM),
+    NamedToken("USDT", "devnet", "EJwZgeZrdC8TXTQbQBoL6bfuAnFUUy1PVCMB4DYPzVaS", 6, TOKEN_PROGRAM),
+    NamedToken("PYUSD", "devnet", "CXk2AMBfi3TwaEL2468s6zP8xq9NxTXjp9gjMgzeUynM", 6, TOKEN_2022_PROGRAM),
 )

@@ -34,7 +34,7 @@ _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 _MESSAGES_AHEAD_MAX: Final = 1_024
 
 
-class Listener(Protocol):
+class FeedListener(Protocol):
     """What a feed calls from its reading loop: these methods must not block."""
 
     def notified(self, account: str, signature: str, slot: int, *, failed: bool) -> None:
@@ -125,7 +125,7 @@ class _Shard:
 class LogsFeed:
     """Follows a changing set of accounts. Open it with `async with`; accounts may be added at any time."""
 
-    def __init__(self, urls: Sequence[str], listener: Listener, limits: FeedLimits | None = None) -> None:
+    def __init__(self, urls: Sequence[str], listener: FeedListener, limits: FeedLimits | None = None) -> None:
         self._urls = itertools.cycle(urls)
         self._listener = listener
         self._limits = limits or FeedLimits()

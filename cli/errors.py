@@ -56,8 +56,8 @@ def _operator_error(error: BaseException) -> OperatorError | None:
     if isinstance(error, OperatorError):
         return error
     # Most failures have nothing to do with the database, whose driver takes time to import.
-    if "asyncpg" in sys.modules and (told := _of_the_database(error)) is not None:
-        return told
+    if "asyncpg" in sys.modules and (expected := _of_the_database(error)) is not None:
+        return expected
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_operator_error, error.exceptions)), None)
     return None

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from chain.landing import Fate, Landing, fates
+from chain.landing import Fate, LandingState, fates
 from chain.node import STATUSES_PER_CALL
 from chain.sending import FinalizedTip, broadcast_everywhere, finalized_tip
 from ledger import settlements
@@ -77,7 +77,7 @@ async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip
     answers = await context.node.statuses_of_each([one.signature for one in page])
     to_send, to_index = [], []
     for one, fate in zip(page, fates(answers, len(page)), strict=True):
-        if fate.landing is Landing.SUCCEEDED:
+        if fate.landing is LandingState.SUCCEEDED:
             if not one.is_indexed:
                 to_index.append(one.signature)
         elif (failure := _failure(one, fate, tip)) is not None:
@@ -91,10 +91,10 @@ async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip
 
 def _failure(one: OpenSettlement, fate: Fate, tip: FinalizedTip) -> FailureReason | None:
     """Why a payment has failed for good; `None` while it may still land."""
-    if fate.landing is Landing.FAILED:
+    if fate.landing is LandingState.FAILED:
         return FailureReason.FAILED_ON_CHAIN
     is_dead = one.last_valid_block_height < tip.block_height
-    if fate.landing is Landing.UNKNOWN and is_dead and fate.seen_slot >= tip.absolute_slot:
+    if fate.landing is LandingState.UNKNOWN and is_dead and fate.seen_slot >= tip.absolute_slot:
         return FailureReason.NEVER_LANDED
     return None
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from chain.landing import Landing, fates
+from chain.landing import LandingState, fates
 from chain.node import Node
 from chain.sending import broadcast_everywhere
 from ledger import settlements
@@ -46,9 +46,9 @@ class LandingWatch:
 
     async def _is_failed(self, payment: Settlement) -> bool:
         (fate,) = fates(await self._node.statuses_of_each([payment.signature]), 1)
-        if fate.landing is Landing.SUCCEEDED:
+        if fate.landing is LandingState.SUCCEEDED:
             await request_index(self._database, [payment.signature], "a settlement of x402 waits for it")
-        if fate.landing is not Landing.FAILED:
+        if fate.landing is not LandingState.FAILED:
             return False
         async with crash_point("fail"):
             return await settlements.fail(

@@ -10,7 +10,7 @@ _queries: Final = load_queries("cli.demo", "recorded.sql")
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedTransfer:
+class ReceivedTransfer:
     """One transfer of the ledger; amounts are base units, and `credited` is what came to be the receiver's."""
 
     signature: str
@@ -35,11 +35,11 @@ class KnownToken:
     decimals: int
 
 
-async def received(database: Database, wallets: Sequence[str]) -> list[RecordedTransfer]:
+async def received(database: Database, wallets: Sequence[str]) -> list[ReceivedTransfer]:
     """Every transfer that the ledger credits to these wallets, oldest first."""
-    names = RecordedTransfer.__slots__
+    names = ReceivedTransfer.__slots__
     rows = _queries.received(database, wallets=list(wallets))
-    return [RecordedTransfer(*(row[name] for name in names)) async for row in rows]
+    return [ReceivedTransfer(*(row[name] for name in names)) async for row in rows]
 
 
 async def last_balances(database: Database, wallets: Sequence[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 -- name: received
 -- Every transfer that the ledger credits to some wallets, for holding it against the chain.
-SELECT signature, path, slot, kind, mint, source, destination, source_owner, destination_owner,
-  amount, fee, amount - fee AS credited, finality, memos, cardinality(reference_keys) AS reference_count
+SELECT signature, path, slot, kind, mint, source, destination, destination_owner,
+  amount, fee, amount - fee AS credited, memos
 FROM transfers
 WHERE destination_owner = ANY(:wallets::text[])
   AND kind_is_payment(kind)

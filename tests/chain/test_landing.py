@@ -2,7 +2,7 @@
 
 import pytest
 
-from chain.landing import Landing, fates
+from chain.landing import LandingState, fates
 from chain.node import EndpointStatuses, SignatureStatus
 
 GOOD = SignatureStatus(5, None, "confirmed")
@@ -11,13 +11,13 @@ BAD = SignatureStatus(5, {"InstructionError": [2, {"Custom": 1}]}, "finalized")
 BAD_YET = SignatureStatus(5, {"InstructionError": [2, {"Custom": 1}]}, "confirmed")
 
 CASES = {
-    "nobody answers": ([], Landing.NOT_ASKED),
-    "nobody knows it": ([None, None], Landing.UNKNOWN),
-    "one has it": ([None, GOOD], Landing.SUCCEEDED),
-    "it is being voted for": ([SEEN], Landing.UNDECIDED),
-    "it failed for good": ([None, BAD], Landing.FAILED),
-    "it failed, which may be undone": ([BAD_YET], Landing.UNDECIDED),
-    "they contradict each other": ([BAD, GOOD], Landing.SUCCEEDED),
+    "nobody answers": ([], LandingState.NOT_ASKED),
+    "nobody knows it": ([None, None], LandingState.UNKNOWN),
+    "one has it": ([None, GOOD], LandingState.SUCCEEDED),
+    "it is being voted for": ([SEEN], LandingState.UNDECIDED),
+    "it failed for good": ([None, BAD], LandingState.FAILED),
+    "it failed, which may be undone": ([BAD_YET], LandingState.UNDECIDED),
+    "they contradict each other": ([BAD, GOOD], LandingState.SUCCEEDED),
 }
 
 
@@ -36,6 +36,6 @@ def test_endpoints_that_do_not_answer_or_answer_something_else_have_no_say():
         EndpointStatuses("ahead", 9, [None, None]),
     ]
     first, second = fates(answers, 2)
-    assert (first.landing, first.seen_slot) == (Landing.UNKNOWN, 7)
-    assert (second.landing, second.slot) == (Landing.FAILED, 5)
+    assert (first.landing, first.seen_slot) == (LandingState.UNKNOWN, 7)
+    assert (second.landing, second.slot) == (LandingState.FAILED, 5)
     assert "InstructionError" in second.error

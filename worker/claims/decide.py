@@ -86,11 +86,11 @@ async def reconcile(context: WorkerContext) -> Reconciled:
     overdue = [one for one in missing if one.is_overdue]
     done.still_pending += len(missing) - len(overdue)
     if overdue:
-        fate = await settle_missing(context, overdue)
-        done.refused += fate.failed
-        done.expired += fate.expired
-        done.missed_payments += fate.missed_payments
-        done.still_pending += len(overdue) - fate.failed - fate.expired
+        decided = await settle_missing(context, overdue)
+        done.refused += decided.failed
+        done.expired += decided.expired
+        done.missed_payments += decided.missed_payments
+        done.still_pending += len(overdue) - decided.failed - decided.expired
     return done
 
 

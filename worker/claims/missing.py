@@ -38,7 +38,7 @@ class Missing:
 
 
 @dataclass(slots=True)
-class Fate:
+class MissingDecided:
     """What became of them; the rest is still pending."""
 
     failed: int = 0
@@ -46,19 +46,19 @@ class Fate:
     missed_payments: int = 0
 
 
-async def settle_missing(context: WorkerContext, claims: Sequence[Missing]) -> Fate:
+async def settle_missing(context: WorkerContext, claims: Sequence[Missing]) -> MissingDecided:
     """Ask the chain about `claims`, and settle those whose fate is sure.
 
     Raises:
         RpcError: The nodes did not answer; the rest is as it was.
     """
-    fate = Fate()
+    decided = MissingDecided()
     for start in range(0, len(claims), STATUSES_PER_CALL):
-        await _settle_batch(context, claims[start : start + STATUSES_PER_CALL], fate)
-    return fate
+        await _settle_batch(context, claims[start : start + STATUSES_PER_CALL], decided)
+    return decided
 
 
-async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], fate: Fate) -> None:
+async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], decided: MissingDecided) -> None:
     finalized_slot = await context.node.slot("finalized")
     signatures = list(dict.fromkeys(claim.signature for claim in claims))
     seen_slot, answers = await context.node.signature_statuses(signatures)
@@ -76,15 +76,15 @@ async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], fate:
     await _note_found(context, [claim for claim in claims if statuses[claim.signature] is not None])
     if to_index:
         asked = await request_index(context.database, to_index, "a claim for it is pending")
-        fate.missed_payments += asked
+        decided.missed_payments += asked
         context.metrics.missed.inc(asked)
         if asked:
             _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
     if settled:
-        fate.failed += await settle_pending(context.database, settled)
+        decided.failed += await settle_pending(context.database, settled)
     unknown = [claim for claim in claims if statuses[claim.signature] is None]
     if unknown and seen_slot >= finalized_slot:
-        fate.expired += await _expire(context, unknown)
+        decided.expired += await _expire(context, unknown)
 
 
 async def _refusal(context: WorkerContext, signature: str, status: SignatureStatus) -> Outcome | None:
