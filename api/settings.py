@@ -44,7 +44,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
     # Verifications that may wait for their payments at the same time.
     waiting_requests_max: int = Field(1_000, ge=1, validation_alias="API_WAITING_REQUESTS")
     # Verifications that may wait to be decided, while the database is slow.
-    undecided_max: int = Field(2_000, ge=1, validation_alias="API_MOST_UNDECIDED")
+    undecided_max: int = Field(2_000, ge=1, validation_alias="API_UNDECIDED_MAX")
     # The head of a request has so long to arrive, on a new connection or an idle one that begins to speak.
     head_seconds: float = Field(10.0, gt=0, validation_alias="API_HEAD_SECONDS")
     # Whoever does not read an answer keeps it for so long.
@@ -52,7 +52,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
     # A body has so long to arrive.
     body_seconds: float = Field(15.0, gt=0, validation_alias="API_BODY_SECONDS")
     # Requests under way at the same time; beyond, they are refused, to come again.
-    requests_max: int = Field(4_000, ge=1, validation_alias="API_MOST_REQUESTS")
+    requests_max: int = Field(4_000, ge=1, validation_alias="API_REQUESTS_MAX")
     # Streams of events that may be open at the same time, in all and of one user.
     streams_max: int = Field(2_000, ge=1, validation_alias="API_STREAMS")
     streams_per_user_max: int = Field(100, ge=1, validation_alias="API_STREAMS_PER_USER")

@@ -13,7 +13,7 @@ from api.routing.route import new_router
 from api.settings import ApiSettings
 from api.verify.bodies import ProofBody
 from runtime.logging import configure_logging
-from runtime.process import leave_alone_what_is_there, run_until_signal
+from runtime.process import freeze_startup_objects, run_until_signal
 from runtime.settings import load
 
 router = new_router()
@@ -31,7 +31,7 @@ def main() -> None:
     configure_logging(settings)
 
     def ready(url: str) -> None:
-        leave_alone_what_is_there()
+        freeze_startup_objects()
         print(json.dumps({"api": url}), flush=True)
 
     async def serve(stop: asyncio.Event) -> None:

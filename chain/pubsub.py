@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from chain import rpc
-from chain.rpc import host_of
+from chain.hosts import host_of
 from chain.subscription_messages import MESSAGE, Message, Params
 
 _UNANSWERED_REQUESTS_MAX: Final = 100

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Generic, Self, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 import stamina
 from aiolimiter import AsyncLimiter
+
+from chain.hosts import host_of
 
 T = TypeVar("T")
 
@@ -42,6 +43,11 @@ class RpcError(Exception):
         False where it only cannot do so now: out of reach, behind, broken, or asked too often.
         """
         return self.code is not None and self.code < 0 and self.code not in _UNWELL_CODES
+
+    @property
+    def is_before_context_slot(self) -> bool:
+        """True when the node has not reached the `minContextSlot` of the question."""
+        return self.code == _CONTEXT_SLOT_NOT_REACHED
 
 
 class RetryableRpcError(RpcError):
@@ -71,6 +77,7 @@ _PERMANENT_CODES: Final = frozenset(
 )
 # These say something about the node and not about the question: it is behind, broken, or asked too often.
 _UNWELL_CODES: Final = frozenset({-32005, -32603, -32429, 429})
+_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 _TOO_MANY_REQUESTS: Final = 429
 # A public endpoint allows about 100 requests in 10 s, and 40 of one method.
 _PUBLIC_REQUESTS_PER_SECOND: Final = 10.0
@@ -361,14 +368,6 @@ class RpcPool:
 def _limiter(rate: float) -> AsyncLimiter:
     """Budgets below one a second are whole requests over more seconds."""
     return AsyncLimiter(max(rate, 1.0), max(1.0, 1.0 / rate))
-
-
-def host_of(url: str) -> str:
-    """The host of an endpoint, which is all of it that may be shown: paths and queries of URLs carry API keys."""
-    try:
-        return urlsplit(url).hostname or "unknown"
-    except ValueError:
-        return "unknown"
 
 
 def reason_of(error: BaseException) -> str:

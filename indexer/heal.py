@@ -19,7 +19,6 @@ _log = structlog.get_logger(__name__)
 
 _FETCHES_PER_WALK_MAX: Final = 16
 _REASON_CHARACTERS_MAX: Final = 500
-_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 _FAILURES_WITH_A_SLOT_MAX: Final = 2
 _EXPECTED: Final = (RpcError, IncompleteHistoryError, FetchFailedError)
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -71,7 +70,7 @@ class Healer:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one account, the others are healed
             failures = self._queue.failures(account)
             self._metrics.heals.labels("failed").inc()
-            if isinstance(error, RpcError) and error.code == _CONTEXT_SLOT_NOT_REACHED:
+            if isinstance(error, RpcError) and error.is_before_context_slot:
                 # Sockets show slots before they are confirmed, and a chain that stands still never confirms the
                 # last ones: ask for a little less each time.
                 min_context_slot = max(min_context_slot - 4 ** (failures + 1), 0)

@@ -1,7 +1,6 @@
 """The indexer process: opens what it needs, runs until asked to stop, drains, closes in reverse."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from runtime.cluster import watch_cluster
 from runtime.heartbeat import SeenSlots, signs_of_life
 from runtime.listener import Listener
 from runtime.metrics import serving_metrics
-from runtime.process import working
+from runtime.process import freeze_startup_objects, working
 
 _log = structlog.get_logger(__name__)
 
@@ -115,9 +114,7 @@ async def index_until(
 ) -> None:
     """Index until `stop` is set; `ready` is called with the port of the metrics."""
     async with running_indexer(settings, dsn, rpc_urls, ws_urls) as indexer:
-        # What is open now stays open: a full collection over all of it would hold up payments for 40 ms.
-        gc.collect()
-        gc.freeze()
+        freeze_startup_objects()
         if ready is not None:
             ready(indexer.metrics_port)
         await stop.wait()

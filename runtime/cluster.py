@@ -10,7 +10,8 @@ from typing import Final
 
 import structlog
 
-from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
+from chain.hosts import host_of
+from chain.rpc import RpcError, RpcLimits, RpcPool
 from ledger.cluster import may_name_cluster, name_cluster, named_cluster
 from ledger.sql import Database
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles

@@ -16,8 +16,9 @@ T = TypeVar("T")
 # Kubernetes kills after 30 seconds: what is cut short before that still closes its resources.
 _DRAIN_SECONDS: Final = 25.0
 
-# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own: that is one wish, sent twice.
-_SAME_WISH_SECONDS: Final = 1.0
+# Ctrl-C reaches every process of a terminal, and a supervisor then ends each of its own. A second signal within this
+# time is the same order to stop, and no demand to stop without draining.
+_SAME_ORDER_SECONDS: Final = 1.0
 
 # Objects more than before that make Python look for circles: in the youngest generation, and how often in the others.
 _COLLECT_AFTER: Final = (50_000, 20, 50)
@@ -50,7 +51,7 @@ def run_until_signal(
             if not stop.is_set():
                 stopped_at = loop.time()
                 stop.set()
-            elif SUPERVISOR_VARIABLE not in os.environ or loop.time() - stopped_at > _SAME_WISH_SECONDS:
+            elif SUPERVISOR_VARIABLE not in os.environ or loop.time() - stopped_at > _SAME_ORDER_SECONDS:
                 second.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,7 +103,7 @@ async def _stop_with_supervisor(stop: asyncio.Event) -> None:
         stop.set()
 
 
-def leave_alone_what_is_there() -> None:
+def freeze_startup_objects() -> None:
     """Take everything that start-up made out of garbage collection, for a process that answers within milliseconds.
 
     Modules, routes and schemas live as long as the process. Looking through all of them again and again found nothing

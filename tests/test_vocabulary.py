@@ -35,7 +35,7 @@ RETIRED_PHRASES = {
     r"\bworkbench\b": "context",
     r"\bfor nobody\b": "say what happens",
     r"\bsettle_jobs\b|\b[Ss]ettl(?:es?|ing) jobs\b": "jobs are moved on, payouts are sent",
-    r"\b_?MAX_[A-Z_]+\b": "a bound ends in _MAX",
+    r"\b_?MAX_[A-Z_]+\b|\b[A-Z_]+_MOST(?:_[A-Z_]+)?\b": "a bound ends in _MAX",
     r"\btold_at\b|\btold AS \(|\btell_\w+[!$^]?$": "the name of what is stored",
 }
 

@@ -49,7 +49,7 @@ class WorkerSettings(WebhookSettings, CacheSettings, SolanaSettings, Marketplace
     late_seconds: float = Field(86_400.0, ge=0, validation_alias="WORKER_LATE_SECONDS")
     # The first and the longest pause of a payout that has to wait.
     payout_retry_seconds: float = Field(5.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_SECONDS")
-    payout_retry_max_seconds: float = Field(600.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_MOST_SECONDS")
+    payout_retry_max_seconds: float = Field(600.0, gt=0, validation_alias="WORKER_PAYOUT_RETRY_MAX_SECONDS")
     # Offered on top of the fee for each of a payout's 200,000 compute units, in millionths of a lamport: 5,000 make
     # 1,000 lamports. A busy cluster leaves those that offer nothing waiting, until they are signed anew.
     payout_unit_price: int = Field(0, ge=0, le=10_000_000, validation_alias="WORKER_PAYOUT_PRICE_MICROLAMPORTS")

@@ -11,7 +11,7 @@ from cli.printing import print_json
 from cli.running import settings_for
 from cli.system.localnet_address import solana_endpoints
 from runtime.embedded.servers import database_address, redis_address
-from runtime.process import leave_alone_what_is_there, run_until_signal
+from runtime.process import freeze_startup_objects, run_until_signal
 
 
 def command(
@@ -31,7 +31,7 @@ def command(
     rpc_urls, _ = solana_endpoints(settings)
 
     def ready(url: str) -> None:
-        leave_alone_what_is_there()
+        freeze_startup_objects()
         if as_json:
             print_json({"ready": True, "api": url})
 

@@ -11,8 +11,9 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from chain.hosts import host_of
 from chain.pubsub import reason_of
-from chain.rpc import RpcError, RpcLimits, RpcPool, host_of
+from chain.rpc import RpcError, RpcLimits, RpcPool
 from cli.diagnosis.findings import Finding, bad, doubtful, good
 from runtime.cluster import cluster_name, is_of_network
 

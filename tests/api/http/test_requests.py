@@ -184,7 +184,7 @@ async def test_a_dashboard_can_read_what_is_refused_before_any_route(database_ur
     async def defect():
         raise RuntimeError
 
-    settings = {"API_BODY_SECONDS": 0.2, "API_MOST_REQUESTS": 1}
+    settings = {"API_BODY_SECONDS": 0.2, "API_REQUESTS_MAX": 1}
     async with running_api(database_url, redis_url, [NO_NODE], more=[faults], **settings) as api:
         where = urlsplit(api.url)
 

@@ -159,7 +159,7 @@ async def test_with_a_node_that_is_down_a_claim_is_pending_and_is_settled_later(
 
 
 async def test_what_a_slow_database_cannot_decide_is_sent_away_at_once(database_url, redis_url, pool):
-    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0, API_MOST_UNDECIDED=20) as api:
+    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=0, API_UNDECIDED_MAX=20) as api:
         vendor = await Vendor(api, pool).open()
         proofs = [vendor.proof(await vendor.paid(), nonce=f"nonce {n}") for n in range(250)]
         await vendor.client.verify(proofs[0])
@@ -180,7 +180,7 @@ async def test_what_a_slow_database_cannot_decide_is_sent_away_at_once(database_
 
 
 async def test_more_requests_than_there_is_room_for_are_asked_to_come_again(database_url, redis_url, pool):
-    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=2_000, API_MOST_REQUESTS=5) as api:
+    async with running_api(database_url, redis_url, [NO_NODE], VERIFY_WAIT_MS=2_000, API_REQUESTS_MAX=5) as api:
         vendor = await Vendor(api, pool).open()
         waiting = [
             asyncio.create_task(vendor.client.verify(vendor.proof(new_signature(), nonce=f"{n}"))) for n in range(5)
