@@ -29,9 +29,11 @@ from api.console import webhook_routes as webhook_pages
 from api.console.context import ConsoleContext
 from api.events import routes as event_routes
 from api.events.context import EventsContext
+from api.http.broken_json import BrokenJsonError, field_path
+from api.http.document_pages import document_pages
 from api.http.errors import ApiError, invalid, refusal, unavailable
 from api.http.middleware import AccessLog, Cors, RequestBounds
-from api.http.openapi import SUMMARY, TITLE, describe
+from api.http.openapi import SUMMARY, TAGS, TITLE, describe
 from api.keys import key_routes, token_routes
 from api.keys.context import KeysContext
 from api.marketplace import escrow_routes, job_routes, overview_routes, payout_routes, service_routes
@@ -52,6 +54,7 @@ from api.x402 import settle_routes
 from api.x402.context import X402Context
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTroubles, is_defect
 from runtime.errors import OperatorError
+from runtime.logging import scrub
 
 _log = structlog.get_logger(__name__)
 
@@ -118,10 +121,13 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
     """The application over open rooms; `more` routes are added for measurements."""
     app = FastAPIOffline(
         title=TITLE,
+        docs_url=None,
+        redoc_url=None,
         # A redirect would name the host that the caller sent, and clients take their keys there.
         redirect_slashes=False,
         version=health_routes.VERSION,
         description=SUMMARY,
+        openapi_tags=TAGS,
         exception_handlers={
             ApiError: _api_error,
             RequestValidationError: _validation_error,
@@ -133,7 +139,7 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
     app.state.refusal_pages = {refusals.BELOW: refusals.refused}
     for room in fields(rooms):
         setattr(app.state, room.name, getattr(rooms, room.name))
-    for router in (*_ROUTERS, *more):
+    for router in (*_ROUTERS, document_pages(TITLE), *more):
         app.include_router(router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     # The last is the outermost.
@@ -154,8 +160,11 @@ async def _api_error(request: Request, error: Any) -> Response:
 
 
 async def _validation_error(request: Request, error: Any) -> Response:
+    if isinstance(error.__cause__, BrokenJsonError):
+        fault = error.__cause__.fault
+        return refusal(request.scope, invalid(fault.sentence, fault.details))
     details = [
-        {"field": ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0]), "problem": problem["msg"]}
+        {"field": field_path(problem["loc"][1:]) or str(problem["loc"][0]), "problem": scrub(problem["msg"])}
         for problem in error.errors()
     ]
     first = details[0]

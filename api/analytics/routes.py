@@ -105,7 +105,7 @@ PaidClaims = Annotated[PaidFilter, Depends(_paid_filter)]
 
 @router.get("", response_model=RoutesBody, responses=errors(401, 403))
 async def index(_: Reader) -> Response:
-    """What can be asked here."""
+    """List what can be asked here."""
     return answer(RoutesBody(routes=sorted(f"{router.prefix}/{name}" for name in _NAMES)))
 
 
@@ -124,7 +124,7 @@ async def transactions(
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> Response:
-    """Claimed payments, newest first: from startDate on and before endDate."""
+    """List claimed payments, newest first: from startDate on and before endDate."""
     since, until = range_wanted(start_date, end_date)
     wanted = ClaimFilter(
         user_id=_whose(caller, user),
@@ -150,7 +150,7 @@ async def transactions(
 
 @router.get("/revenue", response_model=RevenueBody, responses=errors(401, 403))
 async def revenue(context: Analytics, paid: PaidClaims, period: Period = "day") -> Response:
-    """What honoured claims have brought in, in one token, with every token beside it.
+    """Sum up what honoured claims have brought in: in one token, with every token beside it.
 
     The token is `currency`, or the one that was paid most often. Claims that a fork has undone do not count.
     """
@@ -193,7 +193,7 @@ async def top_agents(
     period: Period = "month",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
-    """Who spent most of a token: `currency`, or the one that was paid most often."""
+    """List who spent most of a token: `currency`, or the one that was paid most often."""
     window = window_of(period, dt.datetime.now(dt.UTC))
     async with _snapshot(context) as connection:
         found = await read_revenue(connection, window, paid.user_id, paid.environment)
@@ -232,7 +232,7 @@ async def events(
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> Response:
-    """What happened, newest first: of one type, or of a family of types."""
+    """List what happened, newest first: of one type, or of a family of types."""
     families = families_wanted(event_type)
     since, until = range_wanted(start_date, end_date)
     wanted = EventFilter(
@@ -268,7 +268,7 @@ async def events(
 
 @router.get("/reconciliation", response_model=ReportBody, responses=errors(401, 403, 404))
 async def reconciliation(context: Analytics, caller: Reader) -> Response:
-    """The last report that held claims against transfers; a caller who is no admin sees its own part of it."""
+    """Show the last report that held claims against transfers; a caller who is no admin sees its own part of it."""
     newest = await newest_report(context.database)
     if newest is None:
         raise not_found("A finished reconciliation")

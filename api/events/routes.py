@@ -32,6 +32,10 @@ _KEY_CHECK_SECONDS: Final = 2.0
 _CATCH_UP_PAGE: Final = 500
 _BEGIN: Final = b"retry: 1000\n\n"
 _HEARTBEAT: Final = b": still here\n\n"
+_STREAMED: Final = {
+    "schema": {"type": "string"},
+    "example": 'retry: 1000\n\nid: evt_42\nevent: request.paid\ndata: {"id":"evt_42","type":"request.paid"}\n\n',
+}
 
 After = Annotated[
     str | None, Query(max_length=32, description="The id of the last event that is known; without it, from the oldest")
@@ -73,7 +77,7 @@ async def get_events(
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={**errors(401, 403, 410), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={**errors(401, 403, 410), 200: {"content": {"text/event-stream": _STREAMED}}},
 )
 async def stream_events(
     context: Events,
@@ -83,7 +87,7 @@ async def stream_events(
     wanted: Types = None,
     last_event_id: Annotated[str | None, Header(max_length=32)] = None,
 ) -> Response:
-    """Send what happens to the caller's money as Server-Sent Events, as it happens.
+    """Stream what happens to the caller's money: Server-Sent Events, as they happen.
 
     It begins after `Last-Event-ID`, which browsers send by themselves when they connect again, or after `after`, or
     with what happens from now on. A reader that is too slow is cut off, and misses nothing when it comes again.

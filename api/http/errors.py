@@ -111,24 +111,61 @@ class ErrorBody(AnswerShape):
 
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_MEANINGS: Final = {
-    400: "The request is malformed: `VALIDATION_ERROR`",
-    401: "No key, or a key or token that is not good: `INVALID_API_KEY`",
-    403: "The key may not do this: `FORBIDDEN`",
-    404: "There is no such thing, or it is not the caller's: `NOT_FOUND`",
-    408: "The body did not arrive in time: `REQUEST_TIMEOUT`",
-    409: "It contradicts what is there, or the Idempotency-Key is another request's: `CONFLICT`",
-    410: "It is not kept any more: `GONE`",
-    413: "The body is larger than 1 MB: `PAYLOAD_TOO_LARGE`",
-    415: "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`",
-    429: "Too many requests; `Retry-After` says when to come again: `RATE_LIMIT_EXCEEDED`",
-    503: "A part of ours is down; `Retry-After` says when to come again: `UNAVAILABLE`",
+_SOON: Final = "`Retry-After` says when to come again"
+ERRORS: Final = {
+    400: ("VALIDATION_ERROR", "The request is malformed", "amount: Field required; correct the request."),
+    401: (
+        "INVALID_API_KEY",
+        "No key, or a key or token that is not good",
+        "This needs an API key; send one as x-api-key.",
+    ),
+    403: ("FORBIDDEN", "The key may not do this", "This needs a key with the permission write; use another key."),
+    404: (
+        "NOT_FOUND",
+        "There is no such thing, or it is not the caller's",
+        "The payment does not exist, or is not yours to see.",
+    ),
+    408: (
+        "REQUEST_TIMEOUT",
+        "The body did not arrive in time",
+        "The body did not arrive within 10 seconds; send it again.",
+    ),
+    409: (
+        "CONFLICT",
+        "It contradicts what is there, or the Idempotency-Key is another request's",
+        "This Idempotency-Key was used for another request; send another key.",
+    ),
+    410: (
+        "GONE",
+        "It is not kept any more",
+        "What came after that event was removed for its age; begin without `after`.",
+    ),
+    413: ("PAYLOAD_TOO_LARGE", "The body is larger than 1 MB", "The body is larger than 1 MB; send less."),
+    415: (
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The body is not JSON",
+        "The body must be JSON; send Content-Type: application/json.",
+    ),
+    429: (
+        "RATE_LIMIT_EXCEEDED",
+        f"Too many requests; {_SOON}",
+        "Too many requests; come again in 12 seconds.",
+    ),
+    503: (
+        "UNAVAILABLE",
+        f"A part of ours is down; {_SOON}",
+        "The database cannot be reached at the moment; repeat the request in 2 seconds.",
+    ),
 }
+"""By status: the code of an error, when it is answered, and an example of its sentence."""
 
 
 def errors(*statuses: int, model: type[ErrorBody] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """The documentation of the errors that a route may answer, besides those that `errors_of` knows."""
-    return {status: {"model": model, "description": _MEANINGS[status]} for status in sorted(statuses)}
+    return {
+        status: {"model": model, "description": f"{ERRORS[status][1]}: `{ERRORS[status][0]}`"}
+        for status in sorted(statuses)
+    }
 
 
 def errors_of(methods: Collection[str]) -> dict[int | str, dict[str, Any]]:

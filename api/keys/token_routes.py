@@ -36,7 +36,10 @@ class TokenBody(AnswerShape):
 
 @router.post("/token", response_model=TokenBody, responses=errors(401, 403))
 async def post_token(context: Keys, caller: AnyCaller, order: TokenOrder | None = None) -> Response:
-    """Exchange an API key for an access token of at most 15 minutes, with no more than its permissions."""
+    """Exchange an API key for an access token.
+
+    It is good for 15 minutes at most, with no more than the key's permissions.
+    """
     if caller.by_token:
         raise forbidden("An access token cannot be exchanged for a newer one; send the API key.")
     order = order or TokenOrder()

@@ -14,6 +14,8 @@ from api.http.json import AnswerShape, answer
 from api.operations.context import Operations
 from api.operations.probes import PartStates
 
+_FIGURE: Final = 'pay402_http_requests_total{method="POST",route="/verify",status="200"} 402.0'
+
 # Plain routes: none of them is limited, wants a key or is refused for want of room. Probes may ask for the head alone.
 router = APIRouter(tags=["Health"])
 
@@ -62,9 +64,13 @@ async def get_ready(context: Operations) -> Response:
     return answer(body, 200 if is_ready else 503, None if is_ready else {"Retry-After": str(RETRY_SECONDS)})
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=errors(404))
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={**errors(404), 200: {"content": {"text/plain": {"example": _FIGURE}}}},
+)
 async def get_metrics(context: Operations) -> Response:
-    """Prometheus text; 404 with ENABLE_METRICS=false."""
+    """Show the figures of this process as Prometheus text; 404 with ENABLE_METRICS=false."""
     metrics, pool = context.metrics, context.database
     if metrics is None:
         raise not_found("/metrics")

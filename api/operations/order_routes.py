@@ -129,7 +129,7 @@ def backfill_job_id(backfill: UUID) -> str:
 
 @router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
 async def post_reconcile(context: Operations, caller: Admin, _order: NoFields | None = None) -> Response:
-    """Have the workers decide every pending claim and report what does not match."""
+    """Have the workers reconcile: decide every pending claim, and report what does not match."""
     job = await request_reconciliation(context.database, requested_by=caller.key_prefix)
     return answer(JobOrdered(job_id=f"reconcile-{job}"), 202)
 

@@ -139,7 +139,7 @@ def _place(cursor: str) -> PlaceAmongRequests:
 
 @router.get("/{nonce}", response_model=RequestStatus, responses=errors(401, 403, 404))
 async def get_request(context: Payments, caller: Reader, nonce: Annotated[str, Path(max_length=256)]) -> Response:
-    """Show a payment request, whether it was paid, and every transfer that was made for it."""
+    """Show a payment request: whether it was paid, and every transfer that was made for it."""
     return answer(await standing_of_request(context, caller, nonce))
 
 

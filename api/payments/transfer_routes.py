@@ -88,7 +88,7 @@ async def get_transaction(
     caller: Reader,
     signature: Annotated[Base58Signature, Path()],
 ) -> Response:
-    """Show every indexed transfer of one transaction to the caller's wallets."""
+    """Show one transaction: every transfer of it to the caller's wallets."""
     return answer(await payments_of_transaction(context, caller, signature))
 
 

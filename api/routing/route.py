@@ -1,6 +1,5 @@
 """How every route reads its request: JSON with exact numbers, and each POST at most once for an Idempotency-Key."""
 
-import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access.callers import Count, count_refused, count_request
+from api.http.broken_json import BrokenJsonError, find_fault
 from api.http.errors import ApiError, errors_of, invalid
 from api.routing.idempotency import answer_once
 
@@ -36,12 +36,13 @@ class ExactRequest(Request):
     """A request whose JSON numbers never pass through a binary float."""
 
     async def json(self) -> Any:
-        """The body. Raises JSONDecodeError for whatever is no JSON, however deep or long it is."""
+        """The body. Raises BrokenJsonError for whatever is no JSON, however deep or long it is."""
         if not hasattr(self, "_json"):
+            body = await self.body()
             try:
-                self._json = _decode(await self.body())
+                self._json = _decode(body)
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                raise json.JSONDecodeError(str(error), "", 0) from None
+                raise BrokenJsonError(find_fault(body, error)) from None
         return self._json
 
 

@@ -44,6 +44,13 @@ _SENTENCES: Final = {
     Outcome.AMOUNT_MISMATCH: "The transaction paid more than is claimed; claim exactly what was paid.",
     Outcome.NOT_FINALIZED: "The payment is confirmed but not finalized yet; repeat the request in a moment.",
 }
+_REFUSED_EXAMPLE: Final = {
+    **_REFUSED,
+    "error": _SENTENCES[Outcome.INSUFFICIENT_AMOUNT],
+    "message": _SENTENCES[Outcome.INSUFFICIENT_AMOUNT],
+    "code": Outcome.INSUFFICIENT_AMOUNT.value,
+    "requestId": "0f8fad5bd9cb469f",
+}
 _RETRYABLE: Final = frozenset({Outcome.PAYMENT_PENDING, Outcome.NOT_FINALIZED})
 
 
@@ -54,7 +61,9 @@ _RETRYABLE: Final = frozenset({Outcome.PAYMENT_PENDING, Outcome.NOT_FINALIZED})
         402: {
             "model": RefusedBody,
             "description": "Refused, or not decided yet (`PAYMENT_PENDING`, `NOT_FINALIZED`, with `Retry-After`). "
-            "In order of precedence: " + ", ".join(f"`{outcome}`" for outcome in _SENTENCES),
+            "In order of precedence:\n\n"
+            + "\n".join(f"- `{outcome}`: {sentence}" for outcome, sentence in _SENTENCES.items()),
+            "content": {"application/json": {"example": _REFUSED_EXAMPLE}},
         },
         **errors(400, 401, 403, 408, 409, 413, 415, 429, 503, model=RefusedBody),
     },

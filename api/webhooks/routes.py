@@ -147,7 +147,7 @@ async def rotate_webhook(context: Webhooks, caller: Writer, webhook_id: WebhookI
 
 @router.post("/{webhook_id}/test", response_model=WebhookMessage, status_code=202, responses=errors(401, 403, 404))
 async def test_webhook(context: Webhooks, caller: Writer, webhook_id: WebhookId) -> Response:
-    """Send an event of type webhook.test to this webhook alone; its deliveries show what came of it."""
+    """Send a test to this webhook alone: an event of type webhook.test; its deliveries show what came of it."""
     webhook = await _own(context, caller, webhook_id)
     if not await log_test(context.database, webhook.id):
         raise conflict("The webhook is switched off; set its status to active first.")
@@ -163,7 +163,7 @@ async def get_deliveries(
     before: Annotated[EventName | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=_LIMIT_MAX)] = 50,
 ) -> Response:
-    """List what was sent, or is to be, newest first, with what the last try brought."""
+    """List deliveries, newest first: what was sent or is to be, with what the last try brought."""
     return answer(await deliveries_of_webhook(context, caller, webhook_id, status=status, before=before, limit=limit))
 
 
@@ -189,7 +189,7 @@ async def deliveries_of_webhook(
     "/{webhook_id}/deliveries/retry", response_model=RetryBody, status_code=202, responses=errors(401, 403, 404)
 )
 async def retry_range(context: Webhooks, caller: Writer, webhook_id: WebhookId, order: RangeOrder) -> Response:
-    """Send a range of events again, those too that the webhook missed while it was switched off."""
+    """Send a range of events again: those too that the webhook missed while it was switched off."""
     webhook = await _own(context, caller, webhook_id)
     first, last = entry_number(order.first), _NEWEST if order.last is None else entry_number(order.last)
     count = await retry_deliveries(context.database, webhook.id, from_number=first or 0, to_number=last or 0)

@@ -37,7 +37,7 @@ settle_router = new_router("/x402", tags=["x402"], count=count_verification)
     dependencies=SECURITY,
 )
 async def settle_x402(request: Request, context: Facilitating, body: FacilitatorBody) -> Response:
-    """Pay the fee of a payment, send it, and answer once the ledger has it.
+    """Settle a payment: pay its fee, send it, and answer once the ledger has it.
 
     Every verdict is a 200, refusals too. `settlement_pending` says that it is under way after the time that is waited
     for it: repeat the request. A payment is answered with success once; whoever may not have got that answer gets it
@@ -64,7 +64,7 @@ async def settle_x402(request: Request, context: Facilitating, body: Facilitator
 async def get_x402_payment(
     context: Facilitating, caller: OptionalCaller, payment_id: Annotated[str, Path(max_length=88)]
 ) -> Response:
-    """Say where a payment stands, by its id or by its transaction's signature.
+    """Show where a payment stands. It is named by its id or by its transaction's signature.
 
     With an API key one sees the payments of its user; without one, what the chain shows to everybody.
     """

@@ -18,9 +18,9 @@ ADDRESS = re.compile(r"""(?:src|href)=["']([^"']+)["']|url:\s*["']([^"']+)["']""
 
 
 @pytest.fixture
-async def shop(database_url, redis_url, pool):
-    """An API that waits for no payment and asks no chain; called with an admin's key."""
-    async with running_api(database_url, redis_url, ["http://127.0.0.1:9"], VERIFY_WAIT_MS=0) as client:
+async def shop(database_url, redis_url, net, pool):
+    """An API that waits for no payment; called with an admin's key."""
+    async with running_api(database_url, redis_url, [net.rpc_url], VERIFY_WAIT_MS=0) as client:
         yield client.holding(await key_for(pool, "operations", ("read", "write", "admin")))
 
 
