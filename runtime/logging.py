@@ -7,6 +7,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from runtime.log_files import log_files
 from runtime.settings import Settings
 
 _SECRETS: Final = (
@@ -54,12 +55,15 @@ class _Service:
 def configure_logging(settings: Settings, service: str = COMMAND, *, stream: TextIO | None = None) -> None:
     """Send the process's logs, those of libraries and warnings included, to standard error.
 
-    JSON lines, except in development on a terminal.
+    JSON lines, except in development on a terminal; of a process that goes on, to the files of LOG_DIR too.
 
     Args:
         settings: The level, and the environment.
         service: What each line carries as `service`: `api`, `indexer`, `worker`, `localnet`, `system` or `command`.
         stream: Where to instead of standard error.
+
+    Raises:
+        OperatorError: The files of LOG_DIR cannot be written.
     """
     stream = stream or sys.stderr
     readable = settings.app_env == "development" and stream.isatty()
@@ -87,10 +91,13 @@ def configure_logging(settings: Settings, service: str = COMMAND, *, stream: Tex
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers = [handler]
+    # A command may be run by root, whose files the processes could not append to.
+    directory = None if service == COMMAND else settings.log_directory
+    root.handlers = [handler, *(() if directory is None else log_files(directory, formatter))]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
     # Libraries log their every step at info, arq 200 lines a minute; an operator reads ours.

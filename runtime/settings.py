@@ -79,6 +79,7 @@ class Settings(BaseSettings):
         "development", validation_alias=AliasChoices("APP_ENV", "NODE_ENV")
     )
     home: Path = Field(Path(".pay402"), validation_alias="PAY402_HOME")
+    log_directory: Path | None = Field(None, validation_alias="LOG_DIR")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
 
     @classmethod

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
+from ipaddress import ip_address
 from typing import Any, Final
 
 import structlog
@@ -15,8 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import ApiError, busy, refusal
 from api.metrics import ApiMetrics
+from runtime.log_files import ACCESS
 
-_log = structlog.get_logger("api.access")
+_log = structlog.get_logger(ACCESS)
 
 BODY_BYTES_MAX: Final = 1_000_000
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -76,7 +78,8 @@ class AccessLog:
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         if route not in _QUIET:
-            _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+            ms, client = round(seconds * 1000, 1), sender(scope)
+            _log.info("request", method=method, route=route, status=status, ms=ms, client=client)
 
 
 class RequestBounds:
@@ -140,6 +143,15 @@ class RequestBounds:
         except ApiError:
             await self._count_malformed(scope)
             raise
+
+
+def sender(scope: Scope) -> str:
+    """The address that a request came from: of TRUSTED_PROXIES the one that they forward, or `-` for no address."""
+    host = scope["client"][0] if scope.get("client") else ""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return "-"
 
 
 def _complete_headers(message: Message, request_id: str) -> None:
@@ -251,7 +263,8 @@ class Cors(CORSMiddleware):
             await self.app(scope, receive, send)
             return
         if origin is not None and not self.is_allowed_origin(origin=origin):
-            _log.warning("CORS request blocked", origin=origin[:200], hint="add it to ALLOWED_ORIGINS if it is ours")
+            hint = "add it to ALLOWED_ORIGINS if it is ours"
+            _log.warning("CORS request blocked", origin=origin[:200], client=sender(scope), hint=hint)
             if _is_preflight(scope):
                 await Response(status_code=204)(scope, receive, send)
             else:
