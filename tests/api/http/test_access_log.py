@@ -49,8 +49,8 @@ async def test_the_guides_commands_read_who_asked_what(database_url, redis_url, 
     blocked = shell('tail -f /var/log/402pay/access.log | grep "CORS request blocked"', logs)
     assert blocked.startswith(f"{client_seen} - - [")
     assert '"https://evil.example"' in blocked
-    most = shell("awk '{print $1}' /var/log/402pay/access.log | sort | uniq -c | sort -rn", logs)
-    assert client_seen in most
+    by_client = shell("awk '{print $1}' /var/log/402pay/access.log | sort | uniq -c | sort -rn", logs)
+    assert client_seen in by_client
     missed = shell("awk '$9 == 404 {print $7}' /var/log/402pay/access.log", logs)
     assert set(missed.split()) == {"/payments/{signature}", "unmatched"}
     # The same on standard error, as JSON.
