@@ -14,12 +14,14 @@ from starlette.responses import Response
 
 from api.access.callers import count_refused
 from api.access.context import AccessContext
+from api.analytics import finding_routes
 from api.analytics import routes as analytics_routes
 from api.analytics.context import AnalyticsContext
 from api.console import (
     audit_routes,
     home_routes,
     payment_routes,
+    reconciliation_routes,
     refusals,
     sign_in_routes,
 )
@@ -74,6 +76,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     escrow_routes.router,
     overview_routes.router,
     analytics_routes.router,
+    finding_routes.router,
     key_routes.router,
     token_routes.router,
     event_routes.router,
@@ -86,6 +89,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     overview_pages.router,
     payment_routes.router,
     request_pages.router,
+    reconciliation_routes.router,
     webhook_pages.router,
     audit_routes.router,
 )

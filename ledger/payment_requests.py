@@ -218,17 +218,19 @@ def standing_now(
 
 
 def solana_pay_url(
-    *, recipient: str, amount: int, decimals: int, mint: str, reference: str, nonce: str, label: str | None
+    *, recipient: str, amount: int, decimals: int, mint: str, reference: str | None, memo: str, label: str | None
 ) -> str:
-    """The request as wallets read it. Source: the Solana Pay specification, transfer requests.
+    """A payment as wallets read it. Source: the Solana Pay specification, transfer requests.
 
-    A link without a token asks for native SOL. The nonce travels as memo, so that a wallet without references is
-    matched too.
+    A link without a token asks for native SOL. A request's nonce travels as memo, so that a wallet without references
+    is matched too.
     """
     fields = {"amount": figure_text(amount, decimals)}
     if mint != NATIVE_SOL:
         fields["spl-token"] = mint
-    fields |= {"reference": reference, "memo": nonce}
+    if reference:
+        fields["reference"] = reference
+    fields["memo"] = memo
     if label:
         fields["label"] = label
     return f"solana:{recipient}?{urlencode(fields, quote_via=quote)}"

@@ -50,5 +50,11 @@ async def newest_report(database: Database) -> FinishedReport | None:
     return None if row is None else _finished(row)
 
 
+async def newest_report_moment(database: Database) -> dt.datetime | None:
+    """When the newest report was done, or `None` when there is none yet."""
+    moment: dt.datetime | None = await _queries.newest_report_moment(database)
+    return moment
+
+
 def _finished(row: Mapping[str, Any]) -> FinishedReport:
     return FinishedReport(row["id"], row["report"], row["created_at"], row["finished_at"])

@@ -16,3 +16,7 @@ SELECT id, report, created_at, finished_at
 FROM reconciliation_runs WHERE status = 'done'
 ORDER BY finished_at DESC
 LIMIT 1;
+
+-- name: newest_report_moment$
+-- When the report that was done last was done.
+SELECT max(finished_at) FROM reconciliation_runs WHERE status = 'done';

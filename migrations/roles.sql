@@ -41,6 +41,7 @@ GRANT SELECT (webhook_id, made_at, valid_until, public_key, sealed_by) ON webhoo
 GRANT UPDATE (valid_until) ON webhook_secrets TO pay402_api;
 GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO pay402_api;
 GRANT SELECT, INSERT, DELETE ON console_sessions TO pay402_api;
+GRANT SELECT, INSERT ON finding_decisions TO pay402_api;
 
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.

@@ -1,6 +1,7 @@
 """How values are written on pages: amounts exactly, times in UTC, long names short where the whole is beside them."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -36,6 +37,11 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
+def apart(name: str) -> str:
+    """A name in camel case as words, the first with a capital: `latePayment` is `Late payment`."""
+    return re.sub(r"(?<!^)([A-Z])", lambda found: f" {found[1].lower()}", name).capitalize()
+
+
 def _at(milliseconds: int) -> dt.datetime:
     return _EPOCH + dt.timedelta(milliseconds=milliseconds)
 
@@ -46,5 +52,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "iso": iso,
     "short": short,
     "words": words,
+    "apart": apart,
 }
 """What templates call these."""

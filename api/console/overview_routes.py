@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.analytics.context import AnalyticsContext
-from api.analytics.report import report_body
+from api.analytics.finding_routes import finding_counts
 from api.analytics.revenue import Revenue, read_revenue
 from api.analytics.windows import Window, window_of
 from api.console.charts import BarChart, bar_chart
@@ -23,7 +23,6 @@ from api.payments.request_routes import requests_page
 from api.payments.transfer_routes import payments_page
 from api.routing.route import new_router
 from ledger.payment_requests import count_open_requests
-from ledger.reports import newest_report
 from ledger.transfers import TransferFilter
 
 router = new_router(is_documented=False)
@@ -60,6 +59,7 @@ class Decision:
     """So many findings of a kind wait for somebody."""
 
     what: str
+    kind: str
     count: int
 
 
@@ -112,9 +112,8 @@ def _income(revenue: Revenue, window: Window, currency: str) -> Income:
 
 
 async def _decisions(context: ConsoleContext, caller: Caller) -> list[Decision] | None:
-    """What the last report found for the caller, by kind; `None` where there is no report yet."""
-    newest = await newest_report(context.analytics.database)
-    if newest is None:
+    """What the last report found for the caller and nobody has decided, by kind; `None` without a report."""
+    counts = await finding_counts(context.analytics, caller)
+    if not counts:
         return None
-    counts = report_body(newest, None if caller.is_admin else caller.user_id).counts
-    return [Decision(_FINDINGS.get(kind, kind), count) for kind, count in sorted(counts.items()) if count]
+    return [Decision(_FINDINGS.get(kind, kind), kind, one.open) for kind, one in sorted(counts.items()) if one.open]

@@ -42,6 +42,7 @@ NAVIGATION: Final = (
     ("/console", "Overview"),
     ("/console/payments", "Payments"),
     ("/console/requests", "Requests"),
+    ("/console/reconciliation", "Reconciliation"),
     ("/console/webhooks", "Webhooks"),
     ("/console/audit", "Audit"),
 )

@@ -148,11 +148,11 @@ async def show_payment(
         signature=signature,
         payments=payments,
         moments=await timeline_of(context.payments.database, signature, payments),
-        explorer=_explorer(context.network, signature),
+        explorer=explorer_link(context.network, signature),
     )
 
 
-def _explorer(network: str, signature: str) -> str | None:
+def explorer_link(network: str, signature: str) -> str | None:
     """Where the public explorer shows a transaction; `None` for a chain that it does not know."""
     if (cluster := _EXPLORED.get(network)) is None:
         return None

@@ -1,18 +1,17 @@
 """Payment requests as pages: the list, one to be made, and one with its code to scan, until it is paid."""
 
-import io
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
-import segno
 from fastapi import Path, Query, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from api.access.caller import Caller
 from api.access.callers import sent_session
+from api.console.codes import code_to_scan
 from api.console.context import Console, ConsoleContext
 from api.console.forms import posted_form
 from api.console.pages import PAGE_HEADERS
@@ -135,8 +134,4 @@ def _missing(standing: RequestStatus) -> Decimal:
 async def show_code(context: Console, caller: Visitor, nonce: Nonce) -> Response:
     """Draw the code that a wallet scans to pay the request."""
     standing = await standing_of_request(context.payments, caller, nonce)
-    drawing = io.BytesIO()
-    # White around and behind it, for scanners, in dark pages too.
-    code = segno.make(standing.solana_pay_url, error="m", micro=False)
-    code.save(drawing, kind="svg", border=4, dark="#000", light="#fff", omitsize=True, xmldecl=False, svgns=True)
-    return Response(drawing.getvalue(), headers=PAGE_HEADERS, media_type="image/svg+xml")
+    return code_to_scan(standing.solana_pay_url)

@@ -204,7 +204,7 @@ def _funding_request(job: Job) -> FundingRequest:
             decimals=job.decimals,
             mint=job.price_mint,
             reference=job.reference,
-            nonce=job.nonce,
+            memo=job.nonce,
             label=job.service_name,
         ),
         resource=job_resource(job.service_name),

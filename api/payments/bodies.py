@@ -220,7 +220,7 @@ def request_fields(asked: PaymentRequest, token: Token, status: str) -> dict[str
         decimals=token.decimals,
         mint=asked.mint,
         reference=asked.reference,
-        nonce=asked.nonce,
+        memo=asked.nonce,
         label=asked.resource,
     )
     return {

@@ -1,0 +1,93 @@
+-- name: page_of_findings
+-- Findings of the newest report with what was decided about them, newest first, from a place on.
+SELECT f.id, f.line, f.refundable, f.refunded, f.state
+FROM newest_findings(:user_id::text, :kind::text) AS f
+WHERE (:id::text IS NULL OR f.id = :id) AND (:state::text IS NULL OR f.state = :state)
+  AND (:after_at::bigint IS NULL OR ((f.line ->> 'at')::bigint, f.id) < (:after_at, :after_id::text))
+ORDER BY (f.line ->> 'at')::bigint DESC, f.id DESC
+LIMIT :limit::int;
+
+-- name: count_findings
+-- Findings of the newest report by kind, and how many of those are open; besides, how many the report has counted in all.
+SELECT k.kind, (newest.report -> 'counts' ->> k.kind)::int AS counted, coalesce(own.kept, 0) AS kept,
+  coalesce(own.open, 0) AS open
+FROM (
+  SELECT report FROM reconciliation_runs WHERE status = 'done' ORDER BY finished_at DESC LIMIT 1
+) AS newest
+CROSS JOIN LATERAL jsonb_object_keys(newest.report -> 'findings') AS k (kind)
+LEFT JOIN (
+  SELECT kind, count(*)::int AS kept, count(*) FILTER (WHERE state = 'open')::int AS open
+  FROM newest_findings(:user_id::text, NULL)
+  GROUP BY kind
+) AS own ON own.kind = k.kind
+ORDER BY k.kind;
+
+-- name: decisions_of_finding
+-- What was decided about a finding, oldest first; what gave its transfer back was perhaps decided about another one.
+SELECT action, note, decided_by, decided_at, refund_signature, refund_amount
+FROM finding_decisions
+WHERE finding_id = :finding_id
+  OR (action = 'refunded' AND signature = :signature::text AND path = :path::text)
+ORDER BY decided_at, id
+LIMIT :limit::int;
+
+-- name: decide_finding$
+-- Accept a finding or note something about it, once; of a finding no more than a number of decisions are kept.
+WITH made AS (
+  INSERT INTO finding_decisions (finding_id, kind, user_id, signature, path, action, note, decided_by)
+  SELECT :finding_id, :kind, :user_id, :signature, :path, :action, :note, :decided_by
+  WHERE (SELECT count(*) FROM finding_decisions WHERE finding_id = :finding_id) < :decisions_max::int
+  ON CONFLICT DO NOTHING
+  RETURNING finding_id, kind, user_id, signature, path, action, note, decided_by
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'finding.' || action, finding_id, user_id,
+    jsonb_build_object('kind', kind, 'signature', signature, 'path', path, 'note', note, 'by', decided_by)
+  FROM made
+)
+SELECT finding_id FROM made;
+
+-- name: refund_finding$
+-- Note which final transfer gave the transfer of a finding back, once.
+WITH given_back AS (
+  SELECT signature, path, amount
+  FROM transfers_back(:signature::text, :path::text)
+  WHERE signature = :refund_signature::text AND finality = 'finalized'
+  ORDER BY path
+  LIMIT 1
+),
+made AS (
+  INSERT INTO finding_decisions (
+    finding_id, kind, user_id, signature, path, action, note, decided_by, refund_signature, refund_path, refund_amount
+  )
+  SELECT :finding_id, :kind, :user_id, :signature, :path, 'refunded', :note, :decided_by, g.signature, g.path, g.amount
+  FROM given_back AS g
+  WHERE (SELECT count(*) FROM finding_decisions WHERE finding_id = :finding_id) < :decisions_max::int
+  ON CONFLICT DO NOTHING
+  RETURNING finding_id, kind, user_id, signature, path, note, decided_by, refund_signature, refund_amount
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'finding.refunded', finding_id, user_id,
+    jsonb_build_object(
+      'kind', kind, 'signature', signature, 'path', path, 'note', note, 'by', decided_by,
+      'refund', refund_signature, 'amount', refund_amount::text
+    )
+  FROM made
+)
+SELECT finding_id FROM made;
+
+-- name: transfers_back
+-- Transfers that may have given a transfer back and are not noted as that, oldest first.
+SELECT signature, path, amount, finality
+FROM transfers_back(:signature::text, :path::text)
+ORDER BY slot, signature, path
+LIMIT :limit::int;
+
+-- name: payouts_back
+-- What the worker returns by itself of the payment that a claim took.
+SELECT id, job_id, status::text AS status, amount, settled_signature
+FROM payouts
+WHERE claim_id = :claim_id AND kind = 'refund'
+ORDER BY part;
