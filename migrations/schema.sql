@@ -131,6 +131,18 @@ CREATE FUNCTION public.escrow_is_settled(status public.escrow_status) RETURNS bo
 
 COMMENT ON FUNCTION public.escrow_is_settled(status public.escrow_status) IS 'True once the price of the job has left the settlement wallet, finalized';
 
+CREATE FUNCTION public.finding_id(line jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN md5((jsonb_build_array((line ->> 'kind'::text), (line ->> 'userId'::text), (line ->> 'signature'::text), (line ->> 'path'::text), (line ->> 'nonce'::text), CASE WHEN (((line ->> 'path'::text) IS NULL) OR ((line ->> 'kind'::text) = ANY (ARRAY['unpaidClaim'::text, 'overPayment'::text]))) THEN (line ->> 'claimId'::text) ELSE NULL::text END, (line ->> 'amountBaseUnits'::text), (line ->> 'expectedBaseUnits'::text)))::text);
+
+COMMENT ON FUNCTION public.finding_id(line jsonb) IS 'The id of a finding in a stored report; another amount makes it another finding';
+
+CREATE FUNCTION public.finding_refundable(line jsonb) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (((line ->> 'path'::text) IS NULL) OR ((line ->> 'payer'::text) IS NULL) OR ((line ->> 'kind'::text) = 'unpaidClaim'::text)) THEN (0)::numeric WHEN ((line ->> 'kind'::text) = 'overPayment'::text) THEN (((line ->> 'amountBaseUnits'::text))::numeric - ((line ->> 'expectedBaseUnits'::text))::numeric) ELSE ((line ->> 'amountBaseUnits'::text))::numeric END;
+
+COMMENT ON FUNCTION public.finding_refundable(line jsonb) IS 'What of the transfer of a finding can be given back to its payer, in base units: of too much what is beyond, else all';
+
 CREATE TABLE public.payout_attempts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     payout_id uuid NOT NULL,
@@ -289,6 +301,90 @@ CREATE FUNCTION public.moves_money(source text, destination text, source_owner t
 
 COMMENT ON FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) IS 'Whether a transfer changes whose money it is; one between two accounts of one owner does not';
 
+CREATE TABLE public.finding_decisions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    finding_id text NOT NULL,
+    kind text NOT NULL,
+    user_id text NOT NULL,
+    signature public.signature,
+    path text COLLATE pg_catalog."C",
+    action text NOT NULL,
+    note text,
+    refund_signature public.signature,
+    refund_path text COLLATE pg_catalog."C",
+    refund_amount public.base_units,
+    decided_by text NOT NULL,
+    decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT finding_decisions_action_check CHECK ((action = ANY (ARRAY['accepted'::text, 'refunded'::text, 'noted'::text]))),
+    CONSTRAINT finding_decisions_check CHECK (((action <> 'noted'::text) OR (note IS NOT NULL))),
+    CONSTRAINT finding_decisions_check1 CHECK ((((action = 'refunded'::text) = (refund_signature IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_path IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_amount IS NOT NULL)))),
+    CONSTRAINT finding_decisions_check2 CHECK (((action <> 'refunded'::text) OR ((signature IS NOT NULL) AND (path IS NOT NULL)))),
+    CONSTRAINT finding_decisions_finding_id_check CHECK ((finding_id ~ '^[0-9a-f]{32}$'::text)),
+    CONSTRAINT finding_decisions_note_check CHECK (((char_length(note) >= 1) AND (char_length(note) <= 2000))),
+    CONSTRAINT finding_decisions_refund_amount_check CHECK (((refund_amount)::numeric > (0)::numeric))
+);
+
+COMMENT ON TABLE public.finding_decisions IS 'What people decided about a finding of a reconciliation: append-only';
+
+COMMENT ON COLUMN public.finding_decisions.user_id IS 'The merchant whose finding it is';
+
+COMMENT ON COLUMN public.finding_decisions.signature IS 'With path the transfer that it is about; what gives it back counts for every finding about it';
+
+COMMENT ON COLUMN public.finding_decisions.decided_by IS 'The user whose key decided';
+
+CREATE TABLE public.reconciliation_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    requested_by text NOT NULL,
+    progress jsonb DEFAULT '{}'::jsonb NOT NULL,
+    report jsonb,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT reconciliation_runs_check CHECK (((status = 'done'::text) = (report IS NOT NULL))),
+    CONSTRAINT reconciliation_runs_check1 CHECK (((status = ANY (ARRAY['done'::text, 'failed'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.reconciliation_runs IS 'One reconciliation, asked for or routine, and its report';
+
+CREATE FUNCTION public.newest_findings(of_user text, of_kind text) RETURNS TABLE(id text, kind text, line jsonb, refundable numeric, refunded numeric, state text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT n.id,
+     n.kind,
+     n.line,
+     n.refundable,
+     r.refunded,
+         CASE
+             WHEN ((n.refundable > (0)::numeric) AND (r.refunded >= n.refundable)) THEN 'refunded'::text
+             WHEN (EXISTS ( SELECT
+                FROM public.finding_decisions a
+               WHERE ((a.finding_id = n.id) AND (a.action = 'accepted'::text)))) THEN 'accepted'::text
+             ELSE 'open'::text
+         END AS "case"
+    FROM (( SELECT public.finding_id(l.line) AS id,
+             k.kind,
+             l.line,
+             public.finding_refundable(l.line) AS refundable
+            FROM ((( SELECT q.report
+                    FROM public.reconciliation_runs q
+                   WHERE (q.status = 'done'::text)
+                   ORDER BY q.finished_at DESC
+                  LIMIT 1) newest
+              CROSS JOIN LATERAL jsonb_each((newest.report -> 'findings'::text)) k(kind, lines))
+              CROSS JOIN LATERAL jsonb_array_elements(k.lines) l(line))
+           WHERE (((newest_findings.of_kind IS NULL) OR (k.kind = newest_findings.of_kind)) AND ((newest_findings.of_user IS NULL) OR ((l.line ->> 'userId'::text) = newest_findings.of_user)))) n
+      CROSS JOIN LATERAL ( SELECT (COALESCE(( SELECT sum((d.refund_amount)::numeric) AS sum
+                    FROM public.finding_decisions d
+                   WHERE ((d.action = 'refunded'::text) AND ((d.signature)::text = (n.line ->> 'signature'::text)) AND (d.path = (n.line ->> 'path'::text)))), (0)::numeric) + COALESCE(( SELECT sum((p.amount)::numeric) AS sum
+                    FROM public.payouts p
+                   WHERE ((p.claim_id = ((n.line ->> 'claimId'::text))::uuid) AND (p.kind = 'refund'::text) AND (p.status = 'settled'::public.payout_status))), (0)::numeric)) AS refunded) r);
+END;
+
+COMMENT ON FUNCTION public.newest_findings(of_user text, of_kind text) IS 'Findings of the newest report, of a user and a kind or of all, with what was given back and decided';
+
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -368,17 +464,6 @@ CREATE FUNCTION public.transfer_counts(finality public.finality, awaits_witness_
 
 COMMENT ON FUNCTION public.transfer_counts(finality public.finality, awaits_witness_since timestamp with time zone) IS 'True for a transfer that may honour a claim: no fork has undone it, and enough nodes have seen it';
 
-CREATE TABLE public.tokens (
-    mint public.address NOT NULL,
-    program public.address NOT NULL,
-    decimals smallint NOT NULL,
-    symbol text,
-    network text,
-    CONSTRAINT tokens_decimals_check CHECK (((decimals >= 0) AND (decimals <= 255)))
-);
-
-COMMENT ON TABLE public.tokens IS 'A mint: its token program, decimals and, where requests may name it, its symbol';
-
 CREATE TABLE public.transactions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id text NOT NULL,
@@ -440,6 +525,83 @@ COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key
 COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 
 COMMENT ON COLUMN public.transactions.for_request IS 'Its nonce is that of a payment request of this merchant''s';
+
+CREATE TABLE public.transfers (
+    signature public.signature NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    slot bigint NOT NULL,
+    block_time timestamp with time zone,
+    kind text NOT NULL,
+    program public.address NOT NULL,
+    mint public.address NOT NULL,
+    source public.address,
+    destination public.address,
+    source_owner public.address,
+    destination_owner public.address,
+    authority public.address,
+    amount public.base_units NOT NULL,
+    fee public.base_units DEFAULT 0 NOT NULL,
+    reference_keys text[] DEFAULT '{}'::text[] NOT NULL,
+    memos text[] DEFAULT '{}'::text[] NOT NULL,
+    finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
+    notified_at timestamp with time zone,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
+    awaits_witness_since timestamp with time zone,
+    contested_at timestamp with time zone,
+    CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
+    CONSTRAINT transfers_check1 CHECK (((fee)::numeric <= (amount)::numeric)),
+    CONSTRAINT transfers_contested_awaits_witness CHECK (((contested_at IS NULL) OR (awaits_witness_since IS NOT NULL))),
+    CONSTRAINT transfers_path_check CHECK ((path ~ '^[0-9]+(\.[0-9]+)*$'::text))
+);
+
+COMMENT ON TABLE public.transfers IS 'One movement of tokens inside one transaction';
+
+COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
+
+COMMENT ON COLUMN public.transfers.block_time IS 'The node''s estimate, which may be wrong: `paid_at` says when it was paid';
+
+COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
+
+COMMENT ON COLUMN public.transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
+
+COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
+
+COMMENT ON COLUMN public.transfers.awaits_witness_since IS 'Set while too few nodes have seen it to be honoured';
+
+COMMENT ON COLUMN public.transfers.contested_at IS 'When another node that had seen its slot did not know it, or contradicted it';
+
+CREATE FUNCTION public.transfers_back(paid_signature text, paid_path text) RETURNS TABLE(signature text, path text, amount numeric, slot bigint, finality public.finality)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT t.signature,
+     t.path,
+     t.amount,
+     t.slot,
+     t.finality
+    FROM (public.transfers p
+      JOIN public.transfers t ON ((((t.source_owner)::text = (p.destination_owner)::text) AND ((t.destination_owner)::text = (p.source_owner)::text) AND (t.slot >= p.slot) AND public.mint_counts_as((t.mint)::text, (p.mint)::text))))
+   WHERE (((p.signature)::text = transfers_back.paid_signature) AND (p.path = transfers_back.paid_path) AND ((t.signature)::text <> (p.signature)::text) AND (t.finality <> 'orphaned'::public.finality) AND public.kind_is_payment(t.kind) AND (NOT (EXISTS ( SELECT
+            FROM public.transactions c
+           WHERE (((c.signature)::text = (t.signature)::text) AND (c.path = t.path) AND public.claim_holds_transfer(c.status))))) AND (NOT (EXISTS ( SELECT
+            FROM public.payouts o
+           WHERE (((o.settled_signature)::text = (t.signature)::text) AND (o.settled_path = t.path))))) AND (NOT (EXISTS ( SELECT
+            FROM public.finding_decisions d
+           WHERE (((d.refund_signature)::text = (t.signature)::text) AND (d.refund_path = t.path) AND (d.action = 'refunded'::text))))));
+END;
+
+COMMENT ON FUNCTION public.transfers_back(paid_signature text, paid_path text) IS 'Transfers by which the wallet that a transfer paid may have given it back: later, of the same token, to its payer, and for nothing else that is known';
+
+CREATE TABLE public.tokens (
+    mint public.address NOT NULL,
+    program public.address NOT NULL,
+    decimals smallint NOT NULL,
+    symbol text,
+    network text,
+    CONSTRAINT tokens_decimals_check CHECK (((decimals >= 0) AND (decimals <= 255)))
+);
+
+COMMENT ON TABLE public.tokens IS 'A mint: its token program, decimals and, where requests may name it, its symbol';
 
 CREATE VIEW analytics.claims AS
  SELECT c.id,
@@ -741,23 +903,6 @@ CREATE VIEW analytics.recipients AS
 
 COMMENT ON VIEW analytics.recipients IS 'Wallets that are or were followed, and the merchant each belongs to';
 
-CREATE TABLE public.reconciliation_runs (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    status text DEFAULT 'queued'::text NOT NULL,
-    requested_by text NOT NULL,
-    progress jsonb DEFAULT '{}'::jsonb NOT NULL,
-    report jsonb,
-    error text,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    CONSTRAINT reconciliation_runs_check CHECK (((status = 'done'::text) = (report IS NOT NULL))),
-    CONSTRAINT reconciliation_runs_check1 CHECK (((status = ANY (ARRAY['done'::text, 'failed'::text])) = (finished_at IS NOT NULL))),
-    CONSTRAINT reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
-);
-
-COMMENT ON TABLE public.reconciliation_runs IS 'One reconciliation, asked for or routine, and its report';
-
 CREATE VIEW analytics.reconciliation_runs AS
  SELECT id,
     status,
@@ -866,51 +1011,6 @@ CREATE VIEW analytics.tokens AS
    FROM public.tokens;
 
 COMMENT ON VIEW analytics.tokens IS 'Every mint the ledger knows; one without a symbol is called by its address';
-
-CREATE TABLE public.transfers (
-    signature public.signature NOT NULL,
-    path text NOT NULL COLLATE pg_catalog."C",
-    slot bigint NOT NULL,
-    block_time timestamp with time zone,
-    kind text NOT NULL,
-    program public.address NOT NULL,
-    mint public.address NOT NULL,
-    source public.address,
-    destination public.address,
-    source_owner public.address,
-    destination_owner public.address,
-    authority public.address,
-    amount public.base_units NOT NULL,
-    fee public.base_units DEFAULT 0 NOT NULL,
-    reference_keys text[] DEFAULT '{}'::text[] NOT NULL,
-    memos text[] DEFAULT '{}'::text[] NOT NULL,
-    finality public.finality DEFAULT 'confirmed'::public.finality NOT NULL,
-    notified_at timestamp with time zone,
-    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    lock_only boolean GENERATED ALWAYS AS (NULL::boolean) STORED,
-    awaits_witness_since timestamp with time zone,
-    contested_at timestamp with time zone,
-    CONSTRAINT transfers_check CHECK (((source IS NOT NULL) OR (destination IS NOT NULL))),
-    CONSTRAINT transfers_check1 CHECK (((fee)::numeric <= (amount)::numeric)),
-    CONSTRAINT transfers_contested_awaits_witness CHECK (((contested_at IS NULL) OR (awaits_witness_since IS NOT NULL))),
-    CONSTRAINT transfers_path_check CHECK ((path ~ '^[0-9]+(\.[0-9]+)*$'::text))
-);
-
-COMMENT ON TABLE public.transfers IS 'One movement of tokens inside one transaction';
-
-COMMENT ON COLUMN public.transfers.path IS 'The instruction: outer index, inner index, index in a batch, joined by dots';
-
-COMMENT ON COLUMN public.transfers.block_time IS 'The node''s estimate, which may be wrong: `paid_at` says when it was paid';
-
-COMMENT ON COLUMN public.transfers.fee IS 'Withheld by the token program: the destination is credited amount - fee';
-
-COMMENT ON COLUMN public.transfers.notified_at IS 'When a node told of it, by our clock; null where it was found afterwards';
-
-COMMENT ON COLUMN public.transfers.lock_only IS 'Always null: the right to update it is the right to lock the row, and no more';
-
-COMMENT ON COLUMN public.transfers.awaits_witness_since IS 'Set while too few nodes have seen it to be honoured';
-
-COMMENT ON COLUMN public.transfers.contested_at IS 'When another node that had seen its slot did not know it, or contradicted it';
 
 CREATE VIEW analytics.transfers AS
  SELECT t.signature,
@@ -1507,6 +1607,9 @@ ALTER TABLE ONLY public.feed
 ALTER TABLE ONLY public.feed_position
     ADD CONSTRAINT feed_position_pkey PRIMARY KEY (is_only_row);
 
+ALTER TABLE ONLY public.finding_decisions
+    ADD CONSTRAINT finding_decisions_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.former_recipients
     ADD CONSTRAINT former_recipients_pkey PRIMARY KEY (address, owned_until);
 
@@ -1656,6 +1759,16 @@ CREATE INDEX feed_published_at ON public.feed USING btree (published_at);
 
 CREATE INDEX feed_user_id_id ON public.feed USING btree (user_id, id) INCLUDE (type, environment);
 
+CREATE UNIQUE INDEX finding_decisions_accepted ON public.finding_decisions USING btree (finding_id) WHERE (action = 'accepted'::text);
+
+CREATE INDEX finding_decisions_finding_id ON public.finding_decisions USING btree (finding_id, decided_at);
+
+CREATE UNIQUE INDEX finding_decisions_noted ON public.finding_decisions USING btree (finding_id, md5(note)) WHERE (action = 'noted'::text);
+
+CREATE UNIQUE INDEX finding_decisions_refund ON public.finding_decisions USING btree (refund_signature, refund_path) WHERE (action = 'refunded'::text);
+
+CREATE INDEX finding_decisions_refunded ON public.finding_decisions USING btree (signature, path) WHERE (action = 'refunded'::text);
+
 CREATE INDEX former_recipients_user_id ON public.former_recipients USING btree (user_id);
 
 CREATE INDEX idempotent_answers_created_at ON public.idempotent_answers USING btree (created_at);
@@ -1713,6 +1826,8 @@ CREATE INDEX recipients_created_at ON public.recipients USING btree (created_at,
 CREATE INDEX recipients_user_id ON public.recipients USING btree (user_id);
 
 CREATE INDEX reconciliation_runs_created_at ON public.reconciliation_runs USING btree (created_at);
+
+CREATE INDEX reconciliation_runs_done ON public.reconciliation_runs USING btree (finished_at) WHERE (status = 'done'::text);
 
 CREATE INDEX reconciliation_runs_unfinished ON public.reconciliation_runs USING btree (created_at) WHERE (finished_at IS NULL);
 
@@ -1815,6 +1930,9 @@ ALTER TABLE ONLY public.agent_services
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.api_keys(key_prefix);
+
+ALTER TABLE ONLY public.finding_decisions
+    ADD CONSTRAINT finding_decisions_refund_signature_refund_path_fkey FOREIGN KEY (refund_signature, refund_path) REFERENCES public.transfers(signature, path);
 
 ALTER TABLE ONLY public.former_recipients
     ADD CONSTRAINT former_recipients_address_fkey FOREIGN KEY (address) REFERENCES public.recipients(address);

@@ -25,7 +25,7 @@ from api.analytics.finding_bodies import (
     finding_fields,
     refund_url,
 )
-from api.http.errors import conflict, errors, invalid, not_found
+from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.json import answer, figure
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from api.tokens import Token
@@ -45,6 +45,7 @@ from ledger.findings import (
     payouts_back,
     transfers_back,
 )
+from ledger.recipients import find_recipient
 from ledger.times import epoch_ms
 
 router = new_router("/analytics/reconciliation/findings", ["Analytics"], dependencies=[KNOWN_PARAMETERS_ONLY])
@@ -149,7 +150,7 @@ async def post_acceptance(context: Analytics, caller: Writer, finding_id: Findin
 
 async def accept(context: AnalyticsContext, caller: Caller, finding_id: str, body: Acceptance) -> FindingDetail:
     """Accept a finding of the caller's. Raises ApiError 404, or 409 for one that was given back."""
-    found = await _find(context, caller, finding_id)
+    found = await _find_to_decide(context, caller, finding_id)
     if found.state == "refunded":
         raise conflict("All of it was given back, so there is nothing to accept; write a note instead.")
     if not await accept_finding(context.database, found, note=body.note, by=caller.user_id):
@@ -167,7 +168,7 @@ async def post_note(context: Analytics, caller: Writer, finding_id: FindingId, b
 
 async def write_note(context: AnalyticsContext, caller: Caller, finding_id: str, body: Note) -> FindingDetail:
     """Note something about a finding of the caller's. Raises ApiError 404, or 409 where no more notes are kept."""
-    found = await _find(context, caller, finding_id)
+    found = await _find_to_decide(context, caller, finding_id)
     is_new = await note_finding(context.database, found, note=body.note, by=caller.user_id)
     seen = await finding_seen_by(context, caller, finding_id)
     if not is_new and not any(one.action == "noted" and one.note == body.note for one in seen.decisions):
@@ -186,7 +187,7 @@ async def post_refund(context: Analytics, caller: Writer, finding_id: FindingId,
 
 async def refund(context: AnalyticsContext, caller: Caller, finding_id: str, body: Refund) -> FindingDetail:
     """Note what gave a payment back. Raises ApiError 404, or 409 where the ledger does not show that it did."""
-    found = await _find(context, caller, finding_id)
+    found = await _find_to_decide(context, caller, finding_id)
     if await payouts_back(context.database, found):
         raise conflict("The worker returns this payment by itself; look at the job that it was for.")
     if found.refundable == 0:
@@ -211,6 +212,16 @@ async def _find(context: AnalyticsContext, caller: Caller, finding_id: str) -> F
     found = await find_finding(context.database, finding_id, _whose(caller)) if "\0" not in finding_id else None
     if found is None:
         raise not_found("The finding")
+    return found
+
+
+async def _find_to_decide(context: AnalyticsContext, caller: Caller, finding_id: str) -> Finding:
+    """A finding that the caller may decide about. Raises ApiError 404, or 403 for a test key and a live wallet."""
+    found = await _find(context, caller, finding_id)
+    if caller.environment == "test":
+        wallet = await find_recipient(context.database, found.recipient) if found.recipient else None
+        if wallet is None or wallet.environment == "live":
+            raise forbidden("The finding is about a live wallet, and a test key decides nothing there; use a live key.")
     return found
 
 

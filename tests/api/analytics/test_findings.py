@@ -241,3 +241,15 @@ async def test_whose_finding_it_is_not_sees_and_decides_nothing(vendor, pool, da
     admin = vendor.api.holding(await key_for(pool, "operations", ("read", "write", "admin")))
     assert (await admin.post(f"{address}/accept", {})).status == 200
     assert await events(pool) == [("finding.accepted", "merchant", "operations")]
+
+
+async def test_a_test_key_decides_nothing_about_live_wallets(vendor, pool, database_url):
+    found = await unmatched(vendor, pool, database_url)
+    address = f"{FINDINGS}/{found['id']}"
+    for permissions, user in ((("read", "write"), "merchant"), (("read", "write", "admin"), "operations")):
+        trying = vendor.api.holding(await key_for(pool, user, permissions, environment="test"))
+        for action, body in {"accept": {}, "note": {"note": "x"}, "refund": {"signature": new_signature()}}.items():
+            assert (await trying.post(f"{address}/{action}", body)).status == 403
+    assert await pool.fetchval("SELECT count(*) FROM finding_decisions") == 0
+    await pool.execute("UPDATE recipients SET environment = 'test'")
+    assert (await trying.post(f"{address}/accept", {})).status == 200
