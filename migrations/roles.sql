@@ -42,6 +42,8 @@ GRANT UPDATE (valid_until) ON webhook_secrets TO pay402_api;
 GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO pay402_api;
 GRANT SELECT, INSERT, DELETE ON console_sessions TO pay402_api;
 GRANT SELECT, INSERT ON finding_decisions TO pay402_api;
+-- The same order twice is one: the second finds the first by writing its name again.
+GRANT UPDATE (requested_by) ON backfill_requests TO pay402_api;
 
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
