@@ -20,10 +20,12 @@ from api.analytics.context import AnalyticsContext
 from api.console import (
     audit_routes,
     home_routes,
+    key_pages,
     payment_routes,
     reconciliation_routes,
     refusals,
     sign_in_routes,
+    wallet_pages,
 )
 from api.console import overview_routes as overview_pages
 from api.console import request_routes as request_pages
@@ -92,6 +94,8 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     reconciliation_routes.router,
     webhook_pages.router,
     audit_routes.router,
+    key_pages.router,
+    wallet_pages.router,
 )
 
 _REFUSAL_FIELDS: Final[dict[str, dict[str, Any]]] = {

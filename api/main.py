@@ -202,16 +202,17 @@ async def open_rooms(
             environment=settings.app_env,
         )
         webhooks = WebhooksContext(database, settings.receiver_policy, settings.webhook_seal)
+        keys = KeysContext(
+            database=database,
+            key_ring=key_ring,
+            tokens=access.tokens,
+            bootstrap_token=_secret(settings.bootstrap_token),
+            needs_no_first_key=settings.app_env == "development",
+        )
         rooms = Rooms(
             access=access,
             routing=RoutingContext(database),
-            keys=KeysContext(
-                database=database,
-                key_ring=key_ring,
-                tokens=access.tokens,
-                bootstrap_token=_secret(settings.bootstrap_token),
-                needs_no_first_key=settings.app_env == "development",
-            ),
+            keys=keys,
             verify=VerifyContext(verifier, tokens, final_from),
             payments=payments,
             x402=facilitator,
@@ -235,6 +236,7 @@ async def open_rooms(
                 analytics=analytics,
                 operations=operations,
                 webhooks=webhooks,
+                keys=keys,
                 network=settings.solana_network,
             ),
         )

@@ -125,10 +125,26 @@ async def any_key_exists(database: Database) -> bool:
     return bool(await _queries.any_key_exists(database))
 
 
-async def list_keys(database: Database, user_id: str | None, *, include_revoked: bool = True) -> list[ApiKey]:
-    """The keys of a user, or of everybody for `None`, newest first; those that are not good any more if asked for."""
-    rows = _queries.list_keys(database, user_id=user_id, include_revoked=include_revoked)
+async def list_keys(
+    database: Database,
+    user_id: str | None,
+    *,
+    include_revoked: bool = True,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[ApiKey]:
+    """The keys of a user, or of everybody for `None`, newest first; those that are not good any more if asked for.
+
+    `limit` bounds how many; they begin after the key of prefix `after`.
+    """
+    rows = _queries.list_keys(database, user_id=user_id, include_revoked=include_revoked, after=after, limit=limit)
     return [_api_key(row) async for row in rows]
+
+
+async def find_key(database: Database, key_prefix: str) -> ApiKey | None:
+    """A key of anybody's; `None` when there is none of this prefix."""
+    row = await _queries.find_key(database, key_prefix=key_prefix)
+    return None if row is None else _api_key(row)
 
 
 async def hold_key(connection: DatabaseConnection, key_prefix: str) -> ApiKey | None:

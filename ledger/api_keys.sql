@@ -36,7 +36,8 @@ SELECT pg_advisory_xact_lock(402001);
 SELECT EXISTS (SELECT FROM api_keys);
 
 -- name: list_keys
--- The keys of a user, or of everybody, newest first; revoked and expired ones where they are asked for.
+-- The keys of a user, or of everybody, newest first, from the one after `after` on; revoked and expired ones where they
+-- are asked for.
 SELECT key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
   last_used, revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
   NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
@@ -46,7 +47,14 @@ WHERE (:user_id::text IS NULL OR user_id = :user_id)
     :include_revoked::boolean
     OR (NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true))
   )
-ORDER BY created_at DESC, key_prefix;
+  AND (:after::text IS NULL OR created_at <= (SELECT created_at FROM api_keys WHERE key_prefix = :after))
+  AND (
+    :after::text IS NULL
+    OR created_at < (SELECT created_at FROM api_keys WHERE key_prefix = :after)
+    OR key_prefix > :after
+  )
+ORDER BY created_at DESC, key_prefix
+LIMIT :limit::int;
 
 -- name: hold_key^
 -- One key, whoever's it is; nobody else changes it before this transaction ends.
@@ -83,3 +91,11 @@ UPDATE api_keys AS k
 SET last_used = greatest(k.last_used, u.at)
 FROM unnest(:prefixes::text[], :times::timestamptz[]) AS u (prefix, at)
 WHERE k.key_prefix = u.prefix;
+
+-- name: find_key^
+-- One key, whoever's it is.
+SELECT key_prefix, user_id, name, environment, permissions, final_only, proof_version, created_at, expires_at,
+  last_used, revoked OR coalesce(revoked_at <= clock_timestamp(), false) AS is_revoked, revoked_at, replaced_by,
+  NOT revoked AND coalesce(least(expires_at, revoked_at) > clock_timestamp(), true) AS is_good
+FROM api_keys
+WHERE key_prefix = :key_prefix;

@@ -130,9 +130,14 @@ async def find_recipient(database: Database, address: str) -> Recipient | None:
     return None if row is None else recipient_of_row(row)
 
 
-async def recipients_of(database: Database, user_id: str | None) -> list[FollowedRecipient]:
-    """The wallets that are followed for a user, or for everybody, the one registered first coming first."""
-    rows = _queries.recipients_of(database, user_id=user_id)
+async def recipients_of(
+    database: Database, user_id: str | None, *, after: str | None = None, limit: int | None = None
+) -> list[FollowedRecipient]:
+    """The wallets that are followed for a user, or for everybody, the one registered first coming first.
+
+    `limit` bounds how many; they begin after the wallet `after`.
+    """
+    rows = _queries.recipients_of(database, user_id=user_id, after=after, limit=limit)
     return [FollowedRecipient(recipient_of_row(row), row["accounts"]) async for row in rows]
 
 

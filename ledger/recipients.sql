@@ -73,13 +73,20 @@ FROM recipients
 WHERE address = :address;
 
 -- name: recipients_of
--- The wallets that are followed for a user, or for everybody, with the number of their accounts.
+-- The wallets that are followed for a user, or for everybody, with the number of their accounts, from the one after
+-- `after` on.
 SELECT
   r.address, r.user_id, r.label, r.followed_from_slot, r.active, r.created_at, r.removed_at, r.environment,
   (SELECT count(*) FROM token_accounts AS a WHERE a.recipient = r.address AND a.address <> r.address)::int AS accounts
 FROM recipients AS r
-WHERE r.active AND (:user_id::text IS NULL OR r.user_id = :user_id)
-ORDER BY r.created_at, r.address;
+WHERE r.active
+  AND (:user_id::text IS NULL OR r.user_id = :user_id)
+  AND (
+    :after::text IS NULL
+    OR (r.created_at, r.address) > ((SELECT created_at FROM recipients WHERE address = :after), :after)
+  )
+ORDER BY r.created_at, r.address
+LIMIT :limit::int;
 
 -- name: any_followed$
 -- Whether any of these wallets or token accounts is followed.

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from api.analytics.context import AnalyticsContext
 from api.console.pages import Pages
+from api.keys.context import KeysContext
 from api.operations.context import OperationsContext
 from api.payments.context import PaymentsContext
 from api.webhooks.context import WebhooksContext
@@ -25,6 +26,7 @@ class ConsoleContext:
     analytics: AnalyticsContext
     operations: OperationsContext
     webhooks: WebhooksContext
+    keys: KeysContext
     network: str
 
 

@@ -7,16 +7,18 @@ before that one of the sign-in page's own. A browser that says of itself that an
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 
 from api.http.errors import forbidden, invalid
 
 TOKEN_FIELD: Final = "form_token"  # noqa: S105 - the name of a field, no password
 _FIELDS_MAX: Final = 64
 _BYTES_MAX: Final = 64_000
+T = TypeVar("T", bound=BaseModel)
 _OF_OURS: Final = frozenset({"same-origin", "none"})
 
 
@@ -46,3 +48,12 @@ async def posted_form(request: Request, cookie: str | None) -> Mapping[str, str]
     if cookie is None or not hmac.compare_digest(fields.pop(TOKEN_FIELD, "").encode(), form_token(cookie).encode()):
         raise forbidden("This form is not from your session, and nothing was done; load its page again and repeat it.")
     return fields
+
+
+def order_of(kind: type[T], filled: Mapping[str, Any]) -> T:
+    """What a filled form orders, checked as the API checks it. Raises ApiError 400, with the first fault."""
+    try:
+        return kind.model_validate(filled)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise invalid(f"{str(first['loc'][0]).capitalize()}: {first['msg']}; correct it.") from None

@@ -44,6 +44,8 @@ NAVIGATION: Final = (
     ("/console/requests", "Requests"),
     ("/console/reconciliation", "Reconciliation"),
     ("/console/webhooks", "Webhooks"),
+    ("/console/keys", "Keys"),
+    ("/console/wallets", "Wallets"),
     ("/console/audit", "Audit"),
 )
 

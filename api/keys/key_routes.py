@@ -35,12 +35,13 @@ from ledger.api_keys import (
     OnlyFirst,
     add_key,
     any_key_exists,
+    find_key,
     hold_key,
     list_keys,
     replace_key,
     revoke_key,
 )
-from ledger.sql import DatabaseConnection
+from ledger.sql import DatabaseConnection, planned_for_its_values
 from ledger.times import epoch_ms
 
 router = new_router(prefix="/api-keys", tags=["Keys"])
@@ -96,6 +97,8 @@ class KeyListed(AnswerShape):
     user_id: str
     environment: str
     permissions: list[str]
+    final_only: bool = Field(description="Its claims are honoured by finalized payments only")
+    require_proof_version: int = Field(description="The least version of a proof that it accepts")
     last_used: EpochMs | None
     created_at: EpochMs
     expires_at: EpochMs | None = Field(description="When it ends: of a key that was replaced, with its grace period")
@@ -131,6 +134,18 @@ async def post_key(request: Request, context: Keys, order: KeyOrder) -> Response
     In development an empty table lets the first call through.
     """
     only_first, caller = await _who_may_make(request, context)
+    return answer(await make_key_for(context, caller, order, only_first=only_first), 201, SECRET_HEADERS)
+
+
+async def make_key_for(
+    context: KeysContext, caller: Caller | None, order: KeyOrder, *, only_first: OnlyFirst = "no"
+) -> KeyMade:
+    """Make a key of which `caller` may hand out the rights; `None` is whoever makes the first key.
+
+    Raises:
+        ApiError: 400 for an end that has passed, 403 for more than the caller may give, 401 or 409 where it is not the
+            first key.
+    """
     if order.expires_at is not None and order.expires_at <= time.time_ns() // 1_000_000:
         raise invalid("expiresAt is in the past; send a time to come.", {"field": "expiresAt"})
     permissions = order.permissions or (PERMISSIONS if caller is None else ("read", "write"))
@@ -156,8 +171,7 @@ async def post_key(request: Request, context: Keys, order: KeyOrder) -> Response
         if only_first == "any":
             raise unauthorized("This needs an API key; send one as x-api-key.")
         raise conflict("The first admin key was made already; use it, or make another with `pay402 keys create`.")
-    body = KeyMade(**_shown_once(stored, made), message="Store this key now; it is not shown again.")
-    return answer(body, 201, SECRET_HEADERS)
+    return KeyMade(**_shown_once(stored, made), message="Store this key now; it is not shown again.")
 
 
 async def _who_may_make(request: Request, context: KeysContext) -> tuple[OnlyFirst, Caller | None]:
@@ -232,27 +246,57 @@ async def get_keys(
     """List the caller's keys that are good; an admin sees everybody's."""
     whose = user_id if caller.is_admin else caller.user_id
     found = await list_keys(context.database, whose, include_revoked=include_revoked)
-    listed = [
-        KeyListed(
-            key_prefix=key.key_prefix,
-            name=key.name,
-            user_id=key.user_id,
-            environment=key.environment,
-            permissions=list(key.permissions),
-            last_used=epoch_ms(key.last_used),
-            created_at=epoch_ms(key.created_at),
-            expires_at=epoch_ms(min(filter(None, (key.expires_at, key.revoked_at)), default=None)),
-            grace_ends_at=epoch_ms(key.revoked_at) if key.replaced_by is not None else None,
-            revoked=key.revoked,
+    return answer(KeyList(api_keys=[_listed(key) for key in found], total=len(found)))
+
+
+async def keys_page(
+    context: KeysContext, caller: Caller, *, include_revoked: bool, after: str | None, limit: int
+) -> list[KeyListed]:
+    """The caller's keys, or everybody's for an admin, newest first, after the key of prefix `after`."""
+    async with planned_for_its_values(context.database) as connection:
+        found = await list_keys(
+            connection,
+            None if caller.is_admin else caller.user_id,
+            include_revoked=include_revoked,
+            after=after,
+            limit=limit,
         )
-        for key in found
-    ]
-    return answer(KeyList(api_keys=listed, total=len(listed)))
+    return [_listed(key) for key in found]
+
+
+async def key_seen_by(context: KeysContext, caller: Caller, key_prefix: str) -> KeyListed:
+    """A key that the caller may see. Raises ApiError 404 where there is none."""
+    found = await find_key(context.database, key_prefix) if "\0" not in key_prefix else None
+    if found is None or not caller.sees(found.user_id):
+        raise not_found("The key")
+    return _listed(found)
+
+
+def _listed(key: ApiKey) -> KeyListed:
+    return KeyListed(
+        key_prefix=key.key_prefix,
+        name=key.name,
+        user_id=key.user_id,
+        environment=key.environment,
+        permissions=list(key.permissions),
+        final_only=key.final_only,
+        require_proof_version=key.proof_version,
+        last_used=epoch_ms(key.last_used),
+        created_at=epoch_ms(key.created_at),
+        expires_at=epoch_ms(min(filter(None, (key.expires_at, key.revoked_at)), default=None)),
+        grace_ends_at=epoch_ms(key.revoked_at) if key.replaced_by is not None else None,
+        revoked=key.revoked,
+    )
 
 
 @router.delete("/{key_prefix}", response_model=KeyRevoked, responses=errors(401, 403, 404))
 async def delete_key(context: Keys, caller: Writer, key_prefix: Prefix) -> Response:
     """Revoke a key. Every replica refuses it within 5 seconds."""
+    return answer(await revoke_key_of(context, caller, key_prefix))
+
+
+async def revoke_key_of(context: KeysContext, caller: Caller, key_prefix: str) -> KeyRevoked:
+    """Revoke a key of the caller's. Raises ApiError 403 where it may do more than theirs, 404 where there is none."""
     async with context.database.acquire() as connection, connection.transaction():
         old = await _own_key(connection, caller, key_prefix)
         _check_environment(caller, old.environment)
@@ -260,13 +304,23 @@ async def delete_key(context: Keys, caller: Writer, key_prefix: Prefix) -> Respo
             raise forbidden("A key with more permissions than yours is revoked by an admin; use an admin key.")
         await revoke_key(connection, key_prefix, dt.datetime.now(dt.UTC))
     context.key_ring.forget()
-    return answer(KeyRevoked(message="The key is revoked.", key_prefix=key_prefix))
+    return KeyRevoked(message="The key is revoked.", key_prefix=key_prefix)
 
 
 @router.post("/{key_prefix}/rotate", response_model=KeyRotated, status_code=201, responses=errors(401, 403, 404, 409))
 async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation: Rotation | None = None) -> Response:
     """Make a key like this one; the old one lives on for the grace period, then is revoked."""
-    grace = dt.timedelta(milliseconds=(rotation or Rotation()).grace_ms)
+    made = await replace_key_of(context, caller, key_prefix, rotation or Rotation())
+    return answer(made, 201, SECRET_HEADERS)
+
+
+async def replace_key_of(context: KeysContext, caller: Caller, key_prefix: str, rotation: Rotation) -> KeyRotated:
+    """Make a key in place of one of the caller's.
+
+    Raises:
+        ApiError: 403 for rights that the caller may not give, 404 where there is no such key, 409 where it is not good.
+    """
+    grace = dt.timedelta(milliseconds=rotation.grace_ms)
     async with context.database.acquire() as connection, connection.transaction():
         old = await _own_key(connection, caller, key_prefix)
         _check_rights(caller, old.user_id, old.permissions, old.environment)
@@ -280,14 +334,13 @@ async def rotate_key(context: Keys, caller: Writer, key_prefix: Prefix, rotation
             connection, old, made.prefix, made.hash, expires_at=_end(caller, old.expires_at), old_until=ends
         )
     context.key_ring.forget()
-    body = KeyRotated(
+    return KeyRotated(
         **_shown_once(stored, made),
         message="Store this key now; it is not shown again.",
         replaced_key_prefix=key_prefix,
         replaced_key_good_until=epoch_ms(ends),
         warning=f"The old key {key_prefix} is refused from {ends.isoformat(timespec='seconds')} on; replace it before.",
     )
-    return answer(body, 201, SECRET_HEADERS)
 
 
 async def _own_key(connection: DatabaseConnection, caller: Caller, key_prefix: str) -> ApiKey:

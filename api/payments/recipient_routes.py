@@ -29,6 +29,7 @@ from chain.programs import TOKEN_PROGRAMS
 from chain.rpc import RpcError
 from chain.sending import associated_account
 from ledger.recipients import (
+    FollowedRecipient,
     Recipient,
     find_recipient,
     followed_from,
@@ -37,6 +38,7 @@ from ledger.recipients import (
     registration_text,
     stop_following,
 )
+from ledger.sql import planned_for_its_values
 
 router = new_router(prefix="/recipients", tags=["Recipients"])
 
@@ -46,6 +48,18 @@ _AGE_MS_MAX: Final = 10 * 60 * 1000
 @router.post("", response_model=RegisteredRecipientBody, status_code=201, responses=errors(401, 403, 409))
 async def post_recipient(context: Payments, caller: Writer, order: RecipientOrder) -> Response:
     """Follow a wallet from now on. It takes the wallet's own signature, or an admin key."""
+    return answer(await register_recipient(context, caller, order), 201)
+
+
+async def register_recipient(
+    context: PaymentsContext, caller: Caller, order: RecipientOrder
+) -> RegisteredRecipientBody:
+    """Follow a wallet for the caller, or for whom an admin says.
+
+    Raises:
+        ApiError: 400 for what is no wallet, 403 without its good signature, 409 where it is another's, 503 where no
+            node can look at it.
+    """
     address = parse_address(order.address)
     if address is None:
         raise invalid(f"{order.address!r} is not a Solana address; send the base58 address of a wallet.")
@@ -75,13 +89,11 @@ async def post_recipient(context: Payments, caller: Writer, order: RecipientOrde
     )
     if registration is None:
         raise _not_free(before)
-    missing = await _missing_token_accounts(context, address)
-    return answer(
-        RegisteredRecipientBody(**recipient_fields(registration.recipient), missing_token_accounts=missing), 201
-    )
+    missing = await missing_token_accounts(context, address)
+    return RegisteredRecipientBody(**recipient_fields(registration.recipient), missing_token_accounts=missing)
 
 
-async def _missing_token_accounts(context: PaymentsContext, address: str) -> list[str] | None:
+async def missing_token_accounts(context: PaymentsContext, address: str) -> list[str] | None:
     """The tokens by symbol for which a wallet has no associated account; `None` where no node answers."""
     tokens = context.tokens.listed()
     owned = {
@@ -136,10 +148,21 @@ async def get_recipients(context: Payments, caller: Reader) -> Response:
     """List the caller's wallets; an admin sees everybody's."""
     whose = None if caller.is_admin else caller.user_id
     found = await recipients_of(context.database, whose)
-    listed = [
-        ListedRecipientBody(**recipient_fields(one.recipient), token_accounts=one.token_accounts) for one in found
-    ]
-    return answer(RecipientList(recipients=listed, total=len(listed)))
+    return answer(RecipientList(recipients=[_listed(one) for one in found], total=len(found)))
+
+
+async def recipients_page(
+    context: PaymentsContext, caller: Caller, *, after: str | None, limit: int
+) -> list[ListedRecipientBody]:
+    """The caller's wallets, or everybody's for an admin, in the order of their registration, after wallet `after`."""
+    whose = None if caller.is_admin else caller.user_id
+    async with planned_for_its_values(context.database) as connection:
+        found = await recipients_of(connection, whose, after=after, limit=limit)
+    return [_listed(one) for one in found]
+
+
+def _listed(found: FollowedRecipient) -> ListedRecipientBody:
+    return ListedRecipientBody(**recipient_fields(found.recipient), token_accounts=found.token_accounts)
 
 
 @router.delete("/{address}", response_model=RecipientRemoved, responses=errors(401, 403, 404))
@@ -149,10 +172,21 @@ async def delete_recipient(
     address: Annotated[str, Path(max_length=64)],
 ) -> Response:
     """Stop following a wallet; what the ledger holds of it stays."""
-    recipient = await find_recipient(context.database, address) if parse_address(address) == address else None
-    if recipient is None or not recipient.is_active or not caller.sees(recipient.user_id):
-        raise not_found("The wallet")
+    return answer(await remove_recipient(context, caller, address))
+
+
+async def remove_recipient(context: PaymentsContext, caller: Caller, address: str) -> RecipientRemoved:
+    """Stop following a wallet of the caller's. Raises ApiError 403 for a live one by a test key, 404 for no wallet."""
+    recipient = await recipient_seen_by(context, caller, address)
     _check_environment(caller, recipient)
     await stop_following(context.database, address)
     message = "The wallet is no longer followed; the ledger keeps what it has."
-    return answer(RecipientRemoved(message=message, address=address))
+    return RecipientRemoved(message=message, address=address)
+
+
+async def recipient_seen_by(context: PaymentsContext, caller: Caller, address: str) -> Recipient:
+    """A followed wallet that the caller may see. Raises ApiError 404 where there is none."""
+    recipient = await find_recipient(context.database, address) if parse_address(address) == address else None
+    if recipient is None or not recipient.is_active or not caller.sees(recipient.user_id):
+        raise not_found("The wallet")
+    return recipient

@@ -17,7 +17,8 @@ from tests.support.ledger_rows import book
 
 PAGES = [
     "/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks",
-    "/console/audit", "/console/sign-in",
+    "/console/audit", "/console/keys", "/console/keys/new", "/console/wallets", "/console/wallets/new",
+    "/console/sign-in",
 ]  # fmt: skip
 
 

@@ -51,3 +51,15 @@ async def reading_at(browser, url, key, **options):
         assert foreign == []
     finally:
         await context.close()
+
+
+async def faults(page):
+    """What axe finds that is serious or worse."""
+    from axe_playwright_python.async_playwright import Axe
+
+    found = await Axe().run(page)
+    return [
+        (violation["id"], [node["html"][:120] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+    ]

@@ -59,6 +59,23 @@ class Seen:
     def location(self):
         return self.headers.get("Location")
 
+    @property
+    def rows(self):
+        """What the rows of its tables are of."""
+        return re.findall(r'data-row="([^"]+)"', self.body)
+
+
+async def rows_of_all_pages(browser, path):
+    """The rows of a list, from the page at `path` on to the last one."""
+    rows = []
+    while path:
+        seen = await browser.get(path)
+        assert seen.status == 200, seen.text
+        rows += seen.rows
+        (older,) = seen.page.all("a", rel="next") or [{"href": None}]
+        path = older["href"]
+    return rows
+
 
 @dataclass
 class Browser:

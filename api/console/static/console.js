@@ -148,6 +148,12 @@
     }
   }
 
+  // What is shown once was the answer to a form: loading it again would send the form again.
+  const once = document.querySelector("[data-shown-once]");
+  if (once) {
+    history.replaceState(null, "", once.dataset.shownOnce);
+  }
+
   setInterval(() => {
     if (document.querySelector("[data-again]") && !document.hidden) {
       refreshSoon();

@@ -1,7 +1,6 @@
 """The audit as pages: a light with its reason for each account, where changes are missing, and healing on demand."""
 
 import asyncio
-import re
 
 import pytest
 from solders.keypair import Keypair
@@ -14,7 +13,7 @@ from localnet import payments as pay
 from localnet.payments import USDC
 from runtime.process import working
 from tests.support.api_client import key_for, running_api
-from tests.support.console_browser import signed_in
+from tests.support.console_browser import rows_of_all_pages, signed_in
 from tests.support.ledger_checks import eventually, fast_settings
 from tests.support.ledger_rows import TOKEN_PROGRAM, book, new_signature
 
@@ -59,10 +58,6 @@ async def proven(pool, account, slot, balance):
     )  # fmt: skip
 
 
-def rows_of(seen):
-    return re.findall(r'data-row="([^"]+)"', seen.body)
-
-
 async def test_without_accounts_the_page_says_what_to_do(browser):
     seen = await browser.get("/console/audit")
     assert seen.status == 200
@@ -85,7 +80,7 @@ async def test_each_account_has_one_light_with_its_reason(vendor, browser, pool,
     account = await account_of(pool, vendor.wallet, **columns)
     for path in ("/console/audit", f"/console/audit/{account}"):
         assert f"{light}: {said}" in (await browser.get(path)).text
-    assert (rows_of(await browser.get("/console/audit?show=doubt")) == [account]) == (light == "bad")
+    assert ((await browser.get("/console/audit?show=doubt")).rows == [account]) == (light == "bad")
 
 
 async def test_a_proven_account_is_good_until_nobody_audits_it_any_more(vendor, browser, pool):
@@ -143,18 +138,12 @@ async def test_accounts_are_listed_page_by_page_each_once(vendor, browser, opera
     own = {await account_of(pool, wallet) for wallet in wallets for _ in range(5)}
     theirs = {await account_of(pool, other) for _ in range(3)}
     for one, expected in ((browser, own), (operator, own | theirs)):
-        listed, path = [], "/console/audit"
-        while path:
-            seen = await one.get(path)
-            assert seen.status == 200
-            listed += rows_of(seen)
-            (older,) = seen.page.all("a", rel="next") or [{"href": None}]
-            path = older["href"]
+        listed = await rows_of_all_pages(one, "/console/audit")
         assert len(listed) == len(expected)
         assert set(listed) == expected
     assert (await browser.get("/console/audit?after=nonsense")).status == 400
     await pool.execute("UPDATE recipients SET active = false WHERE user_id = 'merchant'")
-    assert rows_of(await browser.get("/console/audit")) == []
+    assert (await browser.get("/console/audit")).rows == []
 
 
 async def test_an_operator_orders_healing_once_however_often_the_button_is_pressed(vendor, operator, pool):

@@ -7,13 +7,12 @@ import datetime as dt
 import re
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from ledger.api_keys import revoke_key
 from tests.support.api_client import key_for
 from tests.support.api_operations import prefix
-from tests.support.chromium import reading_at, running_chromium
+from tests.support.chromium import faults, reading_at, running_chromium
 from tests.support.feed_publishing import log_event, publish
 
 pytestmark = pytest.mark.timeout(300)
@@ -78,16 +77,6 @@ async def hooked(pool):
         hook, ATTACKS[0],
     )  # fmt: skip
     return hook
-
-
-async def faults(page):
-    """What axe finds that is serious or worse."""
-    found = await Axe().run(page)
-    return [
-        (violation["id"], [node["html"][:120] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-        if violation["impact"] in {"serious", "critical"}
-    ]
 
 
 async def test_a_payment_appears_in_the_open_page(reader, vendor, pool):

@@ -12,7 +12,10 @@ from tests.support.console_browser import Browser, signed_in
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
 
-PAGES = ["/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks"]
+PAGES = [
+    "/console", "/console/payments", "/console/requests", "/console/requests/new", "/console/webhooks",
+    "/console/audit", "/console/keys", "/console/keys/new", "/console/wallets", "/console/wallets/new",
+]  # fmt: skip
 
 
 @pytest.fixture
