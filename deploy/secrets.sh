@@ -48,7 +48,8 @@ new() {
   printf 'postgresql://pay402_of_api:%s@postgres:5432/pay402\n' "$(random)" | once api_database_url
   printf 'postgresql://pay402_of_indexer:%s@postgres:5432/pay402\n' "$(random)" | once indexer_database_url
   printf 'postgresql://pay402_of_worker:%s@postgres:5432/pay402\n' "$(random)" | once worker_database_url
-  printf 'redis://:%s@redis:6379/0\n' "$(cat "$directory/redis_password")" | write redis_url
+  # With the user's name: redis-cli -u takes an address without one for another login.
+  printf 'redis://default:%s@redis:6379/0\n' "$(cat "$directory/redis_password")" | write redis_url
   printf 'requirepass %s\n' "$(cat "$directory/redis_password")" | write redis_conf
   [ -e "$directory/solana_rpc_url" ] || echo "now write the address of your node into $directory/solana_rpc_url" >&2
 }

