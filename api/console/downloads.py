@@ -16,18 +16,21 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_file(name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Response:
-    """Rows as a CSV file called `name`; texts that a spreadsheet would take for formulas begin with an apostrophe."""
+    """Rows as a CSV file called `name`."""
+    written = csv_lines([columns, *([row[column] for column in columns] for row in rows)])
+    return Response(written, headers=file_headers(name), media_type="text/csv; charset=utf-8")
+
+
+def csv_lines(lines: Iterable[Sequence[Any]]) -> str:
+    """Lines of a CSV file; texts that a spreadsheet would take for formulas begin with an apostrophe."""
     written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
-    return Response(written.getvalue(), headers=_headers(name), media_type="text/csv; charset=utf-8")
+    csv.writer(written).writerows([_cell(value) for value in line] for line in lines)
+    return written.getvalue()
 
 
 def json_file(name: str, content: Any) -> Response:
     """An answer's model as a JSON file called `name`."""
-    return answer(content, headers=_headers(name))
+    return answer(content, headers=file_headers(name))
 
 
 def _cell(value: Any) -> str:
@@ -35,5 +38,6 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
-def _headers(name: str) -> dict[str, str]:
+def file_headers(name: str) -> dict[str, str]:
+    """The headers of a file called `name`, which the browser stores and no cache keeps."""
     return {**PAGE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}

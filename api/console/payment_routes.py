@@ -1,6 +1,6 @@
 """Payments as pages: the list with its filters, what a search finds, and one payment with its time line."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Final, Literal
 from urllib.parse import quote, urlencode
 
@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from api.access.caller import Caller
 from api.console.context import Console, ConsoleContext
 from api.console.pages import PAGE_HEADERS
-from api.console.search import LOOKED_THROUGH, find
+from api.console.payment_exports import ExportFormat, export_payments, file_of_payments
+from api.console.search import LOOKED_THROUGH, Found, find
 from api.console.timeline import timeline_of
 from api.console.visitors import Visitor
 from api.http.errors import ApiError
@@ -76,6 +77,7 @@ async def list_payments(
         next_link=next_link,
         problem=problem,
         searched=None,
+        export_link=_export_link(chosen) if page_of and page_of.payments else None,
         looked_through=LOOKED_THROUGH,
     )
 
@@ -106,24 +108,18 @@ def _address(text: str, name: str) -> str | None:
 
 
 async def _search(request: Request, context: ConsoleContext, caller: Caller, text: str) -> Response:
-    found = await find(context.payments, caller, text) if "\0" not in text else None
+    found = await _find(context, caller, text)
     if found is not None and found.signature is not None:
         return _lead(f"/console/payments/{found.signature}")
     if found is not None and found.nonce is not None:
         return _lead(f"/console/requests/{quote(found.nonce, safe='')}")
     if found is not None and (found.recipient or found.payer):
         return _lead(_link({"recipient": found.recipient or "", "payer": found.payer or ""}))
-    payments: list[PaymentBody] = []
-    for signature in found.signatures if found is not None else ():
-        try:
-            payments += (await payments_of_transaction(context.payments, caller, signature)).payments
-        except ApiError:
-            continue  # it paid another, or the wallet before it was theirs
     return context.pages.page(
         request,
         "payments.html",
         caller=caller,
-        payments=payments,
+        payments=await _found_payments(context, caller, found),
         chosen={"recipient": "", "payer": "", "currency": "", "status": ""},
         currencies=sorted({token.symbol for token in context.payments.tokens.listed()}),
         is_filtered=True,
@@ -131,8 +127,48 @@ async def _search(request: Request, context: ConsoleContext, caller: Caller, tex
         next_link=None,
         problem=None,
         searched=text,
+        export_link=_export_link({"q": text}),
         looked_through=LOOKED_THROUGH,
     )
+
+
+async def _find(context: ConsoleContext, caller: Caller, text: str) -> Found | None:
+    return await find(context.payments, caller, text) if "\0" not in text else None
+
+
+async def _found_payments(context: ConsoleContext, caller: Caller, found: Found | None) -> list[PaymentBody]:
+    """The payments of the transactions that were found, as far as the caller may see them."""
+    payments: list[PaymentBody] = []
+    for signature in found.signatures if found is not None else ():
+        try:
+            payments += (await payments_of_transaction(context.payments, caller, signature)).payments
+        except ApiError:
+            continue  # it paid another, or the wallet before it was theirs
+    return payments
+
+
+@router.get("/export")
+async def export_list(
+    context: Console,
+    caller: Visitor,
+    form: Annotated[ExportFormat, Query(alias="format")],
+    q: Text = "",
+    recipient: Text = "",
+    payer: Text = "",
+    currency: Text = "",
+    status: StatusChosen = "",
+) -> Response:
+    """Download what the list shows, all pages of it, by the same filters or the same search."""
+    if text := q.strip():
+        return file_of_payments(
+            _one_page(await _found_payments(context, caller, await _find(context, caller, text))), form
+        )
+    chosen = {"recipient": recipient.strip(), "payer": payer.strip(), "currency": currency.strip(), "status": status}
+    return await export_payments(context.payments, caller, await _filter(context, chosen), form)
+
+
+async def _one_page(payments: Sequence[PaymentBody]) -> AsyncIterator[Sequence[PaymentBody]]:
+    yield payments
 
 
 @router.get("/{signature}")
@@ -162,6 +198,12 @@ def explorer_link(network: str, signature: str) -> str | None:
 def _link(parameters: Mapping[str, str]) -> str:
     query = urlencode({name: value for name, value in parameters.items() if value})
     return f"/console/payments?{query}" if query else "/console/payments"
+
+
+def _export_link(parameters: Mapping[str, str]) -> str:
+    """Where the list is downloaded; its format is to be added."""
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return f"/console/payments/export?{query}&" if query else "/console/payments/export?"
 
 
 def _lead(path: str) -> Response:
