@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.printing import amount_column, console, name_shortener, printable, time_text
 from ledger.amounts import figure_text
 from worker.context import WorkerContext
-from worker.report import stream_findings
+from worker.reports.run import stream_findings
 from worker.stored_json import stored_json
 
 _SHOWN_PER_KIND: Final = 20
@@ -51,6 +51,12 @@ def print_report(report: dict[str, Any]) -> None:
         f"Audited accounts: {audit['audited']} of {audit['accounts']}; drifting {audit['drifting']}, "
         f"gaps {audit['gaps']}."
     )
+    for one in report["keptDifferences"]:
+        output.print(
+            f"A defect of pay402, mended now: {one['subject']} was kept as {one['kept']} and is {one['counted']}.",
+            style="bold red",
+            markup=False,
+        )
     if report["chainUnreachable"]:
         output.print(f"The chain could not be asked: {report['chainUnreachable']}.")
 

@@ -25,9 +25,12 @@ class FinishedReport:
     finished_at: dt.datetime
 
 
-async def request_reconciliation(database: Database, *, requested_by: str) -> UUID:
-    """Ask for a reconciliation; returns the id under which `reconciliation_state` says how it stands."""
-    row = await _queries.ask_for_report(database, requested_by=requested_by)
+async def request_reconciliation(database: Database, *, requested_by: str, is_full: bool = False) -> UUID:
+    """Ask for a reconciliation; returns the id under which `reconciliation_state` says how it stands.
+
+    One that is full is counted from the whole ledger, and what is kept for the others is compared with it.
+    """
+    row = await _queries.ask_for_report(database, requested_by=requested_by, is_full=is_full)
     asked: UUID = row["id"]
     return asked
 

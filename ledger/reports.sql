@@ -1,6 +1,6 @@
 -- name: ask_for_report^
 -- Ask for a reconciliation; a worker takes it up.
-INSERT INTO reconciliation_runs (requested_by) VALUES (:requested_by) RETURNING id, created_at;
+INSERT INTO reconciliation_runs (requested_by, is_full) VALUES (:requested_by, :is_full) RETURNING id, created_at;
 
 -- name: report_state^
 -- How a reconciliation stands.

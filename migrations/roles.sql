@@ -7,6 +7,7 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
   TO pay402_indexer;
 GRANT INSERT, UPDATE ON token_accounts, transfers, balance_changes, heartbeats TO pay402_indexer;
 GRANT INSERT ON tokens, events, claim_changes, cluster TO pay402_indexer;
+GRANT INSERT ON report_credit_changes, report_claim_changes TO pay402_indexer;
 GRANT INSERT, DELETE ON vanished_transactions TO pay402_indexer;
 GRANT UPDATE (status, code, received, settled_at, reversed_at) ON transactions TO pay402_indexer;
 GRANT UPDATE ON index_requests, backfill_requests TO pay402_indexer;
@@ -28,6 +29,7 @@ GRANT UPDATE (status, reason, detail, claim_id, slot, lamports_spent, answering_
 GRANT SELECT, INSERT, UPDATE ON settlement_budgets TO pay402_api;
 GRANT INSERT ON former_recipients, tokens, claim_changes, events, index_requests, backfill_requests,
   reconciliation_runs, ratings, payout_redirects TO pay402_api;
+GRANT INSERT ON report_claim_changes, report_request_changes, report_recipient_changes TO pay402_api;
 GRANT INSERT, UPDATE ON recipients, transactions, nonces, api_keys, agent_services, agent_ids, job_requests
   TO pay402_api;
 GRANT UPDATE (cursor_slot, cursor_signature, audited_slot, audited_balance, heal_wanted_at, heal_reason)
@@ -76,6 +78,10 @@ GRANT SELECT, DELETE, UPDATE (secret, signing_seed, sealed_by) ON webhook_secret
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
+-- What reports keep follows what is noted of changes.
+GRANT SELECT, INSERT, UPDATE, DELETE ON report_credits, report_claims, report_findings, report_finding_totals,
+  report_credit_changes, report_claim_changes, report_request_changes, report_recipient_changes TO pay402_worker;
+GRANT SELECT, UPDATE ON report_state TO pay402_worker;
 GRANT UPDATE (status, headers, body) ON idempotent_answers TO pay402_worker;
 GRANT DELETE ON agent_days, idempotent_answers, heartbeats, events, nonces, index_requests, backfill_requests,
   reconciliation_runs TO pay402_worker;

@@ -113,11 +113,35 @@ CREATE FUNCTION public.claim_is_paid(status public.claim_status) RETURNS boolean
 
 COMMENT ON FUNCTION public.claim_is_paid(status public.claim_status) IS 'True for a claim whose transfer stands: it counts as revenue';
 
+CREATE FUNCTION public.claim_is_short(status public.claim_status, code text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((status = 'failed'::public.claim_status) AND (code = 'INSUFFICIENT_AMOUNT'::text));
+
+COMMENT ON FUNCTION public.claim_is_short(status public.claim_status, code text) IS 'True for a claim that was refused because its transfer was too little';
+
 CREATE FUNCTION public.claim_may_move(status public.claim_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['confirmed'::public.claim_status, 'reversed'::public.claim_status]));
 
 COMMENT ON FUNCTION public.claim_may_move(status public.claim_status) IS 'True for a claim that moves with its transfer: it has one that is not final';
+
+CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (kind = ANY (ARRAY['transfer'::text, 'transferChecked'::text, 'transferCheckedWithFee'::text, 'nativeTransfer'::text]));
+
+COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
+
+CREATE FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((source IS DISTINCT FROM destination) AND ((source_owner IS NULL) OR (source_owner IS DISTINCT FROM destination_owner)));
+
+COMMENT ON FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) IS 'Whether a transfer changes whose money it is; one between two accounts of one owner does not';
+
+CREATE FUNCTION public.credit_kind(kind text, source text, destination text, source_owner text, destination_owner text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (NOT public.kind_is_payment(kind)) THEN kind WHEN public.moves_money(source, destination, source_owner, destination_owner) THEN 'payment'::text ELSE 'internal'::text END;
+
+COMMENT ON FUNCTION public.credit_kind(kind text, source text, destination text, source_owner text, destination_owner text) IS 'As what a report counts a credit: payment, internal between accounts of one owner, or its own kind';
 
 CREATE FUNCTION public.escrow_is_held(status public.escrow_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -265,12 +289,6 @@ CREATE FUNCTION public.job_is_open(status public.job_status) RETURNS boolean
 
 COMMENT ON FUNCTION public.job_is_open(status public.job_status) IS 'True for a job that is still to be done';
 
-CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (kind = ANY (ARRAY['transfer'::text, 'transferChecked'::text, 'transferCheckedWithFee'::text, 'nativeTransfer'::text]));
-
-COMMENT ON FUNCTION public.kind_is_payment(kind text) IS 'True for a movement from one account to another, which is what pays';
-
 CREATE FUNCTION public.landing_may_move(finality public.finality) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (finality <> ALL (ARRAY['finalized'::public.finality, 'orphaned'::public.finality]));
@@ -294,12 +312,6 @@ CREATE FUNCTION public.mint_counts_as(paid text, asked text) RETURNS boolean
     RETURN ((paid = asked) OR ((asked = '11111111111111111111111111111111'::text) AND (paid = 'So11111111111111111111111111111111111111112'::text)));
 
 COMMENT ON FUNCTION public.mint_counts_as(paid text, asked text) IS 'True for a payment in one mint that counts as one in the mint that was asked for';
-
-CREATE FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((source IS DISTINCT FROM destination) AND ((source_owner IS NULL) OR (source_owner IS DISTINCT FROM destination_owner)));
-
-COMMENT ON FUNCTION public.moves_money(source text, destination text, source_owner text, destination_owner text) IS 'Whether a transfer changes whose money it is; one between two accounts of one owner does not';
 
 CREATE TABLE public.finding_decisions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -342,12 +354,15 @@ CREATE TABLE public.reconciliation_runs (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    is_full boolean DEFAULT false NOT NULL,
     CONSTRAINT reconciliation_runs_check CHECK (((status = 'done'::text) = (report IS NOT NULL))),
     CONSTRAINT reconciliation_runs_check1 CHECK (((status = ANY (ARRAY['done'::text, 'failed'::text])) = (finished_at IS NOT NULL))),
     CONSTRAINT reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
 );
 
 COMMENT ON TABLE public.reconciliation_runs IS 'One reconciliation, asked for or routine, and its report';
+
+COMMENT ON COLUMN public.reconciliation_runs.is_full IS 'What is kept for reports is to be counted anew from the whole ledger, and compared';
 
 CREATE FUNCTION public.newest_findings(of_user text, of_kind text) RETURNS TABLE(id text, kind text, line jsonb, refundable numeric, refunded numeric, state text)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -385,6 +400,44 @@ END;
 
 COMMENT ON FUNCTION public.newest_findings(of_user text, of_kind text) IS 'Findings of the newest report, of a user and a kind or of all, with what was given back and decided';
 
+CREATE FUNCTION public.note_changed_credit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP <> 'INSERT' AND OLD.destination_owner IS NOT NULL AND OLD.finality <> 'orphaned' THEN
+    INSERT INTO report_credit_changes (recipient, mint, kind, transfers, credited, signatures)
+    VALUES (
+      OLD.destination_owner, OLD.mint,
+      credit_kind(OLD.kind, OLD.source, OLD.destination, OLD.source_owner, OLD.destination_owner),
+      -1, OLD.fee - OLD.amount, ARRAY[OLD.signature::text]
+    );
+  END IF;
+  IF TG_OP <> 'DELETE' AND NEW.destination_owner IS NOT NULL AND NEW.finality <> 'orphaned' THEN
+    INSERT INTO report_credit_changes (recipient, mint, kind, transfers, credited, signatures)
+    VALUES (
+      NEW.destination_owner, NEW.mint,
+      credit_kind(NEW.kind, NEW.source, NEW.destination, NEW.source_owner, NEW.destination_owner),
+      1, NEW.amount - NEW.fee, ARRAY[NEW.signature::text]
+    );
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_changed_credit() IS 'Notes for reports that a transfer credits something else than before';
+
+CREATE FUNCTION public.note_changed_request() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO report_request_changes (nonces, reference_keys)
+  VALUES (ARRAY[OLD.nonce, NEW.nonce], ARRAY[OLD.reference::text, NEW.reference::text]);
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_changed_request() IS 'Notes for reports that a payment request asks for something else than before';
+
 CREATE FUNCTION public.note_claim_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -421,6 +474,109 @@ END
 $$;
 
 COMMENT ON FUNCTION public.note_claim_changes() IS 'Notes what a statement changed about the totals of honoured claims';
+
+CREATE FUNCTION public.note_claims_for_reports() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO report_claim_changes (
+      user_id, mint, status, claims, claimed, received, short, overpaid, signatures, nonces
+    )
+    SELECT user_id, mint, status, count(*), sum(amount), coalesce(sum(received), 0),
+      count(*) FILTER (WHERE claim_is_short(status, code)),
+      count(*) FILTER (WHERE claim_is_paid(status) AND received > amount),
+      array_agg(signature::text) FILTER (WHERE claim_holds_transfer(status)),
+      array_agg(nonce) FILTER (WHERE claim_holds_transfer(status))
+    FROM now_there
+    GROUP BY 1, 2, 3;
+  ELSIF TG_OP = 'UPDATE' THEN
+    INSERT INTO report_claim_changes (
+      user_id, mint, status, claims, claimed, received, short, overpaid, signatures, nonces
+    )
+    SELECT user_id, mint, status, sum(sign), sum(sign * amount), coalesce(sum(sign * received), 0),
+      coalesce(sum(sign) FILTER (WHERE claim_is_short(status, code)), 0),
+      coalesce(sum(sign) FILTER (WHERE claim_is_paid(status) AND received > amount), 0),
+      array_agg(signature::text) FILTER (WHERE claim_holds_transfer(status) AND NOT holds_the_same),
+      array_agg(nonce) FILTER (WHERE claim_holds_transfer(status) AND NOT holds_the_same)
+    FROM (
+      SELECT v.*, o.id IS NOT NULL AND n.id IS NOT NULL
+        AND claim_holds_transfer(o.status) AND claim_holds_transfer(n.status)
+        AND o.signature = n.signature AND o.path = n.path AND o.nonce = n.nonce AND o.user_id = n.user_id
+        AS holds_the_same
+      FROM there_before AS o
+      FULL JOIN now_there AS n ON n.id = o.id
+      CROSS JOIN LATERAL (
+        VALUES
+          (-1, o.id, o.user_id, o.mint, o.status, o.amount, o.received, o.code, o.signature, o.nonce),
+          (1, n.id, n.user_id, n.mint, n.status, n.amount, n.received, n.code, n.signature, n.nonce)
+      ) AS v (sign, id, user_id, mint, status, amount, received, code, signature, nonce)
+      WHERE v.id IS NOT NULL
+        AND (o.user_id, o.mint, o.status, o.amount, o.received, o.code, o.signature, o.path, o.nonce)
+          IS DISTINCT FROM (n.user_id, n.mint, n.status, n.amount, n.received, n.code, n.signature, n.path, n.nonce)
+    ) AS c
+    GROUP BY 1, 2, 3;
+  ELSE
+    INSERT INTO report_claim_changes (
+      user_id, mint, status, claims, claimed, received, short, overpaid, signatures, nonces
+    )
+    SELECT user_id, mint, status, -count(*), -sum(amount), -coalesce(sum(received), 0),
+      -count(*) FILTER (WHERE claim_is_short(status, code)),
+      -count(*) FILTER (WHERE claim_is_paid(status) AND received > amount),
+      array_agg(signature::text) FILTER (WHERE claim_holds_transfer(status)),
+      array_agg(nonce) FILTER (WHERE claim_holds_transfer(status))
+    FROM there_before
+    GROUP BY 1, 2, 3;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_claims_for_reports() IS 'Notes for reports what a statement changed about claims';
+
+CREATE FUNCTION public.note_new_credits() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO report_credit_changes (recipient, mint, kind, transfers, credited, slots)
+  SELECT destination_owner, mint, credit_kind(kind, source, destination, source_owner, destination_owner),
+    count(*), sum(amount - fee), array_agg(slot)
+  FROM now_there
+  WHERE destination_owner IS NOT NULL AND finality <> 'orphaned'
+  GROUP BY 1, 2, 3;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_new_credits() IS 'Notes for reports what new transfers credited';
+
+CREATE FUNCTION public.note_recipient_for_reports() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP <> 'INSERT' THEN
+    INSERT INTO report_recipient_changes (recipient) VALUES (OLD.address);
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    INSERT INTO report_recipient_changes (recipient) VALUES (NEW.address);
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_recipient_for_reports() IS 'Notes for reports that a wallet is a recipient, or is none any more';
+
+CREATE FUNCTION public.note_requests_for_reports() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO report_request_changes (nonces, reference_keys)
+  SELECT array_agg(nonce), array_agg(reference::text) FROM touched HAVING count(*) > 0;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_requests_for_reports() IS 'Notes for reports which payment requests were made or removed';
 
 CREATE FUNCTION public.paid_at(block_time timestamp with time zone, notified_at timestamp with time zone, recorded_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql STABLE
@@ -1381,6 +1537,161 @@ COMMENT ON TABLE public.ratings IS 'What a client thought of a job, once';
 
 COMMENT ON COLUMN public.ratings.counted_at IS 'When it entered the rating of its service: never before the release';
 
+CREATE TABLE public.report_claim_changes (
+    id bigint NOT NULL,
+    user_id text NOT NULL,
+    mint public.address NOT NULL,
+    status public.claim_status NOT NULL,
+    claims integer NOT NULL,
+    claimed numeric NOT NULL,
+    received numeric NOT NULL,
+    short integer NOT NULL,
+    overpaid integer NOT NULL,
+    signatures text[],
+    nonces text[]
+);
+
+COMMENT ON TABLE public.report_claim_changes IS 'What statements changed about claims';
+
+COMMENT ON COLUMN public.report_claim_changes.signatures IS 'Of those that took a transfer, or gave one back';
+
+COMMENT ON COLUMN public.report_claim_changes.nonces IS 'Of the same: other transfers may name them';
+
+ALTER TABLE public.report_claim_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.report_claim_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.report_claims (
+    user_id text NOT NULL,
+    mint public.address NOT NULL,
+    status public.claim_status NOT NULL,
+    claims bigint NOT NULL,
+    claimed numeric NOT NULL,
+    received numeric NOT NULL,
+    short bigint NOT NULL,
+    overpaid bigint NOT NULL
+);
+
+COMMENT ON TABLE public.report_claims IS 'The claims of a merchant that stand alike, in base units; report_claim_changes is still to be added';
+
+CREATE TABLE public.report_credit_changes (
+    id bigint NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    kind text NOT NULL,
+    transfers integer NOT NULL,
+    credited numeric NOT NULL,
+    slots bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    signatures text[] DEFAULT '{}'::text[] NOT NULL
+);
+
+COMMENT ON TABLE public.report_credit_changes IS 'What statements changed about credits, and where';
+
+COMMENT ON COLUMN public.report_credit_changes.transfers IS 'Credits more; negative where one was undone';
+
+COMMENT ON COLUMN public.report_credit_changes.slots IS 'Where the new ones landed';
+
+COMMENT ON COLUMN public.report_credit_changes.signatures IS 'Those that were there before';
+
+ALTER TABLE public.report_credit_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.report_credit_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.report_credits (
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    kind text NOT NULL,
+    transfers bigint NOT NULL,
+    credited numeric NOT NULL
+);
+
+COMMENT ON TABLE public.report_credits IS 'What each wallet was credited in all, in base units; report_credit_changes is still to be added';
+
+CREATE TABLE public.report_finding_totals (
+    kind text NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    findings bigint NOT NULL,
+    amount numeric NOT NULL
+);
+
+COMMENT ON TABLE public.report_finding_totals IS 'How many findings there are, and what they add up to in base units';
+
+CREATE TABLE public.report_findings (
+    kind text NOT NULL,
+    signature public.signature NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    user_id text,
+    mint public.address NOT NULL,
+    amount numeric NOT NULL,
+    expected numeric,
+    payer public.address,
+    recipient public.address NOT NULL,
+    nonce text,
+    claim_id uuid,
+    at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.report_findings IS 'Transfers that do not match, as of the changes that are folded';
+
+COMMENT ON COLUMN public.report_findings.user_id IS 'Whose request it is about; null for what names none, which is the wallet''s owner''s';
+
+CREATE TABLE public.report_recipient_changes (
+    id bigint NOT NULL,
+    recipient public.address NOT NULL
+);
+
+COMMENT ON TABLE public.report_recipient_changes IS 'Wallets that are new: what they were credited before counts from now on';
+
+ALTER TABLE public.report_recipient_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.report_recipient_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.report_request_changes (
+    id bigint NOT NULL,
+    nonces text[] NOT NULL,
+    reference_keys text[] NOT NULL
+);
+
+COMMENT ON TABLE public.report_request_changes IS 'Payment requests that were made, changed or removed';
+
+ALTER TABLE public.report_request_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.report_request_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.report_state (
+    is_only_row boolean DEFAULT true NOT NULL,
+    counted_at timestamp with time zone,
+    checked_at timestamp with time zone,
+    CONSTRAINT report_state_is_only_row_check CHECK (is_only_row)
+);
+
+COMMENT ON TABLE public.report_state IS 'Whether what reports keep can be trusted; whoever folds changes holds this table';
+
+COMMENT ON COLUMN public.report_state.counted_at IS 'When it was counted from the whole ledger; null: it has to be';
+
+COMMENT ON COLUMN public.report_state.checked_at IS 'When it was last compared with the whole ledger';
+
 CREATE TABLE public.settlement_budgets (
     day date NOT NULL,
     scope text NOT NULL,
@@ -1670,6 +1981,30 @@ ALTER TABLE ONLY public.recipients
 ALTER TABLE ONLY public.reconciliation_runs
     ADD CONSTRAINT reconciliation_runs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.report_claim_changes
+    ADD CONSTRAINT report_claim_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.report_claims
+    ADD CONSTRAINT report_claims_pkey PRIMARY KEY (user_id, mint, status);
+
+ALTER TABLE ONLY public.report_credit_changes
+    ADD CONSTRAINT report_credit_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.report_credits
+    ADD CONSTRAINT report_credits_pkey PRIMARY KEY (recipient, mint, kind);
+
+ALTER TABLE ONLY public.report_finding_totals
+    ADD CONSTRAINT report_finding_totals_pkey PRIMARY KEY (kind, recipient, mint);
+
+ALTER TABLE ONLY public.report_recipient_changes
+    ADD CONSTRAINT report_recipient_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.report_request_changes
+    ADD CONSTRAINT report_request_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.report_state
+    ADD CONSTRAINT report_state_pkey PRIMARY KEY (is_only_row);
+
 ALTER TABLE ONLY public.revenue_days
     ADD CONSTRAINT revenue_days_pkey PRIMARY KEY (user_id, day, mint, environment);
 
@@ -1831,6 +2166,12 @@ CREATE INDEX reconciliation_runs_done ON public.reconciliation_runs USING btree 
 
 CREATE INDEX reconciliation_runs_unfinished ON public.reconciliation_runs USING btree (created_at) WHERE (finished_at IS NULL);
 
+CREATE INDEX report_findings_kind_at ON public.report_findings USING btree (kind, at, signature, path);
+
+CREATE INDEX report_findings_recipient ON public.report_findings USING btree (recipient);
+
+CREATE INDEX report_findings_signature ON public.report_findings USING btree (signature);
+
 CREATE INDEX settlements_claim_id ON public.settlements USING btree (claim_id);
 
 CREATE INDEX settlements_decided_at ON public.settlements USING btree (decided_at) WHERE ((wire IS NOT NULL) AND (decided_at IS NOT NULL));
@@ -1864,6 +2205,8 @@ CREATE INDEX transactions_pending_user ON public.transactions USING btree (user_
 CREATE UNIQUE INDEX transactions_proof ON public.transactions USING btree (nonce, signature, payer, user_id);
 
 CREATE INDEX transactions_recipient_status ON public.transactions USING btree (recipient, status);
+
+CREATE INDEX transactions_short ON public.transactions USING btree ("timestamp") WHERE ((status = 'failed'::public.claim_status) AND (code = 'INSUFFICIENT_AMOUNT'::text));
 
 CREATE INDEX transactions_timestamp_status ON public.transactions USING btree ("timestamp", status) INCLUDE (id, currency, agent_id, environment);
 
@@ -1913,17 +2256,41 @@ CREATE TRIGGER job_requests_escrow_transition BEFORE INSERT OR UPDATE OF escrow_
 
 CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON public.job_requests FOR EACH ROW EXECUTE FUNCTION public.check_transition('job', 'status');
 
+CREATE TRIGGER nonces_deleted AFTER DELETE ON public.nonces REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_requests_for_reports();
+
+CREATE TRIGGER nonces_inserted AFTER INSERT ON public.nonces REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_requests_for_reports();
+
+CREATE TRIGGER nonces_updated AFTER UPDATE ON public.nonces FOR EACH ROW WHEN ((((((((old.nonce IS DISTINCT FROM new.nonce) OR (old.user_id IS DISTINCT FROM new.user_id)) OR ((old.recipient)::text IS DISTINCT FROM (new.recipient)::text)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.reference)::text IS DISTINCT FROM (new.reference)::text)) OR (old.expires_at IS DISTINCT FROM new.expires_at))) EXECUTE FUNCTION public.note_changed_request();
+
 CREATE TRIGGER payouts_transition BEFORE INSERT OR UPDATE OF status ON public.payouts FOR EACH ROW EXECUTE FUNCTION public.check_transition('payout', 'status');
+
+CREATE TRIGGER recipients_deleted AFTER DELETE ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
+
+CREATE TRIGGER recipients_inserted AFTER INSERT ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
+
+CREATE TRIGGER recipients_renamed AFTER UPDATE ON public.recipients FOR EACH ROW WHEN (((old.address)::text IS DISTINCT FROM (new.address)::text)) EXECUTE FUNCTION public.note_recipient_for_reports();
 
 CREATE TRIGGER settlements_transition BEFORE INSERT OR UPDATE OF status ON public.settlements FOR EACH ROW EXECUTE FUNCTION public.check_transition('settlement', 'status');
 
 CREATE TRIGGER transactions_deleted AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
 
+CREATE TRIGGER transactions_deleted_for_reports AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims_for_reports();
+
 CREATE TRIGGER transactions_inserted AFTER INSERT ON public.transactions REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
+
+CREATE TRIGGER transactions_inserted_for_reports AFTER INSERT ON public.transactions REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims_for_reports();
 
 CREATE TRIGGER transactions_transition BEFORE INSERT OR UPDATE OF status ON public.transactions FOR EACH ROW EXECUTE FUNCTION public.check_transition('claim', 'status');
 
 CREATE TRIGGER transactions_updated AFTER UPDATE ON public.transactions REFERENCING OLD TABLE AS there_before NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
+
+CREATE TRIGGER transactions_updated_for_reports AFTER UPDATE ON public.transactions REFERENCING OLD TABLE AS there_before NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims_for_reports();
+
+CREATE TRIGGER transfers_credited AFTER INSERT ON public.transfers REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_new_credits();
+
+CREATE TRIGGER transfers_credited_otherwise AFTER UPDATE ON public.transfers FOR EACH ROW WHEN ((((old.finality = 'orphaned'::public.finality) <> (new.finality = 'orphaned'::public.finality)) OR ((((((((((((((((old.signature)::text IS DISTINCT FROM (new.signature)::text) OR (old.path IS DISTINCT FROM new.path)) OR (old.kind IS DISTINCT FROM new.kind)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.source)::text IS DISTINCT FROM (new.source)::text)) OR ((old.destination)::text IS DISTINCT FROM (new.destination)::text)) OR ((old.source_owner)::text IS DISTINCT FROM (new.source_owner)::text)) OR ((old.destination_owner)::text IS DISTINCT FROM (new.destination_owner)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.fee)::numeric IS DISTINCT FROM (new.fee)::numeric)) OR (old.block_time IS DISTINCT FROM new.block_time)) OR (old.notified_at IS DISTINCT FROM new.notified_at)) OR (old.recorded_at IS DISTINCT FROM new.recorded_at)) OR (old.reference_keys IS DISTINCT FROM new.reference_keys)) OR (old.memos IS DISTINCT FROM new.memos)))) EXECUTE FUNCTION public.note_changed_credit();
+
+CREATE TRIGGER transfers_removed AFTER DELETE ON public.transfers FOR EACH ROW EXECUTE FUNCTION public.note_changed_credit();
 
 ALTER TABLE ONLY public.agent_services
     ADD CONSTRAINT agent_services_price_mint_fkey FOREIGN KEY (price_mint) REFERENCES public.tokens(mint);

@@ -88,6 +88,11 @@ class WorkerMetrics:
         self.unmatched = Gauge(
             "pay402_unmatched_transfers", "Received transfers that no claim has taken", registry=registry
         )
+        self.report_differences = Gauge(
+            "pay402_report_differences",
+            "What was kept for reports otherwise than the whole ledger says, when they were last compared",
+            registry=registry,
+        )
         self.violations = Gauge(
             "pay402_invariant_violations", "Rows that break an invariant of money", ["invariant"], registry=registry
         )

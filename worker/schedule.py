@@ -29,7 +29,8 @@ from worker.feed.unmatched import log_unmatched
 from worker.gauges import inspect, measure
 from worker.housekeeping import expire
 from worker.redis_pool import SchedulePool, ScheduleRedis
-from worker.report import is_report_due, run_report
+from worker.reports.changes import fold_report_changes
+from worker.reports.run import is_full_report_due, is_report_due, run_report
 from worker.settlements import move_settlements
 from worker.webhooks.sealing import seal_webhooks
 
@@ -83,6 +84,7 @@ def passes(context: WorkerContext) -> tuple[Pass, ...]:
         Pass("seal_webhooks", settings.housekeeping_seconds, seal_webhooks),
         Pass("reports", settings.reconcile_seconds, _reports, is_long=True),
         Pass("fold_totals", settings.gauge_seconds, _fold_totals),
+        Pass("fold_report_changes", settings.gauge_seconds, _fold_report_changes, is_long=True),
         Pass("measure", settings.gauge_seconds, measure),
         Pass("inspect", settings.inspect_seconds, inspect, is_long=True),
     )
@@ -99,9 +101,15 @@ async def _fold_totals(context: WorkerContext) -> None:
     await fold_claim_changes(context.database)
 
 
+async def _fold_report_changes(context: WorkerContext) -> None:
+    await fold_report_changes(context.database)
+
+
 async def _reports(context: WorkerContext) -> None:
     """Make the reports that were asked for, and one when the newest is old."""
-    if await is_report_due(context):
+    if await is_full_report_due(context):
+        await request_reconciliation(context.database, requested_by="schedule", is_full=True)
+    elif await is_report_due(context):
         await request_reconciliation(context.database, requested_by="schedule")
     while await run_report(context) is not None:
         pass

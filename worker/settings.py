@@ -31,6 +31,8 @@ class WorkerSettings(WebhookSettings, CacheSettings, SolanaSettings, Marketplace
     housekeeping_seconds: float = Field(60.0, gt=0, validation_alias="WORKER_HOUSEKEEPING_SECONDS")
     # How often a reconciliation report is made without anybody asking.
     report_seconds: float = Field(3600.0, gt=0, validation_alias="WORKER_REPORT_SECONDS")
+    # How often what is kept for reports is compared with the whole ledger, which reads all of it.
+    report_check_seconds: float = Field(86_400.0, gt=0, validation_alias="WORKER_REPORT_CHECK_SECONDS")
     # How often gauges are brought up to date.
     gauge_seconds: float = Field(15.0, gt=0, validation_alias="WORKER_GAUGE_SECONDS")
     # How often the invariants of money are checked, which reads the whole ledger.

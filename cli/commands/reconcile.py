@@ -13,7 +13,7 @@ from cli.reconciliation import print_report, write_csv
 from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
-from worker.report import run_report
+from worker.reports.run import run_report
 
 
 class Format(StrEnum):
@@ -29,6 +29,9 @@ def command(
         Format.TABLE
     ),
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Count from the whole ledger, and compare what is kept with it")
+    ] = False,
 ) -> None:
     """Decide pending claims by the ledger and the chain, then report: totals by mint, and everything that is amiss.
 
@@ -40,7 +43,7 @@ def command(
         form = Format.JSON
 
     async def work(context: WorkerContext) -> dict[str, Any]:
-        run = await request_reconciliation(context.database, requested_by="command")
+        run = await request_reconciliation(context.database, requested_by="command", is_full=full)
         report = await _finished(context, run)
         if form is Format.CSV:
             await write_csv(context)

@@ -4,7 +4,7 @@ from ledger.reports import request_reconciliation
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_rows import NO_NODE
 from worker.context import open_worker_context
-from worker.report import run_report
+from worker.reports.run import run_report
 
 
 async def reconcile(database_url):

@@ -14,9 +14,9 @@ from runtime.process import working
 from tests.support.feed_publishing import log_event
 from tests.support.ledger_checks import eventually
 from tests.support.webhook_receivers import Receiver, subscribe, well
-from worker import report
 from worker.feed import publish
 from worker.feed.publish import FeedPublisher
+from worker.reports import run as report
 from worker.schedule import Pass, run_pass
 from worker.webhooks import delivery
 from worker.webhooks.delivery import WebhookSender

@@ -10,7 +10,7 @@ from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from tests.support.job_shop import fast_settings
 from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
 from worker.context import open_worker_context
-from worker.report import make_report
+from worker.reports.run import make_report
 from worker.stored_json import stored_json
 
 NOWHERE = "http://127.0.0.1:9"

@@ -1,0 +1,24 @@
+DROP TRIGGER recipients_deleted ON recipients;
+DROP TRIGGER recipients_renamed ON recipients;
+DROP TRIGGER recipients_inserted ON recipients;
+DROP TRIGGER nonces_updated ON nonces;
+DROP TRIGGER nonces_deleted ON nonces;
+DROP TRIGGER nonces_inserted ON nonces;
+DROP TRIGGER transactions_deleted_for_reports ON transactions;
+DROP TRIGGER transactions_updated_for_reports ON transactions;
+DROP TRIGGER transactions_inserted_for_reports ON transactions;
+DROP TRIGGER transfers_removed ON transfers;
+DROP TRIGGER transfers_credited_otherwise ON transfers;
+DROP TRIGGER transfers_credited ON transfers;
+DROP FUNCTION note_recipient_for_reports;
+DROP FUNCTION note_changed_request;
+DROP FUNCTION note_requests_for_reports;
+DROP FUNCTION note_claims_for_reports;
+DROP FUNCTION note_changed_credit;
+DROP FUNCTION note_new_credits;
+DROP TABLE report_recipient_changes, report_request_changes, report_claim_changes, report_credit_changes,
+  report_finding_totals, report_findings, report_claims, report_credits, report_state;
+DROP INDEX transactions_short;
+DROP FUNCTION claim_is_short;
+DROP FUNCTION credit_kind;
+ALTER TABLE reconciliation_runs DROP COLUMN is_full;

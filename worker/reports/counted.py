@@ -1,0 +1,46 @@
+"""The report counted from the whole ledger: what the kept one must be, at any moment."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+from ledger.sql import DatabaseConnection, load_queries
+from runtime.database_connection import at_the_database
+from worker.reports.contents import (
+    FINDINGS_KEPT_PER_KIND,
+    KINDS,
+    Finding,
+    OtherCredit,
+    ReportedTotals,
+    claims_of,
+    finding_of,
+    totals_of,
+)
+
+_queries = load_queries("worker.reports", "counted.sql")
+
+
+async def counted_totals(connection: DatabaseConnection) -> ReportedTotals:
+    """Totals, counts and first findings by the whole ledger, as the snapshot of `connection` shows it."""
+    others: defaultdict[tuple[str, str], list[OtherCredit]] = defaultdict(list)
+    async for row in _queries.other_credits(connection):
+        others[row["user_id"], row["mint"]].append(OtherCredit(row["kind"], row["transfers"], int(row["credited"])))
+    by_user = [
+        totals_of(row, others[row["user_id"], row["mint"]]) async for row in _queries.received_totals(connection)
+    ]
+    claims = [claims_of(row) async for row in _queries.claim_totals(connection)]
+    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+    first: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    async for finding in counted_findings(connection):
+        counts[finding.kind] += 1
+        if counts[finding.kind] <= FINDINGS_KEPT_PER_KIND:
+            first[finding.kind].append(finding)
+    return ReportedTotals(by_user=by_user, claims=claims, counts=counts, findings=first)
+
+
+async def counted_findings(connection: DatabaseConnection) -> AsyncIterator[Finding]:
+    """Every finding by the whole ledger, as the snapshot of `connection` shows it."""
+    # A cursor's own fetches go past the connection, which would say what a time-out means.
+    with at_the_database():
+        async with _queries.findings_cursor(connection) as rows:
+            async for row in rows:
+                yield finding_of(row)

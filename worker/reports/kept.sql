@@ -1,0 +1,112 @@
+-- name: kept_received_totals
+-- What came in, by merchant and mint, as it is kept: what `received_totals` counts.
+WITH received AS (
+  SELECT recipient, mint,
+    coalesce(sum(transfers) FILTER (WHERE kind = 'payment'), 0) AS transfers,
+    coalesce(sum(credited) FILTER (WHERE kind = 'payment'), 0) AS received,
+    sum(credited) AS credited,
+    sum(transfers) AS all_transfers
+  FROM report_credits
+  GROUP BY recipient, mint
+)
+SELECT
+  r.user_id,
+  k.mint,
+  coalesce(token.symbol, k.mint) AS symbol,
+  coalesce(token.decimals, 0)::int AS decimals,
+  sum(k.transfers)::int AS transfers,
+  sum(k.transfers - coalesce(f.findings, 0))::int AS matched_transfers,
+  sum(k.received) AS received,
+  sum(k.received - coalesce(f.amount, 0)) AS matched,
+  sum(coalesce(f.amount, 0)) AS unmatched,
+  sum(k.credited) AS credited
+FROM received AS k
+JOIN recipients AS r ON r.address = k.recipient
+LEFT JOIN tokens AS token ON token.mint = k.mint
+LEFT JOIN report_finding_totals AS f
+  ON f.kind = 'unmatchedTransfer' AND f.recipient = k.recipient AND f.mint = k.mint
+GROUP BY r.user_id, k.mint, token.symbol, token.decimals
+HAVING sum(k.all_transfers) <> 0
+ORDER BY r.user_id, k.mint;
+
+-- name: kept_other_credits
+-- What else was credited, by merchant, mint and kind, as it is kept: what `other_credits` counts.
+SELECT r.user_id, k.mint, k.kind, sum(k.transfers)::int AS transfers, sum(k.credited) AS credited
+FROM report_credits AS k
+JOIN recipients AS r ON r.address = k.recipient
+WHERE k.kind <> 'payment'
+GROUP BY r.user_id, k.mint, k.kind
+HAVING sum(k.transfers) <> 0
+ORDER BY r.user_id, k.mint, k.kind;
+
+-- name: kept_claim_totals
+-- Claims by merchant, mint and status, as they are kept: what `claim_totals` counts.
+SELECT user_id, mint, status::text AS status, claims::int AS claims, claimed, received
+FROM report_claims
+WHERE claims <> 0
+ORDER BY user_id, mint, status;
+
+-- name: kept_finding_counts^
+-- How many findings of each kind there are.
+SELECT
+  (SELECT coalesce(sum(claims), 0) FROM report_claims WHERE NOT claim_is_paid(status))::int AS unpaid,
+  (SELECT coalesce(sum(overpaid), 0) FROM report_claims)::int AS overpaid,
+  (SELECT coalesce(sum(short), 0) FROM report_claims)::int AS short_claims,
+  coalesce(sum(findings) FILTER (WHERE kind = 'unmatchedTransfer'), 0)::int AS unmatched,
+  coalesce(sum(findings) FILTER (WHERE kind = 'latePayment'), 0)::int AS late,
+  coalesce(sum(findings) FILTER (WHERE kind = 'shortPayment'), 0)::int AS short_payments,
+  coalesce(sum(findings) FILTER (WHERE kind = 'duplicatePayment'), 0)::int AS duplicate
+FROM report_finding_totals;
+
+-- name: kept_findings
+-- The first findings of a kind about transfers.
+SELECT f.kind, coalesce(f.user_id, r.user_id) AS user_id, f.signature, f.path, f.mint, f.amount, f.expected, f.payer,
+  f.recipient, f.nonce, f.claim_id, NULL::text AS code, f.at
+FROM report_findings AS f
+JOIN recipients AS r ON r.address = f.recipient
+WHERE f.kind = :kind
+ORDER BY f.at, f.signature, f.path, f.nonce, f.claim_id
+LIMIT :limit::int;
+
+-- name: unpaid_findings
+-- The first claims that are not paid.
+SELECT 'unpaidClaim' AS kind, user_id, signature, path, mint, coalesce(received, 0) AS amount, amount AS expected, payer,
+  recipient, nonce, id AS claim_id, coalesce(code, upper(status::text)) AS code, "timestamp" AS at
+FROM transactions
+WHERE NOT claim_is_paid(status)
+ORDER BY "timestamp", signature, path, nonce, id
+LIMIT :limit::int;
+
+-- name: overpaid_findings
+-- The first claims that were paid more than they ask for.
+SELECT 'overPayment' AS kind, user_id, signature, path, mint, received AS amount, amount AS expected, payer, recipient,
+  nonce, id AS claim_id, NULL::text AS code, "timestamp" AS at
+FROM transactions
+WHERE claim_is_paid(status) AND received > transactions.amount
+ORDER BY "timestamp", signature, path, nonce, id
+LIMIT :limit::int;
+
+-- name: short_findings
+-- The first payments that were too little: transfers that name a request, and claims that were refused for it.
+SELECT *
+FROM (
+  (
+    SELECT kind, user_id, signature, path, mint, amount, expected, payer, recipient, nonce, claim_id,
+      NULL::text AS code, at
+    FROM report_findings
+    WHERE kind = 'shortPayment'
+    ORDER BY at, signature, path, nonce, claim_id
+    LIMIT :limit::int
+  )
+  UNION ALL
+  (
+    SELECT 'shortPayment', user_id, signature, path, mint, coalesce(received, 0), amount, payer, recipient, nonce, id,
+      code, "timestamp"
+    FROM transactions
+    WHERE status = 'failed' AND code = 'INSUFFICIENT_AMOUNT'
+    ORDER BY "timestamp", signature, path, nonce, id
+    LIMIT :limit::int
+  )
+) AS short
+ORDER BY at, signature, path, nonce, claim_id
+LIMIT :limit::int;
