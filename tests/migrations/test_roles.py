@@ -322,3 +322,33 @@ async def test_rights_beyond_ours_do_not_survive_an_upgrade(database_url):
         async with as_role(database_url, f"pay402_{role}") as connection:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)
+
+
+# What a trigger notes is written with the rights of whoever makes the change.
+NOTES = {
+    "transfers": ["report_credit_changes"],
+    "transactions": ["claim_changes", "report_claim_changes"],
+    "nonces": ["report_request_changes"],
+    "recipients": ["report_recipient_changes"],
+}
+
+
+async def test_whoever_changes_the_ledger_may_write_what_its_triggers_note(database_url):
+    changed = "has_any_column_privilege($1, $2, 'INSERT') OR has_table_privilege($1, $2, 'DELETE') OR EXISTS ("
+    changed += "SELECT FROM pg_attribute WHERE attrelid = $2::regclass AND attnum > 0 AND attname <> 'lock_only'"
+    changed += " AND has_column_privilege($1, attrelid, attnum, 'UPDATE'))"
+    written = set()
+    async with open_connection(database_url) as connection:
+        for process in PROCESSES:
+            for table, notes in NOTES.items():
+                if await connection.fetchval(f"SELECT {changed}", f"pay402_{process}", table):
+                    for note in notes:
+                        may = "SELECT has_table_privilege($1, $2, 'INSERT')"
+                        assert await connection.fetchval(may, f"pay402_{process}", note), (process, note)
+                        written.add((process, note))
+    assert {("indexer", "report_credit_changes"), ("api", "report_recipient_changes")} <= written
+
+
+async def test_a_worker_may_hold_what_reports_keep(database_url):
+    async with as_role(database_url, "pay402_worker") as connection, connection.transaction():
+        await connection.execute("LOCK TABLE report_state IN SHARE ROW EXCLUSIVE MODE")

@@ -21,6 +21,7 @@ _queries = load_queries("worker.reports", "counted.sql")
 
 async def counted_totals(connection: DatabaseConnection) -> ReportedTotals:
     """Totals, counts and first findings by the whole ledger, as the snapshot of `connection` shows it."""
+    await connection.execute("SET LOCAL enable_seqscan = on")
     others: defaultdict[tuple[str, str], list[OtherCredit]] = defaultdict(list)
     async for row in _queries.other_credits(connection):
         others[row["user_id"], row["mint"]].append(OtherCredit(row["kind"], row["transfers"], int(row["credited"])))
