@@ -36,6 +36,7 @@ from api.events.context import EventsContext
 from api.http.broken_json import BrokenJsonError, field_path
 from api.http.document_pages import document_pages
 from api.http.errors import ApiError, invalid, refusal, unavailable
+from api.http.known_paths import KnownPaths
 from api.http.middleware import AccessLog, Cors, RequestBounds
 from api.http.openapi import SUMMARY, TAGS, TITLE, describe
 from api.keys import key_routes, token_routes
@@ -63,7 +64,7 @@ from runtime.logging import scrub
 _log = structlog.get_logger(__name__)
 
 _ROUTERS: Final[Sequence[APIRouter]] = (
-    # In the order in which a request is matched: the busiest first.
+    # In the order in which a request is matched whose path has parameters.
     verify_routes.router,
     x402_routes.verify_router,
     settle_routes.settle_router,
@@ -147,8 +148,10 @@ def create_app(rooms: Rooms, settings: ApiSettings, metrics: ApiMetrics, *, more
     app.state.refusal_pages = {refusals.BELOW: refusals.refused}
     for room in fields(rooms):
         setattr(app.state, room.name, getattr(rooms, room.name))
-    for router in (*_ROUTERS, document_pages(TITLE), *more):
+    routers = (*_ROUTERS, document_pages(TITLE), *more)
+    for router in routers:
         app.include_router(router)
+    app.router.routes.insert(0, KnownPaths(route for router in routers for route in router.routes))
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     # The last is the outermost.
     app.add_middleware(

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.http.json import answer
 from api.main import serve_until
+from api.routing.direct_route import DirectRoute
 from api.routing.route import new_router
 from api.settings import ApiSettings
 from api.verify.bodies import ProofBody
@@ -16,7 +17,7 @@ from runtime.logging import configure_logging
 from runtime.process import freeze_startup_objects, run_until_signal
 from runtime.settings import load
 
-router = new_router()
+router = new_router(kind=DirectRoute)
 
 
 @router.post("/bench/noop", include_in_schema=False)

@@ -62,7 +62,7 @@ class ExactRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, with our request and our promise about repeated ones."""
-        handle = super().get_route_handler()
+        handle = self._handler()
 
         async def read_exactly(request: Request) -> Response:
             exact = ExactRequest(request.scope, request.receive)
@@ -76,6 +76,10 @@ class ExactRoute(APIRoute):
 
         return read_exactly
 
+    def _handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What reads the body and calls the handler."""
+        return super().get_route_handler()
+
 
 def new_router(
     prefix: str = "",
@@ -84,6 +88,7 @@ def new_router(
     dependencies: Sequence[params.Depends] = (),
     count: Count = count_request,
     is_documented: bool = True,
+    kind: type[ExactRoute] = ExactRoute,
 ) -> APIRouter:
     """A router whose routes are ours.
 
@@ -93,17 +98,13 @@ def new_router(
         dependencies: What all of them depend on.
         count: How their requests are counted.
         is_documented: False for pages, which are no part of the API that programs call.
+        kind: What its routes are.
     """
-
-    class CountedRoute(ExactRoute):
-        @classmethod
-        def count(cls) -> Count:
-            return count
-
+    counted = type(kind.__name__, (kind,), {"count": classmethod(lambda _: count)})
     return APIRouter(
         prefix=prefix,
         tags=tags,
-        route_class=CountedRoute,
+        route_class=counted,
         dependencies=list(dependencies),
         include_in_schema=is_documented,
     )

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.access.callers import SECURITY, count_verification, identify, permitted
 from api.http.errors import RETRY_SECONDS, ApiError, errors, invalid
 from api.http.json import answer, figure
+from api.routing.direct_route import DirectRoute
 from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
 from api.tokens import TokenBook
@@ -26,7 +27,7 @@ _REFUSED: Final = {"valid": False, "verified": False}
 REFUSAL_FIELDS: Final = {"/verify": _REFUSED}
 """What every refusal of a path carries besides what errors have: clients read these first."""
 
-router = new_router(tags=["Verify"], count=count_verification)
+router = new_router(tags=["Verify"], count=count_verification, kind=DirectRoute)
 
 _SENTENCES: Final = {
     Outcome.INVALID_SIGNATURE: "The signature is not the payer's over what it must sign; see proofVersion.",

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api.access.callers import SECURITY, OptionalCaller, count_verification, identify, permitted
 from api.http.errors import errors
 from api.http.json import answer
+from api.routing.direct_route import DirectRoute
 from api.routing.route import new_router
 from api.x402.bodies import (
     FacilitatorBody,
@@ -26,7 +27,7 @@ REFUSAL_FIELDS: Final = {"/x402/verify": {"isValid": False, "invalidReason": "un
 """What answers of a path carry that are no verdict: published clients read these first."""
 
 router = new_router("/x402", tags=["x402"])
-verify_router = new_router("/x402", tags=["x402"], count=count_verification)
+verify_router = new_router("/x402", tags=["x402"], count=count_verification, kind=DirectRoute)
 
 
 @verify_router.post(

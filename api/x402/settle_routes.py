@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api.access.callers import SECURITY, OptionalCaller, count_verification, identify, permitted
 from api.http.errors import errors, not_found
 from api.http.json import answer
+from api.routing.direct_route import DirectRoute
 from api.routing.route import new_router
 from api.x402.bodies import FacilitatorBody
 from api.x402.context import Facilitating
@@ -26,7 +27,7 @@ REFUSAL_FIELDS: Final = {
 _RETRY_SECONDS: Final = 1
 
 router = new_router("/x402", tags=["x402"])
-settle_router = new_router("/x402", tags=["x402"], count=count_verification)
+settle_router = new_router("/x402", tags=["x402"], count=count_verification, kind=DirectRoute)
 
 
 @settle_router.post(
