@@ -27,6 +27,7 @@ from api.console import (
     sign_in_routes,
     wallet_pages,
 )
+from api.console import job_routes as job_pages
 from api.console import overview_routes as overview_pages
 from api.console import request_routes as request_pages
 from api.console import webhook_routes as webhook_pages
@@ -93,6 +94,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     payment_routes.router,
     request_pages.router,
     reconciliation_routes.router,
+    job_pages.router,
     webhook_pages.router,
     audit_routes.router,
     key_pages.router,

@@ -209,6 +209,16 @@ async def open_rooms(
             bootstrap_token=_secret(settings.bootstrap_token),
             needs_no_first_key=settings.app_env == "development",
         )
+        marketplace = MarketplaceContext(
+            database=database,
+            tokens=tokens,
+            node=node,
+            settlement_wallet=settings.settlement_wallet,
+            funding_seconds=settings.funding_seconds,
+            job_seconds=settings.job_seconds,
+            currencies=settings.currencies,
+            is_production=settings.is_production,
+        )
         rooms = Rooms(
             access=access,
             routing=RoutingContext(database),
@@ -216,16 +226,7 @@ async def open_rooms(
             verify=VerifyContext(verifier, tokens, final_from),
             payments=payments,
             x402=facilitator,
-            marketplace=MarketplaceContext(
-                database=database,
-                tokens=tokens,
-                node=node,
-                settlement_wallet=settings.settlement_wallet,
-                funding_seconds=settings.funding_seconds,
-                job_seconds=settings.job_seconds,
-                currencies=settings.currencies,
-                is_production=settings.is_production,
-            ),
+            marketplace=marketplace,
             analytics=analytics,
             events=EventsContext(database, streams, metrics),
             webhooks=webhooks,
@@ -234,6 +235,7 @@ async def open_rooms(
                 pages=Pages(),
                 payments=payments,
                 analytics=analytics,
+                marketplace=marketplace,
                 operations=operations,
                 webhooks=webhooks,
                 keys=keys,

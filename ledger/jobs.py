@@ -5,7 +5,7 @@ two callers at the same moment, one moves it. Functions take a connection or poo
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -158,10 +158,16 @@ async def find_job(database: Database, job_id: UUID) -> FullJob | None:
 
 async def list_jobs(database: Database, which: JobFilter, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """A page of jobs, newest first, and how many there are in all."""
-    rows = _queries.jobs(database, limit=limit, offset=offset, **asdict(which))
+    rows = _queries.jobs(database, ids=None, limit=limit, offset=offset, **asdict(which))
     page = [from_row(Job, row) async for row in rows]
     total: int = await _queries.count_jobs(database, **asdict(which))
     return page, total
+
+
+async def jobs_of_ids(database: Database, ids: Sequence[UUID]) -> list[Job]:
+    """These jobs, newest first."""
+    rows = _queries.jobs(database, ids=list(ids), limit=len(ids), offset=0, **asdict(JobFilter()))
+    return [from_row(Job, row) async for row in rows]
 
 
 async def recent_jobs(database: Database, service_id: UUID, *, limit: int) -> list[RecentJob]:

@@ -72,10 +72,11 @@ FROM job_requests AS j
 JOIN agent_services AS s ON s.id = j.service_id
 JOIN tokens AS t ON t.mint = j.price_mint
 LEFT JOIN ratings AS r ON r.job_id = j.id
-WHERE (:status::text IS NULL OR j.status = :status::job_status)
+WHERE (:ids::uuid[] IS NULL OR j.id = ANY(:ids))
+  AND (:status::text IS NULL OR j.status = :status::job_status)
   AND (:client::text IS NULL OR j.client_agent_id = :client)
   AND (:provider::text IS NULL OR j.provider_agent_id = :provider)
-ORDER BY j.created_at DESC, j.id
+ORDER BY j.created_at DESC, j.id DESC
 LIMIT :limit OFFSET :offset;
 
 -- name: count_jobs$

@@ -2116,6 +2116,8 @@ CREATE INDEX job_fundings_job_id ON public.job_fundings USING btree (job_id);
 
 CREATE INDEX job_requests_client_agent_id_status ON public.job_requests USING btree (client_agent_id, status);
 
+CREATE INDEX job_requests_client_user_id_status ON public.job_requests USING btree (client_user_id, status, created_at, id);
+
 CREATE INDEX job_requests_created_at ON public.job_requests USING btree (created_at);
 
 CREATE INDEX job_requests_held ON public.job_requests USING btree (status) WHERE (escrow_status = ANY (ARRAY['escrowed'::public.escrow_status, 'disputed'::public.escrow_status]));
@@ -2123,6 +2125,8 @@ CREATE INDEX job_requests_held ON public.job_requests USING btree (status) WHERE
 CREATE INDEX job_requests_open ON public.job_requests USING btree (deadline) WHERE (status = ANY (ARRAY['pending'::public.job_status, 'accepted'::public.job_status, 'in_progress'::public.job_status]));
 
 CREATE INDEX job_requests_provider_agent_id_status ON public.job_requests USING btree (provider_agent_id, status);
+
+CREATE INDEX job_requests_provider_user_id_status ON public.job_requests USING btree (provider_user_id, status, created_at, id);
 
 CREATE INDEX job_requests_service_id_created_at ON public.job_requests USING btree (service_id, created_at);
 
@@ -2152,6 +2156,8 @@ CREATE INDEX payouts_open ON public.payouts USING btree (next_try_at) WHERE (sta
 
 CREATE INDEX payouts_recipient ON public.payouts USING btree (recipient, created_at) WHERE (kind = 'refund'::text);
 
+CREATE INDEX payouts_status_created_at ON public.payouts USING btree (status, created_at, id);
+
 CREATE INDEX ratings_service_id ON public.ratings USING btree (service_id);
 
 CREATE INDEX ratings_uncounted ON public.ratings USING btree (job_id) WHERE (counted_at IS NULL);
@@ -2180,7 +2186,9 @@ CREATE INDEX settlements_open ON public.settlements USING btree (created_at) WHE
 
 CREATE UNIQUE INDEX settlements_request ON public.settlements USING btree (request_nonce) WHERE ((request_nonce IS NOT NULL) AND (status <> 'failed'::public.settlement_status));
 
-CREATE INDEX settlements_user_id_created_at ON public.settlements USING btree (user_id, created_at);
+CREATE INDEX settlements_status_created_at ON public.settlements USING btree (status, created_at, id);
+
+CREATE INDEX settlements_user_id_status_created_at ON public.settlements USING btree (user_id, status, created_at, id);
 
 CREATE INDEX token_accounts_heal_wanted ON public.token_accounts USING btree (heal_wanted_at) WHERE (heal_wanted_at IS NOT NULL);
 

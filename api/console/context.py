@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.analytics.context import AnalyticsContext
 from api.console.pages import Pages
 from api.keys.context import KeysContext
+from api.marketplace.context import MarketplaceContext
 from api.operations.context import OperationsContext
 from api.payments.context import PaymentsContext
 from api.webhooks.context import WebhooksContext
@@ -24,6 +25,7 @@ class ConsoleContext:
     pages: Pages
     payments: PaymentsContext
     analytics: AnalyticsContext
+    marketplace: MarketplaceContext
     operations: OperationsContext
     webhooks: WebhooksContext
     keys: KeysContext

@@ -42,7 +42,8 @@ async def posted_form(request: Request, cookie: str | None) -> Mapping[str, str]
         pairs = parse_qsl(body.decode("ascii"), max_num_fields=_FIELDS_MAX, errors="strict", strict_parsing=True)
     except ValueError:
         raise invalid("The form cannot be read; load its page again.") from None
-    fields = {name: value.strip() for name, value in pairs if value.strip()}
+    # A browser ends lines as mail does.
+    fields = {name: value.strip().replace("\r\n", "\n") for name, value in pairs if value.strip()}
     if len({name for name, _ in pairs}) < len(pairs) or any("\0" in value for value in fields.values()):
         raise invalid("The form cannot be read; load its page again.")
     if cookie is None or not hmac.compare_digest(fields.pop(TOKEN_FIELD, "").encode(), form_token(cookie).encode()):

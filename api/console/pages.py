@@ -43,6 +43,7 @@ NAVIGATION: Final = (
     ("/console/payments", "Payments"),
     ("/console/requests", "Requests"),
     ("/console/reconciliation", "Reconciliation"),
+    ("/console/jobs", "Marketplace"),
     ("/console/webhooks", "Webhooks"),
     ("/console/keys", "Keys"),
     ("/console/wallets", "Wallets"),

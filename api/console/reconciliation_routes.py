@@ -1,11 +1,10 @@
 """Reconciliation as pages: what did not match, what each finding means, and what was decided about it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import Path, Query, Request
-from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from api.access.caller import Caller
@@ -15,11 +14,11 @@ from api.analytics.finding_routes import accept, finding_seen_by, findings_page,
 from api.console.codes import code_to_scan
 from api.console.context import Console, ConsoleContext
 from api.console.downloads import csv_file, json_file
-from api.console.forms import posted_form
+from api.console.forms import order_of, posted_form
 from api.console.pages import PAGE_HEADERS
 from api.console.payment_routes import explorer_link
 from api.console.visitors import Visitor, WritingVisitor
-from api.http.errors import ApiError, invalid, not_found
+from api.http.errors import ApiError, not_found
 from api.routing.route import new_router
 from ledger.findings import FindingState
 from ledger.reports import newest_report_moment
@@ -40,7 +39,6 @@ KindChosen = Literal["", FindingKind]
 StateChosen = Literal["", FindingState]
 Cursor = Annotated[str, Query(max_length=200)]
 FindingId = Annotated[str, Path(max_length=64)]
-Shape = TypeVar("Shape", bound=BaseModel)
 
 
 @router.get("")
@@ -136,7 +134,7 @@ async def accept_finding(request: Request, context: Console, caller: WritingVisi
     """Leave what was found as it is."""
     form = await posted_form(request, sent_session(request))
     try:
-        await accept(context.analytics, caller, finding_id, _filled(Acceptance, form))
+        await accept(context.analytics, caller, finding_id, order_of(Acceptance, form))
     except ApiError as error:
         return await _refused(request, context, caller, finding_id, error)
     return _lead(finding_id)
@@ -147,7 +145,7 @@ async def note_finding(request: Request, context: Console, caller: WritingVisito
     """Write something down about it."""
     form = await posted_form(request, sent_session(request))
     try:
-        await write_note(context.analytics, caller, finding_id, _filled(Note, form))
+        await write_note(context.analytics, caller, finding_id, order_of(Note, form))
     except ApiError as error:
         return await _refused(request, context, caller, finding_id, error)
     return _lead(finding_id)
@@ -158,7 +156,7 @@ async def refund_finding(request: Request, context: Console, caller: WritingVisi
     """Note the transaction that gave the payment back."""
     form = await posted_form(request, sent_session(request))
     try:
-        await refund(context.analytics, caller, finding_id, _filled(Refund, form))
+        await refund(context.analytics, caller, finding_id, order_of(Refund, form))
     except ApiError as error:
         return await _refused(request, context, caller, finding_id, error)
     return _lead(finding_id)
@@ -171,17 +169,6 @@ async def _refused(
     if error.status not in {400, 409}:
         raise error
     return await _page(request, context, caller, finding_id, error)
-
-
-def _filled(shape: type[Shape], form: Mapping[str, str]) -> Shape:
-    """What a form says, as what the route for programs takes. Raises ApiError 400."""
-    # A browser ends lines as mail does.
-    sent = {name: form[name].replace("\r\n", "\n") for name in shape.model_fields if name in form}
-    try:
-        return shape.model_validate(sent)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise invalid(f"{str(first['loc'][0]).capitalize()}: {first['msg']}; correct it.") from None
 
 
 def _link(parameters: Mapping[str, str]) -> str:

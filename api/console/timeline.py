@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from api.payments.bodies import PaymentBody
 from ledger.sql import Database, load_queries
@@ -31,6 +32,36 @@ _SAID: Final = {
     "payout.waiting": "The payout waits",
     "payout.settled": "Paid out, finally",
 }
+_SAID_OF_JOBS: Final = {
+    "job.pending": "Ordered",
+    "job.accepted": "Accepted by the provider",
+    "job.in_progress": "Work has begun",
+    "job.completed": "Submitted",
+    "job.approved": "Approved: the provider is to be paid",
+    "job.disputed": "Disputed: the money stays until an admin decides",
+    "job.cancelled": "Cancelled: what was paid goes back",
+    "job.expired": "Expired: what was paid goes back",
+    "job.escrowed": "Funded: the price is held",
+    "job.not_funded": "A payment that could not fund it goes back",
+    "payout.queued": "A payout is to be sent",
+    "payout.sent": "A payout is on its way",
+    "payout.waiting": "A payout waits",
+    "payout.settled": "A payout has arrived, finally",
+    "payout.attempt_ended": "A try to send a payout has ended",
+    "payout.redirect_asked": "Another wallet was asked for",
+    "payout.redirected": "A payout goes to another wallet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobMoment:
+    """Something that happened to a job or its money; `at` in milliseconds since 1970."""
+
+    at: int
+    said: str
+    done_by: str | None
+    reason: str | None
+    signature: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +84,14 @@ async def timeline_of(database: Database, signature: str, payments: Collection[P
         Moment(epoch_ms(row["at"]), _SAID[row["type"]], row["path"], row["code"])
         async for row in rows
         if row["type"] in _SAID and (row["subject"] != signature or row["path"] in paths)
+    ]
+
+
+async def timeline_of_job(database: Database, job_id: UUID) -> Sequence[JobMoment]:
+    """What happened to a job and to its payouts, the oldest first."""
+    rows = _queries.moments_of_job(database, job_id=str(job_id), limit=_MOMENTS_MAX)
+    return [
+        JobMoment(epoch_ms(row["at"]), _SAID_OF_JOBS[row["type"]], row["done_by"], row["reason"], row["signature"])
+        async for row in rows
+        if row["type"] in _SAID_OF_JOBS
     ]

@@ -15,3 +15,16 @@ FROM subjects AS s
 JOIN events AS e ON e.subject = s.subject
 ORDER BY e.at, e.id
 LIMIT :limit::int;
+
+-- name: moments_of_job
+-- What was logged of a job and of its payouts, oldest first.
+WITH subjects AS (
+  SELECT :job_id::text AS subject
+  UNION ALL
+  SELECT p.id::text FROM payouts AS p WHERE p.job_id = :job_id::text::uuid
+)
+SELECT e.type, e.at, e.data ->> 'signature' AS signature, e.data ->> 'by' AS done_by, e.data ->> 'reason' AS reason
+FROM subjects AS s
+JOIN events AS e ON e.subject = s.subject
+ORDER BY e.at, e.id
+LIMIT :limit::int;

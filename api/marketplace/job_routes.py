@@ -87,7 +87,7 @@ async def get_job(
     marketplace: Marketplace, job_id: JobId, _caller: Annotated[Caller | None, Depends(optional_caller)]
 ) -> Response:
     """Show a job and every payment for it."""
-    return answer(await _detail(marketplace.database, parse_id(job_id, "The job")))
+    return answer(await detail_of_job(marketplace.database, parse_id(job_id, "The job")))
 
 
 @router.post("", response_model=JobDetail, status_code=201, responses=errors(401, 403, 404, 409))
@@ -137,7 +137,7 @@ async def post_job(
         if added is None:
             raise conflict("The service was changed at this very moment; look at it again and order it anew.")
         # Read back before the commit: what cannot be answered is not written.
-        return answer(await _detail(connection, added, sent=("input", stored)), 201)
+        return answer(await detail_of_job(connection, added, sent=("input", stored)), 201)
 
 
 def _deadline(marketplace: MarketplaceContext, milliseconds: int | None) -> dt.datetime:
@@ -203,7 +203,7 @@ async def rate(marketplace: Marketplace, job_id: JobId, caller: Writer, body: Ra
         if not await rate_job(connection, job.id, score=body.score, feedback=body.feedback):
             reason = "was rated before" if job.score is not None else f"is {job.status} and not approved"
             raise conflict(f"The job {reason}; an approved job is rated once.", _standing(job, caller))
-        return answer(await _detail(connection, job.id))
+        return answer(await detail_of_job(connection, job.id))
 
 
 async def _step(
@@ -229,7 +229,7 @@ async def _step(
             raise _out_of_order(await _found(connection, job.id), caller, name)
         # Read back before the commit: what cannot be answered is not written.
         sent = ("output", output) if name == "submit" else None
-        return answer(await _detail(connection, job.id, sent=sent))
+        return answer(await detail_of_job(connection, job.id, sent=sent))
 
 
 def _out_of_order(job: Job, caller: Caller, name: str) -> ApiError:
@@ -272,7 +272,7 @@ async def _found(database: Database, job_id: uuid.UUID) -> FullJob:
     return job
 
 
-async def _detail(database: Database, job_id: uuid.UUID, *, sent: tuple[str, Any] | None = None) -> JobDetail:
+async def detail_of_job(database: Database, job_id: uuid.UUID, *, sent: tuple[str, Any] | None = None) -> JobDetail:
     """A job with every payment for it. `sent` is a field of JSON with what was written into it just now.
 
     Raises:

@@ -13,7 +13,7 @@ from api.access.callers import Writer
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import Address, Base58Signature, parse_id
 from api.http.json import AnswerShape, Shape, answer
-from api.marketplace.context import Marketplace
+from api.marketplace.context import Marketplace, MarketplaceContext
 from api.marketplace.job_body import JobId
 from api.routing.route import new_router
 from ledger.payout_redirects import REDIRECTABLE, JobPayout, ask_redirect, find_payout, redirect_text
@@ -57,6 +57,17 @@ async def post_redirect(
     wanted: Redirect,
 ) -> Response:
     """Send a payout that was not signed yet to another wallet; by an admin, the provider, or its recipient."""
+    return answer(await redirect_payout(marketplace, caller, job_id, payout_id, wanted), 202)
+
+
+async def redirect_payout(
+    marketplace: MarketplaceContext, caller: Caller, job_id: str, payout_id: str, wanted: Redirect
+) -> RedirectBody:
+    """Ask that a payout of a job goes to another wallet.
+
+    Raises:
+        ApiError: 400 for what is no wallet, 403 for somebody else's money, 404, or 409 where it is too late.
+    """
     payout = await find_payout(marketplace.database, parse_id(job_id, "The job"), parse_id(payout_id, "The payout"))
     if payout is None:
         raise not_found("The payout")
@@ -68,15 +79,12 @@ async def post_redirect(
         raise conflict("The payout goes to that wallet already; send another one.")
     if not await ask_redirect(marketplace.database, payout, address, asked_by=caller.user_id):
         raise conflict("Another wallet was asked for already; wait until the payout shows it, and ask again.")
-    return answer(
-        RedirectBody(
-            payout_id=payout.id,
-            kind=payout.kind,
-            status=payout.status,
-            recipient=payout.recipient,
-            payout_address=address,
-        ),
-        202,
+    return RedirectBody(
+        payout_id=payout.id,
+        kind=payout.kind,
+        status=payout.status,
+        recipient=payout.recipient,
+        payout_address=address,
     )
 
 
