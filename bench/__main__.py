@@ -6,7 +6,7 @@ from typing import Final
 
 SCENARIOS: Final = {
     "lag": "time from a notification to its committed row; ceiling: one RPC round trip plus one durable commit",
-    "reconcile": "up to thirty thousand pending claims decided in one pass; ceiling: one statement that writes as much",
+    "reconcile": "pending claims decided, and reports of up to a million transfers; ceilings: one statement each",
     "verify": "verifications a second; ceiling: a route that does nothing, in the same process",
     "scale": "following up to ten thousand accounts, memory, idle cost; ceiling: only asking and subscribing",
     "verify_scale": "a verification's statements on up to ten million transfers; ceiling: the smallest ledger",

@@ -1,7 +1,8 @@
 """One to thirty thousand pending claims are decided in one pass.
 
 Their transactions are already in the ledger, so reading, judging and writing are measured. The ceiling is one statement
-that updates as many claims and writes as many events, in the same database and the same run.
+that updates as many claims and writes as many events, in the same database and the same run. Reports are measured on
+ledgers of their own (`bench.reports`).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from solders.pubkey import Pubkey
 
 from bench.conclusion import conclude
 from bench.points import Point
+from bench.reports import measure_reports
 from chain.node import Node
 from chain.programs import TOKEN_PROGRAM
 from chain.rpc import RpcPool
@@ -94,8 +96,9 @@ async def _measure() -> bool:
                 )
                 wallets = await _prepare(pool)
                 points = [await _one_size(context, wallets, size) for size in _SIZES]
-    title = f"Pending claims decided in one pass, median of {_RUNS}"
-    return conclude("reconcile", title, points, size_name="claims")
+    points += await measure_reports()
+    title = f"Pending claims decided in one pass, and reports of so many transfers; median of {_RUNS}"
+    return conclude("reconcile", title, points, size_name="claims or transfers")
 
 
 async def _one_size(context: WorkerContext, wallets: list[str], size: int) -> Point:

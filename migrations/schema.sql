@@ -125,6 +125,17 @@ CREATE FUNCTION public.claim_may_move(status public.claim_status) RETURNS boolea
 
 COMMENT ON FUNCTION public.claim_may_move(status public.claim_status) IS 'True for a claim that moves with its transfer: it has one that is not final';
 
+CREATE FUNCTION public.count_reports_anew() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  UPDATE report_state SET counted_at = NULL;
+  RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_reports_anew() IS 'Has the next report count everything from the whole ledger';
+
 CREATE FUNCTION public.kind_is_payment(kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (kind = ANY (ARRAY['transfer'::text, 'transferChecked'::text, 'transferCheckedWithFee'::text, 'nativeTransfer'::text]));
@@ -2266,6 +2277,8 @@ CREATE TRIGGER job_requests_transition BEFORE INSERT OR UPDATE OF status ON publ
 
 CREATE TRIGGER nonces_deleted AFTER DELETE ON public.nonces REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_requests_for_reports();
 
+CREATE TRIGGER nonces_emptied AFTER TRUNCATE ON public.nonces FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
+
 CREATE TRIGGER nonces_inserted AFTER INSERT ON public.nonces REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_requests_for_reports();
 
 CREATE TRIGGER nonces_updated AFTER UPDATE ON public.nonces FOR EACH ROW WHEN ((((((((old.nonce IS DISTINCT FROM new.nonce) OR (old.user_id IS DISTINCT FROM new.user_id)) OR ((old.recipient)::text IS DISTINCT FROM (new.recipient)::text)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.reference)::text IS DISTINCT FROM (new.reference)::text)) OR (old.expires_at IS DISTINCT FROM new.expires_at))) EXECUTE FUNCTION public.note_changed_request();
@@ -2273,6 +2286,8 @@ CREATE TRIGGER nonces_updated AFTER UPDATE ON public.nonces FOR EACH ROW WHEN ((
 CREATE TRIGGER payouts_transition BEFORE INSERT OR UPDATE OF status ON public.payouts FOR EACH ROW EXECUTE FUNCTION public.check_transition('payout', 'status');
 
 CREATE TRIGGER recipients_deleted AFTER DELETE ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
+
+CREATE TRIGGER recipients_emptied AFTER TRUNCATE ON public.recipients FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
 
 CREATE TRIGGER recipients_inserted AFTER INSERT ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
 
@@ -2283,6 +2298,8 @@ CREATE TRIGGER settlements_transition BEFORE INSERT OR UPDATE OF status ON publi
 CREATE TRIGGER transactions_deleted AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
 
 CREATE TRIGGER transactions_deleted_for_reports AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims_for_reports();
+
+CREATE TRIGGER transactions_emptied AFTER TRUNCATE ON public.transactions FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
 
 CREATE TRIGGER transactions_inserted AFTER INSERT ON public.transactions REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
 
@@ -2297,6 +2314,8 @@ CREATE TRIGGER transactions_updated_for_reports AFTER UPDATE ON public.transacti
 CREATE TRIGGER transfers_credited AFTER INSERT ON public.transfers REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_new_credits();
 
 CREATE TRIGGER transfers_credited_otherwise AFTER UPDATE ON public.transfers FOR EACH ROW WHEN ((((old.finality = 'orphaned'::public.finality) <> (new.finality = 'orphaned'::public.finality)) OR ((((((((((((((((old.signature)::text IS DISTINCT FROM (new.signature)::text) OR (old.path IS DISTINCT FROM new.path)) OR (old.kind IS DISTINCT FROM new.kind)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.source)::text IS DISTINCT FROM (new.source)::text)) OR ((old.destination)::text IS DISTINCT FROM (new.destination)::text)) OR ((old.source_owner)::text IS DISTINCT FROM (new.source_owner)::text)) OR ((old.destination_owner)::text IS DISTINCT FROM (new.destination_owner)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.fee)::numeric IS DISTINCT FROM (new.fee)::numeric)) OR (old.block_time IS DISTINCT FROM new.block_time)) OR (old.notified_at IS DISTINCT FROM new.notified_at)) OR (old.recorded_at IS DISTINCT FROM new.recorded_at)) OR (old.reference_keys IS DISTINCT FROM new.reference_keys)) OR (old.memos IS DISTINCT FROM new.memos)))) EXECUTE FUNCTION public.note_changed_credit();
+
+CREATE TRIGGER transfers_emptied AFTER TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
 
 CREATE TRIGGER transfers_removed AFTER DELETE ON public.transfers FOR EACH ROW EXECUTE FUNCTION public.note_changed_credit();
 
