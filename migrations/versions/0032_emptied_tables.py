@@ -2,15 +2,15 @@
 
 from migrations.sql_files import run_sql
 
-revision = "0031"
-down_revision = "0030"
+revision = "0032"
+down_revision = "0031"
 
 
 def upgrade() -> None:
-    """Run 0031_emptied_tables.up.sql."""
+    """Run 0032_emptied_tables.up.sql."""
     run_sql(__file__, "up")
 
 
 def downgrade() -> None:
-    """Run 0031_emptied_tables.down.sql."""
+    """Run 0032_emptied_tables.down.sql."""
     run_sql(__file__, "down")
