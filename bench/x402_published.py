@@ -35,6 +35,10 @@ def serve(rpc_url: str, keypair: Keypair) -> None:
     def settle(body: dict[str, Any]) -> Any:
         return facilitator.settle(*_terms(body)).model_dump(by_alias=True, exclude_none=True)
 
+    @app.get("/x402/supported")
+    def supported() -> Any:
+        return facilitator.get_supported().model_dump(by_alias=True, exclude_none=True)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(json.dumps({"api": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
