@@ -200,7 +200,9 @@ FROM unnest(
   :webhook_ids::uuid[], :feed_ids::bigint[], :statuses::text[], :pauses_seconds::float8[], :answer_statuses::int[],
   :answer_starts::text[], :answer_mss::int[], :errors::text[]
 ) AS t (webhook_id, feed_id, status, pause_seconds, answer_status, answer_start, answer_ms, error)
-WHERE d.webhook_id = t.webhook_id AND d.feed_id = t.feed_id AND d.status = 'pending';
+WHERE d.webhook_id = t.webhook_id AND d.feed_id = t.feed_id
+  -- Not `=`: the index of what is due would look as good as the key, and be read for each row to its end.
+  AND d.status IS NOT DISTINCT FROM 'pending';
 
 -- name: note_webhook_health!
 -- These addresses have answered well, and these have not: remember since when.

@@ -20,6 +20,8 @@ _DISABLE_SECONDS: Final = 60.0
 # So many deliveries are leased ahead for a receiver that answers at once, as multiples of those under way to it.
 _AHEAD: Final = 8
 _QUICK_MAX: Final = 1_000
+# Tries that end within this time are written down by one statement, and what follows them is leased by one.
+_GATHER_SECONDS: Final = 0.02
 # A try that has gone on for so long makes room for another: it waits for its receiver, and costs a connection.
 _SLOW_SECONDS: Final = 1.0
 
@@ -36,6 +38,7 @@ class WebhookSender:
         self._policy = settings.receiver_policy
         self._patience = Patience(settings.webhook_answer_seconds, settings.webhook_retry_days * 86_400.0)
         self._woken = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self._under_way: Counter[UUID] = Counter()
         # Leased and not begun yet, for receivers that answer at once, with when they were leased.
         self._ahead: dict[UUID, deque[tuple[float, DueDelivery]]] = {}
@@ -51,6 +54,10 @@ class WebhookSender:
     def wake(self, _: str = "") -> None:
         """Look now: something is to be sent."""
         self._woken.set()
+
+    def _wake_soon(self) -> None:
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._woken.set)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -73,6 +80,9 @@ class WebhookSender:
 
     async def _turn(self, session: aiohttp.ClientSession) -> None:
         self._woken.clear()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         troubles = self._context.metrics.troubles
         try:
             await self._write_down()
@@ -164,7 +174,7 @@ class WebhookSender:
             self._begin(session, delivery.webhook_id)
             if not self._under_way[delivery.webhook_id]:
                 del self._under_way[delivery.webhook_id]
-            self._woken.set()
+            self._wake_soon()
 
     async def _write_down(self) -> None:
         """Write down every try that has ended, at once; what fails to be written is kept."""
