@@ -30,6 +30,7 @@ from api.console import (
 from api.console import job_routes as job_pages
 from api.console import overview_routes as overview_pages
 from api.console import request_routes as request_pages
+from api.console import settlement_routes as settlement_pages
 from api.console import webhook_routes as webhook_pages
 from api.console.context import ConsoleContext
 from api.events import routes as event_routes
@@ -95,6 +96,7 @@ _ROUTERS: Final[Sequence[APIRouter]] = (
     request_pages.router,
     reconciliation_routes.router,
     job_pages.router,
+    settlement_pages.router,
     webhook_pages.router,
     audit_routes.router,
     key_pages.router,

@@ -190,9 +190,10 @@ async def open_rooms(
         settler = PaymentSettler(
             settling, settlements, verifier_x402, notifications, final_from, _settle_bounds(settings), metrics
         )
-        facilitator = X402Context(verifier_x402, settler, database)
-        advertised = facilitator.verifier.fee_payers.advertised
+        advertised = verifier_x402.fee_payers.advertised
         balances = FeePayerBalances(node, advertised, settings.x402_low_lamports, metrics)
+        budgets = _settle_bounds(settings).budgets
+        facilitator = X402Context(verifier_x402, settler, database, tokens, budgets, balances)
         payments = PaymentsContext(database, tokens, node, final_from)
         analytics = AnalyticsContext(database, tokens)
         operations = OperationsContext(
@@ -238,6 +239,7 @@ async def open_rooms(
                 marketplace=marketplace,
                 operations=operations,
                 webhooks=webhooks,
+                x402=facilitator,
                 keys=keys,
                 network=settings.solana_network,
             ),

@@ -12,6 +12,7 @@ from api.marketplace.context import MarketplaceContext
 from api.operations.context import OperationsContext
 from api.payments.context import PaymentsContext
 from api.webhooks.context import WebhooksContext
+from api.x402.context import X402Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class ConsoleContext:
     marketplace: MarketplaceContext
     operations: OperationsContext
     webhooks: WebhooksContext
+    x402: X402Context
     keys: KeysContext
     network: str
 

@@ -44,6 +44,7 @@ NAVIGATION: Final = (
     ("/console/requests", "Requests"),
     ("/console/reconciliation", "Reconciliation"),
     ("/console/jobs", "Marketplace"),
+    ("/console/x402", "x402"),
     ("/console/webhooks", "Webhooks"),
     ("/console/keys", "Keys"),
     ("/console/wallets", "Wallets"),

@@ -1,8 +1,8 @@
 """The time line of a payment: seen, honoured, final, paid out. This module owns `timeline.sql`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from api.payments.bodies import PaymentBody
@@ -51,11 +51,17 @@ _SAID_OF_JOBS: Final = {
     "payout.redirect_asked": "Another wallet was asked for",
     "payout.redirected": "A payout goes to another wallet",
 }
+_SAID_OF_SETTLEMENTS: Final = {
+    "x402.signed": "Checked, reserved and signed by the fee payer",
+    "x402.settled": "Settled: the ledger has its transfer",
+    "x402.failed": "Failed",
+    "x402.undone": "Undone by a fork: the same bytes are sent again",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class JobMoment:
-    """Something that happened to a job or its money; `at` in milliseconds since 1970."""
+class LoggedMoment:
+    """Something that happened to a job and its money, or to a settlement; `at` in milliseconds since 1970."""
 
     at: int
     said: str
@@ -87,11 +93,17 @@ async def timeline_of(database: Database, signature: str, payments: Collection[P
     ]
 
 
-async def timeline_of_job(database: Database, job_id: UUID) -> Sequence[JobMoment]:
+async def timeline_of_job(database: Database, job_id: UUID) -> Sequence[LoggedMoment]:
     """What happened to a job and to its payouts, the oldest first."""
     rows = _queries.moments_of_job(database, job_id=str(job_id), limit=_MOMENTS_MAX)
-    return [
-        JobMoment(epoch_ms(row["at"]), _SAID_OF_JOBS[row["type"]], row["done_by"], row["reason"], row["signature"])
-        async for row in rows
-        if row["type"] in _SAID_OF_JOBS
-    ]
+    return [_logged(row, _SAID_OF_JOBS) async for row in rows if row["type"] in _SAID_OF_JOBS]
+
+
+async def timeline_of_settlement(database: Database, settlement_id: UUID) -> Sequence[LoggedMoment]:
+    """What happened to a payment over x402, the oldest first."""
+    rows = _queries.moments_of_settlement(database, settlement_id=str(settlement_id), limit=_MOMENTS_MAX)
+    return [_logged(row, _SAID_OF_SETTLEMENTS) async for row in rows if row["type"] in _SAID_OF_SETTLEMENTS]
+
+
+def _logged(row: Mapping[str, Any], said: Mapping[str, str]) -> LoggedMoment:
+    return LoggedMoment(epoch_ms(row["at"]), said[row["type"]], row["done_by"], row["reason"], row["signature"])

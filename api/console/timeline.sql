@@ -28,3 +28,11 @@ FROM subjects AS s
 JOIN events AS e ON e.subject = s.subject
 ORDER BY e.at, e.id
 LIMIT :limit::int;
+
+-- name: moments_of_settlement
+-- What was logged of a payment over x402, oldest first.
+SELECT type, at, data ->> 'signature' AS signature, NULL::text AS done_by, data ->> 'reason' AS reason
+FROM events
+WHERE subject = :settlement_id::text
+ORDER BY at, id
+LIMIT :limit::int;

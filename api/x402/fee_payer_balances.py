@@ -1,7 +1,7 @@
 """Watches what the fee payers hold: one without SOL settles nothing, and nobody could pay over x402."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import structlog
@@ -23,14 +23,17 @@ class FeePayerBalances:
 
     Attributes:
         lowest_lamports: What the poorest of them holds; `None` until a node has answered.
+        lamports: What each of them holds; empty until a node has answered.
+        low_lamports: Less than that is low.
     """
 
     def __init__(self, node: Node, addresses: Sequence[str], low_lamports: int, metrics: ApiMetrics) -> None:
         self._node = node
         self._addresses = list(addresses)[:ACCOUNTS_PER_CALL]
-        self._low_lamports = low_lamports
+        self.low_lamports = low_lamports
         self._metrics = metrics
         self.lowest_lamports: int | None = None
+        self.lamports: Mapping[str, int] = {}
 
     @property
     def status(self) -> FeePayerStatus:
@@ -39,7 +42,7 @@ class FeePayerBalances:
             return "off"
         if self.lowest_lamports is None:
             return "unknown"
-        return "low" if self.lowest_lamports < self._low_lamports else "ok"
+        return "low" if self.lowest_lamports < self.low_lamports else "ok"
 
     async def run(self) -> None:
         """Look again and again, until cancelled; a node that is away leaves things as they were seen last."""
@@ -54,9 +57,11 @@ class FeePayerBalances:
         """Ask a node once. Raises RpcError."""
         was = self.status
         _, accounts = await self._node.accounts(self._addresses, commitment="confirmed")
-        self.lowest_lamports = min(account.lamports if account else 0 for account in accounts)
+        held = [account.lamports if account else 0 for account in accounts]
+        self.lamports = dict(zip(self._addresses, held, strict=True))
+        self.lowest_lamports = min(held)
         self._metrics.fee_payer_lamports.set(self.lowest_lamports)
-        self._metrics.fee_payer_low_lamports.set(self._low_lamports)
+        self._metrics.fee_payer_low_lamports.set(self.low_lamports)
         if self.status == "low" and was != "low":
             _log.warning(
                 "fee_payer_low",

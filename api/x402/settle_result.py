@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from api.x402.settle_bodies import SettleAnswer, SettlementExtra
+from api.x402.settle_bodies import PaymentBody, SettleAnswer, SettlementExtra
 from api.x402.verdict import Reason, Refused
 from ledger.settlements import FailureReason, Settlement
 from ledger.states import ClaimStatus, Finality, shown_status
+from ledger.times import epoch_ms
 
 _FAILURES: Final = {
     FailureReason.FAILED_ON_CHAIN: "The payment failed on chain and moved no money ({}); sign a new one.",
@@ -29,6 +30,24 @@ def finality_of(known: Settlement) -> Finality | None:
     if not known.is_settled or known.claim_status is None:
         return None
     return shown_status(ClaimStatus(known.claim_status))[1]
+
+
+def payment_body(found: Settlement) -> PaymentBody:
+    """Where a payment stands, as it is shown."""
+    is_failed = not found.is_open and not found.is_settled
+    return PaymentBody(
+        id=found.id,
+        status="pending" if found.is_open else "failed" if is_failed else "completed",
+        reason=found.reason,
+        message=found.detail,
+        transaction=found.signature,
+        network=found.network,
+        slot=found.slot,
+        finality=finality_of(found),
+        last_valid_block_height=found.last_valid_block_height,
+        created_at=epoch_ms(found.created_at),
+        decided_at=epoch_ms(found.decided_at),
+    )
 
 
 def refused(error: Refused, network: str) -> SettleResult:

@@ -15,9 +15,8 @@ from api.routing.route import new_router
 from api.x402.bodies import FacilitatorBody
 from api.x402.context import Facilitating
 from api.x402.settle_bodies import PaymentBody, SettleAnswer, SettleRefusedBody
-from api.x402.settle_result import finality_of
+from api.x402.settle_result import payment_body
 from ledger.settlements import Settlement, find_by_id, find_by_signature
-from ledger.times import epoch_ms
 
 REFUSAL_FIELDS: Final = {
     "/x402/settle": {"success": False, "errorReason": "unexpected_settle_error", "transaction": "", "network": ""}
@@ -72,22 +71,7 @@ async def get_x402_payment(
     found = await _find(context, payment_id)
     if found is None or (caller is not None and not caller.sees(found.user_id)):
         raise not_found("The payment")
-    is_failed = not found.is_open and not found.is_settled
-    return answer(
-        PaymentBody(
-            id=found.id,
-            status="pending" if found.is_open else "failed" if is_failed else "completed",
-            reason=found.reason,
-            message=found.detail,
-            transaction=found.signature,
-            network=found.network,
-            slot=found.slot,
-            finality=finality_of(found),
-            last_valid_block_height=found.last_valid_block_height,
-            created_at=epoch_ms(found.created_at),
-            decided_at=epoch_ms(found.decided_at),
-        )
-    )
+    return answer(payment_body(found))
 
 
 async def _find(context: Facilitating, payment_id: str) -> Settlement | None:
