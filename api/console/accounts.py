@@ -4,6 +4,7 @@ This module owns `accounts.sql`. What is a gap, and with which balance an accoun
 `ledger.completeness`.
 """
 
+import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _queries = load_queries("api.console", "accounts.sql")
 # An audit comes every minute unless it is told otherwise.
 _AUDIT_AGE: Final = dt.timedelta(hours=1)
 _CONTESTED_SHOWN: Final = 20
+# What a node says is shown beside the rest; nobody waits long for it.
+_NODE_SECONDS: Final = 0.5
 CHANGES_MAX: Final = 20_000
 """Since its last good audit an account's changes are added up for a page up to so many."""
 
@@ -160,8 +163,9 @@ async def proof_of_account(context: PaymentsContext, account: FollowedAccount) -
 
 async def _on_chain(node: Node, address: str) -> tuple[int | None, AccountState | None]:
     try:
-        return await node.account(address, commitment="finalized")
-    except RpcError:
+        async with asyncio.timeout(_NODE_SECONDS):
+            return await node.account(address, commitment="finalized")
+    except (RpcError, TimeoutError):
         return None, None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 from rich.console import Console
+from solders.keypair import Keypair
 
 from cli.demo.ledger_table import claims_table
 from cli.demo.payments import SLOT_SECONDS, pay_fixed_round
@@ -48,15 +49,18 @@ async def requested(api, market):
     return made["Report 7"], transaction
 
 
-async def drawn(browser, running, key, directory, open_nonce, transaction):
-    """One picture a page, wide and light; the overview dark and narrow too."""
-    pages = {"payments": "/console/payments",
-             "request": f"/console/requests/{open_nonce}", "payment": f"/console/payments/{transaction}"}  # fmt: skip
+async def drawn(browser, running, keys, directory, open_nonce, transaction, account):
+    """One picture a page, wide and light; the overview dark and narrow too. Keys are a merchant's and an admin's."""
+    key, admin = keys
+    wallet = Keypair.from_seed(bytes(32)).pubkey()
+    pages = {"payments": "/console/payments", "request": f"/console/requests/{open_nonce}",
+             "payment": f"/console/payments/{transaction}", "keys": "/console/keys", "wallets": "/console/wallets",
+             "wallet-new": f"/console/wallets/new?address={wallet}&label=till"}  # fmt: skip
 
-    async def draw(name, viewport, scheme, **paths):
+    async def draw(name, viewport, scheme, *, by=key, first="/console", **paths):
         options = {"viewport": viewport, "color_scheme": scheme, "timezone_id": "Europe/Zurich", "locale": "en-GB"}
-        async with reading_at(browser, running.api_url, key, **options) as (page, _):
-            for which, path in ({name: "/console"} | paths).items():
+        async with reading_at(browser, running.api_url, by, **options) as (page, _):
+            for which, path in ({name: first} | paths).items():
                 await page.goto(path)
                 # The stream opens, and what came meanwhile is drawn.
                 await page.wait_for_timeout(NEWS_MS)
@@ -65,6 +69,7 @@ async def drawn(browser, running, key, directory, open_nonce, transaction):
     await draw("overview", WIDE, "light", **pages)
     await draw("overview-dark", WIDE, "dark")
     await draw("overview-narrow", NARROW, "light")
+    await draw("audit", WIDE, "light", by=admin, first="/console/audit", account=f"/console/audit/{account}")
 
 
 async def is_shown_whole(pool):
@@ -96,7 +101,9 @@ async def main(directory):
             shown = await requested(Client(running.api_url, http, key), market)
             await request_reconciliation(pool, requested_by=USER)
             await eventually(lambda: is_shown_whole(pool), seconds=WAIT_SECONDS)
-            await drawn(browser, running, key, directory, *shown)
+            account = str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
+            admin = await key_for(pool, "operations", ("read", "write", "admin"))
+            await drawn(browser, running, (key, admin), directory, *shown, account)
 
 
 if __name__ == "__main__":

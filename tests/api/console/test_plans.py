@@ -4,15 +4,18 @@ import json
 
 import pytest
 
-from api.console import search, timeline
-from ledger import completeness, payment_requests
+from api.console import accounts, search, timeline
+from ledger import api_keys, completeness, index_requests, payment_requests, recipients
 from ledger.sql import planned_for_its_values
 from tests.support.small_ledger import TOKEN_PROGRAM, USDC, address
 
 COUNT, LIMIT = 20_000, 20
 READ_MAX = 20 * LIMIT
 WALLET, OTHERS = address(1), address(2)
-RELATIONS = {"nonces", "transfers", "transactions", "events", "payouts", "job_fundings"}
+RELATIONS = {
+    "nonces", "transfers", "transactions", "events", "payouts", "job_fundings", "token_accounts", "balance_changes",
+    "api_keys", "backfill_requests",
+}  # fmt: skip
 
 FILL = [
     """
@@ -47,6 +50,32 @@ FILL = [
     INSERT INTO events (type, subject, data)
     SELECT 'transfer.confirmed', signature, jsonb_build_object('path', path) FROM transfers
     """,
+    """
+    INSERT INTO recipients (address, user_id, followed_from_slot)
+    SELECT left(translate(md5('w' || n) || md5(n::text), '0', 'z'), 44), 'many', 0
+    FROM generate_series(1, $1::int / 4) AS n
+    """,
+    """
+    INSERT INTO token_accounts (address, recipient, mint, program, audited_slot, audited_balance, audited_at, gaps)
+    SELECT left(translate(md5('a' || address) || md5(address), '0', 'z'), 44), address, $2::text, $5::text, $1::int, 0,
+      now(), CASE WHEN address < '14' THEN 1 ELSE 0 END
+    FROM recipients
+    """,
+    """
+    INSERT INTO balance_changes (signature, account, slot, mint, pre, post, finality)
+    SELECT t.signature, a.address, t.amount, $2::text, 0, 1, 'finalized'
+    FROM transfers AS t JOIN token_accounts AS a ON a.recipient = $3::text
+    """,
+    """
+    INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, created_at)
+    SELECT 'sk_live_' || n, md5(n::text) || md5('x' || n), CASE WHEN n % 1000 = 0 THEN 'small' ELSE 'heavy' END,
+      'a key', 'live', '{read}', now() - n * interval '1 minute'
+    FROM generate_series(1, $1::int) AS n
+    """,
+    """
+    INSERT INTO backfill_requests (requested_by, recipient, status, finished_at)
+    SELECT 'somebody', address, 'done', now() FROM recipients
+    """,
 ]  # fmt: skip
 
 
@@ -61,7 +90,10 @@ async def ledger(pool):
             for new, old in enumerate(places, 1):
                 statement = statement.replace(f"${old}", f"${new}")  # noqa: PLW2901 - numbered anew
             await connection.execute(statement, *used)
-        await connection.execute("VACUUM ANALYZE nonces, transfers, transactions, events, recipients")
+        await connection.execute(
+            "VACUUM ANALYZE nonces, transfers, transactions, events, recipients, token_accounts, balance_changes,"
+            " api_keys, backfill_requests"
+        )
     return pool
 
 
@@ -98,16 +130,35 @@ STATEMENTS = {
                                                    "wallets_max": 5, "looked_through": 100}),
     "what happened to a payment": (timeline, "moments", {"claims": ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]}),
     "how far accounts are proven": (completeness, "proof_of_accounts", {"user_id": "heavy"}),
+    "everybody's accounts": (accounts, "page_of_accounts", {}),
+    "everybody's accounts, far behind": (accounts, "page_of_accounts", {"after_wallet": "9", "after_address": "9"}),
+    "the accounts of a merchant with many wallets": (accounts, "page_of_accounts", {"user_id": "many"}),
+    "a small merchant's accounts": (accounts, "page_of_accounts", {"user_id": "small"}),
+    "one account": (accounts, "page_of_accounts", {"address": WALLET}),
+    "everybody's accounts in doubt": (accounts, "page_of_accounts", {"in_doubt": True}),
+    "what an account has since its audit": (accounts, "changes_since_audit", {"changes_max": 100}),
+    "what contradicts an account": (accounts, "contested_transfers", {"address": WALLET}),
+    "everybody's keys": (api_keys, "list_keys", {"include_revoked": True}),
+    "everybody's keys, far behind": (
+        api_keys, "list_keys", {"include_revoked": True, "after": f"sk_live_{COUNT // 2}"},
+    ),
+    "a heavy merchant's keys": (api_keys, "list_keys", {"user_id": "heavy"}),
+    "a small merchant's keys": (api_keys, "list_keys", {"user_id": "small"}),
+    "everybody's wallets": (recipients, "recipients_of", {}),
+    "a small merchant's wallets": (recipients, "recipients_of", {"user_id": "small"}),
+    "healing that is under way": (index_requests, "unfinished_backfill", {"recipient": WALLET}),
 }  # fmt: skip
 
 
 async def test_each_statement_reads_little_more_than_it_shows(ledger):
     far = await ledger.fetchval("SELECT created_at FROM nonces WHERE nonce = $1", f"request-{COUNT // 2}")
     signature = await ledger.fetchval("SELECT signature FROM transfers WHERE amount = 7")
+    account = await ledger.fetchval("SELECT address FROM token_accounts WHERE recipient = $1", WALLET)
     wrong = {}
     for what, (owner, name, chosen) in STATEMENTS.items():
         queries = owner._queries
-        given = {"limit": LIMIT, "count_max": 1_000, "signature": signature, **chosen}
+        given = {"limit": LIMIT, "count_max": 1_000, "signature": signature, "address": account, "in_doubt": False,
+                 "include_revoked": False, **chosen}  # fmt: skip
         if chosen.get("is_far"):
             given |= {"created_at": far, "nonce": "request"}
         names = dict.fromkeys(queries.driver_adapter.var_sorted[name])
