@@ -18,6 +18,7 @@ SCENARIOS: Final = {
     "start": "processor time until a command answers and the whole system is ready, memory; ceiling: bare Python",
     "webhooks": "from a commit to a receiver, alone and beside nine broken ones; ceiling: the HTTP client alone",
     "streams": "a thousand readers of the feed on one API process: memory, processor time, lag from a commit",
+    "console": "every page of the console at a million transfers, median and p99; ceiling: a page without any list",
     "analytics": "every analytics route at ten thousand to a million transfers; ceiling: an answer without any sums",
 }
 

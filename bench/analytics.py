@@ -6,27 +6,20 @@ route must answer within 100 ms and must not read the whole table of transfers, 
 """
 
 import asyncio
-import statistics
-import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import asyncpg
 
+from bench.api_answers import median_seconds, serving_api, walked
 from bench.conclusion import conclude
 from bench.dataset import Ledger, bench_server, filled_ledger
 from bench.keys import new_key
 from bench.points import Point
-from cli.system.processes import Child
 from runtime.database import open_connection
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)
 _SECONDS_MAX: Final = 0.1
-_ROUNDS: Final = 30
 _ADMIN: Final = "operations"
 _MERCHANT: Final = "merchant-7"
 _PERIODS: Final = ("hour", "day", "week", "month", "year")
@@ -49,8 +42,6 @@ _POINT_READ: Final = "SELECT version_num FROM alembic_version"
 _TABLES: Final = ("transfers", "transactions", "events", "revenue_days", "agent_days", "agent_months")
 # An answer on a large ledger must not do any of these.
 _WALKS: Final = {f"Seq Scan {table}" for table in ("transfers", "transactions", "events")}
-
-Work = Callable[[], Awaitable[Any]]
 
 
 def run() -> bool:
@@ -76,61 +67,29 @@ async def _routes(ledger: Ledger) -> list[Point]:
     await _add_report(ledger)
     keys = {user: await _key(ledger, user) for user in (_ADMIN, _MERCHANT)}
     points = []
-    async with _api(ledger.dsn) as url, aiohttp.ClientSession() as http, open_connection(ledger.dsn) as connection:
+    async with (
+        serving_api(ledger.dsn) as url,
+        aiohttp.ClientSession() as http,
+        open_connection(ledger.dsn) as connection,
+    ):
 
         async def ask(user: str, path: str) -> None:
             async with http.get(f"{url}/analytics{path}", headers={"x-api-key": keys[user]}) as response:
                 await response.read()
                 response.raise_for_status()
 
-        nothing = await _median(partial(ask, _ADMIN, ""))
+        nothing = await median_seconds(partial(ask, _ADMIN, ""))
         for user, path in _ROUTES:
             work = partial(ask, user, f"/{path}")
             is_whole_list = user == _ADMIN and path in {"transactions", "events"}
             statement = f"SELECT count(*) FROM {path}" if is_whole_list else _POINT_READ  # noqa: S608 - names of ours
-            ceiling = nothing + await _median(partial(connection.fetch, statement))
-            seconds = await _median(work)
+            ceiling = nothing + await median_seconds(partial(connection.fetch, statement))
+            seconds = await median_seconds(work)
             # Reading a small table as a whole is best; only large tables count.
-            note = await _walked(connection, work) if ledger.transfers == _SIZES[-1] else ""
+            note = await walked(connection, work, _TABLES) if ledger.transfers == _SIZES[-1] else ""
             name = f"{path} ({'all' if user == _ADMIN else 'one merchant'})"
             points.append(Point(name, ledger.transfers, seconds, ceiling, None, _SECONDS_MAX, note))
     return points
-
-
-async def _median(work: Work) -> float:
-    for _ in range(3):
-        await work()
-    seconds = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        await work()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-async def _walked(connection: "asyncpg.Connection[Any]", work: Work) -> str:
-    """What the API's answer read, by the server's counters: whole tables, or indexes."""
-    await _flush_counters(work)
-    before = await _counters(connection)
-    await _flush_counters(work)
-    after = await _counters(connection)
-    return ", ".join(name for name, count in after.items() if count > before.get(name, 0))
-
-
-async def _flush_counters(work: Work) -> None:
-    """Ask again until the session that answers has updated the counters, which it does at most once a second."""
-    for _ in range(2):
-        await asyncio.sleep(1.1)
-        await work()
-
-
-async def _counters(connection: "asyncpg.Connection[Any]") -> dict[str, int]:
-    rows = await connection.fetch(
-        "SELECT 'Seq Scan ' || relname AS name, seq_scan AS count FROM pg_stat_user_tables WHERE relname = ANY($1)"
-        " UNION ALL SELECT indexrelname, idx_scan FROM pg_stat_user_indexes WHERE relname = ANY($1) ORDER BY name",
-        _TABLES,
-    )
-    return {row["name"]: row["count"] for row in rows}
 
 
 async def _key(ledger: Ledger, user: str) -> str:
@@ -170,23 +129,3 @@ async def _add_report(ledger: Ledger) -> None:
             " VALUES ('done', 'bench', $1, now())",
             report,
         )
-
-
-@asynccontextmanager
-async def _api(dsn: str) -> AsyncIterator[str]:
-    """An API process over the ledger, with one connection for its answers."""
-    with tempfile.TemporaryDirectory(prefix="pay402-bench-") as home:
-        environment = {
-            "DATABASE_URL": dsn,
-            "PAY402_HOME": home,
-            "PORT": "0",
-            "SOLANA_RPC_URL": "http://127.0.0.1:1",
-            "AUTH_RATE_LIMIT": "0",
-            "API_POOL_SIZE": "2",
-            "LOG_LEVEL": "error",
-        }
-        api = Child("API", ["api", "--json"], environment)
-        try:
-            yield (await api.start())["api"]
-        finally:
-            await api.stop()
