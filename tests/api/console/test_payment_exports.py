@@ -72,8 +72,8 @@ async def test_what_strangers_write_is_no_formula_in_a_spreadsheet(vendor, brows
     assert len(rows) == len(attacks)
     for row in rows:
         assert not [text for text in row.values() if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    as_told = {memo for row in await exported(browser, "jsonl") for memo in row["memos"]}
-    assert as_told == set(attacks)
+    as_written = {memo for row in await exported(browser, "jsonl") for memo in row["memos"]}
+    assert as_written == set(attacks)
     assert {memo for row in rows for memo in json.loads(row["memos"])} == set(attacks)
     honoured = [row["claimNonce"] for row in rows if row["claimStatus"] == "confirmed"]
     assert "'+1" in honoured
