@@ -51,7 +51,7 @@ async def test_a_first_payment_is_made_and_verified_as_written(home, tmp_path):
 
 
 async def test_a_cluster_of_ones_own_is_followed_as_written(home, empty_database, net, tmp_path):
-    script = commands("\nTo follow a real cluster", "\n## Where to go next")
+    script = commands("\nTo follow a real cluster", "\n## Architecture")
     own = {
         "postgresql://user:password@host/ledger": f"'{empty_database}'",
         "SOLANA_NETWORK=devnet": "SOLANA_NETWORK=localnet",
