@@ -33,7 +33,7 @@ CALLS = {
     "webhooks": [("webhooks", "add", "http://127.0.0.1:9/hooks"), ("webhooks", "list")],
     "audit": [("audit", "--heal", "--whole")],
     "backfill": [("backfill", "--from-slot", "0")],
-    "reconcile": [("reconcile",)],
+    "reconcile": [("reconcile",), ("reconcile", "--full")],
     "expire": [("expire",)],
     "settle": [("settle",)],
     "payouts": [("payouts", "list"), ("payouts", "export"), ("payouts", "retry")],
