@@ -26,6 +26,7 @@ _NOT_READ: Final = frozenset(
     {
         "requirements.lock",
         "requirements-dev.lock",
+        "requirements-parquet.lock",
         "requirements-clients.lock",
         "tests/deploy/compose-spec.json",
         "checks/known_values.json",

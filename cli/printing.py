@@ -2,7 +2,8 @@
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -57,6 +58,30 @@ def printable(text: str) -> str:
 def time_text(moment: dt.datetime | None) -> str:
     """A moment in UTC, to the second."""
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}" if moment else "unknown"
+
+
+@contextmanager
+def shown_waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show a person at a terminal that `what` goes on, and for how long; yields what changes the text.
+
+    It stands on standard error and leaves nothing behind. Where nobody watches, nothing is written.
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    error = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bars = Progress(
+        *columns,
+        console=error,
+        transient=True,
+        disable=not error.is_terminal,
+        # What is printed meanwhile is somebody's file, and stays where it belongs.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bars:
+        bar = bars.add_task(what, total=None)
+        yield lambda said: bars.update(bar, description=said)
 
 
 def print_counts(counts: Any, *, as_json: bool) -> None:

@@ -351,7 +351,12 @@ def locked(name):
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", ["build", "dev", "parquet"])]
+    ("lock", "extras"),
+    [
+        ("requirements.lock", ["build"]),
+        ("requirements-parquet.lock", ["build", "parquet"]),
+        ("requirements-dev.lock", ["build", "dev", "parquet"]),
+    ],
 )
 def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
     declared = project()["project"]
@@ -366,6 +371,8 @@ def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
 def test_the_development_lock_adds_to_the_other_and_changes_nothing():
     ours, development = locked("requirements.lock"), locked("requirements-dev.lock")
     assert {name: development.get(name) for name in ours} == ours
+    image = locked("requirements-parquet.lock")
+    assert image == {**ours, "pyarrow": development["pyarrow"]}
 
 
 def test_the_published_clients_are_locked_at_the_versions_that_are_asked_for():

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.contexts import with_indexer_context
-from cli.printing import AsJson, print_json
+from cli.printing import AsJson, print_json, shown_waiting
 from indexer.audit import AuditReport
 from indexer.context import IndexerContext
 from runtime.errors import OperatorError
@@ -43,7 +43,8 @@ def command(
             report = await context.auditor.audit(wallets or (), whole=whole)
         return report
 
-    report = with_indexer_context(work)
+    with shown_waiting("asking the chain for every account"):
+        report = with_indexer_context(work)
     if as_json:
         print_json(report)
     else:

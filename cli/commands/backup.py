@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,7 @@ from cli.backups.archive import Archive, Note, prune, take
 from cli.backups.metrics import write_metrics
 from cli.backups.restoration import restore, scratch_database
 from cli.backups.retention import DAILY, MONTHLY, WEEKLY
-from cli.printing import AsJson, print_json
+from cli.printing import AsJson, print_json, shown_waiting
 from cli.running import run_stoppable, settings_for
 from runtime.embedded.servers import database_address
 from runtime.settings import DatabaseSettings
@@ -39,15 +41,17 @@ def command(
     settings = settings_for(DatabaseSettings)
     directory = to or settings.home / "backups"
 
-    async def work() -> tuple[Archive, Note, list[Archive]]:
+    async def work(say: Callable[[str], None]) -> tuple[Archive, Note, list[Archive]]:
         async with database_address(settings) as dsn:
             archive, note = await take(dsn, directory, dt.datetime.now(dt.UTC).replace(microsecond=0))
             if verify:
+                say("restoring it into a scratch database, to compare every row")
                 async with scratch_database(dsn) as scratch:
                     await restore(archive, scratch)
             return archive, note, [] if keep_all else await asyncio.to_thread(prune, directory)
 
-    archive, note, pruned = run_stoppable(work, "The backup")
+    with shown_waiting("writing the backup") as say:
+        archive, note, pruned = run_stoppable(partial(work, say), "The backup")
     summary: dict[str, Any] = {
         "file": str(archive.dump),
         "bytes": archive.dump.stat().st_size,

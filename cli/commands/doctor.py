@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.diagnosis.examination import examine
 from cli.diagnosis.findings import Finding
-from cli.printing import AsJson, print_table
+from cli.printing import AsJson, print_table, shown_waiting
 from cli.running import settings_for
 from runtime.logging import scrub
 from runtime.settings import Settings
@@ -31,7 +31,8 @@ def command(
     Example: pay402 doctor --json | jq '.findings[] | select(.verdict != "ok")'
     """
     settings_for(Settings, level="error")
-    findings = asyncio.run(examine(at_rest=at_rest))
+    with shown_waiting("examining settings, database, Redis and nodes"):
+        findings = asyncio.run(examine(at_rest=at_rest))
     failures = sum(finding.verdict == "failure" for finding in findings)
     if as_json:
         typer.echo(scrub(msgspec.json.encode({"ok": not failures, "findings": findings}).decode()))

@@ -25,7 +25,7 @@ _BROKEN_PIPE: Final = 141  # as of a program that SIGPIPE ended
 def command(
     subject: Annotated[Subject, typer.Argument(help="What to export")],
     output: Annotated[str, typer.Option("--output", "-o", help="A file, or - for standard output")] = "-",
-    format_: Annotated[Format, typer.Option("--format", help="Parquet needs the extra pay402[parquet]")] = Format.CSV,
+    format_: Annotated[Format, typer.Option("--format", help="Parquet needs pyarrow; the image has it")] = Format.CSV,
     since: Annotated[dt.datetime | None, typer.Option(help="First moment, UTC; default: the beginning")] = None,
     until: Annotated[dt.datetime | None, typer.Option(help="First moment that is left out, UTC; default: now")] = None,
     user: Annotated[str | None, typer.Option(help="Only this merchant's")] = None,

@@ -10,7 +10,7 @@ from rich.console import Console
 import migrations
 from cli.errors import NOT_CURRENT
 from cli.help_style import PLAIN_HELP
-from cli.printing import AsJson, print_json
+from cli.printing import AsJson, print_json, shown_waiting
 from cli.running import with_database
 from migrations import MigrationStatus
 from runtime.errors import OperatorError
@@ -38,7 +38,9 @@ def up(
             await migrations.give_logins(dsn, addresses)
         return found
 
-    _print(with_database(work), as_json=as_json)
+    with shown_waiting("migrating"):
+        found = with_database(work)
+    _print(found, as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from cli.contexts import with_worker_context
-from cli.printing import print_json
+from cli.printing import print_json, shown_waiting
 from cli.reconciliation import print_report, write_csv
 from ledger.reports import finished_report, reconciliation_state, request_reconciliation
 from runtime.errors import OperatorError
@@ -49,7 +49,8 @@ def command(
             await write_csv(context)
         return report
 
-    report = with_worker_context(work)
+    with shown_waiting("reconciling"):
+        report = with_worker_context(work)
     if form is Format.JSON:
         print_json(report)
     elif form is Format.TABLE:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from cli.backups.archive import Archive
 from cli.backups.restoration import Restored, restore, scratch_database
 from cli.errors import NOT_CURRENT
-from cli.printing import AsJson, print_json
+from cli.printing import AsJson, print_json, shown_waiting
 from cli.running import run_stoppable, settings_for
 from migrations import give_rights, status
 from runtime.embedded.servers import database_address
@@ -58,7 +58,8 @@ def command(
                 return restored, f"its schema {found.current} is newer than {found.head}; install the newer pay402"
             return restored, f"its schema is at {found.current}, not {found.head}; run pay402 migrate up"
 
-    restored, remark = run_stoppable(work, "The restore")
+    with shown_waiting("restoring, and comparing every row"):
+        restored, remark = run_stoppable(work, "The restore")
     if as_json:
         print_json(restored)
     else:

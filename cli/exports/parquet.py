@@ -20,7 +20,10 @@ def require_pyarrow() -> None:
         OperatorError: pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
-        raise OperatorError("Parquet needs pyarrow; install pay402[parquet], or export with --format csv.")
+        raise OperatorError(
+            "Parquet needs pyarrow; install requirements-parquet.lock (docs/analytics.md, *Files*), "
+            "or export with --format csv."
+        )
 
 
 async def write_parquet(

@@ -56,8 +56,10 @@ def sent_to_the_builder():
 
 def test_the_builder_gets_what_it_needs_and_nothing_else():
     sent = set(sent_to_the_builder())
-    assert {"requirements.lock", "pyproject.toml", "cli/main.py", "migrations/schema.sql"} <= sent
-    assert all(name in {"requirements.lock", "pyproject.toml"} or name.split("/")[0] in PACKAGES for name in sent)
+    assert {"requirements-parquet.lock", "pyproject.toml", "cli/main.py", "migrations/schema.sql"} <= sent
+    assert all(
+        name in {"requirements-parquet.lock", "pyproject.toml"} or name.split("/")[0] in PACKAGES for name in sent
+    )
     assert not any("__pycache__" in name for name in sent)
     sources = [rest.split()[:-1] for word, rest in instructions() if word == "COPY" and "--from" not in rest]
     assert all((ROOT / source).exists() for copied in sources for source in copied)
@@ -68,8 +70,10 @@ def test_the_image_is_not_root_and_its_stages_agree():
     assert [rest for word, rest in words if word == "USER"] == ["10001:10001"]
     stages = [rest for word, rest in words if word == "FROM"]
     assert [stage.split()[0] for stage in stages] == ["${PYTHON_IMAGE}"] * 2
-    (install,) = [rest for word, rest in words if "requirements.lock" in rest and word == "RUN"]
+    (install,) = [rest for word, rest in words if "requirements-parquet.lock" in rest and word == "RUN"]
     assert "--require-hashes" in install
+    # `pay402 export --format parquet` works in the image.
+    assert "\npyarrow==" in (ROOT / "requirements-parquet.lock").read_text(encoding="utf-8")
     assert not any(re.search(r"SECRET|PASSWORD|_URL", rest) for word, rest in words if word in {"ENV", "ARG"})
 
 

@@ -156,7 +156,10 @@ def test_without_pyarrow_parquet_is_refused_in_a_sentence(home, database_url, tm
         env={**os.environ, "PAY402_HOME": str(home), "DATABASE_URL": database_url},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: Parquet needs pyarrow; install pay402[parquet], or export with --format csv.\n"
+    assert done.stderr == (
+        "error: Parquet needs pyarrow; install requirements-parquet.lock (docs/analytics.md, *Files*), "
+        "or export with --format csv.\n"
+    )
 
 
 async def test_one_that_is_stopped_leaves_nothing(home, database_url, pool, books, tmp_path):
