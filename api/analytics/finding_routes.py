@@ -103,7 +103,7 @@ async def finding_counts(context: AnalyticsContext, caller: Caller) -> dict[str,
 
 @router.get("/{finding_id}", response_model=FindingDetail, responses=errors(401, 403, 404))
 async def get_finding(context: Analytics, caller: Reader, finding_id: FindingId) -> Response:
-    """Show a finding, what was decided about it, and how to give back what can be."""
+    """Show a finding: what was decided about it, and how to give back what can be."""
     return answer(await finding_seen_by(context, caller, finding_id))
 
 
