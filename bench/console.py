@@ -108,7 +108,7 @@ async def _fill(ledger: Ledger) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     part = max(1, ledger.transfers // 10)
     async with open_connection(ledger.dsn, statement_timeout_seconds=600.0) as connection:
         await _queries.make_accounts(connection)
-        await _queries.make_changes(connection, changes=_CHANGES)
+        await _queries.make_changes(connection, changes=_CHANGES, accounts=_WALLETS)
         await _queries.audit_first_account(connection, slot=_CHANGES - _NOT_AUDITED)
         await _queries.make_requests(connection, requests=part, merchants=_WALLETS)
         await _queries.make_keys(connection, keys=10_000, merchants=_WALLETS)

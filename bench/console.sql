@@ -12,11 +12,14 @@ SELECT
 FROM recipients;
 
 -- name: make_changes!
--- Balance changes of the first account, each from where the one before ended; the last thousand are not audited yet.
+-- Balance changes, each from where the one before ended: a third of them are the first account's.
 INSERT INTO balance_changes (signature, account, slot, mint, pre, post, finality)
-SELECT bench_text('change' || n, 88), bench_text('account1', 44), n, '4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU',
-  1000000 + n - 1, 1000000 + n, 'finalized'
-FROM generate_series(1, :changes::int) AS n;
+SELECT bench_text('change' || i || '/' || n, 88), bench_text('account' || i, 44), n,
+  '4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU', 1000000 + n - 1, 1000000 + n, 'finalized'
+FROM generate_series(1, :accounts::int) AS i
+CROSS JOIN LATERAL generate_series(
+  1, CASE WHEN i = 1 THEN :changes::int ELSE 2 * :changes::int / :accounts::int END
+) AS n;
 
 -- name: audit_first_account!
 -- The last good audit of the first account is so many changes ago.

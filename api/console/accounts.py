@@ -141,7 +141,11 @@ async def followed_account(context: PaymentsContext, caller: Caller, address: st
 
 async def proof_of_account(context: PaymentsContext, account: FollowedAccount) -> AccountProof:
     """What the ledger says of an account by itself, beside what a node says of it now."""
-    bound = await _queries.changes_since_audit(context.database, address=account.address, changes_max=CHANGES_MAX + 1)
+    after = -1 if account.audited_slot is None else account.audited_slot
+    async with planned_for_its_values(context.database) as connection:
+        bound = await _queries.changes_after(
+            connection, address=account.address, after=after, changes_max=CHANGES_MAX + 1
+        )
     is_added_up = bound["changes"] <= CHANGES_MAX
     slot = max(account.audited_slot or 0, bound["newest_final"] or 0)
     proven = Completeness(gaps=0, ends=None)

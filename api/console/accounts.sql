@@ -20,25 +20,24 @@ WHERE r.active
 ORDER BY a.recipient, a.address
 LIMIT :limit::int;
 
--- name: changes_since_audit^
--- How many balance changes an account has since its last good audit, at most so many, and the newest slot that is final.
+-- name: changes_after^
+-- How many balance changes an account has after a slot, at most so many, and the newest slot that is final.
 SELECT
   (
     SELECT count(*)::int
     FROM (
-      SELECT FROM balance_changes AS b
-      WHERE b.account = a.address AND b.slot > coalesce(a.audited_slot, a.returned_slot, -1)
+      SELECT FROM balance_changes
+      WHERE account = :address AND slot > :after::bigint
+      ORDER BY account, slot
       LIMIT :changes_max::int
     ) AS counted
   ) AS changes,
   (
-    SELECT slot FROM balance_changes AS b
-    WHERE b.account = a.address AND b.finality = 'finalized'
-    ORDER BY b.account DESC, b.slot DESC
+    SELECT slot FROM balance_changes
+    WHERE account = :address AND finality = 'finalized'
+    ORDER BY account DESC, slot DESC
     LIMIT 1
-  ) AS newest_final
-FROM token_accounts AS a
-WHERE a.address = :address;
+  ) AS newest_final;
 
 -- name: contested_transfers
 -- The newest transactions to an account that another node contradicts.

@@ -21,8 +21,8 @@ from ledger.sql import load_queries
 _queries = load_queries("api.console", "search.sql")
 
 FOUND_MAX: Final = 25
-LOOKED_THROUGH: Final = 2_000
-"""An amount is looked for among so many of a wallet's newest transfers."""
+LOOKED_THROUGH: Final = 5_000
+"""An amount is looked for among so many transfers, the newest of each wallet, equally many of each."""
 _WALLETS_MAX: Final = 50
 
 
@@ -78,13 +78,14 @@ async def _of_amount(context: PaymentsContext, whose: str | None, text: str) -> 
     wanted = [(token.mint, units) for token in _tokens(context, symbol) if (units := _units(written, token))]
     if not wanted:
         return []
+    wallets = await _queries.count_wallets(context.database, user_id=whose, wallets_max=_WALLETS_MAX)
     rows = _queries.signatures_of_amount(
         context.database,
         user_id=whose,
         mints=[mint for mint, _ in wanted],
         amounts=[units for _, units in wanted],
         wallets_max=_WALLETS_MAX,
-        looked_through=LOOKED_THROUGH,
+        looked_through=LOOKED_THROUGH // max(1, wallets),
         limit=FOUND_MAX,
     )
     return [row["signature"] async for row in rows]

@@ -23,6 +23,16 @@ WHERE nonce = :nonce AND (:user_id::text IS NULL OR user_id = :user_id) AND clai
 ORDER BY "timestamp" DESC
 LIMIT 1;
 
+-- name: count_wallets$
+-- How many wallets of a user, or of everybody, an amount is looked for in, at most so many.
+SELECT count(*)::int
+FROM (
+  SELECT address FROM recipients WHERE :user_id::text IS NULL OR user_id = :user_id
+  UNION
+  SELECT address FROM former_recipients WHERE user_id = :user_id
+  LIMIT :wallets_max::int
+) AS counted;
+
 -- name: signatures_of_amount
 -- Transactions that credited one of these amounts, in base units of its mint, to wallets of a user, or of everybody;
 -- of each wallet its newest transfers are looked through.

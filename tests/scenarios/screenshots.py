@@ -50,11 +50,12 @@ async def requested(api, market):
 
 
 async def drawn(browser, running, keys, directory, open_nonce, transaction, account):
-    """One picture a page, wide and light; the overview dark and narrow too. Keys are a merchant's and an admin's."""
+    """One picture a page, wide and light; some dark and narrow too. Keys are a merchant's and an admin's."""
     key, admin = keys
     wallet = Keypair.from_seed(bytes(32)).pubkey()
     pages = {"payments": "/console/payments", "request": f"/console/requests/{open_nonce}",
              "payment": f"/console/payments/{transaction}", "keys": "/console/keys", "wallets": "/console/wallets",
+             "reconciliation": "/console/reconciliation", "x402": "/console/x402",
              "wallet-new": f"/console/wallets/new?address={wallet}&label=till"}  # fmt: skip
 
     async def draw(name, viewport, scheme, *, by=key, first="/console", **paths):
@@ -70,6 +71,7 @@ async def drawn(browser, running, keys, directory, open_nonce, transaction, acco
     await draw("overview-dark", WIDE, "dark")
     await draw("overview-narrow", NARROW, "light")
     await draw("audit", WIDE, "light", by=admin, first="/console/audit", account=f"/console/audit/{account}")
+    await draw("audit-narrow", NARROW, "light", first="/console/audit")
 
 
 async def is_shown_whole(pool):

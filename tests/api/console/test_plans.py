@@ -64,7 +64,8 @@ FILL = [
     """
     INSERT INTO balance_changes (signature, account, slot, mint, pre, post, finality)
     SELECT t.signature, a.address, t.amount, $2::text, 0, 1, 'finalized'
-    FROM transfers AS t JOIN token_accounts AS a ON a.recipient = $3::text
+    FROM transfers AS t
+    JOIN token_accounts AS a ON a.recipient = CASE WHEN t.amount % 10 = 0 THEN $3::text ELSE $4::text END
     """,
     """
     INSERT INTO api_keys (key_prefix, key, user_id, name, environment, permissions, created_at)
@@ -136,7 +137,7 @@ STATEMENTS = {
     "a small merchant's accounts": (accounts, "page_of_accounts", {"user_id": "small"}),
     "one account": (accounts, "page_of_accounts", {"address": WALLET}),
     "everybody's accounts in doubt": (accounts, "page_of_accounts", {"in_doubt": True}),
-    "what an account has since its audit": (accounts, "changes_since_audit", {"changes_max": 100}),
+    "what an account has since its audit": (accounts, "changes_after", {"after": 1, "changes_max": 100}),
     "what contradicts an account": (accounts, "contested_transfers", {"address": WALLET}),
     "everybody's keys": (api_keys, "list_keys", {"include_revoked": True}),
     "everybody's keys, far behind": (
