@@ -1,14 +1,18 @@
 -- name: page_of_all_jobs
 -- Everybody's jobs of some statuses, newest first, from a place on: each status from its own part of an index.
+--
+-- A status is asked for as a range from and up to it: asked for as one, the planner walks the rows of all statuses by
+-- their time.
 SELECT j.id, j.created_at
 FROM unnest(:statuses::text[]::job_status[]) AS w (status)
 CROSS JOIN LATERAL (
   SELECT id, created_at
   FROM job_requests
-  WHERE status = w.status
-    AND (:created_at::timestamptz IS NULL OR created_at <= :created_at)
-    AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-  ORDER BY created_at DESC, id DESC
+  WHERE status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+  ORDER BY status DESC, created_at DESC, id DESC
   LIMIT :limit::int
 ) AS j
 ORDER BY j.created_at DESC, j.id DESC
@@ -22,18 +26,22 @@ CROSS JOIN LATERAL (
   (
     SELECT id, created_at
     FROM job_requests
-    WHERE client_user_id = :user_id::text AND status = w.status
-      AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-    ORDER BY created_at DESC, id DESC
+    WHERE client_user_id = :user_id::text AND status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    ORDER BY status DESC, created_at DESC, id DESC
     LIMIT :limit::int
   )
   UNION
   (
     SELECT id, created_at
     FROM job_requests
-    WHERE provider_user_id = :user_id::text AND status = w.status
-      AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-    ORDER BY created_at DESC, id DESC
+    WHERE provider_user_id = :user_id::text AND status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    ORDER BY status DESC, created_at DESC, id DESC
     LIMIT :limit::int
   )
 ) AS j
@@ -48,9 +56,11 @@ FROM unnest(:statuses::text[]::payout_status[]) AS w (status)
 CROSS JOIN LATERAL (
   SELECT *
   FROM payouts
-  WHERE status = w.status
-    AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-  ORDER BY created_at DESC, id DESC
+  WHERE status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+  ORDER BY status DESC, created_at DESC, id DESC
   LIMIT :limit::int
 ) AS p
 LEFT JOIN payout_redirects AS r ON r.payout_id = p.id AND r.ended_at IS NULL

@@ -1,13 +1,18 @@
 -- name: page_of_all_settlements
 -- Everybody's settlements of some statuses, newest first, from a place on: each status from its own part of an index.
+--
+-- A status is asked for as a range from and up to it: asked for as one, the planner walks the rows of all statuses by
+-- their time.
 SELECT s.id, s.created_at
 FROM unnest(:statuses::text[]::settlement_status[]) AS w (status)
 CROSS JOIN LATERAL (
   SELECT id, created_at
   FROM settlements
-  WHERE status = w.status
-    AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-  ORDER BY created_at DESC, id DESC
+  WHERE status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+  ORDER BY status DESC, created_at DESC, id DESC
   LIMIT :limit::int
 ) AS s
 ORDER BY s.created_at DESC, s.id DESC
@@ -20,9 +25,11 @@ FROM unnest(:statuses::text[]::settlement_status[]) AS w (status)
 CROSS JOIN LATERAL (
   SELECT id, created_at
   FROM settlements
-  WHERE user_id = :user_id::text AND status = w.status
-    AND (:created_at::timestamptz IS NULL OR (created_at, id) < (:created_at, :id::uuid))
-  ORDER BY created_at DESC, id DESC
+  WHERE user_id = :user_id::text AND status >= w.status
+    AND (status, created_at, id) < (
+      w.status, coalesce(:created_at::timestamptz, 'infinity'), coalesce(:id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+  ORDER BY status DESC, created_at DESC, id DESC
   LIMIT :limit::int
 ) AS s
 ORDER BY s.created_at DESC, s.id DESC

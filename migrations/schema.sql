@@ -385,9 +385,9 @@ CREATE FUNCTION public.newest_findings(of_user text, of_kind text) RETURNS TABLE
      r.refunded,
          CASE
              WHEN ((n.refundable > (0)::numeric) AND (r.refunded >= n.refundable)) THEN 'refunded'::text
-             WHEN (EXISTS ( SELECT
+             WHEN ( SELECT true
                 FROM public.finding_decisions a
-               WHERE ((a.finding_id = n.id) AND (a.action = 'accepted'::text)))) THEN 'accepted'::text
+               WHERE ((a.finding_id = n.id) AND (a.action = 'accepted'::text))) THEN 'accepted'::text
              ELSE 'open'::text
          END AS "case"
     FROM (( SELECT public.finding_id(l.line) AS id,
