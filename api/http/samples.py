@@ -16,6 +16,7 @@ _TRANSACTION: Final = "3y3FNCRFHJect6mCqhavMRvAiL7pL84KMfuffTLkeqDysaMFrXCNG3hfz
 _PROOF: Final = "66usWK2Gh9gAEKxGVB5wzWdohkK4DDx33JbmX7ApdJns9X3iGPLJkpxKEVp4dVwqxZ2ZQqvbPNYizfJqmBCDcMtM"
 _REGISTRATION: Final = "3adnS54WT7LJMLLhQrc9pEn2ePYCoyCZZsAiTwmDsZatAKUe2se3ByCSzScQDj5oCsJaUjJj7e19d841t93x1etR"
 _REDIRECTION: Final = "45hG2kcxcyaK5fwizPugaLqQUA5vRxm79YsgsALtj8LSNY6B18tfv6zTqpJM6zhNi2sMoiJKQNS1Z4RAFD671tFr"
+_ACCESS: Final = "eyJhbGciOiJIUzI1NiJ9.….…"
 _USDC: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 _USDC_DEVNET: Final = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 _DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
@@ -145,7 +146,7 @@ FIELD_SAMPLES: Final[dict[str, Any]] = {
     "serviceName": "Daily report", "signature": _TRANSACTION, "signers": {"solana:*": [_FEE_PAYER]},
     "slot": 390_000_123, "solanaPayUrl": _PAYABLE, "startTime": 1767225600000, "status": "confirmed",
     "subject": "order-1042", "success": True, "successRate": 1, "tags": ["solana", "daily"],
-    "timestamp": 1767225600000, "token": "eyJhbGciOiJIUzI1NiJ9.….…", "transaction": _TRANSACTION,
+    "timestamp": 1767225600000, "token": _ACCESS, "transaction": _TRANSACTION,
     "transactionCount": 1, "transactionId": _TRANSACTION, "type": "request.paid", "types": ["request.paid"],
     "url": "https://shop.example/hooks", "userId": "shop", "version": "0.1.0",
     "warning": "The old key is refused from 2026-01-01T01:00:00+00:00 on; replace it before.", "x402Version": 2,
