@@ -81,10 +81,13 @@ async def test_the_checks_after_a_deployment_answer_as_they_are_said_to(home):
         wallet = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
         assert (await pay402("recipients", "add", wallet, home=home, **given)).code == 0
         typed, comments = commands("Verify a deployment")
+        has_redis_cli = shutil.which("redis-cli") is not None
         answers = {}
         for line in typed:
-            if "logs " in line or line.startswith("journalctl"):
-                continue  # of a container engine, a cluster, an init system
+            if "logs " in line or line.startswith(("journalctl", "tail -f ")):
+                continue  # of a container engine, a cluster, an init system; one that follows a file never ends
+            if line.startswith("redis-cli ") and not has_redis_cli:
+                continue  # installed by whoever runs a Redis, and not with ours
             command = line.replace("https://api.example.com", ready["api"]).replace(
                 "curl ", "curl --silent --show-error "
             )
@@ -97,7 +100,7 @@ async def test_the_checks_after_a_deployment_answer_as_they_are_said_to(home):
             assert process.returncode == 0, (line, out.decode(), err.decode())
             answers[line] = out.decode()
     reported = "\n".join(answers.values())
-    assert len(answers) == 8
+    assert len(answers) == 8 + has_redis_cli
     assert '{"status":"ok","service":"402pay-facilitator"' in reported
     assert '{"status":"ready"' in reported
     assert "HTTP/1.1 401" in reported
