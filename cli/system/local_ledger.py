@@ -9,8 +9,11 @@ from runtime.database import open_connection
 from runtime.errors import OperatorError
 
 # What is true of every chain: the rows that the schema itself holds, the known tokens, and who may use the API. Ids of
-# events are never given again, so the feed goes on from where it stands.
-_STAYS: Final = frozenset({"alembic_version", "api_keys", "feed_position", "state_transitions", "tokens"})
+# events are never given again, so the feed goes on from where it stands. That reports have to be counted anew is noted
+# by what empties the transfers.
+_STAYS: Final = frozenset(
+    {"alembic_version", "api_keys", "feed_position", "report_state", "state_transitions", "tokens"}
+)
 _SETTLEMENT_USER: Final = "marketplace"
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 

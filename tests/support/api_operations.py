@@ -50,6 +50,15 @@ OPERATIONS = {
     "GET /marketplace/stats": (PUBLIC, None, 200),
     "GET /marketplace/leaderboard": (PUBLIC, None, 200),
     "POST /marketplace/seed": ("admin", None, 409),
+    "GET /analytics/reconciliation/findings": ("read", None, 200),
+    "GET /analytics/reconciliation/findings/{finding_id}": ("read", None, 404),
+    "POST /analytics/reconciliation/findings/{finding_id}/accept": ("write", {}, 404),
+    "POST /analytics/reconciliation/findings/{finding_id}/note": ("write", {"note": "seen"}, 404),
+    "POST /analytics/reconciliation/findings/{finding_id}/refund": (
+        "write",
+        {"signature": str(Signature.default())},
+        404,
+    ),
     "GET /events": ("read", None, 200),
     "GET /events/stream": ("read", None, 400),  # asked for from a place that there is not: a stream has no end
     "GET /webhooks": ("read", None, 200),

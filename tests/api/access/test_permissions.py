@@ -63,6 +63,7 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
                 {
                     "job_id": NOBODY,
                     "webhook_id": NOBODY,
+                    "finding_id": "0" * 32,
                     "event_id": "evt_1",
                     "payout_id": NOBODY,
                     "service_id": NOBODY,

@@ -195,7 +195,7 @@ async def test_the_button_brings_back_what_was_missed(market, net, database_url,
         operator = await signed_in(client, await key_for(pool, "operations", ("read", "admin")))
         account = str(pay.token_account(wallet, USDC))
         # The node is asked what is there now; the ledger does not know of it yet.
-        assert "0.000777 USDC at slot" in (await operator.get(f"/console/audit/{account}")).text
+        await eventually(lambda: _says(operator, f"/console/audit/{account}", "0.000777 USDC at slot"))
         assert not await pool.fetchval("SELECT count(*) FROM transfers WHERE signature = $1", signature)
         pressed = await operator.post(f"/console/audit/{account}/heal", {"form_token": await operator.token()})
         async with working(IndexRequests(context).run()):
