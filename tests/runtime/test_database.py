@@ -1,6 +1,7 @@
 """Connections: exact amounts, bounded waits, and failures as sentences without passwords."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from decimal import Decimal
@@ -242,9 +243,8 @@ async def test_a_connection_closes_in_bounded_time_though_the_server_is_silent(m
     async def relay(reader, writer):
         upstream_reader, upstream_writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         streams = [(reader, upstream_writer), (upstream_reader, writer)]
-        await asyncio.gather(*(_copy(*one, silent) for one in streams), return_exceptions=True)
-        writer.close()
-        upstream_writer.close()
+        with contextlib.closing(writer), contextlib.closing(upstream_writer):
+            await asyncio.gather(*(_copy(*one, silent) for one in streams), return_exceptions=True)
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     relayed = database_url.partition("?")[0].replace("@/", f"@127.0.0.1:{server.sockets[0].getsockname()[1]}/")

@@ -30,14 +30,15 @@ async def lingering(database_url):
 
     async def serve(reader, writer):
         tasks.add(asyncio.current_task())
-        with contextlib.suppress(OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
             from_server, to_server = await asyncio.open_unix_connection(socket)
-            up = asyncio.create_task(_pipe(reader, to_server))
-            await _pipe(from_server, writer)
-            await hang_up.wait()
-            up.cancel()
-            to_server.close()
-        writer.close()
+            with contextlib.closing(to_server):
+                up = asyncio.create_task(_pipe(reader, to_server))
+                try:
+                    await _pipe(from_server, writer)
+                    await hang_up.wait()
+                finally:
+                    up.cancel()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
