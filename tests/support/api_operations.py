@@ -94,3 +94,14 @@ def bearing(token):
 
 def prefix(key):
     return key[: len("sk_live_") + 10]
+
+
+def path_of(operation):
+    """A path of the operation that names nothing that is there. A stream has no end, so its place is wrong instead."""
+    path = operation.split()[1]
+    path += "?after=none" if path.endswith("/stream") else ""
+    return path.format_map(
+        {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "payment_id": NOBODY, "webhook_id": NOBODY}
+        | {"event_id": "evt_1", "finding_id": "0" * 32, "nonce": "none", "signature": Signature.default()}
+        | {"id": f"backfill-{NOBODY}", "address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
+    )

@@ -9,12 +9,21 @@ import jwt
 import pytest
 from pydantic import ValidationError
 from solders.keypair import Keypair
-from solders.signature import Signature
 from structlog.testing import capture_logs
 
 from api.settings import ApiSettings
 from tests.support.api_client import key_for, running_api
-from tests.support.api_operations import ANY, BOOTSTRAP, BUYER, NOBODY, OPERATIONS, PUBLIC, SECRET, bearing, prefix
+from tests.support.api_operations import (
+    ANY,
+    BOOTSTRAP,
+    BUYER,
+    OPERATIONS,
+    PUBLIC,
+    SECRET,
+    bearing,
+    path_of,
+    prefix,
+)
 from tests.support.ledger_checks import eventually
 from tests.support.ledger_rows import NO_NODE
 
@@ -58,23 +67,7 @@ async def test_every_route_asks_everybody_for_the_right_key(database_url, redis_
         callers = await holders(api, admin, pool)
         wrong = {}
         for operation, (needed, body, allowed) in OPERATIONS.items():
-            method, path = operation.split()
-            path = path.format_map(
-                {
-                    "job_id": NOBODY,
-                    "webhook_id": NOBODY,
-                    "finding_id": "0" * 32,
-                    "event_id": "evt_1",
-                    "payout_id": NOBODY,
-                    "service_id": NOBODY,
-                    "payment_id": NOBODY,
-                    "nonce": "none",
-                    "signature": Signature.default(),
-                }
-                | {"signature": Signature.default(), "id": f"backfill-{NOBODY}"}
-                | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
-            )
-            path += "?after=none" if path.endswith("/stream") else ""
+            method, path = operation.split()[0], path_of(operation)
             for holder, headers in callers.items():
                 reply = await api.call(method, path, body, headers=headers)
                 right = expected(holder, needed, allowed)

@@ -6,13 +6,11 @@ import time
 
 import aiohttp
 import pytest
-from solders.keypair import Keypair
-from solders.signature import Signature
 
 from migrations import upgrade
 from runtime.database import open_pool
 from tests.support.api_client import key_for, running_api
-from tests.support.api_operations import NOBODY, OPERATIONS
+from tests.support.api_operations import OPERATIONS, path_of
 from tests.support.api_processes import api_processes
 from tests.support.crashing_postgres import Postgres
 from tests.support.failed_over import cut_off, read_only
@@ -29,17 +27,6 @@ async def own_postgres(home):
     await upgrade(await server.start())
     yield server
     await server.stop()
-
-
-def path_of(operation):
-    path = operation.split()[1]
-    path += "?after=none" if path.endswith("/stream") else ""
-    return path.format_map(
-        {"job_id": NOBODY, "payout_id": NOBODY, "service_id": NOBODY, "payment_id": NOBODY, "nonce": "none"}
-        | {"webhook_id": NOBODY, "event_id": "evt_1"}
-        | {"signature": Signature.default(), "id": f"backfill-{NOBODY}"}
-        | {"address": Keypair().pubkey(), "key_prefix": "sk_live_none"}
-    )
 
 
 async def test_without_postgres_every_route_says_so_and_recovers_by_itself(own_postgres, redis_url):
