@@ -3,14 +3,10 @@
 import ast
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 import typer
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from cli.main import COMMANDS, _load
 from cli.system.processes import SystemSettings
@@ -328,66 +324,6 @@ def test_no_tracked_file_names_a_machine_or_a_registry():
         if lines := [line for line in text.splitlines() if places.search(line)]:
             found[str(path.relative_to(ROOT))] = lines[:3]
     assert found == {}
-
-
-def project():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def locked(name):
-    """Every version that a lock file pins, by package; fails on anything in it that is no pin with hashes."""
-    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
-    pins = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        pin, *hashes = re.split(r"\s+--hash=", line)
-        assert hashes, f"{name}: {line[:80]}"
-        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes)
-        requirement = Requirement(pin)
-        assert requirement.url is None
-        (exact,) = requirement.specifier
-        assert exact.operator == "=="
-        pins.setdefault(canonicalize_name(requirement.name), []).append(Version(exact.version))
-    return pins
-
-
-@pytest.mark.parametrize(
-    ("lock", "extras"),
-    [
-        ("requirements.lock", ["build"]),
-        ("requirements-parquet.lock", ["build", "parquet"]),
-        ("requirements-dev.lock", ["build", "dev", "parquet"]),
-    ],
-)
-def test_a_lock_pins_every_dependency_within_its_range(lock, extras):
-    declared = project()["project"]
-    wanted = [*declared["dependencies"], *(one for extra in extras for one in declared["optional-dependencies"][extra])]
-    pins = locked(lock)
-    for requirement in map(Requirement, wanted):
-        versions = pins.get(canonicalize_name(requirement.name), [])
-        assert versions, f"{requirement} is not in {lock}; run make lock"
-        assert all(version in requirement.specifier for version in versions), f"{requirement}: {versions}"
-
-
-def test_the_development_lock_adds_to_the_other_and_changes_nothing():
-    ours, development = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert {name: development.get(name) for name in ours} == ours
-    image = locked("requirements-parquet.lock")
-    assert image == {**ours, "pyarrow": development["pyarrow"]}
-
-
-def test_the_published_clients_are_locked_at_the_versions_that_are_asked_for():
-    lines = (ROOT / "requirements-clients.in").read_text(encoding="utf-8").splitlines()
-    pins = locked("requirements-clients.lock")
-    for requirement in map(Requirement, filter(None, (line.partition("#")[0].strip() for line in lines))):
-        (version,) = pins[canonicalize_name(requirement.name)]
-        assert version in requirement.specifier
-
-
-def test_every_dependency_has_a_range_with_both_ends():
-    declared = project()["project"]
-    for requirement in map(Requirement, declared["dependencies"]):
-        operators = {one.operator for one in requirement.specifier}
-        assert operators == {">=", "<"}, requirement
 
 
 def test_every_ignored_rule_has_its_reason():
