@@ -78,7 +78,8 @@ GRANT SELECT, DELETE, UPDATE (secret, signing_seed, sealed_by) ON webhook_secret
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries TO pay402_worker;
 -- Claim changes are folded, agents' days and what has served its time are cleared away.
 GRANT INSERT, UPDATE, DELETE ON claim_changes TO pay402_worker;
--- What reports keep follows what is noted of changes.
+-- What reports keep follows what is noted of changes; findings that are open come first.
+GRANT SELECT ON finding_decisions TO pay402_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON report_credits, report_claims, report_findings, report_finding_totals,
   report_credit_changes, report_claim_changes, report_request_changes, report_recipient_changes TO pay402_worker;
 GRANT SELECT, UPDATE ON report_state TO pay402_worker;

@@ -178,43 +178,36 @@ CREATE FUNCTION public.finding_refundable(line jsonb) RETURNS numeric
 
 COMMENT ON FUNCTION public.finding_refundable(line jsonb) IS 'What of the transfer of a finding can be given back to its payer, in base units: of too much what is beyond, else all';
 
-CREATE TABLE public.payout_attempts (
+CREATE TABLE public.finding_decisions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
-    payout_id uuid NOT NULL,
-    source_account public.address NOT NULL,
-    message bytea NOT NULL,
-    last_valid_block_height bigint NOT NULL,
-    dead_from_slot bigint,
+    finding_id text NOT NULL,
+    kind text NOT NULL,
+    user_id text NOT NULL,
     signature public.signature,
-    wire bytea,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    signed_at timestamp with time zone,
-    sent_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    outcome text,
-    error text,
-    fee_lamports bigint DEFAULT 0 NOT NULL,
-    gift_lamports bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
-    CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT payout_attempts_fee_lamports_check CHECK ((fee_lamports >= 0)),
-    CONSTRAINT payout_attempts_gift_lamports_check CHECK ((gift_lamports >= 0)),
-    CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
+    path text COLLATE pg_catalog."C",
+    action text NOT NULL,
+    note text,
+    refund_signature public.signature,
+    refund_path text COLLATE pg_catalog."C",
+    refund_amount public.base_units,
+    decided_by text NOT NULL,
+    decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT finding_decisions_action_check CHECK ((action = ANY (ARRAY['accepted'::text, 'refunded'::text, 'noted'::text]))),
+    CONSTRAINT finding_decisions_check CHECK (((action <> 'noted'::text) OR (note IS NOT NULL))),
+    CONSTRAINT finding_decisions_check1 CHECK ((((action = 'refunded'::text) = (refund_signature IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_path IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_amount IS NOT NULL)))),
+    CONSTRAINT finding_decisions_check2 CHECK (((action <> 'refunded'::text) OR ((signature IS NOT NULL) AND (path IS NOT NULL)))),
+    CONSTRAINT finding_decisions_finding_id_check CHECK ((finding_id ~ '^[0-9a-f]{32}$'::text)),
+    CONSTRAINT finding_decisions_note_check CHECK (((char_length(note) >= 1) AND (char_length(note) <= 2000))),
+    CONSTRAINT finding_decisions_refund_amount_check CHECK (((refund_amount)::numeric > (0)::numeric))
 );
 
-COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
+COMMENT ON TABLE public.finding_decisions IS 'What people decided about a finding of a reconciliation: append-only';
 
-COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
+COMMENT ON COLUMN public.finding_decisions.user_id IS 'The merchant whose finding it is';
 
-COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+COMMENT ON COLUMN public.finding_decisions.signature IS 'With path the transfer that it is about; what gives it back counts for every finding about it';
 
-COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
-
-COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
-
-COMMENT ON COLUMN public.payout_attempts.fee_lamports IS 'The network''s fee, paid by the settlement wallet if it lands, failed or not; 0 for attempts older than this column';
-
-COMMENT ON COLUMN public.payout_attempts.gift_lamports IS 'Fees, of attempts that failed before too, that are not taken from the payout';
+COMMENT ON COLUMN public.finding_decisions.decided_by IS 'The user whose key decided';
 
 CREATE TABLE public.payouts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -271,6 +264,74 @@ COMMENT ON COLUMN public.payouts.asked_at IS 'When somebody asked for it though 
 
 COMMENT ON COLUMN public.payouts.charged_lamports IS 'What is borne by what is charged, in lamports';
 
+CREATE FUNCTION public.finding_decided(line jsonb) RETURNS TABLE(id text, refundable numeric, refunded numeric, state text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT n.id,
+     n.refundable,
+     r.refunded,
+         CASE
+             WHEN ((n.refundable > (0)::numeric) AND (r.refunded >= n.refundable)) THEN 'refunded'::text
+             WHEN ( SELECT true
+                FROM public.finding_decisions a
+               WHERE ((a.finding_id = n.id) AND (a.action = 'accepted'::text))) THEN 'accepted'::text
+             ELSE 'open'::text
+         END AS "case"
+    FROM (( SELECT public.finding_id(finding_decided.line) AS id,
+             public.finding_refundable(finding_decided.line) AS refundable) n
+      CROSS JOIN LATERAL ( SELECT (COALESCE(( SELECT sum((d.refund_amount)::numeric) AS sum
+                    FROM public.finding_decisions d
+                   WHERE ((d.action = 'refunded'::text) AND ((d.signature)::text = (finding_decided.line ->> 'signature'::text)) AND (d.path = (finding_decided.line ->> 'path'::text)))), (0)::numeric) + COALESCE(( SELECT sum((p.amount)::numeric) AS sum
+                    FROM public.payouts p
+                   WHERE ((p.claim_id = ((finding_decided.line ->> 'claimId'::text))::uuid) AND (p.kind = 'refund'::text) AND (p.status = 'settled'::public.payout_status))), (0)::numeric)) AS refunded) r);
+END;
+
+COMMENT ON FUNCTION public.finding_decided(line jsonb) IS 'What was given back of a finding in a report, and what was decided about it';
+
+CREATE FUNCTION public.finding_line(kind text, user_id text, signature text, path text, nonce text, claim_id uuid, payer text, amount numeric, expected numeric) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN jsonb_build_object('kind', kind, 'userId', user_id, 'signature', signature, 'path', path, 'nonce', nonce, 'claimId', claim_id, 'payer', payer, 'amountBaseUnits', (amount)::text, 'expectedBaseUnits', (expected)::text);
+
+COMMENT ON FUNCTION public.finding_line(kind text, user_id text, signature text, path text, nonce text, claim_id uuid, payer text, amount numeric, expected numeric) IS 'Of a finding what a stored report has of it, as far as decisions depend on it';
+
+CREATE TABLE public.payout_attempts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    payout_id uuid NOT NULL,
+    source_account public.address NOT NULL,
+    message bytea NOT NULL,
+    last_valid_block_height bigint NOT NULL,
+    dead_from_slot bigint,
+    signature public.signature,
+    wire bytea,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    signed_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    outcome text,
+    error text,
+    fee_lamports bigint DEFAULT 0 NOT NULL,
+    gift_lamports bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
+    CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT payout_attempts_fee_lamports_check CHECK ((fee_lamports >= 0)),
+    CONSTRAINT payout_attempts_gift_lamports_check CHECK ((gift_lamports >= 0)),
+    CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its bytes are stored before anybody can broadcast them';
+
+COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
+
+COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
+
+COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
+
+COMMENT ON COLUMN public.payout_attempts.fee_lamports IS 'The network''s fee, paid by the settlement wallet if it lands, failed or not; 0 for attempts older than this column';
+
+COMMENT ON COLUMN public.payout_attempts.gift_lamports IS 'Fees, of attempts that failed before too, that are not taken from the payout';
+
 CREATE FUNCTION public.gift_left_lamports(payee text, payee_lamports_max bigint, day_lamports_max bigint) RETURNS bigint
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -324,37 +385,6 @@ CREATE FUNCTION public.mint_counts_as(paid text, asked text) RETURNS boolean
 
 COMMENT ON FUNCTION public.mint_counts_as(paid text, asked text) IS 'True for a payment in one mint that counts as one in the mint that was asked for';
 
-CREATE TABLE public.finding_decisions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    finding_id text NOT NULL,
-    kind text NOT NULL,
-    user_id text NOT NULL,
-    signature public.signature,
-    path text COLLATE pg_catalog."C",
-    action text NOT NULL,
-    note text,
-    refund_signature public.signature,
-    refund_path text COLLATE pg_catalog."C",
-    refund_amount public.base_units,
-    decided_by text NOT NULL,
-    decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT finding_decisions_action_check CHECK ((action = ANY (ARRAY['accepted'::text, 'refunded'::text, 'noted'::text]))),
-    CONSTRAINT finding_decisions_check CHECK (((action <> 'noted'::text) OR (note IS NOT NULL))),
-    CONSTRAINT finding_decisions_check1 CHECK ((((action = 'refunded'::text) = (refund_signature IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_path IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_amount IS NOT NULL)))),
-    CONSTRAINT finding_decisions_check2 CHECK (((action <> 'refunded'::text) OR ((signature IS NOT NULL) AND (path IS NOT NULL)))),
-    CONSTRAINT finding_decisions_finding_id_check CHECK ((finding_id ~ '^[0-9a-f]{32}$'::text)),
-    CONSTRAINT finding_decisions_note_check CHECK (((char_length(note) >= 1) AND (char_length(note) <= 2000))),
-    CONSTRAINT finding_decisions_refund_amount_check CHECK (((refund_amount)::numeric > (0)::numeric))
-);
-
-COMMENT ON TABLE public.finding_decisions IS 'What people decided about a finding of a reconciliation: append-only';
-
-COMMENT ON COLUMN public.finding_decisions.user_id IS 'The merchant whose finding it is';
-
-COMMENT ON COLUMN public.finding_decisions.signature IS 'With path the transfer that it is about; what gives it back counts for every finding about it';
-
-COMMENT ON COLUMN public.finding_decisions.decided_by IS 'The user whose key decided';
-
 CREATE TABLE public.reconciliation_runs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     status text DEFAULT 'queued'::text NOT NULL,
@@ -378,35 +408,21 @@ COMMENT ON COLUMN public.reconciliation_runs.is_full IS 'What is kept for report
 CREATE FUNCTION public.newest_findings(of_user text, of_kind text) RETURNS TABLE(id text, kind text, line jsonb, refundable numeric, refunded numeric, state text)
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT n.id,
-     n.kind,
-     n.line,
-     n.refundable,
-     r.refunded,
-         CASE
-             WHEN ((n.refundable > (0)::numeric) AND (r.refunded >= n.refundable)) THEN 'refunded'::text
-             WHEN ( SELECT true
-                FROM public.finding_decisions a
-               WHERE ((a.finding_id = n.id) AND (a.action = 'accepted'::text))) THEN 'accepted'::text
-             ELSE 'open'::text
-         END AS "case"
-    FROM (( SELECT public.finding_id(l.line) AS id,
-             k.kind,
-             l.line,
-             public.finding_refundable(l.line) AS refundable
-            FROM ((( SELECT q.report
-                    FROM public.reconciliation_runs q
-                   WHERE (q.status = 'done'::text)
-                   ORDER BY q.finished_at DESC
-                  LIMIT 1) newest
-              CROSS JOIN LATERAL jsonb_each((newest.report -> 'findings'::text)) k(kind, lines))
-              CROSS JOIN LATERAL jsonb_array_elements(k.lines) l(line))
-           WHERE (((newest_findings.of_kind IS NULL) OR (k.kind = newest_findings.of_kind)) AND ((newest_findings.of_user IS NULL) OR ((l.line ->> 'userId'::text) = newest_findings.of_user)))) n
-      CROSS JOIN LATERAL ( SELECT (COALESCE(( SELECT sum((d.refund_amount)::numeric) AS sum
-                    FROM public.finding_decisions d
-                   WHERE ((d.action = 'refunded'::text) AND ((d.signature)::text = (n.line ->> 'signature'::text)) AND (d.path = (n.line ->> 'path'::text)))), (0)::numeric) + COALESCE(( SELECT sum((p.amount)::numeric) AS sum
-                    FROM public.payouts p
-                   WHERE ((p.claim_id = ((n.line ->> 'claimId'::text))::uuid) AND (p.kind = 'refund'::text) AND (p.status = 'settled'::public.payout_status))), (0)::numeric)) AS refunded) r);
+ SELECT d.id,
+     k.kind,
+     l.line,
+     d.refundable,
+     d.refunded,
+     d.state
+    FROM (((( SELECT q.report
+            FROM public.reconciliation_runs q
+           WHERE (q.status = 'done'::text)
+           ORDER BY q.finished_at DESC
+          LIMIT 1) newest
+      CROSS JOIN LATERAL jsonb_each((newest.report -> 'findings'::text)) k(kind, lines))
+      CROSS JOIN LATERAL jsonb_array_elements(k.lines) l(line))
+      CROSS JOIN LATERAL public.finding_decided(l.line) d(id, refundable, refunded, state))
+   WHERE (((newest_findings.of_kind IS NULL) OR (k.kind = newest_findings.of_kind)) AND ((newest_findings.of_user IS NULL) OR ((l.line ->> 'userId'::text) = newest_findings.of_user)));
 END;
 
 COMMENT ON FUNCTION public.newest_findings(of_user text, of_kind text) IS 'Findings of the newest report, of a user and a kind or of all, with what was given back and decided';

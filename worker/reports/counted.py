@@ -30,18 +30,29 @@ async def counted_totals(connection: DatabaseConnection) -> ReportedTotals:
     ]
     claims = [claims_of(row) async for row in _queries.claim_totals(connection)]
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
-    first: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-    async for finding in counted_findings(connection):
+    open_ones: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    decided: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    async for finding, is_open in _findings(connection, asks_decisions=True):
         counts[finding.kind] += 1
-        if counts[finding.kind] <= FINDINGS_KEPT_PER_KIND:
-            first[finding.kind].append(finding)
-    return ReportedTotals(by_user=by_user, claims=claims, counts=counts, findings=first)
+        first = (open_ones if is_open else decided)[finding.kind]
+        if len(first) < FINDINGS_KEPT_PER_KIND:
+            first.append(finding)
+    findings = {kind: [*open_ones[kind], *decided[kind]][:FINDINGS_KEPT_PER_KIND] for kind in KINDS}
+    return ReportedTotals(by_user=by_user, claims=claims, counts=counts, findings=findings)
 
 
 async def counted_findings(connection: DatabaseConnection) -> AsyncIterator[Finding]:
-    """Every finding by the whole ledger, as the snapshot of `connection` shows it."""
+    """Every finding by the whole ledger, as the snapshot of `connection` shows it, whatever was decided about it."""
+    async for finding, _ in _findings(connection, asks_decisions=False):
+        yield finding
+
+
+async def _findings(
+    connection: DatabaseConnection, *, asks_decisions: bool
+) -> AsyncIterator[tuple[Finding, bool | None]]:
+    """Findings, and whether nobody has decided about them, where that is asked."""
     # A cursor's own fetches go past the connection, which would say what a time-out means.
     with at_the_database():
-        async with _queries.findings_cursor(connection) as rows:
+        async with _queries.findings_cursor(connection, asks_decisions=asks_decisions) as rows:
             async for row in rows:
-                yield finding_of(row)
+                yield finding_of(row), row["is_open"]

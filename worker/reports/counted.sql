@@ -53,7 +53,7 @@ ORDER BY user_id, mint, status;
 
 -- name: findings
 -- Everything that does not match, each with its kind: one row for each transfer, claim or request it is about. What is
--- paid is not kept: each of its two uses looks for few of a great many.
+-- paid is not kept: each of its two uses looks for few of a great many. Decisions are asked only for who needs them.
 WITH paid AS NOT MATERIALIZED (
   SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
     paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
@@ -79,43 +79,55 @@ named AS (
     SELECT q.* FROM nonces AS q WHERE q.nonce = ANY(p.memos)
   ) AS n
   WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
+),
+found AS (
+  SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,
+    NULL::numeric AS expected, p.source_owner AS payer, p.destination_owner AS recipient, NULL::text AS nonce,
+    NULL::uuid AS claim_id, NULL::text AS code, p.at
+  FROM paid AS p
+  JOIN recipients AS r ON r.address = p.destination_owner
+  WHERE p.claim_id IS NULL
+  UNION ALL
+  SELECT 'unpaidClaim', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
+    c.nonce, c.id, coalesce(c.code, upper(c.status::text)), c."timestamp"
+  FROM transactions AS c
+  WHERE NOT claim_is_paid(c.status)
+  UNION ALL
+  SELECT 'latePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
+    claim_id, NULL, at
+  FROM named
+  WHERE at > expires_at
+  UNION ALL
+  SELECT 'shortPayment', n.user_id, n.signature, n.path, n.mint, n.credited, n.amount, n.source_owner,
+    n.destination_owner, n.nonce, n.claim_id, NULL, n.at
+  FROM named AS n
+  WHERE n.credited < n.amount AND mint_counts_as(n.mint, n.request_mint)
+    -- Not the one by which its request counts as paid; where none does, every one.
+    AND (n.claim_id IS NULL OR n.claim_id IS DISTINCT FROM n.paid_by)
+  UNION ALL
+  SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
+    c.nonce, c.id, c.code, c."timestamp"
+  FROM transactions AS c
+  WHERE c.status = 'failed' AND c.code = 'INSUFFICIENT_AMOUNT'
+  UNION ALL
+  SELECT 'overPayment', c.user_id, c.signature, c.path, c.mint, c.received, c.amount, c.payer, c.recipient, c.nonce, c.id,
+    NULL, c."timestamp"
+  FROM transactions AS c
+  WHERE claim_is_paid(c.status) AND c.received > c.amount
+  UNION ALL
+  SELECT 'duplicatePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
+    claim_id, NULL, at
+  FROM named
+  WHERE paid_by IS NOT NULL AND paid_by IS DISTINCT FROM claim_id
 )
-SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,
-  NULL::numeric AS expected, p.source_owner AS payer, p.destination_owner AS recipient, NULL::text AS nonce,
-  NULL::uuid AS claim_id, NULL::text AS code, p.at
-FROM paid AS p
-JOIN recipients AS r ON r.address = p.destination_owner
-WHERE p.claim_id IS NULL
-UNION ALL
-SELECT 'unpaidClaim', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
-  c.nonce, c.id, coalesce(c.code, upper(c.status::text)), c."timestamp"
-FROM transactions AS c
-WHERE NOT claim_is_paid(c.status)
-UNION ALL
-SELECT 'latePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
-  claim_id, NULL, at
-FROM named
-WHERE at > expires_at
-UNION ALL
-SELECT 'shortPayment', n.user_id, n.signature, n.path, n.mint, n.credited, n.amount, n.source_owner,
-  n.destination_owner, n.nonce, n.claim_id, NULL, n.at
-FROM named AS n
-WHERE n.credited < n.amount AND mint_counts_as(n.mint, n.request_mint)
-  -- Not the one by which its request counts as paid; where none does, every one.
-  AND (n.claim_id IS NULL OR n.claim_id IS DISTINCT FROM n.paid_by)
-UNION ALL
-SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
-  c.nonce, c.id, c.code, c."timestamp"
-FROM transactions AS c
-WHERE c.status = 'failed' AND c.code = 'INSUFFICIENT_AMOUNT'
-UNION ALL
-SELECT 'overPayment', c.user_id, c.signature, c.path, c.mint, c.received, c.amount, c.payer, c.recipient, c.nonce, c.id,
-  NULL, c."timestamp"
-FROM transactions AS c
-WHERE claim_is_paid(c.status) AND c.received > c.amount
-UNION ALL
-SELECT 'duplicatePayment', user_id, signature, path, mint, credited, amount, source_owner, destination_owner, nonce,
-  claim_id, NULL, at
-FROM named
-WHERE paid_by IS NOT NULL AND paid_by IS DISTINCT FROM claim_id
+SELECT f.*,
+  CASE
+    WHEN :asks_decisions::boolean THEN (
+      SELECT d.state = 'open'
+      FROM finding_decided(
+        finding_line(f.kind, f.user_id, f.signature, f.path, f.nonce, f.claim_id, f.payer, f.amount, f.expected)
+      ) AS d
+    )
+  END AS is_open
+FROM found AS f
 ORDER BY kind, at, signature, path, nonce, claim_id;

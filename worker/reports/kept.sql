@@ -59,54 +59,85 @@ SELECT
 FROM report_finding_totals;
 
 -- name: kept_findings
--- The first findings of a kind about transfers.
-SELECT f.kind, coalesce(f.user_id, r.user_id) AS user_id, f.signature, f.path, f.mint, f.amount, f.expected, f.payer,
-  f.recipient, f.nonce, f.claim_id, NULL::text AS code, f.at
-FROM report_findings AS f
-JOIN recipients AS r ON r.address = f.recipient
-WHERE f.kind = :kind
-ORDER BY f.at, f.signature, f.path, f.nonce, f.claim_id
-LIMIT :limit::int;
+-- The first findings of a kind about transfers: open ones, or those that somebody has decided about.
+--
+-- Here as in the statements below, findings are taken by age from an index and asked about one by one until there are
+-- enough: what is read besides is what was decided. The plan keeps that order, for a sort comes before what is looked up.
+SELECT k.*
+FROM (
+  SELECT o.*
+  FROM (
+    SELECT f.kind, coalesce(f.user_id, r.user_id) AS user_id, f.signature, f.path, f.mint, f.amount, f.expected, f.payer,
+      f.recipient, f.nonce, f.claim_id, NULL::text AS code, f.at
+    FROM report_findings AS f
+    JOIN recipients AS r ON r.address = f.recipient
+    WHERE f.kind = :kind
+    ORDER BY f.at, f.signature, f.path, f.nonce, f.claim_id
+  ) AS o
+  CROSS JOIN LATERAL finding_decided(
+    finding_line(o.kind, o.user_id, o.signature, o.path, o.nonce, o.claim_id, o.payer, o.amount, o.expected)
+  ) AS d
+  WHERE (d.state = 'open') = :is_open::boolean
+  LIMIT :limit::int
+) AS k
+ORDER BY k.at, k.signature, k.path, k.nonce, k.claim_id;
 
 -- name: unpaid_findings
--- The first claims that are not paid.
-SELECT 'unpaidClaim' AS kind, user_id, signature, path, mint, coalesce(received, 0) AS amount, amount AS expected, payer,
-  recipient, nonce, id AS claim_id, coalesce(code, upper(status::text)) AS code, "timestamp" AS at
-FROM transactions
-WHERE NOT claim_is_paid(status)
-ORDER BY "timestamp", signature, path, nonce, id
-LIMIT :limit::int;
+-- The first claims that are not paid, open or decided as above.
+SELECT k.*
+FROM (
+  SELECT o.*
+  FROM (
+    SELECT 'unpaidClaim' AS kind, user_id, signature, path, mint, coalesce(received, 0) AS amount, amount AS expected,
+      payer, recipient, nonce, id AS claim_id, coalesce(code, upper(status::text)) AS code, "timestamp" AS at
+    FROM transactions
+    WHERE NOT claim_is_paid(status)
+    ORDER BY "timestamp", signature, path, nonce, id
+  ) AS o
+  CROSS JOIN LATERAL finding_decided(
+    finding_line(o.kind, o.user_id, o.signature, o.path, o.nonce, o.claim_id, o.payer, o.amount, o.expected)
+  ) AS d
+  WHERE (d.state = 'open') = :is_open::boolean
+  LIMIT :limit::int
+) AS k
+ORDER BY k.at, k.signature, k.path, k.nonce, k.claim_id;
 
 -- name: overpaid_findings
--- The first claims that were paid more than they ask for.
-SELECT 'overPayment' AS kind, user_id, signature, path, mint, received AS amount, amount AS expected, payer, recipient,
-  nonce, id AS claim_id, NULL::text AS code, "timestamp" AS at
-FROM transactions
-WHERE claim_is_paid(status) AND received > transactions.amount
-ORDER BY "timestamp", signature, path, nonce, id
-LIMIT :limit::int;
-
--- name: short_findings
--- The first payments that were too little: transfers that name a request, and claims that were refused for it.
-SELECT *
+-- The first claims that were paid more than they ask for, open or decided as above.
+SELECT k.*
 FROM (
-  (
-    SELECT kind, user_id, signature, path, mint, amount, expected, payer, recipient, nonce, claim_id,
-      NULL::text AS code, at
-    FROM report_findings
-    WHERE kind = 'shortPayment'
-    ORDER BY at, signature, path, nonce, claim_id
-    LIMIT :limit::int
-  )
-  UNION ALL
-  (
-    SELECT 'shortPayment', user_id, signature, path, mint, coalesce(received, 0), amount, payer, recipient, nonce, id,
-      code, "timestamp"
+  SELECT o.*
+  FROM (
+    SELECT 'overPayment' AS kind, user_id, signature, path, mint, received AS amount, amount AS expected, payer,
+      recipient, nonce, id AS claim_id, NULL::text AS code, "timestamp" AS at
+    FROM transactions
+    WHERE claim_is_paid(status) AND received > transactions.amount
+    ORDER BY "timestamp", signature, path, nonce, id
+  ) AS o
+  CROSS JOIN LATERAL finding_decided(
+    finding_line(o.kind, o.user_id, o.signature, o.path, o.nonce, o.claim_id, o.payer, o.amount, o.expected)
+  ) AS d
+  WHERE (d.state = 'open') = :is_open::boolean
+  LIMIT :limit::int
+) AS k
+ORDER BY k.at, k.signature, k.path, k.nonce, k.claim_id;
+
+-- name: short_claim_findings
+-- The first claims that were refused because their transfer was too little, open or decided as above.
+SELECT k.*
+FROM (
+  SELECT o.*
+  FROM (
+    SELECT 'shortPayment' AS kind, user_id, signature, path, mint, coalesce(received, 0) AS amount, amount AS expected,
+      payer, recipient, nonce, id AS claim_id, code, "timestamp" AS at
     FROM transactions
     WHERE status = 'failed' AND code = 'INSUFFICIENT_AMOUNT'
     ORDER BY "timestamp", signature, path, nonce, id
-    LIMIT :limit::int
-  )
-) AS short
-ORDER BY at, signature, path, nonce, claim_id
-LIMIT :limit::int;
+  ) AS o
+  CROSS JOIN LATERAL finding_decided(
+    finding_line(o.kind, o.user_id, o.signature, o.path, o.nonce, o.claim_id, o.payer, o.amount, o.expected)
+  ) AS d
+  WHERE (d.state = 'open') = :is_open::boolean
+  LIMIT :limit::int
+) AS k
+ORDER BY k.at, k.signature, k.path, k.nonce, k.claim_id;

@@ -1,7 +1,7 @@
 """Reconciliations: taken up, decided, reported, stored.
 
-The stored report holds all totals and counts, and of each kind of finding the first thousand; the command streams
-every one of them.
+The stored report holds all totals and counts, and of each kind of finding the first thousand, open ones before
+those that somebody has decided about; the command streams every one of them.
 """
 
 import datetime as dt
