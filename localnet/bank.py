@@ -30,6 +30,7 @@ from localnet.accounts import (
     parse_mint,
     token_amount,
 )
+from localnet.durable_nonces import advance_nonces
 from localnet.encoding import Executed, TokenBalance
 
 ALREADY_PROCESSED: Final = "AlreadyProcessed"
@@ -72,6 +73,7 @@ class Bank:
         # As on a node, by the hash of the message: signatures may differ, and what they sign be the same.
         self._slot_of_message: dict[Hash, int] = {}
         self._decimals: dict[Pubkey, int] = {}
+        self._newest_blockhash = Hash.default()
 
     def set_slot(self, slot: int, unix_timestamp: int, slot_hashes: Sequence[tuple[int, Hash]]) -> None:
         """Move the clock and slot hashes sysvars: lookup tables need both to advance.
@@ -80,6 +82,7 @@ class Bank:
         """
         self.svm.set_clock(Clock(slot, 0, 0, 1, unix_timestamp))
         self.svm.set_slot_hashes(slot_hashes[:SLOT_HASHES_MAX])
+        self._newest_blockhash = slot_hashes[0][1] if slot_hashes else Hash.default()
 
     def get_account(self, address: Pubkey) -> Account | None:
         """The account as of now, processed state."""
@@ -129,6 +132,9 @@ class Bank:
         else:
             metadata = result
 
+        if SYSTEM_PROGRAM in keys:  # it alone changes nonce accounts
+            was = {keys[index]: before[index] for index in writable}
+            advance_nonces(svm, message, was, self._newest_blockhash, has_failed=err is not None)
         after = list(before)
         post_balances = list(pre_balances)
         for index in writable:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from solders.account import Account
 from solders.hash import Hash
+from solders.message import Message, MessageV0, MessageV1
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
@@ -20,6 +21,7 @@ from localnet import forks
 from localnet.accounts import parse_token_account
 from localnet.bank import SLOT_HASHES_MAX, Bank, Rejected
 from localnet.blocks import BLOCKHASH_AGE_BLOCKS_MAX, Block, Commitment, View
+from localnet.durable_nonces import lives_by_nonce, nonce_key
 from localnet.encoding import Executed
 from localnet.faucet import Faucet
 from localnet.genesis import write_genesis
@@ -107,7 +109,7 @@ class Chain:
         Raises Rejected where it cannot land: blockhash unknown or expired, already processed, or what the
         bank refuses; with `preflight` also where it would land but fail, and then it does not land.
         """
-        if not self.is_recent(transaction.message.recent_blockhash):
+        if not self.lets_live(transaction.message, self.open):
             raise Rejected(BLOCKHASH_NOT_FOUND)
         block = self.open
         executed = self.bank.execute(transaction, block.slot, block.time)
@@ -198,6 +200,14 @@ class Chain:
         height = self.open.height if height is None else height
         known = self._height_of_hash.get(blockhash)
         return known is not None and known <= height <= known + BLOCKHASH_AGE_BLOCKS_MAX
+
+    def lets_live(self, message: Message | MessageV0 | MessageV1, block: Block) -> bool:
+        """True when `message` can land in `block`: by a recent blockhash, or by a nonce as it was at its end."""
+        if self.is_recent(message.recent_blockhash, block.height):
+            return True
+        if isinstance(message, MessageV1) or (key := nonce_key(message)) is None:
+            return False
+        return lives_by_nonce(message, self.account(key, block.slot), block.previous_blockhash)
 
     def find(self, signature: str) -> Executed | None:
         """The transaction with this signature on the living fork."""

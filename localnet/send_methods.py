@@ -69,9 +69,7 @@ def get_fee_for_message(call: Call) -> dict[str, Any]:
     except (ValueError, binascii.Error) as error:
         raise invalid_params(f"failed to deserialize solana_message::versions::VersionedMessage: {error}") from None
     slot = call.slot(call.params.config(1))
-    if not isinstance(message, Message | MessageV0) or not call.chain.is_recent(
-        message.recent_blockhash, call.block_at(slot).height
-    ):
+    if not isinstance(message, Message | MessageV0) or not call.chain.lets_live(message, call.block_at(slot)):
         return call.in_context(slot, None)
     return call.in_context(slot, _fee(message))
 
@@ -109,7 +107,7 @@ def _check_preflight(call: Call, transaction: VersionedTransaction, config: Conf
     slot = call.view.slot(commitment)
     config.check_min_context_slot(slot)
     # A blockhash newer than the preflight's bank is unknown to it: the node says so, and so do we.
-    if not call.chain.is_recent(transaction.message.recent_blockhash, call.block_at(slot).height):
+    if not call.chain.lets_live(transaction.message, call.block_at(slot)):
         raise _preflight_failure(Rejected(BLOCKHASH_NOT_FOUND))
 
 

@@ -69,7 +69,7 @@ class _Shown:
 
 def _refusal(call: Call, message: Message | MessageV0, slot: int) -> str | None:
     """Why the state of `slot` would not even load it."""
-    if not call.chain.is_recent(message.recent_blockhash, call.block_at(slot).height):
+    if not call.chain.lets_live(message, call.block_at(slot)):
         return BLOCKHASH_NOT_FOUND
     landed = call.chain.bank.slot_of_message(message)
     return ALREADY_PROCESSED if landed is not None and landed <= slot else None
