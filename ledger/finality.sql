@@ -18,7 +18,9 @@ LIMIT :limit;
 -- As many nodes as it takes have seen these landings: they can be honoured. Wakes who waits for them.
 WITH seen AS (
   UPDATE transfers AS t SET awaits_witness_since = NULL, contested_at = NULL
-  FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
+  FROM (
+    SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS u (signature, slot) ORDER BY signature COLLATE "C"
+  ) AS w
   WHERE t.signature = w.signature AND t.slot = w.slot AND t.awaits_witness_since IS NOT NULL
   RETURNING t.signature, t.path, t.slot
 ),
@@ -32,7 +34,9 @@ SELECT count(pg_notify('transfers', signature))::int FROM (SELECT DISTINCT signa
 -- Another node that has seen their slot does not know these landings, or contradicts them.
 WITH contested AS (
   UPDATE transfers AS t SET contested_at = clock_timestamp()
-  FROM unnest(:signatures::text[], :slots::bigint[]) AS w (signature, slot)
+  FROM (
+    SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS u (signature, slot) ORDER BY signature COLLATE "C"
+  ) AS w
   WHERE t.signature = w.signature AND t.slot = w.slot AND t.awaits_witness_since IS NOT NULL AND t.contested_at IS NULL
   RETURNING t.signature, t.path, t.slot
 ),
@@ -46,7 +50,7 @@ SELECT count(*)::int FROM contested;
 -- These landings are rooted: they can never be undone. Not so what too few nodes have seen, and what touched an account
 -- about which ledger and chain disagree: that waits until it is explained.
 WITH rooted AS (
-  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS r (signature, slot)
+  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS r (signature, slot) ORDER BY signature COLLATE "C"
 ),
 moved AS (
   UPDATE transfers AS t SET finality = 'finalized'
@@ -92,7 +96,7 @@ WHERE v.signature = ANY(:signatures::text[]) AND v.missing_at_height + :lifetime
 -- name: orphan^
 -- These will never land: what they did is undone, and an event says so.
 WITH lost AS (
-  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot)
+  SELECT * FROM unnest(:signatures::text[], :slots::bigint[]) AS l (signature, slot) ORDER BY signature COLLATE "C"
 ),
 moved AS (
   UPDATE transfers AS t SET finality = 'orphaned'

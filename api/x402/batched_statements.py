@@ -1,6 +1,7 @@
 """Statements of the facilitator that run once for all who wait for the same meanwhile."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ Statement = Callable[[Database, Sequence[A]], Awaitable[Sequence[R]]]
 
 BATCH_MAX: Final = 64
 """What one statement is asked for at most."""
+# A statement that gave way to another transaction has done nothing, and finds that one done when it runs again.
+_ATTEMPTS: Final = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -66,10 +69,19 @@ class BatchedStatement(Generic[A, R]):
             if wanted := [asked for asked in batch if not asked.done.done()]:
                 await self._serve(wanted)
 
+    async def _results(self, batch: Sequence[_Asked[A, R]]) -> Sequence[R]:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(asyncpg.DeadlockDetectedError):
+                return await self._run_once(batch)
+        return await self._run_once(batch)
+
+    async def _run_once(self, batch: Sequence[_Asked[A, R]]) -> Sequence[R]:
+        async with self._pool.acquire() as connection:
+            return await self._statement(connection, [asked.about for asked in batch])
+
     async def _serve(self, batch: Sequence[_Asked[A, R]]) -> None:
         try:
-            async with self._pool.acquire() as connection:
-                results = await self._statement(connection, [asked.about for asked in batch])
+            results = await self._results(batch)
         except asyncio.CancelledError:
             for asked in batch:
                 asked.done.cancel()

@@ -4,8 +4,15 @@
 -- A payment request that the memo names is paid by it; else the claim has a nonce that no proof can use. Where a claim
 -- holds the transfer already, that one is taken: a request's that was matched by its memo and not answered yet is ours to
 -- answer; what honoured anything else is never answered again. The locks make whoever undoes the transfer, or decides
--- the settlement otherwise, wait for this, or this for them.
-WITH due AS (
+-- the settlement otherwise, wait for this, or this for them. They are taken in one order, by settlement and then by
+-- signature as every statement does that follows transfers, so that none of them waits in a circle.
+WITH asked_for AS (
+  SELECT * FROM settlements
+  WHERE id = ANY(:ids::uuid[]) AND (settlement_is_open(status) OR status = 'failed')
+  ORDER BY id
+  FOR UPDATE
+),
+due AS (
   SELECT
     s.id, s.user_id, s.environment, s.payer, s.pay_to, s.mint, s.amount, s.resource, s.signature, s.claim_id, s.status AS stood,
     '402pay x402 ' || encode(s.message_hash, 'hex') AS own_nonce,
@@ -16,7 +23,7 @@ WITH due AS (
     t.path, t.slot, t.amount - t.fee AS received, t.finality,
     h.id AS holder_id, h.nonce AS holder_nonce, h.answered_at AS holder_answered_at, h.user_id AS holder_user_id,
     claim_is_paid(h.status) AS holder_is_paid
-  FROM settlements AS s
+  FROM asked_for AS s
   JOIN transfers AS t ON t.signature = s.signature
   LEFT JOIN tokens AS paid ON paid.mint = s.mint
   LEFT JOIN nonces AS n
@@ -32,16 +39,15 @@ WITH due AS (
   LEFT JOIN job_requests AS j ON j.nonce = n.nonce
   LEFT JOIN transactions AS h
     ON h.signature = t.signature AND h.path = t.path AND claim_holds_transfer(h.status)
-  WHERE s.id = ANY(:ids::uuid[]) AND (settlement_is_open(s.status) OR s.status = 'failed')
-    AND transfer_counts(t.finality, t.awaits_witness_since) AND kind_is_payment(t.kind)
+  WHERE transfer_counts(t.finality, t.awaits_witness_since) AND kind_is_payment(t.kind)
     -- The one transfer of its message; what a token's own program moves besides has a dot in its path.
     AND strpos(t.path, '.') = 0
     AND t.mint = s.mint AND t.destination = s.destination AND t.destination_owner = s.pay_to
     AND t.authority = s.payer AND t.amount = s.amount AND t.amount > t.fee
     AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AND (t.finality = 'finalized' OR NOT s.final_only AND NOT coalesce(n.final_only, false))
-  ORDER BY s.id
-  FOR UPDATE OF s FOR SHARE OF t
+  ORDER BY t.signature
+  FOR SHARE OF t
 ),
 fitting AS (
   SELECT *,

@@ -46,6 +46,8 @@ class WebhookSender:
         self._slow: set[tuple[UUID, int]] = set()
         self._tries: set[asyncio.Task[None]] = set()
         self._ended: list[EndedTry] = []
+        # The last writing failed: nothing more is sent before it is made up for, or `_ended` would grow without end.
+        self._owes_writing = False
         self._gone: set[UUID] = set()
         self._disabled_at = time.monotonic()
         grace_seconds = settings.pass_grace_seconds + settings.webhook_poll_seconds
@@ -85,13 +87,16 @@ class WebhookSender:
             self._gathering = None
         troubles = self._context.metrics.troubles
         try:
-            await self._write_down()
+            if self._owes_writing:
+                await self._write_down()
             await self._disable()
+            # What is due goes out before the ends of others are written down: it does not wait for their commit.
             now = time.monotonic()
             for delivery in await self._take():
                 self._ahead.setdefault(delivery.webhook_id, deque()).append((now, delivery))
             for webhook_id in tuple(self._ahead):
                 self._begin(session, webhook_id)
+            await self._write_down()
             self._context.metrics.liveness.succeeded(_LOOP)
         except DATABASE_ERRORS as error:
             await asyncio.sleep(troubles.note("sending webhooks", error))
@@ -186,7 +191,9 @@ class WebhookSender:
                 await end_tries(connection, ended)
         except BaseException:
             self._ended = [*ended, *self._ended]
+            self._owes_writing = True
             raise
+        self._owes_writing = False
 
     async def _disable(self) -> None:
         now = time.monotonic()

@@ -3,14 +3,20 @@
 import asyncio
 import contextlib
 
+import asyncpg
 import pytest
 
 from api.http.errors import ApiError
 from api.x402.batched_statements import BATCH_MAX, BatchedStatement
 from ledger import settlements
 from ledger.claims import claim_settled
+from tests.support.ledger_checks import eventually
 from tests.support.settlement_rows import land, reserved
 from tests.support.small_ledger import add_merchant
+
+SOMEBODY_WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
 
 
 class Doubled:
@@ -89,3 +95,32 @@ async def test_of_requests_for_one_payment_in_one_batch_one_may_answer(pool):
     begun = await settlements.begin_answers(pool, [one, other, one, one], answering_seconds=60)
     assert begun == [True, False, False, False], "the other one is not settled"
     assert [row and row.id for row in await settlements.find_each(pool, [other, one])] == [other, one]
+
+
+async def test_a_statement_that_gave_way_to_another_transaction_runs_again(pool, database_url):
+    merchant = await add_merchant(pool, "merchant", 10)
+    made = [await reserved(pool, merchant) for _ in range(2)]
+    first, second = sorted(made, key=lambda one: one[0].signature)
+    await land(pool, first[0])
+    await land(pool, second[0])
+
+    async def claim(database, ids):
+        await claim_settled(database, ids)
+        return await settlements.find_each(database, ids)
+
+    rival = await asyncpg.connect(database_url)
+    try:
+        # The rival never looks for deadlocks, so that the statement is the one to give way.
+        await rival.execute("SET deadlock_timeout = '1h'")
+        lock = "SELECT FROM transfers WHERE signature = $1 FOR UPDATE"
+        async with working(pool, claim) as batched, rival.transaction():
+            await rival.execute(lock, second[0].signature)
+            tasks = await asking(batched, first[1], second[1])
+            await eventually(lambda: pool.fetchval(SOMEBODY_WAITS))
+            # Against the order in which statements of ours take their locks.
+            await rival.execute(lock, first[0].signature)
+            await rival.execute("ROLLBACK; BEGIN")
+            found = await asyncio.gather(*tasks)
+        assert [one.is_settled for one in found] == [True, True]
+    finally:
+        await rival.close()
