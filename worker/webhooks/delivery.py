@@ -46,6 +46,7 @@ class WebhookSender:
         self._slow: set[tuple[UUID, int]] = set()
         self._tries: set[asyncio.Task[None]] = set()
         self._ended: list[EndedTry] = []
+        self._has_ended = asyncio.Event()
         # The last writing failed: nothing more is sent before it is made up for, or `_ended` would grow without end.
         self._owes_writing = False
         self._gone: set[UUID] = set()
@@ -67,8 +68,9 @@ class WebhookSender:
         connections_max = settings.webhooks_under_way_max + settings.webhooks_slow_max
         async with open_session(self._policy, connections_max=connections_max) as session:
             try:
-                while True:
-                    await self._turn(session)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._keep_taking(session))
+                    group.create_task(self._keep_writing())
             finally:
                 # A try that ends would begin what is leased ahead.
                 self._ahead.clear()
@@ -80,31 +82,49 @@ class WebhookSender:
                     async with asyncio.timeout(2):
                         await self._write_down()
 
-    async def _turn(self, session: aiohttp.ClientSession) -> None:
-        self._woken.clear()
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+    async def _keep_taking(self, session: aiohttp.ClientSession) -> None:
         troubles = self._context.metrics.troubles
-        try:
-            if self._owes_writing:
+        while True:
+            self._woken.clear()
+            if self._gathering is not None:
+                self._gathering.cancel()
+                self._gathering = None
+            try:
+                await self._disable()
+                if not self._owes_writing:
+                    await self._begin_due(session)
+                    self._context.metrics.liveness.succeeded(_LOOP)
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(troubles.note("sending webhooks", error))
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
+                await asyncio.sleep(troubles.note_defect("sending webhooks", error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._context.settings.webhook_poll_seconds):
+                    await self._woken.wait()
+
+    async def _keep_writing(self) -> None:
+        """Write down what has ended, besides: what is due does not wait for the commits of what has ended."""
+        troubles = self._context.metrics.troubles
+        while True:
+            await self._has_ended.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._has_ended.clear()
+            try:
                 await self._write_down()
-            await self._disable()
-            # What is due goes out before the ends of others are written down: it does not wait for their commit.
-            now = time.monotonic()
-            for delivery in await self._take():
-                self._ahead.setdefault(delivery.webhook_id, deque()).append((now, delivery))
-            for webhook_id in tuple(self._ahead):
-                self._begin(session, webhook_id)
-            await self._write_down()
-            self._context.metrics.liveness.succeeded(_LOOP)
-        except DATABASE_ERRORS as error:
-            await asyncio.sleep(troubles.note("sending webhooks", error))
-        except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
-            await asyncio.sleep(troubles.note_defect("sending webhooks", error))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._context.settings.webhook_poll_seconds):
-                await self._woken.wait()
+            except DATABASE_ERRORS as error:
+                await asyncio.sleep(troubles.note("writing down webhooks", error))
+            except Exception as error:  # noqa: BLE001 - as above
+                await asyncio.sleep(troubles.note_defect("writing down webhooks", error))
+            if self._ended:
+                self._has_ended.set()
+
+    async def _begin_due(self, session: aiohttp.ClientSession) -> None:
+        now = time.monotonic()
+        for delivery in await self._take():
+            self._ahead.setdefault(delivery.webhook_id, deque()).append((now, delivery))
+        # Whoever answers at once goes first, and does not wait until tries to all the others have been signed.
+        for webhook_id in sorted(self._ahead, key=lambda one: one not in self._quick):
+            self._begin(session, webhook_id)
 
     async def _take(self) -> list[DueDelivery]:
         settings = self._context.settings
@@ -179,6 +199,7 @@ class WebhookSender:
             self._begin(session, delivery.webhook_id)
             if not self._under_way[delivery.webhook_id]:
                 del self._under_way[delivery.webhook_id]
+            self._has_ended.set()
             self._wake_soon()
 
     async def _write_down(self) -> None:
@@ -201,5 +222,9 @@ class WebhookSender:
             return
         self._disabled_at = now
         seconds = self._context.settings.webhook_failing_days * 86_400.0
-        await disable_webhooks(self._context.database, gone=list(self._gone), failing_seconds_max=seconds)
-        self._gone.clear()
+        gone, self._gone = self._gone, set()
+        try:
+            await disable_webhooks(self._context.database, gone=list(gone), failing_seconds_max=seconds)
+        except BaseException:
+            self._gone |= gone
+            raise
