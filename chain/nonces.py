@@ -97,3 +97,12 @@ def nonce_account_of(message: Message | MessageV0) -> str | None:
 def is_advance(program: str, data: bytes, accounts: Sequence[str], account: str, authority: str) -> bool:
     """Whether an instruction advances `account` for `authority`, and is exactly as `advancing` makes it."""
     return (program, data, [*accounts]) == (SYSTEM_PROGRAM, _ADVANCE_NONCE, [account, _RECENT_BLOCKHASHES, authority])
+
+
+def is_advance_only(message: Message) -> bool:
+    """Whether a message is one of `advance_only`, to the last byte."""
+    account = nonce_account_of(message)
+    if account is None:
+        return False
+    state = NonceState(str(message.account_keys[0]), str(message.recent_blockhash))
+    return bytes(message) == bytes(advance_only(account, state))

@@ -21,6 +21,7 @@ from spl.token.models import TransferCheckedParams
 
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS, MICROLAMPORTS
 from chain.instructions import transfer_checked_with_fee, with_references
+from chain.nonces import advancing
 from chain.programs import MEMO_PROGRAM
 from chain.rpc import Endpoint, RpcError, RpcPool
 from ledger.tokens import NATIVE_SOL
@@ -85,13 +86,15 @@ class Sending:
         """The account it leaves: for native SOL the wallet itself."""
         return associated_account(self.wallet, self.mint, self.program)
 
-    def message(self, blockhash: str) -> Message:
-        """The message to sign."""
+    def message(self, blockhash: str, nonce_account: str | None = None) -> Message:
+        """The message to sign; with `nonce_account` it lives by the value of that account, given as `blockhash`."""
         payer = Pubkey.from_string(self.wallet)
         # Some accounts take a transfer only with a memo before it.
         note = Instruction(Pubkey.from_string(MEMO_PROGRAM), self.memo.encode(), [])
         moving = with_references(self._transfer(), [Pubkey.from_string(self.reference)])
-        instructions = [*self._bid(), note, *self._opening(), moving]
+        # Only as the first instruction it makes the transaction live by the nonce.
+        first = [advancing(nonce_account, self.wallet)] if nonce_account else []
+        instructions = [*first, *self._bid(), note, *self._opening(), moving]
         return Message.new_with_blockhash(instructions, payer, Hash.from_string(blockhash))
 
     def _bid(self) -> Sequence[Instruction]:

@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "expire": "Mark what has expired, and remove what nobody needs any more.",
     "settle": "Move jobs and payouts on, once.",
     "seed": "Offer some examples on the marketplace.",
-    "payouts": "What to pay out: list, export, sign, import, retry, redirect.",
+    "payouts": "What to pay out: list, export, sign, import, and more.",
     "export": "Write transfers, claims or payouts as CSV or Parquet.",
     "decode": "Print what recorded transactions or blocks really moved.",
     "doctor": "Examine everything a deployment stands on.",

@@ -299,7 +299,7 @@ CREATE TABLE public.payout_attempts (
     payout_id uuid NOT NULL,
     source_account public.address NOT NULL,
     message bytea NOT NULL,
-    last_valid_block_height bigint NOT NULL,
+    last_valid_block_height bigint,
     dead_from_slot bigint,
     signature public.signature,
     wire bytea,
@@ -311,10 +311,14 @@ CREATE TABLE public.payout_attempts (
     error text,
     fee_lamports bigint DEFAULT 0 NOT NULL,
     gift_lamports bigint DEFAULT 0 NOT NULL,
+    nonce_account public.address,
+    nonce_value public.address,
+    nonce_slot bigint,
     CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
     CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT payout_attempts_fee_lamports_check CHECK ((fee_lamports >= 0)),
     CONSTRAINT payout_attempts_gift_lamports_check CHECK ((gift_lamports >= 0)),
+    CONSTRAINT payout_attempts_lifetime CHECK ((((nonce_account IS NULL) = (last_valid_block_height IS NOT NULL)) AND ((nonce_account IS NULL) = (nonce_value IS NULL)) AND ((nonce_account IS NULL) = (nonce_slot IS NULL)))),
     CONSTRAINT payout_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['settled'::text, 'expired'::text, 'failed'::text])))
 );
 
@@ -322,15 +326,21 @@ COMMENT ON TABLE public.payout_attempts IS 'A transaction made for a payout: its
 
 COMMENT ON COLUMN public.payout_attempts.source_account IS 'The account that the tokens leave';
 
-COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+COMMENT ON COLUMN public.payout_attempts.last_valid_block_height IS 'Beyond this height, finalized, it can never land; null where it lives by a nonce';
 
-COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height: a ledger proven up to here knows its fate';
+COMMENT ON COLUMN public.payout_attempts.dead_from_slot IS 'A finalized slot beyond that height, or at which the nonce was advanced: a ledger proven up to here knows its fate';
 
 COMMENT ON COLUMN public.payout_attempts.error IS 'What a node said of it last';
 
 COMMENT ON COLUMN public.payout_attempts.fee_lamports IS 'The network''s fee, paid by the settlement wallet if it lands, failed or not; 0 for attempts older than this column';
 
 COMMENT ON COLUMN public.payout_attempts.gift_lamports IS 'Fees, of attempts that failed before too, that are not taken from the payout';
+
+COMMENT ON COLUMN public.payout_attempts.nonce_account IS 'The nonce account that it advances';
+
+COMMENT ON COLUMN public.payout_attempts.nonce_value IS 'It can land while the nonce account holds this value';
+
+COMMENT ON COLUMN public.payout_attempts.nonce_slot IS 'The finalized slot at which the account was seen to hold it: what older slots show says nothing';
 
 CREATE FUNCTION public.gift_left_lamports(payee text, payee_lamports_max bigint, day_lamports_max bigint) RETURNS bigint
     LANGUAGE sql STABLE
@@ -2168,6 +2178,10 @@ CREATE INDEX nonces_user_id_created_at ON public.nonces USING btree (user_id, cr
 CREATE INDEX payout_attempts_gifts ON public.payout_attempts USING btree (created_at) WHERE (gift_lamports > 0);
 
 CREATE UNIQUE INDEX payout_attempts_living ON public.payout_attempts USING btree (payout_id) WHERE (ended_at IS NULL);
+
+CREATE UNIQUE INDEX payout_attempts_nonce ON public.payout_attempts USING btree (nonce_account, nonce_value) WHERE (nonce_account IS NOT NULL);
+
+CREATE UNIQUE INDEX payout_attempts_nonce_living ON public.payout_attempts USING btree (nonce_account) WHERE ((nonce_account IS NOT NULL) AND (ended_at IS NULL));
 
 CREATE INDEX payout_attempts_payout_id ON public.payout_attempts USING btree (payout_id);
 

@@ -3,13 +3,14 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
 from chain.addresses import NotAWalletError, check_payee
+from cli import payout_nonces
 from cli.contexts import with_worker_context
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
@@ -21,11 +22,15 @@ from worker.context import WorkerContext
 from worker.payouts.exports import Exported, Imported, export_payouts, import_payout
 from worker.payouts.rows import ListedPayout, list_payouts, retry_payouts
 
+if TYPE_CHECKING:
+    from worker.payouts.offline_signer import Signed
+
 app = typer.Typer(
-    help="What is to be paid out: list, export, sign, import, retry, redirect.",
+    help="What is to be paid out: list, export, sign, import, nonce, retry, redirect.",
     no_args_is_help=True,
     **PLAIN_HELP,
 )
+app.add_typer(payout_nonces.app, name="nonce")
 
 _SHOWN = 1_000
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all without any")]
@@ -59,14 +64,24 @@ def list_(
 
 
 @app.command("export")
-def export(ids: Ids = None, _as_json: LinesAsJson = False) -> None:
+def export(
+    ids: Ids = None,
+    nonce_account: Annotated[
+        list[str] | None,
+        typer.Option(help="A nonce account by which one payout lives until it is signed; repeat it for more payouts"),
+    ] = None,
+    _as_json: LinesAsJson = False,
+) -> None:
     """Print transactions to sign, one JSON line each. They live for about a minute; then export again.
+
+    With a nonce account a signature may take days: see `pay402 payouts nonce create`.
 
     Example: pay402 payouts export > to-sign.jsonl
     """
+    accounts = [wallet_address(one) for one in nonce_account or ()]
 
     async def work(context: WorkerContext) -> list[Exported]:
-        return await export_payouts(context, ids or ())
+        return await export_payouts(context, ids or (), nonce_accounts=accounts)
 
     for exported in with_worker_context(work):
         print_json({name: value for name, value in asdict(exported).items() if value is not None})
@@ -88,13 +103,20 @@ def sign(
     """
     # Late, for the other commands sign nothing.
     from runtime.keypairs import read_keypair
-    from worker.payouts.offline_signer import NotSignedError, sign_exported
+    from worker.payouts.offline_signer import NotSignedError, sign_exported, sign_void
 
     key = read_keypair(str(keypair.absolute()), "--keypair")
     refused = 0
+    seen: set[str] = set()
     for number, line in enumerate(filter(None, map(str.strip, sys.stdin)), 1):
         try:
+            if voided := sign_void(line, key):
+                typer.echo(f"what the nonce account {voided.nonce_account} lets live ends", err=True)
+                print_json(voided) if as_json else typer.echo(voided.transaction)
+                continue
             signed = sign_exported(line, key, any_account=any_account)
+            if signed is not None:
+                _refuse_twice(signed, seen)
         except NotSignedError as error:
             refused += 1
             typer.echo(f"line {number} was not signed: {error}", err=True)
@@ -106,6 +128,17 @@ def sign(
         print_json(signed) if as_json else typer.echo(signed.transaction)
     if refused:
         raise OperatorError(f"{refused} lines were not signed; see above, and do not sign them elsewhere.")
+
+
+def _refuse_twice(signed: "Signed", seen: set[str]) -> None:
+    """Refuse a second signature for a payout or under a nonce: the first may land as well, or is the only one to."""
+    from worker.payouts.offline_signer import NotSignedError
+
+    if signed.payout in seen:
+        raise NotSignedError(f"the payout {signed.payout} was signed already, in a line above")
+    if signed.nonce_account in seen:
+        raise NotSignedError(f"the nonce account {signed.nonce_account} serves a payout in a line above")
+    seen |= {one for one in (signed.payout, signed.nonce_account) if one is not None}
 
 
 @app.command("import")

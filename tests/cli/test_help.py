@@ -8,7 +8,7 @@ from cli.main import COMMANDS, _load
 from tests.support.command_line import pay402
 
 SUBCOMMANDS = {
-    "payouts": {"list", "export", "sign", "import", "retry", "redirect"},
+    "payouts": {"list", "export", "sign", "import", "nonce", "retry", "redirect"},
     "keys": {"create", "list", "rotate", "revoke"},
     "recipients": {"add", "list", "remove"},
     "payments": {"list", "show", "watch"},

@@ -1,7 +1,8 @@
 """Signing exported payouts on a machine that has neither database nor node: only what a line says is ever signed.
 
 The machine that exported may be in wrong hands. So the message itself is read, and refused where it does anything but
-pay the named amount of the named token to the named recipient.
+pay the named amount of the named token to the named recipient. One that lives by a nonce account advances that account
+first, which is the one that the line names.
 """
 
 import base64
@@ -15,6 +16,7 @@ from solders.transaction import Transaction
 
 from chain import programs
 from chain.cluster_rules import MICROLAMPORTS
+from chain.nonces import is_advance, is_advance_only, nonce_account_of
 from chain.sending import associated_account
 from ledger.tokens import NATIVE_SOL
 
@@ -41,7 +43,23 @@ class ExportedLine(msgspec.Struct):
     mint: str
     amount: int
     transaction: str | None = None
+    nonce_account: str | None = None
     waits_for: str | None = None
+
+
+class VoidLine(msgspec.Struct):
+    """A line of `pay402 payouts nonce void`: what was signed under the account's value is never to land."""
+
+    void: str
+    wallet: str
+    transaction: str
+
+
+class Voided(msgspec.Struct, frozen=True):
+    """What was signed: it advances `nonce_account` and does nothing else."""
+
+    nonce_account: str
+    transaction: str
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -53,6 +71,30 @@ class Signed(msgspec.Struct, frozen=True):
     mint: str
     gross: int
     transaction: str
+    nonce_account: str | None = None
+
+
+def sign_void(text: str, keypair: Keypair) -> Voided | None:
+    """Sign a line that advances a nonce account; `None` for any other line.
+
+    Raises:
+        NotSignedError: Its message does anything else.
+    """
+    try:
+        line = msgspec.json.decode(text, type=VoidLine)
+    except msgspec.DecodeError:
+        return None
+    try:
+        message = Transaction.from_bytes(base64.b64decode(line.transaction, validate=True)).message
+        is_void = is_advance_only(message) and nonce_account_of(message) == line.void
+    except Exception:  # noqa: BLE001 - solders has a class of its own for each kind of malformed bytes
+        raise NotSignedError("its transaction cannot be read") from None
+    if not is_void:
+        raise NotSignedError(f"it does anything else than advance the nonce account {line.void}")
+    if message.account_keys[0] != keypair.pubkey():
+        raise NotSignedError(f"it is to be signed by {message.account_keys[0]}, which is not the key that was given")
+    signed = Transaction([keypair], message, message.recent_blockhash)
+    return Voided(line.void, base64.b64encode(bytes(signed)).decode())
 
 
 def sign_exported(text: str, keypair: Keypair, *, any_account: bool = False) -> Signed | None:
@@ -87,7 +129,7 @@ def sign_exported(text: str, keypair: Keypair, *, any_account: bool = False) -> 
         )
     signed = Transaction([keypair], message, message.recent_blockhash)
     wire = base64.b64encode(bytes(signed)).decode()
-    return Signed(line.payout, line.recipient, destination, line.mint, gross, wire)
+    return Signed(line.payout, line.recipient, destination, line.mint, gross, wire, line.nonce_account)
 
 
 def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str, int]:
@@ -97,7 +139,7 @@ def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str
         raise NotSignedError(f"it is to be signed by {keys[0]} and nobody else, which is not the key that was given")
     moves = []
     bid = {_SET_UNIT_LIMIT: _COMPUTE_UNITS_MAX, _SET_UNIT_PRICE: 0}
-    for instruction in message.instructions:
+    for instruction in message.instructions[_advances(message, keys, line) :]:
         program, data = keys[instruction.program_id_index], bytes(instruction.data)
         accounts = [keys[index] for index in instruction.accounts]
         if program == programs.COMPUTE_BUDGET_PROGRAM and data[0] in bid:
@@ -113,6 +155,20 @@ def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str
     if not 0 < gross <= line.amount:
         raise NotSignedError(f"it pays {gross} base units, and the line says {line.amount}")
     return destination, gross
+
+
+def _advances(message: Message, keys: list[str], line: ExportedLine) -> int:
+    """How many instructions advance the nonce account that the line names: the first, or none where it names none.
+
+    One that stands elsewhere is refused like any other that no payout has: it would not make the message live by it.
+    """
+    if line.nonce_account is None:
+        return 0
+    first = message.instructions[0]
+    accounts = [keys[index] for index in first.accounts]
+    if not is_advance(keys[first.program_id_index], bytes(first.data), accounts, line.nonce_account, line.wallet):
+        raise NotSignedError(f"it does not begin by advancing the nonce account {line.nonce_account}, as the line says")
+    return 1
 
 
 def _opens_account(program: str, data: bytes, accounts: list[str], line: ExportedLine) -> bool:

@@ -78,13 +78,34 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class DurableNonce:
+    """By what a transaction may land for days: while `account` holds `value`, as it was seen to at finalized `slot`."""
+
+    account: str
+    value: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class NonceUse:
+    """An attempt that was given a value of a nonce account, and what became of it."""
+
+    payout_id: UUID
+    nonce_value: str
+    created_at: dt.datetime
+    signature: str | None
+    dead_from_slot: int | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A transaction made for a payout that may still land.
 
     Attributes:
         signature: Of the signed bytes `wire`; both are `None` while an operator is to sign.
-        last_valid_block_height: Beyond this height, finalized, it can never land.
-        dead_from_slot: A finalized slot beyond that height, `None` until there is one.
+        last_valid_block_height: Beyond this height, finalized, it can never land; `None` where it lives by `nonce`.
+        dead_from_slot: A finalized slot beyond that height, or where its nonce was advanced; `None` until there is one.
         error: What a node said of it last.
         status: Of its payout.
         reference: Of its payout.
@@ -94,11 +115,23 @@ class Attempt:
     payout_id: UUID
     signature: str | None
     wire: bytes | None
-    last_valid_block_height: int
+    last_valid_block_height: int | None
     dead_from_slot: int | None
+    nonce_account: str | None
+    nonce_value: str | None
+    nonce_slot: int | None
     error: str | None
     status: str
     reference: str
+
+    @property
+    def nonce(self) -> DurableNonce | None:
+        """By what it may land for days; `None` where it lives by a recent blockhash."""
+        return _nonce(self.nonce_account, self.nonce_value, self.nonce_slot)
+
+
+def _nonce(account: str | None, value: str | None, slot: int | None) -> DurableNonce | None:
+    return DurableNonce(account, value, slot) if account and value and slot is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +141,7 @@ class PayoutToSign:
     payout: Payout
     message: bytes | None
     last_valid_block_height: int | None
+    nonce: DurableNonce | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +251,15 @@ async def payouts_to_sign(
 ) -> list[PayoutToSign]:
     """Payouts that wait for an operator's signature, these or, without any, all of them, oldest first."""
     rows = _queries.payouts_to_sign(database, ids=list(ids), **asdict(budget), limit=limit)
-    return [PayoutToSign(from_row(Payout, row), row["message"], row["last_valid_block_height"]) async for row in rows]
+    return [
+        PayoutToSign(
+            from_row(Payout, row),
+            row["message"],
+            row["last_valid_block_height"],
+            _nonce(row["nonce_account"], row["nonce_value"], row["nonce_slot"]),
+        )
+        async for row in rows
+    ]
 
 
 async def store_unsigned(
@@ -229,9 +271,13 @@ async def store_unsigned(
     recipient: str,
     source_account: str,
     message: bytes,
-    last_valid_block_height: int,
+    last_valid_block_height: int | None,
+    nonce: DurableNonce | None,
 ) -> UUID | None:
-    """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does."""
+    """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does.
+
+    It lives until `last_valid_block_height` or by `nonce`; `None` also where that was given to another attempt.
+    """
     async with pool.acquire() as connection, connection.transaction():
         await _queries.lock_gifts(connection)
         stored: UUID | None = await _queries.store_unsigned(
@@ -241,6 +287,9 @@ async def store_unsigned(
             source_account=source_account,
             message=message,
             last_valid_block_height=last_valid_block_height,
+            nonce_account=nonce.account if nonce else None,
+            nonce_value=nonce.value if nonce else None,
+            nonce_slot=nonce.slot if nonce else None,
             **asdict(costs),
             **asdict(budget),
         )
@@ -275,6 +324,17 @@ async def note_attempt_error(database: Database, attempt_id: UUID, error: str) -
 async def note_beyond(database: Database, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:
     """Note that the finalized block at `slot` and `height` is beyond the last at which these attempts could land."""
     await _queries.note_beyond(database, ids=list(attempt_ids), slot=slot, height=height)
+
+
+async def note_advanced(database: Database, attempt_id: UUID, *, slot: int) -> None:
+    """Note that the nonce by which an attempt could land was advanced at the finalized `slot`."""
+    await _queries.note_advanced(database, id=attempt_id, slot=slot)
+
+
+async def uses_of_nonce(database: Database, nonce_account: str, *, limit: int) -> list[NonceUse]:
+    """The attempts that were given a value of a nonce account, newest first."""
+    rows = _queries.uses_of_nonce(database, nonce_account=nonce_account, limit=limit)
+    return [from_row(NonceUse, row) async for row in rows]
 
 
 async def proven_absent(database: Database, attempt_ids: Sequence[UUID]) -> frozenset[UUID]:

@@ -92,16 +92,26 @@ FROM moved
 RETURNING id;
 
 -- name: store_unsigned$
--- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives.
+-- Keep the message of an attempt that an operator is to sign. Nothing happens where another attempt lives, or has had
+-- the nonce by which it is to live.
 WITH open AS (
   UPDATE payouts SET charged = :charged, charged_lamports = :charged_lamports, rent_lamports = :rent_lamports
   WHERE id = :payout_id AND status = 'awaiting_signature' AND recipient = :recipient
     AND NOT EXISTS (SELECT FROM payout_attempts WHERE payout_id = :payout_id AND ended_at IS NULL)
+    AND NOT EXISTS (
+      SELECT FROM payout_attempts AS o
+      WHERE o.nonce_account = :nonce_account::text AND (o.nonce_value = :nonce_value::text OR o.ended_at IS NULL)
+    )
     AND :gift_lamports::bigint <= gift_left_lamports(recipient, :payee_lamports_max, :day_lamports_max)
   RETURNING id
 )
-INSERT INTO payout_attempts (payout_id, source_account, message, last_valid_block_height, fee_lamports, gift_lamports)
-SELECT id, :source_account, :message, :last_valid_block_height, :fee_lamports, :gift_lamports FROM open
+INSERT INTO payout_attempts (
+  payout_id, source_account, message, last_valid_block_height, nonce_account, nonce_value, nonce_slot, fee_lamports,
+  gift_lamports
+)
+SELECT id, :source_account, :message, :last_valid_block_height, :nonce_account, :nonce_value, :nonce_slot, :fee_lamports,
+  :gift_lamports
+FROM open
 RETURNING id;
 
 -- name: store_imported$
@@ -118,8 +128,8 @@ UPDATE payouts AS p SET status = 'signed' FROM found AS f WHERE p.id = f.payout_
 
 -- name: living_attempts
 -- Attempts that may still land.
-SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, a.error, p.status,
-  p.reference
+SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, a.nonce_account,
+  a.nonce_value, a.nonce_slot, a.error, p.status, p.reference
 FROM payout_attempts AS a
 JOIN payouts AS p ON p.id = a.payout_id
 WHERE a.ended_at IS NULL
@@ -148,6 +158,19 @@ UPDATE payout_attempts SET error = :error WHERE id = :id AND ended_at IS NULL;
 -- The finalized chain has passed the last height at which these attempts could land.
 UPDATE payout_attempts SET dead_from_slot = :slot
 WHERE id = ANY(:ids::uuid[]) AND dead_from_slot IS NULL AND last_valid_block_height < :height;
+
+-- name: note_advanced!
+-- The nonce by which an attempt could land was advanced, finalized at a slot.
+UPDATE payout_attempts SET dead_from_slot = :slot
+WHERE id = :id AND ended_at IS NULL AND dead_from_slot IS NULL AND nonce_account IS NOT NULL;
+
+-- name: uses_of_nonce
+-- Attempts that were given a value of a nonce account, newest first.
+SELECT payout_id, nonce_value, created_at, signature, dead_from_slot, outcome
+FROM payout_attempts
+WHERE nonce_account = :nonce_account
+ORDER BY created_at DESC, id
+LIMIT :limit;
 
 -- name: proven_absent
 -- Of these attempts, those of which the ledger, proven complete beyond the end of their lives, knows nothing.
@@ -202,6 +225,7 @@ LIMIT :limit;
 -- Payouts that wait for an operator's signature, with the message of the attempt that lives, if any.
 SELECT p.id, p.kind, p.wallet, p.recipient, p.mint, p.amount, p.reference, p.tries, c.received AS brought,
   t.source AS came_from, k.symbol, k.decimals, true AS is_asked, 0 AS refunds_of_day, a.message, a.last_valid_block_height,
+  a.nonce_account, a.nonce_value, a.nonce_slot,
   (
     SELECT coalesce(sum(o.fee_lamports - o.gift_lamports), 0) FROM payout_attempts AS o
     WHERE o.payout_id = p.id AND o.outcome = 'failed'

@@ -2,8 +2,9 @@
 
 1. Sign in memory, then store the signed bytes and the block height beyond which they can never land.
 2. Only then broadcast; the same bytes again and again until the ledger has them finalized.
-3. A new signature only after that height is finalized, a search of the whole history finds nothing, and the ledger,
-   whose account was audited beyond that height, knows nothing either: a node that lies cannot make us pay twice.
+3. A new signature only after that height is finalized, or the nonce that it lives by was advanced, a search of the
+   whole history finds nothing, and the ledger, whose account was audited beyond that, knows nothing either: a node that
+   lies cannot make us pay twice.
 
 The database allows a payout one living attempt. A process that dies before the bytes are stored has shown them to
 nobody; one that dies later has left them for whoever comes next.
@@ -27,6 +28,7 @@ from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.crash_points import crash_point
+from worker.payouts.nonces import advanced_slots
 from worker.payouts.rows import Attempt, Payout
 from worker.payouts.settle import settle_payouts
 from worker.signer import Signer
@@ -180,15 +182,30 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done:
     if not living:
         return
     tip = await finalized_tip(context.node.pool)
-    beyond = [attempt for attempt in living if attempt.last_valid_block_height < tip.block_height]
-    if not beyond:
-        return
-    ids = [attempt.id for attempt in beyond]
-    await rows.note_beyond(context.database, ids, slot=tip.absolute_slot, height=tip.block_height)
-    absent = await rows.proven_absent(context.database, ids)
+    by_blockhash = [one for one in living if one.last_valid_block_height is not None]
+    beyond = [one for one in by_blockhash if (one.last_valid_block_height or 0) < tip.block_height]
+    if beyond:
+        ids = [attempt.id for attempt in beyond]
+        await rows.note_beyond(context.database, ids, slot=tip.absolute_slot, height=tip.block_height)
+    beyond += await _advanced(context, living)
+    absent = await rows.proven_absent(context.database, [attempt.id for attempt in beyond]) if beyond else frozenset()
     for attempt in beyond:
         if attempt.id in absent and attempt.dead_from_slot is not None:
             await _end_one(context, attempt, attempt.dead_from_slot, done)
+
+
+async def _advanced(context: WorkerContext, living: Sequence[Attempt]) -> list[Attempt]:
+    """Attempts whose nonce was advanced. Nodes are asked in each pass: ending one takes what two passes have seen."""
+    nonces = {attempt.id: attempt.nonce for attempt in living if attempt.nonce is not None}
+    if not nonces:
+        return []
+    slots = await advanced_slots(context, [*nonces.values()])
+    advanced = [attempt for attempt in living if nonces.get(attempt.id) in slots]
+    for attempt in advanced:
+        if attempt.dead_from_slot is None:
+            async with crash_point("advance"):
+                await rows.note_advanced(context.database, attempt.id, slot=slots[nonces[attempt.id]])
+    return advanced
 
 
 async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int, done: Sent) -> None:

@@ -14,6 +14,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 
+from chain.nonces import advancing, nonce_account_of
 from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.sending import Sending, associated_account
 from ledger.tokens import NATIVE_SOL
@@ -24,6 +25,7 @@ from worker.payouts.offline_signer import NotSignedError, sign_exported
 
 WALLET, STRANGER = (Keypair.from_seed(bytes([n]) * 32) for n in (81, 82))
 RECIPIENT, THIEF = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (83, 84))
+NONCE, OTHER_NONCE = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (85, 86))
 AMOUNT = 5_000_000
 
 
@@ -58,11 +60,30 @@ def line(sent, *more, **changed):
     return json.dumps({**honest, **changed})
 
 
+def living(sent=None, *, account=NONCE, authority=WALLET, is_first=True, **changed):
+    """A line of a payout that lives by the nonce account `account`, for `authority`."""
+    message = (sent or sending()).message(str(Hash.new_unique()))
+    parts = [message_instruction(message, one) for one in message.instructions]
+    advance = advancing(account, str(authority.pubkey()))
+    parts = [advance, *parts] if is_first else [*parts, advance]
+    living_message = Message.new_with_blockhash(parts, WALLET.pubkey(), message.recent_blockhash)
+    transaction = base64.b64encode(bytes(Transaction.new_unsigned(living_message))).decode()
+    return line(sent or sending(), **{"transaction": transaction, "nonce_account": NONCE, **changed})
+
+
 def message_instruction(message: Message, compiled: CompiledInstruction):
     keys = message.account_keys
     writable = len(keys) - message.header.num_readonly_unsigned_accounts
     metas = [AccountMeta(keys[i], message.is_signer(i), i < writable) for i in compiled.accounts]
     return Instruction(keys[compiled.program_id_index], bytes(compiled.data), metas)
+
+
+def twice_advanced():
+    """The transaction of a line that advances its nonce account, does what it should, and advances it again."""
+    message = sending().message(str(Hash.new_unique()), NONCE)
+    parts = [message_instruction(message, one) for one in message.instructions]
+    again = Message.new_with_blockhash([*parts, parts[0]], WALLET.pubkey(), message.recent_blockhash)
+    return base64.b64encode(bytes(Transaction.new_unsigned(again))).decode()
 
 
 HONEST = {
@@ -81,6 +102,16 @@ def test_an_honest_line_is_signed(sent):
     transaction = Transaction.from_bytes(base64.b64decode(signed.transaction))
     transaction.verify()
     assert (signed.gross, signed.destination) == (sent.gross, sent.destination)
+
+
+@pytest.mark.parametrize("sent", HONEST.values(), ids=HONEST)
+def test_an_honest_line_that_lives_by_a_nonce_is_signed(sent):
+    signed = sign_exported(living(sent), WALLET)
+    message = Transaction.from_bytes(base64.b64decode(signed.transaction)).message
+    assert signed.nonce_account == NONCE == nonce_account_of(message)
+    # It is what the export makes.
+    made = sent.message(str(message.recent_blockhash), NONCE)
+    assert bytes(message) == bytes(made)
 
 
 def test_a_line_that_waits_has_nothing_to_sign():
@@ -102,6 +133,13 @@ LYING = {
     "bytes of nothing": line(sending(), transaction="bm90aGluZw=="),
     "no base64": line(sending(), transaction="%%%"),
     "a recipient that is no address": line(sending(opens_account=False), recipient="nobody"),
+    "another nonce account than the line says": living(account=OTHER_NONCE),
+    "a nonce account that the line does not name": living(nonce_account=None),
+    "a nonce account that is named and not advanced": line(sending(), nonce_account=NONCE),
+    "a nonce account that is advanced too late": living(is_first=False),
+    "a nonce account that is advanced twice": living(transaction=twice_advanced()),
+    "a nonce account of another authority": living(authority=STRANGER),
+    "a nonce account and more than the line says": living(sending(gross=AMOUNT + 1)),
     "no line": "nonsense",
     "a list": "[]",
 }  # fmt: skip
@@ -136,5 +174,10 @@ async def test_the_command_signs_the_honest_lines_and_names_the_others(home, tmp
     assert done.code == 1
     assert "line 2 was not signed" in done.err
     assert "line 3 has nothing to sign" in done.err
+    twice = "\n".join([living(), living(payout="b"), living(account=OTHER_NONCE, nonce_account=OTHER_NONCE)])
+    done = await pay402("payouts", "sign", "--keypair", key, home=home, stdin=twice.encode())
+    assert len(done.out.split()) == 1
+    assert "line 2 was not signed: the nonce account" in done.err
+    assert "line 3 was not signed: the payout a was signed already" in done.err
     key.chmod(0o644)
     (await pay402("payouts", "sign", "--keypair", key, home=home, stdin=lines.encode())).assert_refused("--keypair")
