@@ -19,6 +19,8 @@ WebhookStatus = Literal["active", "disabled"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 RETRIED_MAX: Final = 10_000
 """How many entries one call of `retry_deliveries` sends again."""
+SIGNING_KEYS_MAX: Final = 8
+"""By how many keys a delivery is signed at most: their signatures share one header, and servers bound its length."""
 PER_FAILING_MAX: Final = 2
 """How many deliveries may be under way at once to an address that fails; its first success lifts that."""
 
@@ -189,17 +191,26 @@ async def remove_webhook(database: Database, webhook_id: UUID) -> bool:
     return await _queries.remove_webhook(database, id=webhook_id) is not None
 
 
+class TooManyKeysError(Exception):
+    """Deliveries are signed by as many keys as they may be; the next rotation has to wait until an old one ends."""
+
+
 async def rotate_keys(
     connection: DatabaseConnection, webhook_id: UUID, keys: StoredKeys, *, grace_seconds: float
 ) -> dt.datetime | None:
     """Sign with other keys from now on, and for `grace_seconds` with the old ones too; returns the end of that.
 
     The connection must be in a transaction.
+
+    Raises:
+        TooManyKeysError: Deliveries are signed by `SIGNING_KEYS_MAX` already.
     """
     until: dt.datetime | None = await _queries.retire_webhook_secret(
         connection, webhook_id=webhook_id, seconds=grace_seconds
     )
     if until is not None:
+        if await _queries.signing_keys_in_use(connection, webhook_id=webhook_id) >= SIGNING_KEYS_MAX:
+            raise TooManyKeysError
         await _queries.add_webhook_secret(
             connection,
             webhook_id=webhook_id,
@@ -317,9 +328,19 @@ async def end_tries(connection: DatabaseConnection, tries: Sequence[EndedTry]) -
     )
 
 
-async def disable_webhooks(database: Database, *, gone: Sequence[UUID] = (), failing_seconds_max: float) -> int:
-    """Switch off addresses that are gone, or have failed for longer than `failing_seconds_max`; returns how many."""
-    count: int = await _queries.disable_webhooks(database, gone_ids=list(gone), failing_seconds_max=failing_seconds_max)
+async def disable_webhooks(
+    database: Database, *, gone: Collection[tuple[UUID, str]] = (), failing_seconds_max: float
+) -> int:
+    """Switch off addresses that are gone, or have failed for longer than `failing_seconds_max`; returns how many.
+
+    `gone` are webhooks with the URLs that said so: a webhook that has another URL by now is not meant.
+    """
+    count: int = await _queries.disable_webhooks(
+        database,
+        gone_ids=[webhook_id for webhook_id, _ in gone],
+        gone_urls=[url for _, url in gone],
+        failing_seconds_max=failing_seconds_max,
+    )
     return count
 
 

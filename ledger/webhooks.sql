@@ -46,6 +46,11 @@ UPDATE webhook_secrets SET valid_until = clock_timestamp() + make_interval(secs 
 WHERE webhook_id = :webhook_id AND valid_until IS NULL
 RETURNING valid_until;
 
+-- name: signing_keys_in_use$
+-- By how many secrets the deliveries to an address are signed.
+SELECT count(*)::int FROM webhook_secrets
+WHERE webhook_id = :webhook_id AND (valid_until IS NULL OR valid_until > clock_timestamp());
+
 -- name: add_webhook_secret!
 -- Sign with another secret from now on.
 INSERT INTO webhook_secrets (webhook_id, secret, signing_seed, public_key, sealed_by)
@@ -213,12 +218,15 @@ WHERE (w.id = ANY(:healthy_ids::uuid[]) AND w.failing_since IS NOT NULL)
 
 -- name: disable_webhooks$
 -- Switch off the addresses that are gone, and those that have failed for too long. An event says so.
-WITH moved AS (
+WITH gone AS (
+  SELECT * FROM unnest(:gone_ids::uuid[], :gone_urls::text[]) AS g (id, url)
+),
+moved AS (
   UPDATE webhooks
   SET status = 'disabled', updated_at = clock_timestamp(),
-    disabled_reason = CASE WHEN id = ANY(:gone_ids::uuid[]) THEN 'gone' ELSE 'failing' END
+    disabled_reason = CASE WHEN (id, url) IN (SELECT id, url FROM gone) THEN 'gone' ELSE 'failing' END
   WHERE status = 'active'
-    AND (id = ANY(:gone_ids::uuid[]) OR failing_since < clock_timestamp() - make_interval(secs => :failing_seconds_max))
+    AND ((id, url) IN (SELECT id, url FROM gone) OR failing_since < clock_timestamp() - make_interval(secs => :failing_seconds_max))
   RETURNING id, user_id, environment, disabled_reason
 ),
 logged AS (

@@ -32,6 +32,7 @@ from api.webhooks.context import Webhooks, WebhooksContext
 from ledger.feed import entry_id, entry_number
 from ledger.times import epoch_ms
 from ledger.webhooks import (
+    TooManyKeysError,
     Webhook,
     add_webhook,
     change_webhook,
@@ -130,14 +131,21 @@ async def delete_webhook(context: Webhooks, caller: Writer, webhook_id: WebhookI
     return answer(WebhookMessage(id=webhook.id, message="The webhook is deleted; nothing more is sent to it."))
 
 
-@router.post("/{webhook_id}/rotate", response_model=WebhookRotated, status_code=201, responses=errors(401, 403, 404))
+@router.post(
+    "/{webhook_id}/rotate", response_model=WebhookRotated, status_code=201, responses=errors(401, 403, 404, 409)
+)
 async def rotate_webhook(context: Webhooks, caller: Writer, webhook_id: WebhookId) -> Response:
     """Sign with new keys. For a day deliveries are signed by the old ones too."""
     webhook = await _own(context, caller, webhook_id)
     keys = new_signing_keys()
     async with context.database.acquire() as connection, connection.transaction():
         sealed = context.seal.seal(webhook.id, keys)
-        until = await rotate_keys(connection, webhook.id, sealed, grace_seconds=ROTATION_SECONDS)
+        try:
+            until = await rotate_keys(connection, webhook.id, sealed, grace_seconds=ROTATION_SECONDS)
+        except TooManyKeysError:
+            raise conflict(
+                "The keys were replaced so often that older ones sign still; replace them when a day has passed."
+            ) from None
     if until is None:
         raise not_found("The webhook")
     shown = webhook_body(await _found(context, caller, webhook_id)).model_dump()

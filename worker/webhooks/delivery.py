@@ -49,7 +49,7 @@ class WebhookSender:
         self._has_ended = asyncio.Event()
         # The last writing failed: nothing more is sent before it is made up for, or `_ended` would grow without end.
         self._owes_writing = False
-        self._gone: set[UUID] = set()
+        self._gone: set[tuple[UUID, str]] = set()
         self._disabled_at = time.monotonic()
         grace_seconds = settings.pass_grace_seconds + settings.webhook_poll_seconds
         context.metrics.liveness.expect(_LOOP, within_seconds=grace_seconds)
@@ -184,7 +184,7 @@ class WebhookSender:
             is_quick = ended.status == "delivered" and ended.answer_ms < _SLOW_SECONDS * 1000
             self._note_pace(delivery.webhook_id, is_quick=is_quick)
             if is_gone:
-                self._gone.add(delivery.webhook_id)
+                self._gone.add((delivery.webhook_id, delivery.url))
             outcome = "retried" if ended.status == "pending" else ended.status
             self._context.metrics.webhook_tries.labels(outcome).inc()
             self._context.metrics.webhook_seconds.observe(ended.answer_ms / 1000)

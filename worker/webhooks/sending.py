@@ -177,10 +177,11 @@ def _wish(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         at = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+        return max((at - dt.datetime.now(dt.UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError, OverflowError):
+        # A date beyond what dates can say is none.
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
-    return max((at - dt.datetime.now(dt.UTC)).total_seconds(), 0.0)
 
 
 def _sentence_of(error: Exception) -> str:

@@ -117,6 +117,13 @@ async def test_a_rotation_shows_the_new_secret_and_when_the_old_one_ends(client,
     assert await pool.fetchval("SELECT count(*) FROM webhook_secrets WHERE valid_until > clock_timestamp()") == 1
 
 
+async def test_a_rotation_too_many_is_refused_and_keeps_the_keys(client):
+    made = await registered(client)
+    replies = [await client.post(f"/webhooks/{made['id']}/rotate") for _ in range(8)]
+    assert [reply.status for reply in replies] == [*[201] * 7, 409]
+    assert (await client.get(f"/webhooks/{made['id']}"))["publicKey"] == replies[6]["publicKey"]
+
+
 async def test_deliveries_are_listed_and_sent_again(client, pool):
     made = await registered(client)
     for n in range(3):
