@@ -22,6 +22,7 @@ from api.x402.settle_result import SettleResult, duplicate, failed, pending, ref
 from api.x402.settlement_batches import SettlementBatches
 from api.x402.verdict import Reason, Refused
 from api.x402.verification import JudgedPayment, PaymentVerifier
+from chain.addresses import parse_address
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.rpc import RpcError
 from ledger import settlements
@@ -136,7 +137,8 @@ class PaymentSettler:
     async def _identified(self, body: FacilitatorBody, caller: Caller | None, identifier: str) -> Settlement | None:
         """The payment of the same seller with this identifier, before anything is verified."""
         pay_to = body.payment_requirements.get("payTo")
-        recipient = await find_recipient(self._database, pay_to) if isinstance(pay_to, str) else None
+        address = parse_address(pay_to) if isinstance(pay_to, str) else None
+        recipient = await find_recipient(self._database, address) if address is not None else None
         if recipient is None or not (caller is None or caller.sees(recipient.user_id)):
             return None
         return await settlements.find_by_identifier(self._database, recipient.user_id, identifier)

@@ -1,6 +1,6 @@
 """Whether a payment would succeed on chain now, as a node says before anything is sent."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -16,8 +16,12 @@ from chain.rpc import PermanentRpcError, RpcError
 _COMMITMENT: Final = "processed"
 _BLOCKHASH_NOT_FOUND: Final = "BlockhashNotFound"
 _ALREADY_PROCESSED: Final = "AlreadyProcessed"
-# Only a fee payer can be missing or too poor for the fee.
-_OURS: Final = ("InsufficientFundsForFee", "AccountNotFound")
+# Only a fee payer can be missing or too poor for the fee, and it is the first account of its transaction: its rest of
+# SOL must also keep the account alive.
+_OURS: Final = ("InsufficientFundsForFee", "AccountNotFound", {"InsufficientFundsForRent": {"account_index": 0}})
+# Source: the custom errors of the JSON-RPC service of Agave. A node says these of a transaction that it cannot read or
+# take; any other refusal is of a node that does not simulate.
+_ABOUT_THE_TRANSACTION: Final = frozenset({-32602, -32003, -32006, -32013})
 _ERROR_CHARACTERS_MAX: Final = 300
 
 
@@ -31,8 +35,9 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
     try:
         simulation = await _simulate(node, payment)
     except PermanentRpcError as error:
-        # The node refuses to look at it, whoever sends it.
-        raise _failing(payment, str(error)) from None
+        if error.code not in _ABOUT_THE_TRANSACTION:
+            raise unavailable("Solana node that simulates the payment") from error
+        raise _failing(payment, "nodes cannot read it; build it anew") from None
     except RpcError as error:
         raise unavailable("Solana node that simulates the payment") from error
     if simulation.err == _ALREADY_PROCESSED:
@@ -48,8 +53,15 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
         )
     if simulation.err is not None:
         raise _failing(payment, await _cause(node, payment, requirements, simulation.err))
-    source, *mint = simulation.accounts
+    source, destination, *mint = simulation.accounts
     owner = source.token_owner if source else None
+    if destination is not None and destination.token_owner != requirements.pay_to:
+        raise Refused(
+            Reason.INVALID_PAYMENT_REQUIREMENTS,
+            f"The token account {payment.destination} of payTo belongs to another wallet by now, which would get the "
+            "money; require a payment to a wallet that holds its own token account.",
+            payment.authority,
+        )
     if owner == requirements.pay_to:
         raise Refused(
             Reason.NO_TRANSFER, "The money is payTo's own already; pay from another wallet.", payment.authority
@@ -65,22 +77,37 @@ async def refuse_what_would_fail(node: Node, payment: ExactPayment, requirements
 
 
 async def _simulate(node: Node, payment: ExactPayment) -> Simulation:
-    """What a node says; where it does not know the blockhash, what one says that does, for it may only be behind."""
-    transaction, accounts = encode_transaction(payment.transaction), [payment.source]
+    """What a node says; where it does not know the blockhash or does not simulate, what one says that does.
+
+    Raises:
+        RpcError: None of them does.
+    """
+    transaction, accounts = encode_transaction(payment.transaction), [payment.source, payment.destination]
     if payment.token_program == TOKEN_2022_PROGRAM:
         # Its mint may have the token keep a part of what is moved.
         accounts.append(payment.mint)
-    first = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT)
-    if first.err != _BLOCKHASH_NOT_FOUND:
+    first: Simulation | PermanentRpcError
+    try:
+        first = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT)
+    except PermanentRpcError as error:
+        first = error
+    if _says_something(first):
         return first
     for endpoint in node.pool.endpoints[1:]:
         try:
             other = await node.simulate(transaction, accounts=accounts, commitment=_COMMITMENT, at=endpoint)
         except RpcError:
             continue
-        if other.err != _BLOCKHASH_NOT_FOUND:
+        if _says_something(other):
             return other
+    if isinstance(first, PermanentRpcError):
+        raise first
     return first
+
+
+def _says_something(said: Simulation | PermanentRpcError) -> TypeGuard[Simulation]:
+    """Of a node that is behind, or is not one that simulates, nothing is learnt about the payment."""
+    return isinstance(said, Simulation) and said.err != _BLOCKHASH_NOT_FOUND
 
 
 async def _cause(node: Node, payment: ExactPayment, requirements: Requirements, error: Any) -> str:

@@ -1,6 +1,7 @@
 """The fee payers of x402: with keys that can be used, and SOL to pay fees with."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from api.settings import ApiSettings
 from api.x402.fee_payers import load_fee_payers
@@ -11,7 +12,9 @@ from runtime.errors import OperatorError
 
 _PART = "x402"
 _LIMITS = RpcLimits(answer_seconds=8.0, attempts=2, call_seconds=16.0)
-_FEE_LAMPORTS_MAX = 16_000
+# Source: the rent of an account of no bytes, below which no transaction may leave its fee payer.
+_RENT_LAMPORTS: Final = 890_880
+_FEE_LAMPORTS_MAX: Final = 16_000
 
 
 async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Finding]:
@@ -33,7 +36,7 @@ async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Findin
 
 def _finding(address: str, lamports: int, settings: ApiSettings) -> Finding:
     check, detail, remedy = f"fee payer {address}", f"it holds {lamports} lamports", f"send SOL to {address}"
-    if lamports < _FEE_LAMPORTS_MAX:
+    if lamports < _RENT_LAMPORTS + _FEE_LAMPORTS_MAX:
         return bad(_PART, check, f"{detail}, too few for one payment", remedy)
     if lamports < settings.x402_low_lamports:
         return doubtful(_PART, check, f"{detail}, fewer than X402_LOW_LAMPORTS", remedy)
