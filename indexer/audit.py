@@ -5,11 +5,11 @@ balance of the ledger is the account's balance at a finalized slot, read for 100
 passes both is complete up to that slot, which becomes its anchor; the next audit starts there.
 """
 
-import asyncio
 import datetime as dt
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -23,7 +23,7 @@ from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
 from ledger import completeness
 from ledger.completeness import AuditedAccount, Completeness, Finding
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
 
@@ -64,22 +64,23 @@ class Auditor:
         Balances cannot show two missed transactions that cancel each other, so that every account's history
         is also walked once in `sweep_seconds`.
         """
-        while True:
-            await asyncio.sleep(every_seconds)
-            try:
-                await self.audit()
-                await self._sweep(sweep_seconds)
-            except RpcError as error:
-                self._metrics.audits.labels("failed").inc()
-                _log.warning("not_audited", error=str(error))
-            except DATABASE_ERRORS as error:
-                self._metrics.audits.labels("failed").inc()
-                await asyncio.sleep(self._metrics.troubles.note("auditing", error))
-            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
-                self._metrics.audits.labels("failed").inc()
-                await asyncio.sleep(self._metrics.troubles.note_defect("auditing", error))
-            else:
-                self._metrics.liveness.succeeded(LOOP)
+        await repeat(
+            partial(self._audit_and_sweep, sweep_seconds),
+            "auditing",
+            every_seconds=every_seconds,
+            troubles=self._metrics.troubles,
+            succeeded=partial(self._metrics.liveness.succeeded, LOOP),
+            at_once=False,
+            chain_event="not_audited",
+        )
+
+    async def _audit_and_sweep(self, sweep_seconds: float) -> None:
+        try:
+            await self.audit()
+            await self._sweep(sweep_seconds)
+        except Exception:
+            self._metrics.audits.labels("failed").inc()
+            raise
 
     async def audit(self, wallets: Sequence[str] = (), *, whole: bool = False) -> AuditReport:
         """Audit every account, or those of `wallets`; `whole` goes back before the last good audit.

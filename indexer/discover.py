@@ -1,7 +1,7 @@
 """Keep the watch list true: recipients added or removed in the database, token accounts found on chain."""
 
 import asyncio
-import contextlib
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,6 +11,7 @@ from chain.rpc import RpcError
 from indexer.accounts import native_account
 from indexer.context import IndexerContext
 from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
 
@@ -88,27 +89,21 @@ class Discovery:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._poll())
+            group.create_task(
+                repeat(
+                    lambda: self.load(),  # noqa: PLW0108 - looked up for each pass: what replaces it is called
+                    "reading recipients",
+                    every_seconds=self._context.settings.poll_seconds,
+                    troubles=self._context.metrics.troubles,
+                    succeeded=partial(self._context.metrics.liveness.succeeded, LOOP),
+                    woken=self._recipients_changed,
+                    at_once=False,
+                )
+            )
             group.create_task(self._follow_forever())
             for _ in range(self._context.settings.heal_workers):
                 group.create_task(self._scan_forever())
             group.create_task(self._rescan_forever())
-
-    async def _poll(self) -> None:
-        poll_seconds = self._context.settings.poll_seconds
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(poll_seconds):
-                    await self._recipients_changed.wait()
-            self._recipients_changed.clear()
-            try:
-                await self.load()
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._context.metrics.troubles.note("reading recipients", error))
-            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
-                await asyncio.sleep(self._context.metrics.troubles.note_defect("reading recipients", error))
-            else:
-                self._context.metrics.liveness.succeeded(LOOP)
 
     async def _scan_forever(self) -> None:
         while True:

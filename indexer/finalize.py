@@ -6,8 +6,8 @@ was at most 150 blocks old when it was seen, so 150 blocks after it was first mi
 transaction confirmation and expiration guide of Solana's documentation.
 """
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -23,7 +23,7 @@ from ledger import finality
 from ledger.claims import follow_transfers
 from ledger.finality import Landing
 from ledger.sql import Database
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
 
@@ -47,19 +47,15 @@ class Finalizer:
 
     async def run(self, every_seconds: float) -> None:
         """Pass after pass until cancelled."""
-        while True:
-            await asyncio.sleep(every_seconds)
-            try:
-                while await self.settle():
-                    self._metrics.liveness.succeeded(LOOP)
-            except RpcError as error:
-                _log.warning("not_finalized", error=str(error))
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._metrics.troubles.note("finalizing", error))
-            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
-                await asyncio.sleep(self._metrics.troubles.note_defect("finalizing", error))
-            else:
-                self._metrics.liveness.succeeded(LOOP)
+        await repeat(
+            lambda: self.settle(),  # noqa: PLW0108 - looked up for each pass: what replaces it meanwhile is called
+            "finalizing",
+            every_seconds=every_seconds,
+            troubles=self._metrics.troubles,
+            succeeded=partial(self._metrics.liveness.succeeded, LOOP),
+            at_once=False,
+            chain_event="not_finalized",
+        )
 
     async def settle(self) -> bool:
         """One pass; true when more may be ready at once.

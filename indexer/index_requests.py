@@ -1,9 +1,8 @@
 """Works off what other processes ask of the indexers through the database: transactions at once, and backfills."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
@@ -18,7 +17,8 @@ from indexer.history import IncompleteHistoryError
 from indexer.pipeline import FetchFailedError
 from ledger import index_requests as requests
 from ledger.index_requests import Stretch
-from runtime.database_errors import DATABASE_ERRORS, is_defect
+from runtime.database_errors import is_defect
+from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
 
@@ -42,28 +42,20 @@ class IndexRequests:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(INDEX_LOOP, self.index, self._index_woken))
-            group.create_task(self._repeat(BACKFILL_LOOP, self.backfill, self._backfill_woken))
-
-    async def _repeat(self, loop: str, work: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
-        liveness = self._context.metrics.liveness
-        while True:
-            # Cleared first: what is asked for while this works must not wait for the next round, and a wait for an
-            # event that is still set would not let others run.
-            woken.clear()
-            try:
-                while await work():
-                    liveness.succeeded(loop)
-                liveness.succeeded(loop)
-            except RpcError as error:
-                _log.warning("requests_not_worked_off", error=str(error))
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._context.metrics.troubles.note("index requests", error))
-            except Exception as error:  # noqa: BLE001 - a defect here must not end the recording of payments
-                await asyncio.sleep(self._context.metrics.troubles.note_defect("index requests", error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(self._context.settings.poll_seconds, _DEAD_SECONDS / 3)):
-                    await woken.wait()
+            for loop, work, woken in (
+                (INDEX_LOOP, self.index, self._index_woken),
+                (BACKFILL_LOOP, self.backfill, self._backfill_woken),
+            ):
+                passes = repeat(
+                    work,
+                    "index requests",
+                    every_seconds=min(self._context.settings.poll_seconds, _DEAD_SECONDS / 3),
+                    troubles=self._context.metrics.troubles,
+                    succeeded=partial(self._context.metrics.liveness.succeeded, loop),
+                    woken=woken,
+                    chain_event="requests_not_worked_off",
+                )
+                group.create_task(passes)
 
     def wake(self) -> None:
         """Look at once: there may be a new request."""
@@ -119,7 +111,15 @@ class IndexRequests:
             return False
         backfill, stretch = taken
         progress = _Progress(partial(self._context.metrics.liveness.succeeded, BACKFILL_LOOP))
-        noting = asyncio.create_task(self._note_progress(backfill, progress))
+        noting = asyncio.create_task(
+            repeat(
+                partial(self._note_progress, backfill, progress),
+                "progress of a backfill",
+                every_seconds=_PROGRESS_SECONDS,
+                troubles=self._context.metrics.troubles,
+                at_once=False,
+            )
+        )
         error = None
         try:
             await self._record_stretch(stretch, progress)
@@ -149,12 +149,7 @@ class IndexRequests:
 
     async def _note_progress(self, backfill: UUID, progress: "_Progress") -> None:
         """Also the sign of life without which another indexer would begin again."""
-        while True:
-            await asyncio.sleep(_PROGRESS_SECONDS)
-            try:
-                await requests.note_backfill_progress(self._database, backfill, progress.as_json())
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._context.metrics.troubles.note("progress of a backfill", error))
+        await requests.note_backfill_progress(self._database, backfill, progress.as_json())
 
 
 def _defect(error: Exception) -> str:

@@ -7,7 +7,6 @@ same content as well.
 """
 
 import asyncio
-import contextlib
 from typing import Final
 
 import asyncpg
@@ -20,7 +19,7 @@ from indexer.metrics import IndexerMetrics
 from ledger import finality
 from ledger.finality import Landing
 from ledger.witness import awaiting_witness, witness_state
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
 
@@ -56,30 +55,34 @@ class Witnesses:
         self._content = content
         # Where too few nodes answer, nothing is honoured, however well the passes end.
         self._is_answered = True
+        self._pause_seconds = CONTESTED_SECONDS
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        while True:
-            pause_seconds = CONTESTED_SECONDS
-            try:
-                more = True
-                while more:
-                    more = await self.ask()
-                    if self._is_answered:
-                        self._metrics.liveness.succeeded(LOOP)
-                state = await witness_state(self._database)
-                self._metrics.awaiting_witness.set(state.awaiting)
-                self._metrics.contested.set(state.contested)
-                if state.awaiting > state.contested:
-                    pause_seconds = _WAITING_SECONDS
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(self._metrics.troubles.note("asking witnesses", error))
-            except Exception as error:  # noqa: BLE001 - a defect in one loop must not end the recording of payments
-                await asyncio.sleep(self._metrics.troubles.note_defect("asking witnesses", error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_seconds):
-                    await self._recorded.wait()
-            self._recorded.clear()
+        await repeat(
+            self._ask_and_show,
+            "asking witnesses",
+            every_seconds=lambda: self._pause_seconds,
+            troubles=self._metrics.troubles,
+            succeeded=self._succeeded,
+            woken=self._recorded,
+        )
+
+    def _succeeded(self) -> None:
+        if self._is_answered:
+            self._metrics.liveness.succeeded(LOOP)
+
+    async def _ask_and_show(self) -> bool:
+        """Ask about one batch and, when nothing is left to ask at once, show what still awaits a witness."""
+        self._pause_seconds = CONTESTED_SECONDS
+        if await self.ask():
+            return True
+        state = await witness_state(self._database)
+        self._metrics.awaiting_witness.set(state.awaiting)
+        self._metrics.contested.set(state.contested)
+        if state.awaiting > state.contested:
+            self._pause_seconds = _WAITING_SECONDS
+        return False
 
     async def ask(self) -> bool:
         """Ask about one batch; true when there may be more to ask about at once."""

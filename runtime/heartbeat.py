@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -10,6 +11,7 @@ import asyncpg
 from ledger import heartbeats
 from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, DatabaseTroubles, trouble_of
 from runtime.liveness import Liveness
+from runtime.passes import repeat
 from runtime.process import instance_name, working
 
 _FAREWELL_SECONDS: Final = 2.0
@@ -61,24 +63,25 @@ async def signs_of_life(
         liveness.expect(_LOOP, within_seconds=max(_INTERVALS * every_seconds, _LIMIT_SECONDS_MIN))
 
     async def beat() -> None:
-        while True:
-            pause_seconds = every_seconds
-            try:
-                seen, recorded, waiting = slots()
-                await heartbeats.beat(
-                    database, role, instance, seen_slot=seen, recorded_slot=recorded, accounts_waiting=waiting
-                )
-            except DATABASE_ERRORS as error:
-                pause_seconds = max(pause_seconds, troubles.note("a sign of life", error))
-                if trouble_of(error) is DatabaseTrouble.REFUSED:
-                    # A server that was failed over stays read-only: the address may lead to the new primary by now.
-                    await database.expire_connections()
-            else:
-                if liveness is not None:
-                    liveness.succeeded(_LOOP)
-            await asyncio.sleep(pause_seconds)
+        try:
+            seen, recorded, waiting = slots()
+            await heartbeats.beat(
+                database, role, instance, seen_slot=seen, recorded_slot=recorded, accounts_waiting=waiting
+            )
+        except DATABASE_ERRORS as error:
+            if trouble_of(error) is DatabaseTrouble.REFUSED:
+                # A server that was failed over stays read-only: the address may lead to the new primary by now.
+                await database.expire_connections()
+            raise
 
-    async with working(beat()):
+    beats = repeat(
+        beat,
+        "a sign of life",
+        every_seconds=every_seconds,
+        troubles=troubles,
+        succeeded=None if liveness is None else partial(liveness.succeeded, _LOOP),
+    )
+    async with working(beats):
         yield
     if take_back:
         with suppress(*DATABASE_ERRORS, TimeoutError):

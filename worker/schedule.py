@@ -17,10 +17,9 @@ from arq.cron import CronJob
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
-from chain.rpc import RpcError
 from ledger.reports import request_reconciliation
 from ledger.totals import fold_claim_changes
-from runtime.database_errors import DATABASE_ERRORS, DatabaseTrouble, trouble_of
+from runtime.passes import Outcome, note_failure
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import sweep_requests
 from worker.context import WorkerContext
@@ -50,11 +49,6 @@ _LIMIT_SECONDS_MAX: Final = 86_400.0
 _TICK_SECONDS: Final = 0.1
 _JOB_SECONDS: Final = 1_800
 _POLL_SECONDS: Final = 0.2
-_OUTCOMES: Final = {
-    DatabaseTrouble.AWAY: "database_away",
-    DatabaseTrouble.REFUSED: "database_refused",
-    DatabaseTrouble.DEFECT: "defect",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +119,10 @@ async def run_pass(context: WorkerContext, one: Pass) -> float:
     outcome, pause_seconds = "cancelled", 0.0
     try:
         await one.run(context)
-        outcome = "ok"
+        outcome = Outcome.OK
         context.metrics.liveness.succeeded(one.name)
-    except RpcError as error:
-        outcome = "chain_away"
-        _log.warning("chain_away", job=one.name, error=str(error))
-    except DATABASE_ERRORS as error:
-        outcome = _OUTCOMES[trouble_of(error)]
-        pause_seconds = context.metrics.troubles.note("a pass", error, job=one.name)
     except Exception as error:  # noqa: BLE001 - a pass that is broken must not stop the others
-        outcome = "defect"
-        pause_seconds = context.metrics.troubles.note_defect("a pass", error, job=one.name)
+        outcome, pause_seconds = note_failure(context.metrics.troubles, "a pass", error, job=one.name)
     finally:
         context.metrics.runs.labels(one.name, outcome).inc()
         context.metrics.run_seconds.labels(one.name).observe(time.monotonic() - began_at)

@@ -1,14 +1,14 @@
 """Keeps the feed up to date: what is committed is published within a moment, by whichever worker is first."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from ledger.feed import FeedEntry, anything_to_publish, publish_events
 from ledger.sql import DatabaseConnection
 from ledger.webhooks import add_deliveries
-from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import repeat
 from worker.context import WorkerContext
 
 _LOOP: Final = "publish_feed"
@@ -51,17 +51,16 @@ class FeedPublisher:
 
     async def run(self) -> None:
         """Publish until cancelled. Whatever fails is tried again: what is not published waits, and is not lost."""
-        poll_seconds, troubles = self._context.settings.feed_poll_seconds, self._context.metrics.troubles
-        while True:
-            self._woken.clear()
-            try:
-                if await anything_to_publish(self._context.database):
-                    await publish(self._context)
-                self._context.metrics.liveness.succeeded(_LOOP)
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(troubles.note("publishing the feed", error))
-            except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
-                await asyncio.sleep(troubles.note_defect("publishing the feed", error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(poll_seconds):
-                    await self._woken.wait()
+        metrics = self._context.metrics
+        await repeat(
+            self._publish_if_any,
+            "publishing the feed",
+            every_seconds=self._context.settings.feed_poll_seconds,
+            troubles=metrics.troubles,
+            succeeded=partial(metrics.liveness.succeeded, _LOOP),
+            woken=self._woken,
+        )
+
+    async def _publish_if_any(self) -> None:
+        if await anything_to_publish(self._context.database):
+            await publish(self._context)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import aiohttp
 
 from ledger.webhooks import DueDelivery, EndedTry, disable_webhooks, end_tries, take_deliveries
 from runtime.database_errors import DATABASE_ERRORS
+from runtime.passes import note_failure, repeat
 from worker.context import WorkerContext
 from worker.webhooks.sending import Patience, not_sent, open_session, send
 
@@ -69,7 +71,15 @@ class WebhookSender:
         async with open_session(self._policy, connections_max=connections_max) as session:
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._keep_taking(session))
+                    taking = repeat(
+                        partial(self._take_and_begin, session),
+                        "sending webhooks",
+                        every_seconds=settings.webhook_poll_seconds,
+                        troubles=self._context.metrics.troubles,
+                        succeeded=self._succeeded,
+                        woken=self._woken,
+                    )
+                    group.create_task(taking)
                     group.create_task(self._keep_writing())
             finally:
                 # A try that ends would begin what is leased ahead.
@@ -82,25 +92,17 @@ class WebhookSender:
                     async with asyncio.timeout(2):
                         await self._write_down()
 
-    async def _keep_taking(self, session: aiohttp.ClientSession) -> None:
-        troubles = self._context.metrics.troubles
-        while True:
-            self._woken.clear()
-            if self._gathering is not None:
-                self._gathering.cancel()
-                self._gathering = None
-            try:
-                await self._disable()
-                if not self._owes_writing:
-                    await self._begin_due(session)
-                    self._context.metrics.liveness.succeeded(_LOOP)
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(troubles.note("sending webhooks", error))
-            except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
-                await asyncio.sleep(troubles.note_defect("sending webhooks", error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._context.settings.webhook_poll_seconds):
-                    await self._woken.wait()
+    async def _take_and_begin(self, session: aiohttp.ClientSession) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        await self._disable()
+        if not self._owes_writing:
+            await self._begin_due(session)
+
+    def _succeeded(self) -> None:
+        if not self._owes_writing:
+            self._context.metrics.liveness.succeeded(_LOOP)
 
     async def _keep_writing(self) -> None:
         """Write down what has ended, besides: what is due does not wait for the commits of what has ended."""
@@ -111,10 +113,8 @@ class WebhookSender:
             self._has_ended.clear()
             try:
                 await self._write_down()
-            except DATABASE_ERRORS as error:
-                await asyncio.sleep(troubles.note("writing down webhooks", error))
-            except Exception as error:  # noqa: BLE001 - as above
-                await asyncio.sleep(troubles.note_defect("writing down webhooks", error))
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the passes that settle money
+                await asyncio.sleep(note_failure(troubles, "writing down webhooks", error).pause_seconds)
             if self._ended:
                 self._has_ended.set()
 
