@@ -59,7 +59,9 @@ class SignedPayment:
         payer: The authority of the transfer.
         destination: The token account that is paid.
         amount: In base units of `mint`.
-        memo: The memo of the transaction; where it is the nonce of a payment request to `pay_to`, that one is paid.
+        memo: The memo of the transaction, whoever chose it.
+        required_memo: What the seller required the memo to be; where it is the nonce of a payment request to `pay_to`,
+            that one is paid.
         final_only: Only a finalized transfer settles it.
         signature: The fee payer's, by which the chain knows the transaction.
         wire: The signed bytes.
@@ -81,6 +83,7 @@ class SignedPayment:
     destination: str
     amount: int
     memo: str | None
+    required_memo: str | None
     resource: str | None
     final_only: bool
     signature: str

@@ -14,7 +14,10 @@ WITH made AS (
   SELECT
     :message_hash::bytea, r.user_id, :environment::text, :protocol_version::smallint, :network::text, :payer::text,
     :fee_payer::text, r.address, :mint::text, :destination::text, :amount::numeric, :memo::text,
-    (SELECT n.nonce FROM nonces AS n WHERE n.nonce = :memo::text AND n.recipient = r.address AND n.user_id = r.user_id),
+    (
+      SELECT n.nonce FROM nonces AS n
+      WHERE n.nonce = :required_memo::text AND n.recipient = r.address AND n.user_id = r.user_id
+    ),
     :resource::text, :final_only::boolean, :signature::text, :wire::bytea, :last_valid_block_height::bigint,
     :payment_identifier::text, :payload_hash::bytea, :lamports::bigint
   FROM recipients AS r

@@ -11,6 +11,7 @@ import asyncpg
 
 from api.http.errors import busy
 from ledger.sql import Database
+from runtime.database_errors import is_defect
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -87,6 +88,11 @@ class BatchedStatement(Generic[A, R]):
                 asked.done.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - each caller answers for it
+            if len(batch) > 1 and is_defect(error):
+                # What the database refuses of one must not take the others with it.
+                for asked in batch:
+                    await self._serve([asked])
+                return
             for asked in batch:
                 if not asked.done.done():
                     asked.done.set_exception(error)

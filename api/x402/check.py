@@ -199,6 +199,11 @@ def _check_transfer(
         raise Refused(
             Reason.FEE_PAYER_IN_ACCOUNTS, "No instruction may name a fee payer; build the transaction anew.", authority
         )
+    if len(transfer.accounts) > _TRANSFER_ACCOUNTS:
+        # A reference makes the transfer another payment request's, which this seller does not require.
+        raise Refused(
+            Reason.NO_TRANSFER, "The transfer may name four accounts and no reference; build it anew.", authority
+        )
     if authority not in transaction.signers:
         raise Refused(
             Reason.SIGNATURE_INVALID, f"The owner of the money, {authority}, has not signed; sign it.", authority

@@ -182,6 +182,7 @@ class PaymentSettler:
             destination=payment.destination,
             amount=payment.amount,
             memo=payment.memo,
+            required_memo=judged.requirements.memo,
             resource=(judged.payload.resource or "")[:_RESOURCE_CHARACTERS_MAX] or None,
             final_only=is_final_only or token.needs_finality(payment.amount, self._final_from),
             signature=signature,
@@ -218,7 +219,7 @@ class PaymentSettler:
         """Pass a payment whose memo names no payment request to `payTo`, or one that it pays.
 
         Raises:
-            Refused: It names one that has other terms, has expired, or is paid.
+            Refused: It names one that the seller did not require, has other terms, has expired, or is paid.
         """
         payment = judged.payment
         found = await find_request(self._database, payment.memo) if payment.memo else None
@@ -226,7 +227,10 @@ class PaymentSettler:
             return
         request, claim = found
         is_enough = payment.amount == request.amount if request.scheme == "exact" else payment.amount >= request.amount
-        if payment.mint not in mints_counting_as(request.mint) or not is_enough:
+        if judged.requirements.memo is None:
+            # The buyer's own choice: what it pays for here would pay for something else as well.
+            problem = "is not what the seller requires as extra.memo"
+        elif payment.mint not in mints_counting_as(request.mint) or not is_enough:
             problem = "is for another token or amount"
         elif request.expires_at <= dt.datetime.now(dt.UTC):
             problem = "has expired"

@@ -1,11 +1,11 @@
 -- name: claim_settled
 -- Give payments that we signed over x402 the transfers that the ledger has of them, each held by a claim.
 --
--- A payment request that the memo names is paid by it; else the claim has a nonce that no proof can use. Where a claim
--- holds the transfer already, that one is taken: a request's that was matched by its memo and not answered yet is ours to
--- answer; what honoured anything else is never answered again. The locks make whoever undoes the transfer, or decides
--- the settlement otherwise, wait for this, or this for them. They are taken in one order, by settlement and then by
--- signature as every statement does that follows transfers, so that none of them waits in a circle.
+-- A payment request that the seller's memo names is paid by it; else the claim has a nonce that no proof can use. Where a
+-- claim holds the transfer already, that one is taken: that of the same request, matched by its memo and not answered yet,
+-- is ours to answer; what honoured anything else is never answered again. The locks make whoever undoes the transfer, or
+-- decides the settlement otherwise, wait for this, or this for them. They are taken in one order, by settlement and then
+-- by signature as every statement does that follows transfers, so that none of them waits in a circle.
 WITH asked_for AS (
   SELECT * FROM settlements
   WHERE id = ANY(:ids::uuid[]) AND (settlement_is_open(status) OR status = 'failed')
@@ -15,7 +15,7 @@ WITH asked_for AS (
 due AS (
   SELECT
     s.id, s.user_id, s.environment, s.payer, s.pay_to, s.mint, s.amount, s.resource, s.signature, s.claim_id, s.status AS stood,
-    '402pay x402 ' || encode(s.message_hash, 'hex') AS own_nonce,
+    '402pay x402 ' || encode(s.message_hash, 'hex') AS own_nonce, s.request_nonce AS required_nonce,
     n.nonce AS request_nonce, n.currency AS request_currency, n.amount AS request_amount, n.scheme AS request_scheme,
     n.resource AS request_resource, n.final_only AS request_final_only,
     least_equal_amount(n.amount, asked.decimals) AS request_least,
@@ -81,14 +81,16 @@ made AS (
 ),
 adopted AS (
   UPDATE transactions AS c
-  SET answered_at = coalesce(c.answered_at, clock_timestamp())
-  FROM fitting AS f
-  WHERE c.id = f.holder_id AND f.holder_is_paid AND c.answered_at IS NOT DISTINCT FROM f.holder_answered_at
-  RETURNING c.id AS claim_id, f.id,
-    f.holder_nonce = f.own_nonce OR f.claim_id = c.id
-      -- What goes back to its payer pays for nothing.
-      OR (f.holder_answered_at IS NULL AND f.holder_user_id = f.user_id AND NOT starts_with(f.holder_nonce, 'refund '))
-      AS is_ours
+  SET answered_at = CASE WHEN o.is_ours THEN coalesce(c.answered_at, clock_timestamp()) ELSE c.answered_at END
+  FROM (
+    SELECT *, holder_nonce = own_nonce OR claim_id IS NOT DISTINCT FROM holder_id
+      OR coalesce(
+        holder_nonce = required_nonce AND holder_user_id = user_id AND holder_answered_at IS NULL, false
+      ) AS is_ours
+    FROM fitting
+  ) AS o
+  WHERE c.id = o.holder_id AND o.holder_is_paid AND c.answered_at IS NOT DISTINCT FROM o.holder_answered_at
+  RETURNING c.id AS claim_id, o.id, o.is_ours
 ),
 given AS (
   SELECT f.id, m.id AS claim_id, true AS is_ours FROM made AS m JOIN fitting AS f ON f.signature = m.signature
@@ -99,6 +101,12 @@ moved AS (
   UPDATE settlements AS s
   SET status = 'settled', reason = NULL, detail = NULL, claim_id = g.claim_id, slot = f.slot,
     lamports_spent = s.lamports_reserved, decided_at = clock_timestamp(),
+    -- One that was told as failed and landed all the same: its request may be another payment's by now.
+    request_nonce = CASE WHEN NOT EXISTS (
+      SELECT FROM settlements AS o WHERE o.request_nonce = s.request_nonce AND o.id <> s.id AND o.status <> 'failed'
+    ) AND NOT EXISTS (
+      SELECT FROM given AS g2 JOIN fitting AS f2 ON f2.id = g2.id WHERE f2.required_nonce = s.request_nonce AND f2.id < s.id
+    ) THEN s.request_nonce END,
     answered_at = CASE WHEN g.is_ours THEN s.answered_at ELSE coalesce(s.answered_at, clock_timestamp()) END
   FROM given AS g
   JOIN fitting AS f ON f.id = g.id

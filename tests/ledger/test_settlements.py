@@ -268,3 +268,21 @@ async def test_a_row_without_its_terms_is_refused(pool, merchant, column):
     await reserved(pool, merchant)
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await pool.execute(f"UPDATE settlements SET {column} = NULL")
+
+
+@pytest.mark.parametrize("late", [1, 2])
+async def test_what_landed_after_it_was_told_as_failed_stops_no_other(late, pool, merchant):
+    """Its payment request was paid by another payment meanwhile."""
+    request = await requested(pool, merchant)
+    early = []
+    for _ in range(late):
+        early.append(await reserved(pool, merchant, memo=request.nonce))
+        assert await settlements.fail(pool, early[-1][1], reason=FailureReason.NEVER_LANDED, detail=None)
+    other = await reserved(pool, merchant, memo=request.nonce)
+    stranger = await reserved(pool, merchant)
+    for payment, _ in (*early, other, stranger):
+        await land(pool, payment)
+    every = [found for _, found in (*early, other, stranger)]
+    assert await claim_settled(pool, every) == set(every)
+    assert await claim_settled(pool, every) == frozenset()
+    assert len({claim["nonce"] for claim in await claims(pool)}) == len(every)

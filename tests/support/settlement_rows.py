@@ -29,6 +29,8 @@ def signed_payment(merchant, amount=1_000, **changes):
         "destination": merchant.wallet,
         "amount": amount,
         "memo": None,
+        # As a seller has it who requires a memo.
+        "required_memo": changes.get("memo"),
         "resource": "https://shop.example/report",
         "final_only": False,
         "signature": new_signature(),

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from solders.keypair import Keypair
 
-from ledger.webhooks import SigningKeys, add_webhook
+from ledger.webhooks import SigningKeys, add_webhook, deliveries_page
 from runtime.webhook_seal import WebhookSeal
 from runtime.webhook_signatures import new_signing_keys
+from tests.support.ledger_checks import eventually
 
 UNSEALED = WebhookSeal([])
 
@@ -103,3 +104,13 @@ async def subscribe(pool, receiver, user="merchant", types=None, environment="li
 
 def public_key(keys):
     return Keypair.from_seed(keys.signing_seed).pubkey()
+
+
+async def ends_as(pool, webhook, status, count=1):
+    """Wait until so many deliveries of a webhook have this status; returns them."""
+
+    async def is_so():
+        found = await deliveries_page(pool, webhook.id, status=status, before=None, limit=500)
+        return found if len(found) >= count else None
+
+    return await eventually(is_so, seconds=60)

@@ -44,6 +44,7 @@ class Purchase:
     program: Pubkey = SPL
     decimals: int = 6
     memo: str | None = "0123456789abcdef0123456789abcdef"
+    is_memo_required: bool = False
     units: int = 20_000
     price: int = 1
     blockhash: Hash = field(default_factory=Hash.default)
@@ -100,7 +101,7 @@ class Purchase:
 
     def requirements(self, version=2, **changes):
         """What a seller requires who is paid by this purchase, as JSON."""
-        extra = {"feePayer": str(self.fee_payer)}
+        extra = {"feePayer": str(self.fee_payer)} | ({"memo": self.memo} if self.is_memo_required else {})
         one = {
             "scheme": "exact",
             "network": DEVNET if version == 2 else "solana-devnet",

@@ -69,6 +69,7 @@ class Shop:
             destination=str(token_account(self.seller.pubkey(), USDC)),
             amount=AMOUNT,
             memo=purchase.memo,
+            required_memo=purchase.memo,
             resource=None,
             final_only=False,
             signature=str(signature),

@@ -6,22 +6,12 @@ import base64
 import pytest
 from solders.keypair import Keypair
 
-from indexer.main import running_indexer
 from ledger.invariants import check_invariants
 from tests.support.api_client import key_for, running_api
-from tests.support.ledger_checks import eventually, fast_settings
+from tests.support.ledger_checks import eventually
 from tests.support.wallets import PYUSD, SPL_2022, USDC, token_account
 
 IDENTIFIER = "an-identifier-of-a-caller"
-
-
-@pytest.fixture
-async def following(parties, net, database_url):
-    async with running_indexer(
-        fast_settings(INDEXER_FINALIZE_SECONDS=0.2), database_url, [net.rpc_url], [net.ws_url]
-    ) as running:
-        await eventually(lambda: running.feed.watching >= 2)
-        yield running
 
 
 async def settled(client, purchase, version=2, **changes):
@@ -167,10 +157,10 @@ async def test_a_malformed_identifier_is_no_verdict(seller, parties, info):
 async def test_a_memo_that_is_a_requests_nonce_pays_that_request(seller, following, parties):
     order = {"amount": "0.01", "currency": "USDC", "recipient": str(parties.shop), "resource": "report"}
     request = await seller.post("/payments/requests", order)
-    purchase = await parties.purchase(memo=request["nonce"])
+    purchase = await parties.purchase(memo=request["nonce"], is_memo_required=True)
     assert (await settled(seller, purchase))["success"]
     assert (await seller.get(f"/payments/requests/{request['nonce']}"))["status"] == "paid"
-    again = await settled(seller, await parties.purchase(memo=request["nonce"]))
+    again = await settled(seller, await parties.purchase(memo=request["nonce"], is_memo_required=True))
     assert (again["success"], again["transaction"]) == (False, "")
     assert "has been paid" in again["errorMessage"]
 
@@ -178,7 +168,7 @@ async def test_a_memo_that_is_a_requests_nonce_pays_that_request(seller, followi
 async def test_a_memo_that_names_a_request_for_other_terms_is_refused(seller, following, parties):
     order = {"amount": "5", "currency": "USDC", "recipient": str(parties.shop), "resource": "report"}
     request = await seller.post("/payments/requests", order)
-    answer = await settled(seller, await parties.purchase(memo=request["nonce"]))
+    answer = await settled(seller, await parties.purchase(memo=request["nonce"], is_memo_required=True))
     assert answer["errorReason"] == "invalid_payment_requirements"
     assert "another token or amount" in answer["errorMessage"]
 

@@ -16,8 +16,7 @@ from ledger.webhooks import (
 from runtime.webhook_signatures import new_signing_keys
 from tests.support.feed_publishing import log_event
 from tests.support.ledger_checks import eventually
-from tests.support.webhook_receivers import UNSEALED, receiving, subscribe
-from tests.worker.webhooks.test_webhooks import ends_as
+from tests.support.webhook_receivers import UNSEALED, ends_as, receiving, subscribe
 
 FAR_DATES = [
     "Wed, 21 Oct 2015 07:28:00 +99999999999999999999",

@@ -72,14 +72,6 @@ async def log_events(pool, count, user="merchant"):
         await log_event(pool, "key.revoked", user, f"sk_live_{n}")
 
 
-async def ends_as(pool, webhook, status, count=1):
-    async def is_so():
-        found = await deliveries_page(pool, webhook.id, status=status, before=None, limit=500)
-        return found if len(found) >= count else None
-
-    return await eventually(is_so, seconds=60)
-
-
 async def test_what_happens_arrives_signed_and_as_the_feed_has_it(worker, pool):
     async with receiving() as receiver:
         webhook = await subscribe(pool, receiver)
