@@ -22,7 +22,8 @@ from worker.payouts.nonces import NonceUnusableError
 from worker.payouts.rows import NonceUse, uses_of_nonce
 
 app = typer.Typer(
-    help="Nonce accounts, so that a signature may take days: create, show, void.",
+    help="Nonce accounts, so that a signature may take days: create, show, void. "
+    "Example: pay402 payouts nonce create --payer payer.json",
     no_args_is_help=True,
     **PLAIN_HELP,
 )

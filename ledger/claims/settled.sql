@@ -101,7 +101,7 @@ moved AS (
   UPDATE settlements AS s
   SET status = 'settled', reason = NULL, detail = NULL, claim_id = g.claim_id, slot = f.slot,
     lamports_spent = s.lamports_reserved, decided_at = clock_timestamp(),
-    -- One that was told as failed and landed all the same: its request may be another payment's by now.
+    -- One that was shown as failed and landed all the same: its request may be another payment's by now.
     request_nonce = CASE WHEN NOT EXISTS (
       SELECT FROM settlements AS o WHERE o.request_nonce = s.request_nonce AND o.id <> s.id AND o.status <> 'failed'
     ) AND NOT EXISTS (

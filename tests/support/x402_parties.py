@@ -62,3 +62,10 @@ async def open_parties(net, pool) -> X402Parties:
     await parties.fund(parties.shop, 0)
     await follow(pool, parties.shop)
     return parties
+
+
+async def settled(client, purchase, version=2, **changes):
+    """What a facilitator answers who is asked to settle a purchase."""
+    reply = await client.post("/x402/settle", {**purchase.body(version), **changes})
+    assert reply.status == 200, reply.text
+    return reply.body

@@ -6,10 +6,10 @@ import base64
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from tests.api.x402.test_settle import settled
 from tests.support.api_client import key_for, proof_of, running_api
 from tests.support.ledger_checks import eventually
 from tests.support.wallets import memo
+from tests.support.x402_parties import settled
 from tests.support.x402_payments import unit_limit, unit_price
 from worker.claims.decide import reconcile
 from worker.claims.match_requests import match_new_payments

@@ -10,14 +10,9 @@ from ledger.invariants import check_invariants
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_checks import eventually
 from tests.support.wallets import PYUSD, SPL_2022, USDC, token_account
+from tests.support.x402_parties import settled
 
 IDENTIFIER = "an-identifier-of-a-caller"
-
-
-async def settled(client, purchase, version=2, **changes):
-    reply = await client.post("/x402/settle", {**purchase.body(version), **changes})
-    assert reply.status == 200, reply.text
-    return reply.body
 
 
 def received(net, parties):

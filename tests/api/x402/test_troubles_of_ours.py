@@ -1,4 +1,4 @@
-"""What is wrong on our side, or on the seller's, is never told as a bad payment; and no body makes it a defect."""
+"""What is wrong on our side, or on the seller's, is never shown as a bad payment; and no body makes it a defect."""
 
 import asyncio
 import json
@@ -81,9 +81,9 @@ async def test_a_token_account_that_was_handed_over_is_not_paid(facilitator, par
     net.chain.tick(3)
     client = facilitator.holding(await key_for(pool))
     body = (await parties.purchase(pay_to=shop.pubkey())).body()
-    verdict, told = await client.post("/x402/verify", body), await client.post("/x402/settle", body)
+    verdict, answered = await client.post("/x402/verify", body), await client.post("/x402/settle", body)
     assert (verdict["isValid"], verdict["invalidReason"]) == (False, "invalid_payment_requirements")
-    assert (told["success"], told["errorReason"]) == (False, "invalid_payment_requirements")
+    assert (answered["success"], answered["errorReason"]) == (False, "invalid_payment_requirements")
     await asyncio.sleep(0.5)
     assert net.chain.true_token_balance(account) == 0
 

@@ -20,6 +20,7 @@ from tests.support.webhook_receivers import (
     UNSEALED,
     at_length,
     badly,
+    ends_as,
     never,
     not_at_all,
     public_key,
