@@ -3,6 +3,7 @@
 A figure from JSON must be parsed as `Decimal` or text: once it has been a binary float, what was meant is lost.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -31,6 +32,23 @@ def parse_figure(text: str) -> Decimal:
     if figure is None or not figure.is_finite():
         raise AmountError("is not a decimal number")
     return figure
+
+
+_GROUPED: Final = re.compile(r"[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
+
+
+def ungrouped(text: str) -> str:
+    """A figure as a person writes it, without the commas that group its thousands: `1,234.5` is `1234.5`.
+
+    Raises:
+        AmountError: A comma stands where none groups thousands, as in `1,50`, which may mean 1.50.
+    """
+    written = text.strip()
+    if "," not in written:
+        return written
+    if _GROUPED.fullmatch(written) is None:
+        raise AmountError("has a comma that groups no thousands; write the decimals after a point, as in 1.50")
+    return written.replace(",", "")
 
 
 def parse_thresholds(text: str) -> dict[str, Decimal]:

@@ -20,6 +20,7 @@ from api.http.errors import ApiError, invalid
 from api.payments.bodies import RequestOrder, RequestStatus
 from api.payments.request_routes import request_payment, requests_page, standing_of_request
 from api.routing.route import new_router
+from ledger.amounts import AmountError, ungrouped
 from ledger.recipients import recipients_of
 
 router = new_router("/console/requests", is_documented=False)
@@ -96,9 +97,13 @@ def _order(form: Mapping[str, str]) -> RequestOrder:
     if minutes not in _MINUTES:
         raise invalid("Choose how long the request stands.")
     try:
+        amount = ungrouped(form.get("amount", ""))
+    except AmountError as error:
+        raise invalid(f"Amount {error}.", {"field": "amount"}) from None
+    try:
         return RequestOrder.model_validate(
             {
-                "amount": form.get("amount", "").replace(",", ""),
+                "amount": amount,
                 "currency": form.get("currency"),
                 "recipient": form.get("recipient"),
                 "resource": form.get("resource"),

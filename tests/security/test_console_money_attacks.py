@@ -102,3 +102,20 @@ async def test_a_form_of_money_is_taken_from_its_own_session_only(vendor, pool, 
         assert (await theirs.post(path, {**fields, "form_token": other})).status == 404, path
     for table in ("finding_decisions", "payout_redirects"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+@pytest.mark.parametrize("written", ["1,50", "0,01", "1.000,50", "0,010", "1,5000", ",500"])
+async def test_a_decimal_comma_makes_no_request_for_a_hundred_times_as_much(vendor, pool, written):
+    browser = await signed_in(vendor.api, vendor.client.key)
+    form = {"form_token": await browser.token(), "amount": written, "currency": "USDC", "minutes": "15"}
+    made = await browser.post("/console/requests/new", form)
+    assert made.status == 400
+    assert "groups no thousands" in made.text
+    assert await pool.fetchval("SELECT count(*) FROM nonces") == 0
+
+
+async def test_commas_may_group_thousands(vendor, pool):
+    browser = await signed_in(vendor.api, vendor.client.key)
+    form = {"form_token": await browser.token(), "amount": "1,234,567.5", "currency": "USDC", "minutes": "15"}
+    assert (await browser.post("/console/requests/new", form)).status == 303
+    assert await pool.fetchval("SELECT amount FROM nonces") == 1_234_567_500_000
