@@ -40,7 +40,7 @@ class _BlockhashAnswer(msgspec.Struct):
 
 
 class FinalizedTip(msgspec.Struct, rename="camel"):
-    """The newest finalized block, as one answer of one node has it."""
+    """The newest finalized block, as one answer of one endpoint has it."""
 
     absolute_slot: int
     block_height: int
@@ -148,9 +148,26 @@ async def latest_blockhash(pool: RpcPool) -> Lifetime:
 
 
 async def finalized_tip(pool: RpcPool) -> FinalizedTip:
-    """Slot and height of the newest finalized block, from one node in one answer."""
-    tip: FinalizedTip = await pool.call("getEpochInfo", [{"commitment": "finalized"}], FinalizedTip)
-    return tip
+    """Slot and height of the newest finalized block: the lowest that an endpoint answers, from one answer.
+
+    What can land no more is decided by it. So a node that is ahead, or says that it is, decides nothing alone.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+
+    async def ask(endpoint: Endpoint) -> FinalizedTip:
+        tip: FinalizedTip = await pool.call(
+            "getEpochInfo", [{"commitment": "finalized"}], FinalizedTip, attempts=2, at=endpoint
+        )
+        return tip
+
+    answers = await asyncio.gather(*map(ask, pool.endpoints), return_exceptions=True)
+    tips = [one for one in answers if isinstance(one, FinalizedTip)]
+    for answer in answers:
+        if isinstance(answer, BaseException) and not (tips and isinstance(answer, RpcError)):
+            raise answer
+    return min(tips, key=lambda tip: tip.block_height)
 
 
 async def broadcast(pool: RpcPool, wire: bytes, *, preflight: bool) -> str:
