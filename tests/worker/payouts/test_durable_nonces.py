@@ -10,7 +10,6 @@ import asyncpg
 import pytest
 from solders.account import Account
 from solders.keypair import Keypair
-from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import (
     AuthorizeNonceAccountParams,
@@ -387,29 +386,3 @@ async def test_whoever_dies_at_any_step_of_a_payout_under_a_nonce(shop, keyless,
     assert died
     await paid_once(shop)
     assert await outcomes(order) == ["expired", "settled"]
-
-
-def test_what_voids_is_signed_only_where_it_does_nothing_else():
-    from solders.hash import Hash
-    from solders.system_program import TransferParams, transfer
-
-    from chain.nonces import NonceState, advance_only, advancing
-    from worker.payouts.offline_signer import NotSignedError
-
-    wallet, account, thief = Keypair(), str(Keypair().pubkey()), Keypair().pubkey()
-    owner = str(wallet.pubkey())
-
-    def line(message, *, void=account):
-        transaction = base64.b64encode(bytes(Transaction.new_unsigned(message))).decode()
-        return json.dumps({"void": void, "wallet": owner, "transaction": transaction})
-
-    honest = advance_only(account, NonceState(owner, str(Hash.new_unique())))
-    Transaction.from_bytes(base64.b64decode(sign_void(line(honest), wallet).transaction)).verify()
-    steal = transfer(TransferParams(from_pubkey=wallet.pubkey(), to_pubkey=thief, lamports=1))
-    both = Message.new_with_blockhash([advancing(account, owner), steal], wallet.pubkey(), Hash.new_unique())
-    without = Message.new_with_blockhash([steal], wallet.pubkey(), Hash.default())
-    for text in (line(both), line(honest, void=str(thief)), line(without)):
-        with pytest.raises(NotSignedError):
-            sign_void(text, wallet)
-    with pytest.raises(NotSignedError, match="not the key"):
-        sign_void(line(honest), Keypair())

@@ -14,14 +14,14 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 
-from chain.nonces import advancing, nonce_account_of
+from chain.nonces import NonceState, advance_only, advancing, nonce_account_of
 from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.sending import Sending, associated_account
 from ledger.tokens import NATIVE_SOL
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, USDT
 from tests.support.command_line import pay402
-from worker.payouts.offline_signer import NotSignedError, sign_exported
+from worker.payouts.offline_signer import NotSignedError, sign_exported, sign_void
 
 WALLET, STRANGER = (Keypair.from_seed(bytes([n]) * 32) for n in (81, 82))
 RECIPIENT, THIEF = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (83, 84))
@@ -181,3 +181,23 @@ async def test_the_command_signs_the_honest_lines_and_names_the_others(home, tmp
     assert "line 3 was not signed: the payout a was signed already" in done.err
     key.chmod(0o644)
     (await pay402("payouts", "sign", "--keypair", key, home=home, stdin=lines.encode())).assert_refused("--keypair")
+
+
+def test_what_voids_is_signed_only_where_it_does_nothing_else():
+    wallet, account, thief = Keypair(), str(Keypair().pubkey()), Keypair().pubkey()
+    owner = str(wallet.pubkey())
+
+    def line(message, *, void=account):
+        transaction = base64.b64encode(bytes(Transaction.new_unsigned(message))).decode()
+        return json.dumps({"void": void, "wallet": owner, "transaction": transaction})
+
+    honest = advance_only(account, NonceState(owner, str(Hash.new_unique())))
+    Transaction.from_bytes(base64.b64decode(sign_void(line(honest), wallet).transaction)).verify()
+    steal = transfer(TransferParams(from_pubkey=wallet.pubkey(), to_pubkey=thief, lamports=1))
+    both = Message.new_with_blockhash([advancing(account, owner), steal], wallet.pubkey(), Hash.new_unique())
+    without = Message.new_with_blockhash([steal], wallet.pubkey(), Hash.default())
+    for text in (line(both), line(honest, void=str(thief)), line(without)):
+        with pytest.raises(NotSignedError):
+            sign_void(text, wallet)
+    with pytest.raises(NotSignedError, match="not the key"):
+        sign_void(line(honest), Keypair())
