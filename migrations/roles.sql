@@ -22,10 +22,12 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
 -- `pay402 doctor` checks with its login that fees were borne; what was signed is no business of it.
 GRANT SELECT (payout_id, outcome, fee_lamports, gift_lamports) ON payout_attempts TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
--- It settles payments over x402: whatever happens, their terms and bytes stay as they were stored.
+-- It settles payments over x402: whatever happens, their terms and bytes stay as they were stored. A payment that landed
+-- after it was shown as failed gives up its payment request where another has paid that.
 GRANT SELECT, INSERT ON settlements TO pay402_api;
-GRANT UPDATE (status, reason, detail, claim_id, slot, lamports_spent, answering_since, answered_at, sent_at, decided_at)
-  ON settlements TO pay402_api;
+GRANT UPDATE (
+  status, request_nonce, reason, detail, claim_id, slot, lamports_spent, answering_since, answered_at, sent_at, decided_at
+) ON settlements TO pay402_api;
 GRANT SELECT, INSERT, UPDATE ON settlement_budgets TO pay402_api;
 GRANT INSERT ON former_recipients, tokens, claim_changes, events, index_requests, backfill_requests,
   reconciliation_runs, ratings, payout_redirects TO pay402_api;
@@ -60,7 +62,7 @@ GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
 -- It sends settlements again and decides them, and clears away their bytes when those have served.
 GRANT SELECT ON settlements TO pay402_worker;
 GRANT UPDATE (
-  status, reason, detail, claim_id, slot, lamports_spent, answered_at, sent_at, decided_at, wire
+  status, request_nonce, reason, detail, claim_id, slot, lamports_spent, answered_at, sent_at, decided_at, wire
 ) ON settlements TO pay402_worker;
 GRANT SELECT, DELETE ON settlement_budgets TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;
