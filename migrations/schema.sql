@@ -389,6 +389,22 @@ CREATE FUNCTION public.least_equal_amount(amount numeric, decimals integer) RETU
 
 COMMENT ON FUNCTION public.least_equal_amount(amount numeric, decimals integer) IS 'What counts as an amount in base units: a client that computes in doubles rounds it down';
 
+CREATE FUNCTION public.leave_what_was_given_back() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' AND claim_holds_transfer(OLD.status) THEN
+    RETURN NEW;
+  END IF;
+  IF transfer_pays_nothing(NEW.signature, NEW.path) THEN
+    RETURN NULL;
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.leave_what_was_given_back() IS 'Leaves out a claim that would take a transfer that was given back, or that gave another back';
+
 CREATE FUNCTION public.mint_counts_as(paid text, asked text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((paid = asked) OR ((asked = '11111111111111111111111111111111'::text) AND (paid = 'So11111111111111111111111111111111111111112'::text)));
@@ -656,6 +672,18 @@ CREATE FUNCTION public.transfer_counts(finality public.finality, awaits_witness_
     RETURN ((finality <> 'orphaned'::public.finality) AND (awaits_witness_since IS NULL));
 
 COMMENT ON FUNCTION public.transfer_counts(finality public.finality, awaits_witness_since timestamp with time zone) IS 'True for a transfer that may honour a claim: no fork has undone it, and enough nodes have seen it';
+
+CREATE FUNCTION public.transfer_pays_nothing(of_signature text, of_path text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((EXISTS ( SELECT
+            FROM public.finding_decisions d
+           WHERE ((d.action = 'refunded'::text) AND ((d.signature)::text = transfer_pays_nothing.of_signature) AND (d.path = transfer_pays_nothing.of_path)))) OR (EXISTS ( SELECT
+            FROM public.finding_decisions d
+           WHERE ((d.action = 'refunded'::text) AND ((d.refund_signature)::text = transfer_pays_nothing.of_signature) AND (d.refund_path = transfer_pays_nothing.of_path)))));
+END;
+
+COMMENT ON FUNCTION public.transfer_pays_nothing(of_signature text, of_path text) IS 'True for a transfer that was given back, whole or in part, and for one that gave another back';
 
 CREATE TABLE public.transactions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2330,6 +2358,8 @@ CREATE TRIGGER transactions_deleted AFTER DELETE ON public.transactions REFERENC
 CREATE TRIGGER transactions_deleted_for_reports AFTER DELETE ON public.transactions REFERENCING OLD TABLE AS there_before FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims_for_reports();
 
 CREATE TRIGGER transactions_emptied AFTER TRUNCATE ON public.transactions FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
+
+CREATE TRIGGER transactions_given_back BEFORE INSERT OR UPDATE OF status ON public.transactions FOR EACH ROW WHEN (public.claim_holds_transfer(new.status)) EXECUTE FUNCTION public.leave_what_was_given_back();
 
 CREATE TRIGGER transactions_inserted AFTER INSERT ON public.transactions REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_claim_changes();
 

@@ -171,6 +171,6 @@ def _transfer(row: Mapping[str, Any]) -> Transfer:
         authority=row["authority"],
         credited=row["credited"],
         is_final=row["is_final"],
-        is_taken=row["taken_by"] is not None,
+        is_taken=row["is_taken"],
         names_another_request=row["names_another"],
     )

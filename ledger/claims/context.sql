@@ -40,7 +40,8 @@ SELECT
   t.amount - t.fee AS credited,
   t.finality = 'finalized' AS is_final,
   paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at,
-  taker.id AS taken_by,
+  -- What was given back, or gave something back, pays for nothing, as if another claim had used it.
+  taker.id IS NOT NULL OR t.path IS NOT NULL AND transfer_pays_nothing(t.signature, t.path) AS is_taken,
   coalesce(
     paid.active AND paid.user_id = merchant.user_id AND (
       paid.owned_since IS NULL OR paid_at(t.block_time, t.notified_at, t.recorded_at) >= paid.owned_since

@@ -78,6 +78,7 @@ WITH named AS (
       SELECT FROM transactions AS c
       WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
     )
+    AND NOT transfer_pays_nothing(t.signature, t.path)
   ORDER BY t.signature, t.path, j.created_at
 ),
 taken AS (

@@ -38,6 +38,7 @@ WHERE kind_is_payment(t.kind)
     SELECT FROM transactions AS c
     WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
   )
+  AND NOT transfer_pays_nothing(t.signature, t.path)
 ORDER BY t.slot, t.signature, t.path
 LIMIT :limit;
 
@@ -76,4 +77,5 @@ LEFT JOIN LATERAL (
     SELECT FROM transactions AS c
     WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
   )
+  AND NOT transfer_pays_nothing(t.signature, t.path)
 ORDER BY n.nonce, t.slot, t.signature, t.path;

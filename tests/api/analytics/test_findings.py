@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from solders.keypair import Keypair
 
 from ledger.tokens import NATIVE_SOL
 from tests.support.api_client import key_for
@@ -31,6 +32,16 @@ async def given_back(vendor, pool, amount, **columns):
     """A final transfer from the vendor's wallet to the buyer's."""
     columns = {"slot": 200, "finality": "finalized", **columns}
     return await book(pool, vendor.wallet, vendor.buyer.pubkey(), amount, **columns)
+
+
+async def refunded(vendor, pool, database_url, amount):
+    """A payment of 10,000 base units of which an amount was given back; returns the signatures of both."""
+    paid = await vendor.paid(10_000, finality="finalized")
+    await reconcile(database_url)
+    (found,) = await listed(vendor.client)
+    back = await given_back(vendor, pool, amount)
+    assert (await vendor.client.post(f"{FINDINGS}/{found['id']}/refund", {"signature": back})).status == 200
+    return paid, back
 
 
 async def unmatched(vendor, pool, database_url, amount=5_000_000):
@@ -253,3 +264,38 @@ async def test_a_test_key_decides_nothing_about_live_wallets(vendor, pool, datab
     assert await pool.fetchval("SELECT count(*) FROM finding_decisions") == 0
     await pool.execute("UPDATE recipients SET environment = 'test'")
     assert (await trying.post(f"{address}/accept", {})).status == 200
+
+
+@pytest.mark.parametrize("back", [10_000, 1], ids=["whole", "in part"])
+@pytest.mark.parametrize("by", ["a nonce of its own", "a payment request made later"])
+async def test_what_was_given_back_pays_for_nothing(vendor, pool, database_url, by, back):
+    paid, _ = await refunded(vendor, pool, database_url, back)
+    names = {} if by == "a nonce of its own" else {"nonce": (await vendor.requested())["nonce"]}
+    assert (await vendor.client.verify(vendor.proof(paid, "0.01", **names))).code == "REPLAY_ATTACK"
+    assert await pool.fetchval("SELECT count(*) FROM transactions WHERE claim_holds_transfer(status)") == 0
+
+
+async def test_what_gave_a_payment_back_pays_for_nothing_else(vendor, pool, database_url):
+    keypair = Keypair()
+    seller = await Vendor(vendor.api, pool, "seller", str(keypair.pubkey())).open()
+    _, back = await refunded(seller, pool, database_url, 10_000)
+    shop = await Vendor(vendor.api, pool, "payer", str(seller.buyer.pubkey()), keypair).open()
+    assert (await shop.client.verify(shop.proof(back, "0.01"))).code == "REPLAY_ATTACK"
+
+
+async def test_the_database_lets_no_claim_take_what_was_given_back(vendor, pool, database_url):
+    """As for a claim that was judged before the refund was noted, and is written after it."""
+    for signature in await refunded(vendor, pool, database_url, 10_000):
+        await pool.execute(
+            """
+            INSERT INTO transactions (
+              user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount, received,
+              environment, status, "timestamp", honoured_at, settled_at
+            )
+            SELECT 'merchant', 'a nonce of its own', signature, path, source_owner, destination_owner, mint, 'USDC',
+              amount, amount, amount, 'live', 'finalized', now(), now(), now()
+            FROM transfers WHERE signature = $1
+            """,
+            signature,
+        )
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
