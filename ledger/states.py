@@ -20,9 +20,9 @@ class ClaimStatus(StrEnum):
     REVERSED = "reversed"
     """It had its transfer, whose fork was abandoned."""
     FAILED = "failed"
-    """It can never be honoured; `code` says why."""
+    """It was not honoured; `code` says why. Only its own transaction can change that, when it lands after all."""
     EXPIRED = "expired"
-    """Nothing was seen of its transaction in time."""
+    """Nothing was seen of its transaction in time. One with a durable nonce may land later, and is honoured then."""
 
 
 HONOURED: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED, ClaimStatus.REVERSED})
@@ -75,6 +75,8 @@ CLAIM_STEPS: Final = {
     ClaimStatus.PENDING: frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FAILED, ClaimStatus.EXPIRED}),
     ClaimStatus.CONFIRMED: frozenset({ClaimStatus.FINALIZED, ClaimStatus.REVERSED}),
     ClaimStatus.REVERSED: frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FAILED}),
+    ClaimStatus.FAILED: frozenset({ClaimStatus.CONFIRMED}),
+    ClaimStatus.EXPIRED: frozenset({ClaimStatus.CONFIRMED}),
 }
 
 

@@ -99,7 +99,7 @@ CREATE FUNCTION public.claim_has_ended(status public.claim_status) RETURNS boole
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (status = ANY (ARRAY['finalized'::public.claim_status, 'failed'::public.claim_status, 'expired'::public.claim_status]));
 
-COMMENT ON FUNCTION public.claim_has_ended(status public.claim_status) IS 'True for a claim that never moves again';
+COMMENT ON FUNCTION public.claim_has_ended(status public.claim_status) IS 'True for a claim that waits for nothing';
 
 CREATE FUNCTION public.claim_holds_transfer(status public.claim_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

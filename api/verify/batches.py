@@ -185,7 +185,8 @@ class VerificationBatches:
 def _judge(waiting: _Waiting, context: ClaimContext) -> _ToHonour | None:
     """Set the result where it is decided already; returns a claim that is to be honoured."""
     verification = waiting.verification
-    if context.known is not None and context.known.code is not None:
+    # What the ledger holds is judged, also where the claim came to nothing before: a transaction may land after all.
+    if context.known is not None and context.known.code is not None and not context.transfers:
         _set(waiting, VerifyResult(Outcome(context.known.code)))
         return None
     verdict, claim = verification.judge(context)

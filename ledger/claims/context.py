@@ -73,7 +73,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The claim as it was recorded before, when its proof was first shown; `code` says why it came to nothing."""
+    """The claim as it was recorded before, when its proof was first shown.
+
+    `code` says why it came to nothing, which holds as long as the ledger has nothing of its transaction.
+    """
 
     id: UUID
     status: str

@@ -84,7 +84,7 @@ async def honour_pending(database: Database, grants: Sequence[tuple[UUID, str]])
 async def honour_asked(
     database: Database, grants: Sequence[tuple[UUID, Terms, Transfer]]
 ) -> dict[tuple[str, str], Honoured]:
-    """Give pending claims, by id, their transfers while their payers ask. Returns as `honour` does.
+    """Give known claims that hold no transfer, by id, theirs while their payers ask. Returns as `honour` does.
 
     What is judged is what they claim now, which may be other than what they did when the claim was recorded.
     """

@@ -106,7 +106,8 @@ logged AS (
 SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: honour_asked
--- Give pending claims their transfers while their payers ask, who are answered by the terms they claim now.
+-- Give claims that are known already their transfers while their payers ask, who are answered by the terms they claim now:
+-- pending ones, and those that came to nothing before their transaction landed, as one with a durable nonce may.
 --
 -- See `honour_pending` for the form of its conditions.
 WITH wanted AS (
@@ -119,7 +120,7 @@ WITH wanted AS (
 held AS (
   SELECT w.*, t.destination_owner, t.mint, t.amount - t.fee AS received
   FROM wanted AS w
-  JOIN transactions AS c ON c.id = w.id AND c.status::text = 'pending'
+  JOIN transactions AS c ON c.id = w.id AND NOT claim_holds_transfer(c.status)
   JOIN transfers AS t ON t.signature = c.signature AND t.path = w.path
   WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT w.final_only)
     AND NOT EXISTS (
@@ -138,12 +139,13 @@ held AS (
 ),
 made AS (
   UPDATE transactions AS c
-  SET status = 'confirmed', path = h.path, recipient = h.destination_owner, mint = h.mint, received = h.received,
+  SET status = 'confirmed', code = NULL, settled_at = NULL, path = h.path, recipient = h.destination_owner, mint = h.mint,
+    received = h.received,
     currency = h.currency, amount = h.amount, least_amount = h.least_amount, exact = h.exact,
     final_only = h.final_only, resource = h.resource, agent_id = coalesce(h.agent_id, c.agent_id),
     asked_with = h.asked_with, honoured_at = greatest(c."timestamp", clock_timestamp()), answered_at = clock_timestamp()
   FROM held AS h
-  WHERE c.id = h.id AND c.status::text = 'pending'
+  WHERE c.id = h.id AND NOT claim_holds_transfer(c.status)
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
 ),
 logged AS (

@@ -30,6 +30,9 @@ async def honour_matches(database: Database, matches: Sequence[Match]) -> int:
     """Give payment requests their transfers; returns how many.
 
     One that is missing was paid otherwise meanwhile, or its transfer was taken or undone.
+
+    Raises:
+        asyncpg.UniqueViolationError: Somebody was quicker with one of them while this ran: none was given, try again.
     """
     rows = _queries.honour_requests(
         database,

@@ -1,5 +1,8 @@
 -- name: honour_requests
--- Give payment requests the transfers that name them, though no payer has claimed them. Answers those that were made.
+-- Give payment requests the transfers that name them, though no payer has claimed them. Answers those that were given.
+--
+-- A proof of this very payment may have been shown before it landed: the claim that was remembered for it, pending or
+-- come to nothing since, is the one that takes it. See `honour_pending` for the form of its conditions.
 WITH wanted AS (
   SELECT *
   FROM unnest(
@@ -8,7 +11,11 @@ WITH wanted AS (
 ),
 held AS (
   SELECT w.payer, w.least_amount, w.agent_id, w.signature, w.path, n.user_id, n.nonce, n.currency, n.amount, n.scheme,
-    n.resource, n.environment, n.final_only, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality
+    n.resource, n.environment, n.final_only, t.destination_owner AS recipient, t.mint, t.amount - t.fee AS received, t.finality,
+    (
+      SELECT id FROM transactions AS c
+      WHERE c.nonce = n.nonce AND c.signature = w.signature AND c.payer = w.payer AND c.user_id = n.user_id
+    ) AS known_id
   FROM wanted AS w
   JOIN nonces AS n ON n.nonce = w.nonce
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
@@ -27,17 +34,44 @@ made AS (
     CASE finality WHEN 'finalized' THEN 'finalized'::claim_status ELSE 'confirmed'::claim_status END,
     moment.at, moment.at, CASE finality WHEN 'finalized' THEN moment.at END
   FROM held, (SELECT clock_timestamp() AS at) AS moment
+  WHERE known_id IS NULL
   ON CONFLICT DO NOTHING
   RETURNING id, user_id, nonce, signature, path, mint, received, status, agent_id
+),
+taken_up AS (
+  UPDATE transactions AS c
+  SET status = 'confirmed', code = NULL, settled_at = NULL, path = h.path, recipient = h.recipient, mint = h.mint,
+    currency = h.currency, amount = h.amount, least_amount = h.least_amount, received = h.received,
+    exact = h.scheme = 'exact', final_only = h.final_only, resource = h.resource,
+    agent_id = coalesce(c.agent_id, h.agent_id), environment = h.environment, for_request = true,
+    honoured_at = greatest(c."timestamp", clock_timestamp())
+  FROM held AS h
+  WHERE c.id = h.known_id AND NOT claim_holds_transfer(c.status)
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.signature = h.signature AND o.path = h.path AND claim_holds_transfer(o.status)
+      OFFSET 0
+    )
+    AND NOT EXISTS (
+      SELECT FROM transactions AS o
+      WHERE o.nonce = h.nonce AND o.user_id = h.user_id AND claim_holds_transfer(o.status)
+      OFFSET 0
+    )
+  RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id
+),
+given AS (
+  SELECT * FROM made
+  UNION ALL
+  SELECT * FROM taken_up
 ),
 logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.' || status, id::text, user_id, agent_id,
     jsonb_build_object('signature', signature, 'path', path, 'mint', mint, 'received', received::text,
       'matchedBy', 'reference')
-  FROM made
+  FROM given
 )
-SELECT id, user_id, nonce, status FROM made;
+SELECT id, user_id, nonce, status FROM given;
 
 -- name: take_strays^
 -- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, once too often, or

@@ -48,6 +48,7 @@ async def test_totals_follow_whatever_happens_to_claims(pool, merchants, seed):
     chance = random.Random(seed)
     now = dt.datetime.now(dt.UTC)
     steps = {"pending": ["confirmed", "failed", "expired"], "confirmed": ["finalized", "reversed"],
+             "failed": ["confirmed"], "expired": ["confirmed"],
              "reversed": ["confirmed", "failed"]}  # fmt: skip
     for _ in range(60):
         what = chance.choice(["add", "add", "step", "step", "agent", "remove", "fold"])

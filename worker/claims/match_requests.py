@@ -3,10 +3,14 @@
 A payment names a request by its reference key (Solana Pay) or by its nonce as memo.
 """
 
+import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
+
+import asyncpg
+import structlog
 
 from ledger.amounts import least_equal_amount
 from ledger.claims import Match, honour_matches
@@ -15,6 +19,7 @@ from ledger.sql import load_queries
 from ledger.tokens import mints_counting_as
 from worker.context import WorkerContext
 
+_log = structlog.get_logger(__name__)
 _queries = load_queries("worker.claims", "match_requests.sql")
 
 _PAYMENTS_PER_PASS: Final = 5_000
@@ -47,7 +52,21 @@ class NamingPayment:
 
 async def match_new_payments(context: WorkerContext) -> int:
     """Look at the payments that are not final yet; returns how many requests are paid by them."""
-    rows = _queries.payments_not_final(context.database, limit=_PAYMENTS_PER_PASS)
+    return await _match(context, None, None, limit=_PAYMENTS_PER_PASS)
+
+
+async def match_final_payments(context: WorkerContext, from_at: dt.datetime, until_at: dt.datetime) -> int:
+    """Look at the payments that became final after `from_at` and until `until_at`, which others choose to be few.
+
+    The last look at each, however late it was recorded; returns how many requests are paid by them.
+    """
+    return await _match(context, from_at, until_at, limit=None)
+
+
+async def _match(
+    context: WorkerContext, from_at: dt.datetime | None, until_at: dt.datetime | None, *, limit: int | None
+) -> int:
+    rows = _queries.naming_payments(context.database, from_at=from_at, until_at=until_at, limit=limit)
     payments = [_payment(row) async for row in rows]
     return await _honour(context, sorted(payments, key=_nonce))
 
@@ -105,7 +124,17 @@ async def _honour(context: WorkerContext, payments: Iterable[NamingPayment]) -> 
         if match is not None:
             matches.append(match)
             taken.add((match.signature, match.path))
-    return await honour_matches(context.database, matches) if matches else 0
+    return await _give(context, matches) if matches else 0
+
+
+async def _give(context: WorkerContext, matches: Sequence[Match]) -> int:
+    """Give requests their payments; where others are quicker again and again, that is left to the next pass."""
+    for attempt in (1, 2):
+        try:
+            return await honour_matches(context.database, matches)
+        except asyncpg.UniqueViolationError:
+            _log.info("matches_raced", matches=len(matches), attempt=attempt)
+    return 0
 
 
 def _first_that_fits(payments: Sequence[NamingPayment]) -> Match | None:

@@ -1,19 +1,32 @@
--- name: payments_not_final
--- Payments that name an open payment request by its reference key or by its nonce as memo, not final yet.
+-- name: naming_payments
+-- Payments that name an open payment request by its reference key or by its nonce as memo: those that are not final yet,
+-- or, where two times are given, those that became final between them.
 --
--- Every payment is of this kind for a few seconds; `payments_of_open_requests` finds those that were not looked at then.
-WITH named AS (
+-- Every payment is not final for a few seconds, and becomes final once: `payments_of_open_requests` finds sooner those
+-- that were not looked at in those seconds.
+WITH looked_at AS (
+  SELECT signature, path, reference_keys, memos, destination_owner
+  FROM transfers
+  WHERE :until_at::timestamptz IS NULL AND finality = 'confirmed' AND (reference_keys <> '{}' OR memos <> '{}')
+  UNION ALL
+  SELECT t.signature, t.path, t.reference_keys, t.memos, t.destination_owner
+  FROM events AS e
+  JOIN transfers AS t ON t.signature = e.subject AND t.path = e.data ->> 'path'
+  WHERE e.type = 'transfer.finalized' AND e.at > :from_at::timestamptz AND e.at <= :until_at::timestamptz
+    AND (t.reference_keys <> '{}' OR t.memos <> '{}')
+),
+named AS (
   SELECT t.signature, t.path, n.nonce
-  FROM transfers AS t
+  FROM looked_at AS t
   CROSS JOIN LATERAL unnest(t.reference_keys) AS k (reference)
   JOIN nonces AS n ON n.reference = k.reference
-  WHERE t.finality = 'confirmed' AND t.reference_keys <> '{}' AND n.recipient = t.destination_owner
+  WHERE n.recipient = t.destination_owner
   UNION
   SELECT t.signature, t.path, n.nonce
-  FROM transfers AS t
+  FROM looked_at AS t
   CROSS JOIN LATERAL unnest(t.memos) AS m (memo)
   JOIN nonces AS n ON n.nonce = m.memo
-  WHERE t.finality = 'confirmed' AND t.memos <> '{}' AND n.recipient = t.destination_owner
+  WHERE n.recipient = t.destination_owner
 )
 SELECT
   n.nonce, n.user_id, n.recipient, n.mint AS request_mint, n.currency, n.amount, n.scheme, n.resource, n.environment,
@@ -40,7 +53,7 @@ WHERE kind_is_payment(t.kind)
   )
   AND NOT transfer_pays_nothing(t.signature, t.path)
 ORDER BY t.slot, t.signature, t.path
-LIMIT :limit;
+LIMIT :limit::int;
 
 -- name: payments_of_open_requests
 -- The same the other way round: a page of open payment requests, with the payments that name them.
