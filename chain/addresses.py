@@ -48,18 +48,21 @@ async def slot_of_wallet(node: "Node", address: str) -> int:
     return slot
 
 
-async def check_payee(node: "Node", address: str, *, may_be_of_program: bool) -> None:
-    """Refuse an address to which nothing may be paid because nobody can sign for it.
+async def check_payee(node: "Node", address: str, *, may_be_of_program: bool, paid_by: str | None) -> None:
+    """Refuse an address to which nothing may be paid: nobody can sign for it, or the money would not leave.
 
     Args:
         node: Where the account is looked up.
         address: A canonical address.
         may_be_of_program: An address that only a program can sign for, such as a multisig's vault, will do too.
+        paid_by: The wallet that will pay, where it is known: it cannot be paid by itself.
 
     Raises:
         NotAWalletError: It is no wallet.
         RpcError: No node answers.
     """
+    if address == paid_by:
+        raise NotAWalletError(f"{address} is the wallet that pays; give the wallet that is paid.")
     if address == INCINERATOR:
         raise NotAWalletError(f"{address} is the incinerator, not a wallet; give the wallet that is paid.")
     _, account = await node.account(address)

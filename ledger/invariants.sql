@@ -125,6 +125,7 @@ FROM payouts AS p
 JOIN transfers AS t
   ON t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}'
   AND t.finality <> 'orphaned' AND t.source_owner = p.wallet
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 GROUP BY p.id
 HAVING count(*) > 1
 LIMIT :limit;
@@ -146,6 +147,7 @@ JOIN transactions AS c ON c.id = p.claim_id
 JOIN transfers AS t
   ON t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}'
   AND t.finality <> 'orphaned' AND t.source_owner = p.wallet
+  AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 GROUP BY c.id
 HAVING sum(t.amount) > c.received
 LIMIT :limit;

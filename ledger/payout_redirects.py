@@ -20,12 +20,13 @@ REDIRECTABLE: Final = frozenset({PayoutStatus.QUEUED, PayoutStatus.WAITING, Payo
 
 @dataclass(frozen=True, slots=True)
 class JobPayout:
-    """A payout of a job; `kind` is `release` or `refund`."""
+    """A payout of a job, from `wallet` to `recipient`; `kind` is `release` or `refund`."""
 
     id: UUID
     job_id: UUID
     kind: str
     status: str
+    wallet: str
     recipient: str
     provider_user_id: str
 
@@ -45,7 +46,7 @@ async def find_payout(database: Database, job_id: UUID | None, payout_id: UUID) 
 
 
 async def ask_redirect(database: Database, payout: JobPayout, address: str, *, asked_by: str) -> bool:
-    """Ask that a payout goes to `address`; false where another wish about it waits already."""
+    """Ask that a payout goes to `address`; false where another wish about it waits, or it goes elsewhere by now."""
     asked = await _queries.ask_redirect(
         database, payout_id=payout.id, from_recipient=payout.recipient, to_recipient=address, asked_by=asked_by
     )

@@ -1,15 +1,16 @@
 -- name: payout_of_job^
 -- A payout, of a certain job or of any, and the provider of its job.
-SELECT p.id, p.job_id, p.kind, p.status, p.recipient, j.provider_user_id
+SELECT p.id, p.job_id, p.kind, p.status, p.wallet, p.recipient, j.provider_user_id
 FROM payouts AS p
 JOIN job_requests AS j ON j.id = p.job_id
 WHERE p.id = :payout_id AND (:job_id::uuid IS NULL OR p.job_id = :job_id);
 
 -- name: ask_redirect$
--- Ask that a payout goes to another wallet; answers nothing where something else is asked for it already.
+-- Ask that a payout goes to another wallet; answers nothing where something else is asked for it already, or it does not
+-- go any more where the asker believes.
 WITH asked AS (
   INSERT INTO payout_redirects (payout_id, from_recipient, to_recipient, asked_by)
-  VALUES (:payout_id, :from_recipient, :to_recipient, :asked_by)
+  SELECT id, recipient, :to_recipient, :asked_by FROM payouts WHERE id = :payout_id AND recipient = :from_recipient
   ON CONFLICT (payout_id) WHERE ended_at IS NULL DO NOTHING
   RETURNING payout_id, from_recipient, to_recipient, asked_by
 ),
@@ -31,7 +32,8 @@ ORDER BY p.id
 FOR UPDATE OF p;
 
 -- name: apply_redirects$
--- Give payouts of which nothing can land their new recipients. Wishes about payouts that are settled end too.
+-- Give payouts of which nothing can land their new recipients. Wishes about payouts that are settled, or that were sent
+-- elsewhere while the wish was written, end too.
 WITH moved AS (
   UPDATE payouts AS p
   SET recipient = r.to_recipient, tries = 0, next_try_at = clock_timestamp()
@@ -43,10 +45,10 @@ WITH moved AS (
 ),
 ended AS (
   UPDATE payout_redirects AS r
-  SET ended_at = clock_timestamp(), outcome = CASE WHEN p.status = 'settled' THEN 'too_late' ELSE 'applied' END
+  SET ended_at = clock_timestamp(), outcome = CASE WHEN r.id IN (SELECT redirect_id FROM moved) THEN 'applied' ELSE 'too_late' END
   FROM payouts AS p
   WHERE r.ended_at IS NULL AND p.id = r.payout_id
-    AND (p.status = 'settled' OR r.id IN (SELECT redirect_id FROM moved))
+    AND (p.status = 'settled' OR p.recipient <> r.from_recipient OR r.id IN (SELECT redirect_id FROM moved))
 ),
 logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)

@@ -55,8 +55,10 @@ class MarketplaceContext:
         """True for the symbol of a token in which services have their prices."""
         return symbol.upper() in self.currencies
 
-    async def payee(self, text: str, caller: Caller) -> str:
+    async def payee(self, text: str, caller: Caller, *, paid_by: str | None = None) -> str:
         """The wallet that `text` names and to which money may be sent; its holder or a program can sign for it.
+
+        It is not the wallet that pays: `paid_by`, or the settlement wallet.
 
         Raises:
             ApiError: 400 where it is none, 503 where no node says what it is.
@@ -65,7 +67,9 @@ class MarketplaceContext:
         if (address := parse_address(text)) is None:
             raise invalid("payoutAddress is not a Solana address; send a wallet's.", field)
         try:
-            await check_payee(self.node, address, may_be_of_program=caller.is_admin)
+            await check_payee(
+                self.node, address, may_be_of_program=caller.is_admin, paid_by=paid_by or self.settlement_wallet
+            )
         except NotAWalletError as error:
             raise invalid(str(error), field) from None
         except RpcError as error:

@@ -74,7 +74,7 @@ async def redirect_payout(
     _check_may_redirect(payout, caller, wanted)
     if payout.status not in REDIRECTABLE:
         raise conflict(f"The payout is {payout.status}; only one that was not signed yet is sent elsewhere.")
-    address = await marketplace.payee(wanted.payout_address, caller)
+    address = await marketplace.payee(wanted.payout_address, caller, paid_by=payout.wallet)
     if address == payout.recipient:
         raise conflict("The payout goes to that wallet already; send another one.")
     if not await ask_redirect(marketplace.database, payout, address, asked_by=caller.user_id):

@@ -101,7 +101,8 @@ async def post_service(
 
 async def _payout_address(marketplace: MarketplaceContext, caller: Caller, named: str | None, agent: str) -> str:
     """The wallet to which releases go. One that is followed for the caller was looked at when it was registered."""
-    own = [one.recipient.address for one in await recipients_of(marketplace.database, caller.user_id)]
+    followed = [one.recipient.address for one in await recipients_of(marketplace.database, caller.user_id)]
+    own = [address for address in followed if address != marketplace.settlement_wallet]
     if named is None and parse_address(agent) is not None:
         named = agent
     if named is not None:

@@ -201,7 +201,7 @@ def redirect(
         if found.recipient == address:
             raise OperatorError("The payout goes to that wallet already; give another one.")
         try:
-            await check_payee(context.node, address, may_be_of_program=True)
+            await check_payee(context.node, address, may_be_of_program=True, paid_by=found.wallet)
         except NotAWalletError as error:
             raise OperatorError(str(error)) from None
         if not await ask_redirect(context.database, found, address, asked_by="operator"):

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+from solders.pubkey import Pubkey
+
 from ledger.jobs import count_late_ratings, rate_job
 from ledger.payout_redirects import apply_redirects, ask_redirect, find_payout
 from ledger.services import count_marketplace, leaderboard, released_volume
@@ -290,9 +293,11 @@ async def test_a_job_between_a_user_and_itself_earns_its_money_and_no_reputation
     assert await shop.violations() == []
 
 
-async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker):
-    """Its recipient is a mint, as could be set before it was looked at."""
-    order = await shop.order(payout_address=str(USDT))
+@pytest.mark.parametrize("nowhere", ["a mint", "the wallet that pays"])
+async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker, nowhere):
+    """Its recipient is nobody who can be paid, as could be set before it was looked at."""
+    recipient = str(USDT) if nowhere == "a mint" else str(shop.wallet.pubkey())
+    order = await shop.order(payout_address=recipient)
     await order.pay()
     await order.until("escrowed")
     for step in ("accept", "submit", "approve"):
@@ -302,13 +307,21 @@ async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker):
         return await shop.pool.fetchval("SELECT id FROM payouts WHERE status = 'waiting'")
 
     found = await find_payout(shop.pool, order.id, await eventually(waits))
+    # Whoever holds the settlement wallet moves the money from it to itself, with the payout's reference.
+    reference = await shop.pool.fetchval("SELECT reference FROM payouts")
+    itself = pay.checked(shop.wallet.pubkey(), shop.wallet.pubkey(), PRICE, Pubkey.from_string(reference), "job")
+    moved_nothing = await shop.send(itself.instructions, shop.wallet)
+    of_it = "SELECT count(*) FROM transfers WHERE signature = $1 AND finality = 'finalized'"
+    await eventually(lambda: shop.pool.fetchval(of_it, moved_nothing))
+    await asyncio.sleep(2)
+    assert await shop.pool.fetchval("SELECT settled_at FROM payouts") is None
     assert await ask_redirect(shop.pool, found, str(shop.provider.pubkey()), asked_by="provider")
     assert not await ask_redirect(shop.pool, found, str(shop.client.pubkey()), asked_by="provider")
     await order.until("released")
     assert await shop.balance(shop.provider.pubkey()) == PRICE
     events = await shop.pool.fetch("SELECT data FROM events WHERE type = 'payout.redirected'")
     assert [(one["data"]["from"], one["data"]["to"], one["data"]["by"]) for one in events] == [
-        (str(USDT), str(shop.provider.pubkey()), "provider")
+        (recipient, str(shop.provider.pubkey()), "provider")
     ]
     assert await shop.violations() == []
 

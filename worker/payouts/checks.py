@@ -34,7 +34,7 @@ class Waiting(StrEnum):
     DESTINATION_FROZEN = "destination_frozen"
     """The token's issuer has frozen the recipient's account."""
     DESTINATION_UNUSABLE = "destination_unusable"
-    """Nobody can sign for the recipient, or its token account belongs to somebody else."""
+    """Nobody can sign for the recipient, it is the wallet that pays, or its token account belongs to somebody else."""
     BELOW_RENT = "below_rent"
     """The recipient does not exist, and so little SOL cannot bring it to life."""
     BELOW_COST = "below_cost"
@@ -83,7 +83,7 @@ async def ready_payout(node: Node, payout: Payout, policy: PayoutPolicy) -> Read
     """
     if payout.kind == "refund" and not payout.is_asked and payout.refunds_of_day >= policy.refunds_per_payer_max:
         raise NotReadyError(Waiting.PAYER_BUDGET)
-    if payout.recipient == INCINERATOR:
+    if payout.recipient in {INCINERATOR, payout.wallet}:
         raise NotReadyError(Waiting.DESTINATION_UNUSABLE)
     return await (_ready_sol if payout.mint == NATIVE_SOL else _ready_tokens)(node, payout, policy)
 

@@ -9,6 +9,7 @@ WITH seen AS (
     AND t.finality = 'finalized'
     AND t.source_owner = p.wallet AND t.destination_owner = p.recipient AND t.mint = p.mint
     AND t.amount = p.amount - p.charged
+    AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   WHERE payout_is_open(p.status)
   ORDER BY p.id, t.slot, t.signature, t.path
 ),

@@ -10,7 +10,7 @@ from chain.addresses import INCINERATOR
 from chain.node import Node
 from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAM
 from chain.rpc import RpcPool
-from ledger.payout_redirects import redirect_text
+from ledger.payout_redirects import apply_redirects, ask_redirect, find_payout, redirect_text
 from localnet.payments import USDC, token_account
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_checks import eventually
@@ -133,6 +133,21 @@ async def test_without_a_node_no_new_payout_address_is_taken(database_url, redis
         assert await pool.fetchval("SELECT count(*) FROM agent_services") == 1
 
 
+async def test_nothing_is_released_to_the_wallet_that_pays(stall):
+    wallet = await stall.pool.fetchval("SELECT address FROM recipients WHERE user_id = 'marketplace'")
+    admin = await user(stall, "operations", ("admin",))
+    service = (await stall.client.post(SERVICES, OFFER)).body
+    for who in (stall.client, admin):
+        refused = await who.post(SERVICES, {**OFFER, "payoutAddress": wallet})
+        assert (refused.status, refused.code) == (400, "VALIDATION_ERROR")
+        assert "wallet that pays" in refused["error"]
+    changed = await stall.client.call("PATCH", f"{SERVICES}/{service['id']}", {"payoutAddress": wallet})
+    assert changed.status == 400
+    # Whoever owns the settlement wallet has no other, and has to name one.
+    of_marketplace = stall.api.holding(await key_for(stall.pool, "marketplace"))
+    assert (await of_marketplace.post(SERVICES, OFFER)).status == 409
+
+
 @pytest.fixture
 async def payouts(stall):
     """A release to a mint and a refund to a payer, both waiting, of a job of the provider for a client."""
@@ -186,7 +201,7 @@ async def test_a_payout_that_waits_is_redirected_by_its_payee_or_an_operator(sta
     ):
         assert (refused.status, refused.code) == (403, "FORBIDDEN"), refused.text
     assert (await ask(stall.api, "release")).status == 401
-    for nowhere in (str(USDC), SYSTEM_PROGRAM, INCINERATOR):
+    for nowhere in (str(USDC), SYSTEM_PROGRAM, INCINERATOR, stall.wallet):
         assert (await ask(admin, "release", nowhere)).status == 400, nowhere
     assert await stall.pool.fetchval("SELECT count(*) FROM payout_redirects") == 0
     asked = await ask(stall.client, "release")
@@ -203,6 +218,29 @@ async def test_a_payout_that_waits_is_redirected_by_its_payee_or_an_operator(sta
     assert (
         await admin.post(f"{JOBS}/{job['id']}/payouts/{job['id']}/redirect", {"payoutAddress": wallet})
     ).status == 404
+
+
+async def test_a_wish_that_was_written_for_a_former_recipient_ends(stall, payouts):
+    """Two requests have read the payout, and the second one's wish comes when the first one's was granted already."""
+    _, made, _, _ = payouts
+    job = await stall.pool.fetchval("SELECT job_id FROM payouts LIMIT 1")
+    first, second, third = (str(Keypair().pubkey()) for _ in range(3))
+    read = await find_payout(stall.pool, job, made["release"])
+    assert await ask_redirect(stall.pool, read, first, asked_by="provider")
+    assert await apply_redirects(stall.pool) == 1
+    assert not await ask_redirect(stall.pool, read, second, asked_by="provider")
+    # As it can be written in the same moment.
+    await stall.pool.execute(
+        "INSERT INTO payout_redirects (payout_id, from_recipient, to_recipient, asked_by)"
+        " VALUES ($1, $2, $3, 'provider')",
+        made["release"], str(USDC), second,
+    )  # fmt: skip
+    assert await apply_redirects(stall.pool) == 0
+    asked = await stall.client.post(f"{JOBS}/{job}/payouts/{made['release']}/redirect", {"payoutAddress": third})
+    assert asked.status == 202, asked.text
+    assert await apply_redirects(stall.pool) == 1
+    wishes = await stall.pool.fetch("SELECT to_recipient, outcome FROM payout_redirects ORDER BY asked_at")
+    assert [tuple(wish) for wish in wishes] == [(first, "applied"), (second, "too_late"), (third, "applied")]
 
 
 async def test_what_redirects_a_payout_proves_no_payment(stall, payouts):
