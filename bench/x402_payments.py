@@ -9,8 +9,8 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from chain.lifetimes import latest_blockhash
 from chain.rpc import RpcPool
-from chain.sending import latest_blockhash
 from localnet.payments import USDC, over_x402, signed_by_payer
 
 AMOUNT: Final = 10_000

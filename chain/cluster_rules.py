@@ -13,3 +13,6 @@ LAMPORTS_PER_SIGNATURE: Final = 5_000
 
 MICROLAMPORTS: Final = 1_000_000
 """In a lamport: the unit of prices of compute units."""
+
+SLOT_SECONDS: Final = 0.4
+"""What a slot takes on the public clusters; some have no block."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from chain.agreement import agreeing_min
 from chain.node import EndpointStatuses, SignatureStatus
 
 _ERROR_CHARACTERS_MAX = 300
@@ -18,13 +19,15 @@ class LandingState(StrEnum):
     SUCCEEDED = "succeeded"
     """An endpoint has seen it confirmed, without error."""
     FAILED = "failed"
-    """An endpoint has seen it finalized with an error, and none has seen it succeed."""
+    """Every endpoint that answered has seen it finalized with an error, and they are enough to believe."""
+    DISPUTED = "disputed"
+    """One says that it is finalized with an error, and another that answered does not have it."""
     UNDECIDED = "undecided"
     """An endpoint has seen it, but a fork may still decide otherwise."""
     UNKNOWN = "unknown"
-    """No endpoint that answered has it in its history."""
+    """No endpoint that answered has it in its history, and they are enough to believe."""
     NOT_ASKED = "not asked"
-    """No endpoint answered."""
+    """Too few endpoints answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +51,29 @@ def fates(answers: Sequence[EndpointStatuses], count: int) -> list[Fate]:
     """The fate of each of `count` transactions, of which each endpoint was asked in the same order.
 
     A failure is believed when it is final only: until then the transaction may land again on another fork, and succeed.
+    Neither a failure nor that a transaction is unknown is believed of one endpoint where there are others.
     """
     answered = [(one.slot, one.statuses) for one in answers if one.statuses is not None and len(one.statuses) == count]
     seen_slot = min((slot for slot, _ in answered), default=0)
-    return [_fate([statuses[n] for _, statuses in answered], seen_slot) for n in range(count)]
+    is_enough = len(answered) >= agreeing_min(len(answers)) > 0
+    return [_fate([statuses[n] for _, statuses in answered], seen_slot, is_enough=is_enough) for n in range(count)]
 
 
-def _fate(statuses: Sequence[SignatureStatus | None], seen_slot: int) -> Fate:
-    if not statuses:
-        return Fate(LandingState.NOT_ASKED)
+def _fate(statuses: Sequence[SignatureStatus | None], seen_slot: int, *, is_enough: bool) -> Fate:
     known = [one for one in statuses if one is not None]
-    if not known:
-        return Fate(LandingState.UNKNOWN, seen_slot=seen_slot)
     for one in known:
         if one.err is None and one.confirmation_status in {"confirmed", "finalized"}:
             return Fate(LandingState.SUCCEEDED, one.slot, None, seen_slot)
-    for one in known:
-        if one.err is not None and one.confirmation_status == "finalized":
-            return Fate(LandingState.FAILED, one.slot, _words(one.err), seen_slot)
-    return Fate(LandingState.UNDECIDED, seen_slot=seen_slot)
+    if not known:
+        return Fate(LandingState.UNKNOWN if is_enough else LandingState.NOT_ASKED, seen_slot=seen_slot)
+    failed = [one for one in known if one.err is not None and one.confirmation_status == "finalized"]
+    if len(failed) < len(known):
+        return Fate(LandingState.UNDECIDED, seen_slot=seen_slot)
+    if not is_enough:
+        return Fate(LandingState.NOT_ASKED, seen_slot=seen_slot)
+    if len(failed) < len(statuses):
+        return Fate(LandingState.DISPUTED, failed[0].slot, _words(failed[0].err), seen_slot)
+    return Fate(LandingState.FAILED, failed[0].slot, _words(failed[0].err), seen_slot)
 
 
 def _words(error: Any) -> str:

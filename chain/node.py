@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from chain.accounts import HOLDING_BYTES, AccountState, OwnedTokenAccount
-from chain.decode.wire import TransactionResult
+from chain.decode.wire import Slot, TransactionResult
 from chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
 from chain.rpc import Endpoint, PermanentRpcError, RpcError, RpcPool
 
@@ -26,7 +26,7 @@ class SignatureInfo(msgspec.Struct, rename="camel"):
     """One line of an account's history."""
 
     signature: str
-    slot: int
+    slot: Slot
     err: Any = None
     confirmation_status: str | None = None
 
@@ -34,13 +34,13 @@ class SignatureInfo(msgspec.Struct, rename="camel"):
 class SignatureStatus(msgspec.Struct, rename="camel"):
     """Where a transaction stands."""
 
-    slot: int
+    slot: Slot
     err: Any = None
     confirmation_status: str | None = None
 
 
 class _Context(msgspec.Struct):
-    slot: int
+    slot: Slot
 
 
 class _Account(msgspec.Struct):
@@ -159,8 +159,12 @@ class Node:
         before: str | None = None,
         limit: int = SIGNATURES_PER_PAGE,
         min_context_slot: int | None = None,
+        at: Endpoint | None = None,
     ) -> list[SignatureInfo]:
-        """A page of an account's confirmed history, newest first, failed transactions included."""
+        """A page of an account's confirmed history, newest first, failed transactions included.
+
+        It is that of any endpoint, or of `at` alone.
+        """
         config: dict[str, Any] = {"commitment": "confirmed", "limit": limit}
         if before is not None:
             config["before"] = before
@@ -168,13 +172,13 @@ class Node:
             config["minContextSlot"] = min_context_slot
         try:
             page: list[SignatureInfo] = await self.pool.call(
-                "getSignaturesForAddress", [address, config], list[SignatureInfo]
+                "getSignaturesForAddress", [address, config], list[SignatureInfo], at=at
             )
         except PermanentRpcError as error:
             # The parameter came late to this method; a node without it must not stop all healing.
             if error.code != _INVALID_PARAMS or config.pop("minContextSlot", None) is None:
                 raise
-            page = await self.pool.call("getSignaturesForAddress", [address, config], list[SignatureInfo])
+            page = await self.pool.call("getSignaturesForAddress", [address, config], list[SignatureInfo], at=at)
             self.knows_min_context_slot = False  # it was indeed the parameter, not the address
         return page
 
@@ -278,12 +282,12 @@ class Node:
 
     async def block_height(self, commitment: str) -> int:
         """The number of blocks below the newest one at `commitment`; skipped slots have none."""
-        height: int = await self.pool.call("getBlockHeight", [{"commitment": commitment}], int)
+        height: int = await self.pool.call("getBlockHeight", [{"commitment": commitment}], Slot)
         return height
 
     async def first_available_block(self) -> int:
         """The lowest slot whose block this node can still serve."""
-        slot: int = await self.pool.call("getFirstAvailableBlock", [], int)
+        slot: int = await self.pool.call("getFirstAvailableBlock", [], Slot)
         return slot
 
     async def blocks(self, first: int, last: int) -> list[int]:
@@ -298,7 +302,7 @@ class Node:
 
     async def slot(self, commitment: str = "confirmed") -> int:
         """The newest slot at `commitment`."""
-        slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], int)
+        slot: int = await self.pool.call("getSlot", [{"commitment": commitment}], Slot)
         return slot
 
     async def epoch(self) -> int:

@@ -3,13 +3,12 @@
 Sources: the Solana JSON-RPC reference, the transaction confirmation and expiration guide, Solana Pay.
 """
 
-import asyncio
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-import msgspec
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
 from solders.instruction import Instruction
@@ -19,39 +18,18 @@ from solders.system_program import TransferParams, transfer
 from spl.token import instructions as spl
 from spl.token.models import TransferCheckedParams
 
-from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS, MICROLAMPORTS
+from chain.asking import ask_each
+from chain.cluster_rules import MICROLAMPORTS
 from chain.instructions import transfer_checked_with_fee, with_references
 from chain.nonces import advancing
 from chain.programs import MEMO_PROGRAM
-from chain.rpc import Endpoint, RpcError, RpcPool
+from chain.rpc import Endpoint, PermanentRpcError, RpcPool
 from ledger.tokens import NATIVE_SOL
 
 # Memo, a new token account and a transfer take about 60,000 units; a transfer hook of Token-2022 runs on top.
 _COMPUTE_UNITS: Final = 200_000
-
-
-class _Blockhash(msgspec.Struct, rename="camel"):
-    blockhash: str
-    last_valid_block_height: int
-
-
-class _BlockhashAnswer(msgspec.Struct):
-    value: _Blockhash
-
-
-class FinalizedTip(msgspec.Struct, rename="camel"):
-    """The newest finalized block, as one answer of one endpoint has it."""
-
-    absolute_slot: int
-    block_height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """A recent blockhash, and the block height beyond which nothing that names it can land."""
-
-    blockhash: str
-    last_valid_block_height: int
+_GRACE_SECONDS: Final = 0.5
+_ALREADY_PROCESSED: Final = "already been processed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,40 +114,6 @@ def associated_account(wallet: str, mint: str, program: str) -> str:
     return str(spl.get_associated_token_address(*keys))
 
 
-async def latest_blockhash(pool: RpcPool) -> Lifetime:
-    """A blockhash that the cluster has voted for.
-
-    A node may be wrong about the height at which it ends, but nothing outlives 150 blocks from now.
-    """
-    answer: _BlockhashAnswer = await pool.call("getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer)
-    newest: int = await pool.call("getBlockHeight", [{"commitment": "processed"}], int)
-    last = max(answer.value.last_valid_block_height, newest + BLOCKHASH_LIFETIME_BLOCKS)
-    return Lifetime(answer.value.blockhash, last)
-
-
-async def finalized_tip(pool: RpcPool) -> FinalizedTip:
-    """Slot and height of the newest finalized block: the lowest that an endpoint answers, from one answer.
-
-    What can land no more is decided by it. So a node that is ahead, or says that it is, decides nothing alone.
-
-    Raises:
-        RpcError: No endpoint answers.
-    """
-
-    async def ask(endpoint: Endpoint) -> FinalizedTip:
-        tip: FinalizedTip = await pool.call(
-            "getEpochInfo", [{"commitment": "finalized"}], FinalizedTip, attempts=2, at=endpoint
-        )
-        return tip
-
-    answers = await asyncio.gather(*map(ask, pool.endpoints), return_exceptions=True)
-    tips = [one for one in answers if isinstance(one, FinalizedTip)]
-    for answer in answers:
-        if isinstance(answer, BaseException) and not (tips and isinstance(answer, RpcError)):
-            raise answer
-    return min(tips, key=lambda tip: tip.block_height)
-
-
 async def broadcast(pool: RpcPool, wire: bytes, *, preflight: bool) -> str:
     """Hand a signed transaction to a node, which may or may not spread it; returns its signature.
 
@@ -177,13 +121,7 @@ async def broadcast(pool: RpcPool, wire: bytes, *, preflight: bool) -> str:
         PermanentRpcError: With `preflight`: it would fail, and was not spread.
         RpcError: No node answered; it may have been spread all the same.
     """
-    options: dict[str, Any] = {
-        "encoding": "base64",
-        "skipPreflight": not preflight,
-        "preflightCommitment": "confirmed",
-        "maxRetries": 0,
-    }
-    signature: str = await pool.call("sendTransaction", [base64.b64encode(wire).decode(), options], str)
+    signature: str = await pool.call("sendTransaction", _params(wire, preflight=preflight), str)
     return signature
 
 
@@ -192,19 +130,38 @@ async def broadcast_everywhere(pool: RpcPool, wire: bytes) -> int:
 
     One that did not answer may have spread it all the same.
     """
-    params = [
-        base64.b64encode(wire).decode(),
-        {"encoding": "base64", "skipPreflight": True, "preflightCommitment": "confirmed", "maxRetries": 0},
-    ]
+    taken, _ = await ask_each(pool, partial(_hand_to, pool, _params(wire, preflight=False), 1))
+    return len(taken)
 
-    async def hand_to(endpoint: Endpoint) -> bool:
-        try:
-            await pool.call("sendTransaction", params, str, attempts=1, at=endpoint)
-        except RpcError:
-            return False
-        return True
 
-    return sum(await asyncio.gather(*map(hand_to, pool.endpoints)))
+async def offer_everywhere(pool: RpcPool, wire: bytes, *, preflight: bool) -> None:
+    """As `broadcast`, to every endpoint: one that keeps it, or refuses it without a cause, does not hold it up.
+
+    Once one has taken it, the others are not waited for long. One that says that it has landed has taken it.
+
+    Raises:
+        PermanentRpcError: All that answered refused it: with `preflight`, it would fail.
+        RpcError: No node answered; it may have been spread all the same.
+    """
+    hand_to = partial(_hand_to, pool, _params(wire, preflight=preflight), None)
+    taken, errors = await ask_each(pool, hand_to, grace_seconds=_GRACE_SECONDS)
+    if not taken and not any(_ALREADY_PROCESSED in str(error) for error in errors):
+        raise next((error for error in errors if isinstance(error, PermanentRpcError)), errors[0])
+
+
+async def _hand_to(pool: RpcPool, params: Sequence[Any], attempts: int | None, endpoint: Endpoint) -> str:
+    signature: str = await pool.call("sendTransaction", params, str, attempts=attempts, at=endpoint)
+    return signature
+
+
+def _params(wire: bytes, *, preflight: bool) -> Sequence[Any]:
+    options = {
+        "encoding": "base64",
+        "skipPreflight": not preflight,
+        "preflightCommitment": "confirmed",
+        "maxRetries": 0,
+    }
+    return [base64.b64encode(wire).decode(), options]
 
 
 async def rent_exempt_lamports(pool: RpcPool, size: int) -> int:

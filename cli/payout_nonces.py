@@ -8,8 +8,9 @@ from rich.table import Table
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
+from chain.lifetimes import latest_blockhash
 from chain.nonces import NONCE_BYTES, creation, nonce_state
-from chain.sending import broadcast, latest_blockhash, rent_exempt_lamports
+from chain.sending import broadcast, rent_exempt_lamports
 from cli.contexts import with_worker_context
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table, time_text

@@ -294,6 +294,11 @@ async def open_settlements(
     return [from_row(OpenSettlement, row) async for row in rows]
 
 
+async def end_by(database: Database, ids: Sequence[UUID], *, height: int) -> None:
+    """Note that nothing of these that is under way can land beyond a block height."""
+    await _queries.end_settlements_by(database, ids=list(ids), height=height)
+
+
 async def vanished_wires(database: Database, *, limit: int) -> list[bytes]:
     """The bytes of settled payments that a fork took off the chain, until they land again or never can."""
     return [row["wire"] async for row in _queries.vanished_wires(database, limit=limit)]

@@ -148,6 +148,11 @@ WHERE settlement_is_open(status) AND created_at < clock_timestamp() - make_inter
 ORDER BY created_at, id
 LIMIT :limit;
 
+-- name: end_settlements_by!
+-- Nothing that is under way can land beyond a block height.
+UPDATE settlements SET last_valid_block_height = :height
+WHERE id = ANY(:ids::uuid[]) AND settlement_is_open(status) AND last_valid_block_height > :height;
+
 -- name: vanished_wires
 -- Settled payments that the cluster does not know any more: while their blockhash lives, the same bytes can land again.
 SELECT s.wire

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from chain.cluster_rules import SLOT_SECONDS
 from ledger.amounts import parse_thresholds
 from runtime.errors import OperatorError
 from runtime.private_file import refuse_if_open
@@ -166,6 +167,11 @@ class SolanaSettings(Settings):
     def _are_websockets(cls, value: SecretStr | None) -> SecretStr | None:
         _check_endpoints(value, {"ws", "wss"})
         return value
+
+    @property
+    def block_seconds_min(self) -> float:
+        """How long a block of the cluster takes at least; a local chain may be made to go as fast as it can."""
+        return 0.0 if self.solana_network == "localnet" else SLOT_SECONDS
 
     @property
     def rpc_urls(self) -> list[str]:

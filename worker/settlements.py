@@ -2,19 +2,22 @@
 
 What an API process signed and stored is offered to every node again, the same bytes, whether or not that process lives.
 It is settled by the transfer that the ledger has; it fails only when the chain says so for good, or when its blockhash
-has died at finalized height and no node has it in its history.
+has died at finalized height and no node has it in its history. What one node says alone, where there are others,
+decides neither.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from chain.landing import Fate, LandingState, fates
+from chain.lifetimes import Life, Tip, finalized_tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
-from chain.sending import FinalizedTip, broadcast_everywhere, finalized_tip
+from chain.sending import broadcast_everywhere
 from ledger import settlements
 from ledger.claims import claim_settled
 from ledger.index_requests import request_index
@@ -56,12 +59,14 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
     done.broadcast += sum(
         await _offer(context, await settlements.vanished_wires(context.database, limit=_WIRES_PER_PASS))
     )
-    after, tip = FIRST, None
+    after = FIRST
     while page := await settlements.open_settlements(
         context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
     ):
         # Asked before the statuses: a history that is searched afterwards reaches further than this.
-        tip = tip or await finalized_tip(context.node.pool)
+        tip = await finalized_tip(context.node.pool)
+        if tip is not None:
+            await _correct_ends(context, [one.id for one in page if _life(one).is_doubtful(tip)])
         await _move_page(context, page, tip, done)
         after = page[-1].created_at, page[-1].id
     return done
@@ -73,14 +78,21 @@ async def _settle_indexed(context: WorkerContext, done: Moved) -> None:
         done.settled += len(await claim_settled(context.database, ids))
 
 
-async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: FinalizedTip, done: Moved) -> None:
+async def _correct_ends(context: WorkerContext, ids: Sequence[UUID]) -> None:
+    """Have payments end no later than they can: a node may have lied about the height when they were signed."""
+    newest = await newest_of_all(context.node.pool) if ids else None
+    if newest is not None:
+        await settlements.end_by(context.database, ids, height=newest.last_valid_block_height)
+
+
+async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved) -> None:
     answers = await context.node.statuses_of_each([one.signature for one in page])
     to_send, to_index = [], []
     for one, fate in zip(page, fates(answers, len(page)), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
             if not one.is_indexed:
                 to_index.append(one.signature)
-        elif (failure := _failure(one, fate, tip)) is not None:
+        elif (failure := _failure(context, one, fate, tip)) is not None:
             await _fail(context, one, failure, fate, done)
         else:
             to_send.append(one)
@@ -89,19 +101,28 @@ async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip
     await _broadcast(context, to_send, done)
 
 
-def _failure(one: OpenSettlement, fate: Fate, tip: FinalizedTip) -> FailureReason | None:
+def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip | None) -> FailureReason | None:
     """Why a payment has failed for good; `None` while it may still land."""
     if fate.landing is LandingState.FAILED:
         return FailureReason.FAILED_ON_CHAIN
-    is_dead = one.last_valid_block_height < tip.block_height
-    if fate.landing is LandingState.UNKNOWN and is_dead and fate.seen_slot >= tip.absolute_slot:
+    if tip is None:
+        return None
+    is_dead = _life(one).is_over(tip, context.settings.block_seconds_min)
+    # One that says alone that it has failed does not keep open what has died for all.
+    is_absent = fate.landing in {LandingState.UNKNOWN, LandingState.DISPUTED}
+    if is_absent and is_dead and fate.seen_slot >= tip.absolute_slot:
         return FailureReason.NEVER_LANDED
     return None
 
 
+def _life(one: OpenSettlement) -> Life:
+    return Life(one.last_valid_block_height, None, one.age_seconds)
+
+
 async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReason, fate: Fate, done: Moved) -> None:
     async with crash_point("fail"):
-        failed = await settlements.fail(context.database, one.id, reason=reason, detail=fate.error, slot=fate.slot)
+        slot = fate.slot if reason is FailureReason.FAILED_ON_CHAIN else None
+        failed = await settlements.fail(context.database, one.id, reason=reason, detail=fate.error, slot=slot)
     if failed:
         done.failed += 1
         _log.warning("settlement_failed", settlement=str(one.id), reason=reason.value, error=fate.error)

@@ -23,7 +23,7 @@ from api.x402.settlement_batches import SettlementBatches
 from api.x402.verdict import Reason, Refused
 from api.x402.verification import JudgedPayment, PaymentVerifier
 from chain.addresses import parse_address
-from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
+from chain.lifetimes import Tip, newest_tip
 from chain.rpc import RpcError
 from ledger import settlements
 from ledger.payment_requests import find_request
@@ -82,7 +82,6 @@ class PaymentSettler:
         self._metrics = metrics
         self._troubles = metrics.troubles
         self._waiting = 0
-        self._newest_height = 0
 
     async def settle(self, body: FacilitatorBody, caller: Caller | None, is_gone: IsGone) -> SettleResult:
         """The verdict on a payment: sent and settled now, or before, or refused.
@@ -157,7 +156,7 @@ class PaymentSettler:
         """
         payment, recipient = judged.payment, judged.recipient
         await self._refuse_other_requests(judged)
-        last_valid = await self._last_valid_height()
+        now = await self._newest_tip()
         try:
             await self._verifier.refuse_what_would_fail(judged)
         except Refused:
@@ -187,7 +186,7 @@ class PaymentSettler:
             final_only=is_final_only or token.needs_finality(payment.amount, self._final_from),
             signature=signature,
             wire=wire,
-            last_valid_block_height=last_valid,
+            last_valid_block_height=now.last_valid_block_height,
             payment_identifier=identifier,
             payload_hash=asked,
             lamports=payment.fee_lamports_max,
@@ -244,15 +243,12 @@ class PaymentSettler:
             payment.authority,
         )
 
-    async def _last_valid_height(self) -> int:
-        """A block height beyond which nothing that names a blockhash of today can land. Raises ApiError 503."""
+    async def _newest_tip(self) -> Tip:
+        """Where the chain stands, which says when what is signed now can land no more. Raises ApiError 503."""
         try:
-            height = await self._verifier.node.block_height("processed")
+            return await newest_tip(self._verifier.node.pool)
         except RpcError as error:
             raise unavailable("Solana node that knows the block height") from error
-        # A node that is behind does not shorten the life of what others take.
-        self._newest_height = max(self._newest_height, height)
-        return self._newest_height + BLOCKHASH_LIFETIME_BLOCKS
 
     async def _verdict(
         self, known: Settlement, deadline: float, is_gone: IsGone, *, is_same_request: bool, is_new: bool = False

@@ -15,7 +15,11 @@ CASES = {
     "nobody knows it": ([None, None], LandingState.UNKNOWN),
     "one has it": ([None, GOOD], LandingState.SUCCEEDED),
     "it is being voted for": ([SEEN], LandingState.UNDECIDED),
-    "it failed for good": ([None, BAD], LandingState.FAILED),
+    "it failed for good": ([BAD], LandingState.FAILED),
+    "it failed for good, for all": ([BAD, BAD], LandingState.FAILED),
+    "one alone says that it failed": ([None, BAD], LandingState.DISPUTED),
+    "one alone of three says that it failed": ([BAD, None, None], LandingState.DISPUTED),
+    "two say that it failed, and one that it may not": ([BAD, BAD, SEEN], LandingState.UNDECIDED),
     "it failed, which may be undone": ([BAD_YET], LandingState.UNDECIDED),
     "they contradict each other": ([BAD, GOOD], LandingState.SUCCEEDED),
 }
@@ -37,5 +41,19 @@ def test_endpoints_that_do_not_answer_or_answer_something_else_have_no_say():
     ]
     first, second = fates(answers, 2)
     assert (first.landing, first.seen_slot) == (LandingState.UNKNOWN, 7)
-    assert (second.landing, second.slot) == (LandingState.FAILED, 5)
+    assert (second.landing, second.slot) == (LandingState.DISPUTED, 5)
     assert "InstructionError" in second.error
+
+
+def test_one_endpoint_is_not_enough_where_the_others_do_not_answer():
+    answers = [EndpointStatuses("liar", 9, [None, BAD, GOOD]), EndpointStatuses("down", 0, None, "it is away")]
+    assert [fate.landing for fate in fates(answers, 3)] == [
+        LandingState.NOT_ASKED,
+        LandingState.NOT_ASKED,
+        LandingState.SUCCEEDED,
+    ]
+
+
+def test_of_three_endpoints_two_are_enough():
+    answers = [EndpointStatuses("down", 0, None, "it is away"), *(EndpointStatuses("up", 9, [None, BAD]) for _ in "ab")]
+    assert [fate.landing for fate in fates(answers, 2)] == [LandingState.UNKNOWN, LandingState.FAILED]

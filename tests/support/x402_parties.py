@@ -7,8 +7,8 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from chain.lifetimes import latest_blockhash
 from chain.rpc import RpcPool
-from chain.sending import latest_blockhash
 from tests.support.ledger_checks import follow
 from tests.support.wallets import SOL, USD, USDC
 from tests.support.x402_payments import Purchase

@@ -15,9 +15,10 @@ from uuid import UUID
 from solders.message import Message
 from solders.transaction import Transaction
 
+from chain.lifetimes import finalized_tip, latest_blockhash
 from chain.nonces import advance_only, is_advance_only
 from chain.rpc import PermanentRpcError
-from chain.sending import broadcast, finalized_tip, latest_blockhash
+from chain.sending import broadcast
 from worker.context import WorkerContext
 from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, ready_payout
@@ -122,10 +123,10 @@ async def _export(context: WorkerContext, waiting: PayoutToSign, nonce_account: 
                 waits_for=f"what was decided at the same moment about it, its fee{also}; export again",
             )
     tip = await finalized_tip(context.node.pool)
-    if (last is not None and last < tip.block_height) or (nonce and await advanced_slots(context, [nonce])):
+    left = None if last is None or tip is None else last - tip.block_height
+    if (left is not None and left < 0) or (nonce and await advanced_slots(context, [nonce])):
         return Exported(*_about(payout), waits_for="proof that the last export never landed")
     unsigned = base64.b64encode(bytes(Transaction.new_unsigned(Message.from_bytes(message)))).decode()
-    left = None if last is None else last - tip.block_height
     return Exported(*_about(payout), unsigned, last, left, nonce.account if nonce else None)
 
 

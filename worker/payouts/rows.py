@@ -109,6 +109,7 @@ class Attempt:
         error: What a node said of it last.
         status: Of its payout.
         reference: Of its payout.
+        age_seconds: How long ago it was stored.
     """
 
     id: UUID
@@ -123,6 +124,7 @@ class Attempt:
     error: str | None
     status: str
     reference: str
+    age_seconds: float
 
     @property
     def nonce(self) -> DurableNonce | None:
@@ -319,6 +321,11 @@ async def note_sent(database: Database, attempt_id: UUID) -> None:
 async def note_attempt_error(database: Database, attempt_id: UUID, error: str) -> None:
     """Note what a node said against an attempt; it may land all the same."""
     await _queries.note_attempt_error(database, id=attempt_id, error=error)
+
+
+async def end_by(database: Database, attempt_ids: Sequence[UUID], *, height: int) -> None:
+    """Note that none of these living attempts can land beyond a block height."""
+    await _queries.end_attempts_by(database, ids=list(attempt_ids), height=height)
 
 
 async def note_beyond(database: Database, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:

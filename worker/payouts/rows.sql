@@ -129,7 +129,8 @@ UPDATE payouts AS p SET status = 'signed' FROM found AS f WHERE p.id = f.payout_
 -- name: living_attempts
 -- Attempts that may still land.
 SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, a.nonce_account,
-  a.nonce_value, a.nonce_slot, a.error, p.status, p.reference
+  a.nonce_value, a.nonce_slot, a.error, p.status, p.reference,
+  extract(epoch FROM clock_timestamp() - a.created_at)::double precision AS age_seconds
 FROM payout_attempts AS a
 JOIN payouts AS p ON p.id = a.payout_id
 WHERE a.ended_at IS NULL
@@ -156,8 +157,15 @@ UPDATE payout_attempts SET error = :error WHERE id = :id AND ended_at IS NULL;
 
 -- name: note_beyond!
 -- The finalized chain has passed the last height at which these attempts could land.
-UPDATE payout_attempts SET dead_from_slot = :slot
-WHERE id = ANY(:ids::uuid[]) AND dead_from_slot IS NULL AND last_valid_block_height < :height;
+-- Of several slots the lowest is kept: each is beyond it, and a node may have said one that never comes.
+UPDATE payout_attempts SET dead_from_slot = least(dead_from_slot, :slot)
+WHERE id = ANY(:ids::uuid[]) AND ended_at IS NULL AND (dead_from_slot IS NULL OR dead_from_slot > :slot)
+  AND last_valid_block_height < :height;
+
+-- name: end_attempts_by!
+-- None of these living attempts can land beyond a block height.
+UPDATE payout_attempts SET last_valid_block_height = :height
+WHERE id = ANY(:ids::uuid[]) AND ended_at IS NULL AND last_valid_block_height > :height;
 
 -- name: note_advanced!
 -- The nonce by which an attempt could land was advanced, finalized at a slot.

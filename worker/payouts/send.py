@@ -18,8 +18,12 @@ from uuid import UUID
 
 import structlog
 
+from chain.agreement import agreeing_min
+from chain.asking import ask_each
+from chain.landing import LandingState, fates
+from chain.lifetimes import Life, Tip, finalized_tip, latest_blockhash, newest_of_all
 from chain.rpc import PermanentRpcError, RpcError
-from chain.sending import broadcast, finalized_tip, latest_blockhash
+from chain.sending import offer_everywhere
 from ledger.jobs import count_late_ratings
 from ledger.payout_redirects import apply_redirects
 from ledger.states import PayoutStatus
@@ -36,7 +40,6 @@ from worker.signer import Signer
 _log = structlog.get_logger(__name__)
 
 _ATTEMPTS_PER_PASS: Final = 1_000
-_ALREADY_PROCESSED: Final = "already been processed"
 
 
 # What waits for its owner to ask, or for another day, is not looked at all the time.
@@ -46,6 +49,10 @@ _PATIENCE_SECONDS: Final = {
     Waiting.FEE_BUDGET: 3_600.0,
 }
 _FAILURES_MAX: Final = 3
+
+
+# One that says alone that it has failed does not keep open what has died for all.
+_ABSENT: Final = frozenset({LandingState.UNKNOWN, LandingState.DISPUTED, LandingState.FAILED})
 
 
 @dataclass(slots=True)
@@ -161,16 +168,15 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Se
 async def _broadcast(
     context: WorkerContext, attempt_id: UUID, wire: bytes, done: Sent, *, is_first: bool, known_error: str | None = None
 ) -> None:
-    """Hand an attempt to a node. The first to take it is asked to try it beforehand, for it says what is wrong."""
+    """Hand an attempt to every node. The first time they are asked to try it beforehand, and say what is wrong."""
     try:
         async with crash_point("broadcast"):
-            await broadcast(context.node.pool, wire, preflight=is_first)
+            await offer_everywhere(context.node.pool, wire, preflight=is_first)
     except PermanentRpcError as error:
-        if _ALREADY_PROCESSED not in str(error):
-            if known_error != str(error):
-                _log.warning("payout_refused", attempt=str(attempt_id), error=str(error))
-                await rows.note_attempt_error(context.database, attempt_id, str(error))
-            return
+        if known_error != str(error):
+            _log.warning("payout_refused", attempt=str(attempt_id), error=str(error))
+            await rows.note_attempt_error(context.database, attempt_id, str(error))
+        return
     done.broadcast += 1
     if is_first:
         async with crash_point("note"):
@@ -182,16 +188,32 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done:
     if not living:
         return
     tip = await finalized_tip(context.node.pool)
-    by_blockhash = [one for one in living if one.last_valid_block_height is not None]
-    beyond = [one for one in by_blockhash if (one.last_valid_block_height or 0) < tip.block_height]
-    if beyond:
-        ids = [attempt.id for attempt in beyond]
-        await rows.note_beyond(context.database, ids, slot=tip.absolute_slot, height=tip.block_height)
+    beyond = [] if tip is None else await _beyond(context, living, tip)
     beyond += await _advanced(context, living)
     absent = await rows.proven_absent(context.database, [attempt.id for attempt in beyond]) if beyond else frozenset()
     for attempt in beyond:
         if attempt.id in absent and attempt.dead_from_slot is not None:
             await _end_one(context, attempt, attempt.dead_from_slot, done)
+
+
+async def _beyond(context: WorkerContext, living: Sequence[Attempt], tip: Tip) -> list[Attempt]:
+    """Attempts whose blockhash has died by `tip`, of which that is noted."""
+    lives = [(attempt, life) for attempt in living if (life := _life(attempt)) is not None]
+    if doubtful := [attempt.id for attempt, life in lives if life.is_doubtful(tip)]:
+        # A node may have lied about the height when it was signed.
+        newest = await newest_of_all(context.node.pool)
+        if newest is not None:
+            await rows.end_by(context.database, doubtful, height=newest.last_valid_block_height)
+    beyond = [attempt for attempt, life in lives if life.is_over(tip, context.settings.block_seconds_min)]
+    if beyond:
+        ids = [attempt.id for attempt in beyond]
+        await rows.note_beyond(context.database, ids, slot=tip.absolute_slot, height=tip.block_height)
+    return beyond
+
+
+def _life(attempt: Attempt) -> Life | None:
+    last = attempt.last_valid_block_height
+    return None if last is None else Life(last, None, attempt.age_seconds)
 
 
 async def _advanced(context: WorkerContext, living: Sequence[Attempt]) -> list[Attempt]:
@@ -212,12 +234,12 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
     """End an attempt unless the history on chain, searched by its signature and by its reference, has it after all."""
     outcome, error = "expired", None
     if attempt.signature is not None:
-        seen_slot, (status,) = await context.node.signature_statuses([attempt.signature])
-        if seen_slot < dead_from_slot or (status is not None and status.err is None):
+        (fate,) = fates(await context.node.statuses_of_each([attempt.signature]), 1)
+        if fate.seen_slot < dead_from_slot or fate.landing not in _ABSENT:
             return
-        if status is not None:
-            outcome, error = "failed", f"it failed on chain: {status.err}"
-    if any(info.err is None for info in await context.node.signatures(attempt.reference)):
+        if fate.landing is LandingState.FAILED:
+            outcome, error = "failed", f"it failed on chain: {fate.error}"
+    if await _is_referred_to(context, attempt.reference):
         return
     async with crash_point("end"):
         done.ended += await rows.end_attempt(
@@ -230,3 +252,18 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
             pause_max_seconds=context.settings.payout_retry_max_seconds,
         )
     _log.warning("payout_attempt_ended", payout=str(attempt.payout_id), outcome=outcome, error=error)
+
+
+async def _is_referred_to(context: WorkerContext, reference: str) -> bool:
+    """Whether a node has anything good in the history of a payout's reference.
+
+    Raises:
+        RpcError: Too few answered to say so.
+    """
+    pool = context.node.pool
+    histories, errors = await ask_each(pool, lambda endpoint: context.node.signatures(reference, at=endpoint))
+    if any(info.err is None for history in histories for info in history):
+        return True
+    if len(histories) < agreeing_min(len(pool.endpoints)):
+        raise errors[0]
+    return False

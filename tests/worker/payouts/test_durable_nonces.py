@@ -19,8 +19,9 @@ from solders.system_program import (
 )
 from solders.transaction import Transaction
 
+from chain.lifetimes import latest_blockhash
 from chain.nonces import NONCE_BYTES, creation
-from chain.sending import latest_blockhash, rent_exempt_lamports
+from chain.sending import rent_exempt_lamports
 from localnet import Localnet
 from tests.support.dying_worker import KilledError, approved_order, attempts, dying_at, paid_once, work_on
 from tests.support.job_shop import fast_settings

@@ -1,56 +1,179 @@
-"""A node that keeps a payout and says that its time is over does not make us pay it twice."""
+"""A node that lies about a payout, or keeps it, neither makes us pay twice nor keeps us from paying."""
 
 import asyncio
 import contextlib
-import json
 
-import aiohttp
-from aiohttp import web
+import pytest
 
 from chain.rpc import RpcError
 from localnet.payments import USDC
-from tests.support.dying_worker import approved_order, attempts
-from tests.support.http_serving import serving
+from tests.support.altering_node import AlteringNode, failing_for_good
+from tests.support.dying_worker import approved_order, attempts, paid_once
 from tests.support.job_shop import PRICE, fast_settings, secret
 from worker.context import open_worker_context
 from worker.escrow import move_jobs_and_payouts
 
 
-async def test_what_one_node_says_of_the_height_ends_no_attempt(shop, indexer, net, database_url):
-    kept = []
-    async with aiohttp.ClientSession() as http:
+@contextlib.asynccontextmanager
+async def working(shop, database_url, nodes):
+    """A worker's context whose passes a test runs itself, and an order of which a payout is due."""
+    # Other people's money, as a settlement wallet holds it.
+    await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 10 * PRICE)
+    settings = fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet))
+    async with open_worker_context(settings, database_url, [node.rpc_url for node in nodes]) as context:
+        yield context, await approved_order(shop, context)
 
-        async def pass_on(call):
-            async with http.post(net.rpc_url, json=call) as response:
-                return await response.json()
 
-        async def lie(request):
-            """A node that no localnet is: it takes a payout without spreading it, and is a billion blocks ahead."""
-            call = json.loads(await request.read())
-            if call["method"] == "sendTransaction":
-                kept.append(call)
-                return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": call["params"][0][:64]})
-            answer = await pass_on(call)
-            if call["method"] == "getEpochInfo":
-                answer["result"]["blockHeight"] = 10**9
-            return web.json_response(answer)
+async def pass_over(context, order, times=30, until=lambda rows: False):
+    for _ in range(times):
+        with contextlib.suppress(RpcError):
+            await move_jobs_and_payouts(context)
+        if until(await attempts(order)):
+            break
+        await asyncio.sleep(0.1)
 
-        async with (
-            serving(lie) as liar,
-            open_worker_context(
-                fast_settings(SETTLEMENT_KEYPAIR=secret(shop.wallet)), database_url, [liar, net.rpc_url]
-            ) as context,
-        ):
-            # Other people's money, as a settlement wallet holds it.
-            await shop.call("localnet_fundToken", str(shop.wallet.pubkey()), str(USDC), 10 * PRICE)
-            order = await approved_order(shop, context)
-            for _ in range(30):
-                with contextlib.suppress(RpcError):
-                    await move_jobs_and_payouts(context)
-                await asyncio.sleep(0.1)
-            assert kept
+
+async def release(context, order):
+    for _ in range(100):
+        await pass_over(context, order, 1)
+        if (await order.row())["escrow_status"] == "released":
+            return
+    raise AssertionError([dict(row) for row in await attempts(order)])
+
+
+def far_ahead(call, answer):
+    if call["method"] == "getEpochInfo":
+        answer["result"]["blockHeight"] = answer["result"]["absoluteSlot"] - 1
+        answer["result"]["absoluteSlot"] += 10**9
+        answer["result"]["blockHeight"] += 10**9
+
+
+def far_ahead_at_a_true_slot(call, answer):
+    if call["method"] == "getEpochInfo":
+        answer["result"]["blockHeight"] = 10**9
+
+
+def far_ahead_at_no_slot(call, answer):
+    if call["method"] == "getEpochInfo":
+        answer["result"] |= {"blockHeight": 10**9, "absoluteSlot": 10**9}
+    elif call["method"] == "getSignatureStatuses":
+        answer["result"]["context"]["slot"] = 10**10
+
+
+def at_the_beginning(call, answer):
+    """Says when something is signed that the chain is at its beginning, so that it seems to die at once."""
+    if call["method"] == "getLatestBlockhash":
+        answer["result"]["value"]["lastValidBlockHeight"] = 1
+    elif call["method"] == "getEpochInfo" and call["params"][0]["commitment"] == "processed":
+        answer["result"] |= {"blockHeight": 1, "absoluteSlot": 1}
+
+
+LIES = [far_ahead, far_ahead_at_a_true_slot, far_ahead_at_no_slot, at_the_beginning]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_one_node_says_of_the_height_ends_no_attempt(shop, indexer, net, database_url, lie, place):
+    async with (
+        AlteringNode(net, lie, keeps_transactions=True).serve() as liar,
+        AlteringNode(net, keeps_transactions=True).serve() as other,
+    ):
+        # The other tells the truth; it loses what it is given, so that the ledger knows nothing.
+        nodes = [other]
+        nodes.insert(place, liar)
+        async with working(shop, database_url, nodes) as (context, order):
+            await pass_over(context, order)
+            assert liar.kept
             assert len(await attempts(order)) == 1
-            for call in {call["params"][0]: call for call in kept}.values():
-                await pass_on(call)
-            await asyncio.sleep(1)
-            assert await shop.balance(shop.provider.pubkey()) <= PRICE
+            await liar.let_go()
+            await release(context, order)
+            await paid_once(shop)
+
+
+async def test_a_liar_ends_no_attempt_while_the_other_node_is_away(shop, indexer, net, database_url):
+    async with (
+        AlteringNode(net, far_ahead_at_no_slot, keeps_transactions=True).serve() as liar,
+        AlteringNode(net).serve() as other,
+        working(shop, database_url, [liar, other]) as (context, order),
+    ):
+        other.is_away = True
+        await pass_over(context, order, 3)
+        assert len(await attempts(order)) == 1
+        await liar.let_go()
+        other.is_away, liar.change = False, None
+        await release(context, order)
+        await paid_once(shop)
+
+
+async def test_a_node_that_keeps_what_it_takes_holds_nothing_up(shop, indexer, net, database_url):
+    async with (
+        AlteringNode(net, keeps_transactions=True).serve() as keeper,
+        working(shop, database_url, [keeper, net]) as (context, order),
+    ):
+        await release(context, order)
+        assert keeper.kept
+        assert len(await attempts(order)) == 1
+        await paid_once(shop)
+
+
+async def test_a_node_that_refuses_everything_holds_nothing_up(shop, indexer, net, database_url):
+    def refusing(call, answer):
+        if call["method"] == "sendTransaction":
+            answer.pop("result", None)
+            answer["error"] = {"code": -32002, "message": "Transaction simulation failed: it would not do"}
+
+    async with (
+        AlteringNode(net, refusing).serve() as refuser,
+        working(shop, database_url, [refuser, net]) as (context, order),
+    ):
+        await release(context, order)
+        assert len(await attempts(order)) == 1
+        await paid_once(shop)
+
+
+async def test_one_node_does_not_make_a_payout_a_failed_one(shop, indexer, net, database_url):
+    async with (
+        AlteringNode(net, failing_for_good).serve() as liar,
+        working(shop, database_url, [liar, net]) as (context, order),
+    ):
+        net.set_faults({"transactionsLost": 1})
+        await pass_over(context, order, 3)
+        net.chain.tick(200)
+        await pass_over(context, order, 100, until=lambda rows: any(row["outcome"] for row in rows))
+        first, *_ = await attempts(order)
+        assert first["outcome"] == "expired"
+        net.set_faults(None)
+        await release(context, order)
+        await paid_once(shop)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("getBlockHeight", 10**15),
+        ("getLatestBlockhash", {"lastValidBlockHeight": 10**15}),
+        ("getEpochInfo", {"blockHeight": 10**15, "absoluteSlot": 10**15}),
+    ],
+)
+async def test_one_lie_about_the_height_freezes_no_payout(shop, indexer, net, database_url, method, said):
+    is_lying = [False]
+
+    def lie(call, answer):
+        if is_lying[0] and call["method"] == method:
+            if isinstance(said, int):
+                answer["result"] = said
+            else:
+                place = answer["result"].get("value", answer["result"])
+                place |= said
+
+    async with AlteringNode(net, lie).serve() as liar, working(shop, database_url, [liar]) as (context, order):
+        is_lying[0] = True
+        net.set_faults({"transactionsLost": 1})
+        await pass_over(context, order, 1)
+        assert len(await attempts(order)) == 1
+        is_lying[0] = False
+        await pass_over(context, order, 3)
+        net.chain.tick(400)
+        net.set_faults(None)
+        await release(context, order)
+        await paid_once(shop)

@@ -1,0 +1,154 @@
+"""How long what we sign can land, and when it can land no more.
+
+What is paid again, or told as failed, is decided by this. So no endpoint's height or slot decides it alone where there
+are others; where there is one only, what it says counts as far as it can have happened since we signed.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+
+from chain.agreement import agreeing_min
+from chain.asking import ask_each
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
+from chain.rpc import Endpoint, RetryableRpcError, RpcPool
+
+# Whoever signs waits: an endpoint that is slow, or away, is not waited for once another has answered.
+_GRACE_SECONDS: Final = 0.5
+# What the database holds, with room to count on; an answer beyond that is malformed.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Tip(msgspec.Struct, rename="camel", frozen=True):
+    """Slot and height of a newest block."""
+
+    absolute_slot: Count
+    block_height: Count
+
+    @property
+    def last_valid_block_height(self) -> int:
+        """The height beyond which nothing can land that names a blockhash of this block or of one before it."""
+        return self.block_height + BLOCKHASH_LIFETIME_BLOCKS
+
+    @property
+    def is_possible(self) -> bool:
+        """False where there would be more blocks than slots."""
+        return self.block_height <= self.absolute_slot
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A recent blockhash, the block height beyond which nothing that names it can land, and the slot it was seen at."""
+
+    blockhash: str
+    last_valid_block_height: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long something that we signed can land.
+
+    Attributes:
+        last_valid_block_height: Beyond it, finalized, it cannot.
+        signed_slot: The newest slot that was seen when it was signed; `None` where that was not kept.
+        age_seconds: How long ago it was signed, at least.
+    """
+
+    last_valid_block_height: int
+    signed_slot: int | None
+    age_seconds: float
+
+    def is_over(self, tip: Tip, block_seconds_min: float) -> bool:
+        """Whether the finalized `tip` is beyond the end of it.
+
+        A height alone may be a lie. No block takes less than a slot, nor less than `block_seconds_min`, so that the
+        blocks of a lifetime take as many slots and so much time.
+        """
+        return (
+            self.last_valid_block_height < tip.block_height
+            and (self.signed_slot is None or self.signed_slot + BLOCKHASH_LIFETIME_BLOCKS < tip.absolute_slot)
+            and self.age_seconds >= BLOCKHASH_LIFETIME_BLOCKS * block_seconds_min
+        )
+
+    def is_doubtful(self, tip: Tip) -> bool:
+        """Whether it ends so late that somebody may have lied when it was signed: see `newest_of_all`."""
+        late = tip.last_valid_block_height + BLOCKHASH_LIFETIME_BLOCKS
+        return self.last_valid_block_height > late or (self.signed_slot or 0) > tip.absolute_slot
+
+
+async def latest_blockhash(pool: RpcPool) -> Lifetime:
+    """A blockhash that the cluster has voted for.
+
+    A node may be wrong about the height at which it ends, but nothing outlives 150 blocks from now. One that is ahead
+    of all that say where they are is believed as far as another lifetime.
+    """
+    answer: _BlockhashAnswer = await pool.call("getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer)
+    newest = await newest_tip(pool)
+    last = max(answer.value.last_valid_block_height, newest.last_valid_block_height)
+    last = min(last, newest.last_valid_block_height + BLOCKHASH_LIFETIME_BLOCKS)
+    return Lifetime(answer.value.blockhash, last, newest.absolute_slot)
+
+
+async def newest_tip(pool: RpcPool) -> Tip:
+    """The highest slot and height that an endpoint answers: nothing that is signed now outlives what follows them.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+    tips = await _tips(pool, "processed", grace_seconds=_GRACE_SECONDS)
+    return Tip(max(tip.absolute_slot for tip in tips), max(tip.block_height for tip in tips))
+
+
+async def newest_of_all(pool: RpcPool) -> Tip | None:
+    """As `newest_tip`, of enough endpoints to believe them: nothing that was signed before can end later than it says.
+
+    `None` where too few answer. What one of them said wrongly when something was signed is corrected by it.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+    tips = await _tips(pool, "processed")
+    if len(tips) < agreeing_min(len(pool.endpoints)):
+        return None
+    return Tip(max(tip.absolute_slot for tip in tips), max(tip.block_height for tip in tips))
+
+
+async def finalized_tip(pool: RpcPool) -> Tip | None:
+    """The lowest height of a newest finalized block, at the highest slot, that an endpoint answers.
+
+    What can land no more is decided by it. So a node that is ahead, or says that it is, decides nothing alone; `None`
+    where too few answer to decide anything.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+    tips = await _tips(pool, "finalized")
+    if len(tips) < agreeing_min(len(pool.endpoints)):
+        return None
+    return Tip(max(tip.absolute_slot for tip in tips), min(tip.block_height for tip in tips))
+
+
+async def _tips(pool: RpcPool, commitment: str, grace_seconds: float | None = None) -> list[Tip]:
+    """What each endpoint says, one at least; those that take `grace_seconds` longer than the first are left out."""
+
+    async def ask(endpoint: Endpoint) -> Tip:
+        tip: Tip = await pool.call("getEpochInfo", [{"commitment": commitment}], Tip, attempts=2, at=endpoint)
+        if not tip.is_possible:
+            raise RetryableRpcError(f"{endpoint.name} says that there were more blocks than slots")
+        return tip
+
+    tips, errors = await ask_each(pool, ask, grace_seconds=grace_seconds)
+    if not tips:
+        raise errors[0]
+    return tips
+
+
+class _Blockhash(msgspec.Struct, rename="camel"):
+    blockhash: str
+    last_valid_block_height: Count
+
+
+class _BlockhashAnswer(msgspec.Struct):
+    value: _Blockhash
