@@ -64,6 +64,7 @@ async def seed(database: Database, *, mint: str, currency: str, payout_address: 
     for example in EXAMPLES:
         offer = NewService(
             user_id=SEED_USER,
+            environment="live",
             agent_id=example.agent,
             payout_address=payout_address,
             name=example.name,

@@ -41,6 +41,7 @@ class Job:
         price_amount: In base units of `price_mint`, a token with `decimals`.
         nonce: The payment request that funds it.
         reference: The key that a transfer to `settlement_wallet` carries to fund it.
+        environment: That of the key which ordered it, `live` or `test`.
         fund_until: What is paid later goes back.
         score: The client's rating, `None` while there is none.
         claim_status: The status of the claim on its nonce, `None` while there is none.
@@ -63,6 +64,7 @@ class Job:
     nonce: str
     reference: str
     settlement_wallet: str
+    environment: str
     fund_until: dt.datetime
     dispute_reason: str | None
     resolution: str | None

@@ -28,8 +28,8 @@ SELECT id FROM added;
 -- One job with its service and its funding.
 SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_agent_id, j.provider_user_id,
   j.provider_agent_id, j.status, j.escrow_status, j.price_amount, j.price_mint, j.price_currency, t.decimals, j.nonce,
-  j.reference, j.settlement_wallet, j.fund_until, j.dispute_reason, j.resolution, r.score, r.feedback, j.deadline,
-  j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at, j.input, j.output,
+  j.reference, j.settlement_wallet, j.environment, j.fund_until, j.dispute_reason, j.resolution, r.score, r.feedback,
+  j.deadline, j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at, j.input, j.output,
   (
     SELECT c.status
     FROM transactions AS c
@@ -53,8 +53,8 @@ WHERE j.id = :id;
 -- A page of jobs, newest first, by whatever is asked for; what a client and a provider wrote is left out.
 SELECT j.id, j.service_id, s.name AS service_name, j.client_user_id, j.client_agent_id, j.provider_user_id,
   j.provider_agent_id, j.status, j.escrow_status, j.price_amount, j.price_mint, j.price_currency, t.decimals, j.nonce,
-  j.reference, j.settlement_wallet, j.fund_until, j.dispute_reason, j.resolution, r.score, r.feedback, j.deadline,
-  j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at,
+  j.reference, j.settlement_wallet, j.environment, j.fund_until, j.dispute_reason, j.resolution, r.score, r.feedback,
+  j.deadline, j.created_at, j.accepted_at, j.escrowed_at, j.completed_at, j.ended_at, j.settled_at, j.updated_at,
   (
     SELECT c.status
     FROM transactions AS c

@@ -20,7 +20,10 @@ REDIRECTABLE: Final = frozenset({PayoutStatus.QUEUED, PayoutStatus.WAITING, Payo
 
 @dataclass(frozen=True, slots=True)
 class JobPayout:
-    """A payout of a job, from `wallet` to `recipient`; `kind` is `release` or `refund`."""
+    """A payout of a job, from `wallet` to `recipient`; `kind` is `release` or `refund`.
+
+    `environment` is that of the job: `live` or `test`.
+    """
 
     id: UUID
     job_id: UUID
@@ -29,6 +32,7 @@ class JobPayout:
     wallet: str
     recipient: str
     provider_user_id: str
+    environment: str
 
 
 def redirect_text(payout_id: UUID, address: str) -> str:

@@ -1,6 +1,6 @@
 -- name: payout_of_job^
--- A payout, of a certain job or of any, and the provider of its job.
-SELECT p.id, p.job_id, p.kind, p.status, p.wallet, p.recipient, j.provider_user_id
+-- A payout, of a certain job or of any, with the provider and the environment of its job.
+SELECT p.id, p.job_id, p.kind, p.status, p.wallet, p.recipient, j.provider_user_id, j.environment
 FROM payouts AS p
 JOIN job_requests AS j ON j.id = p.job_id
 WHERE p.id = :payout_id AND (:job_id::uuid IS NULL OR p.job_id = :job_id);

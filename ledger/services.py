@@ -32,9 +32,10 @@ class LockedPrice(Price):
 
 @dataclass(frozen=True, slots=True)
 class NewService:
-    """A service to be offered."""
+    """A service to be offered; `environment` is that of the key which offers it, `live` or `test`."""
 
     user_id: str
+    environment: str
     agent_id: str
     payout_address: str
     name: str
@@ -65,6 +66,7 @@ class Service:
     """A service, its price, and what it has earned.
 
     Attributes:
+        environment: That of the key which offered it, `live` or `test`.
         price_amount: In base units of `price_mint`, a token with `decimals`.
         total_earnings: Released to its provider, in the same base units.
         total_jobs: Its accepted jobs whose escrow is settled, either way.
@@ -73,6 +75,7 @@ class Service:
 
     id: UUID
     user_id: str
+    environment: str
     agent_id: str
     payout_address: str
     name: str
@@ -200,6 +203,7 @@ async def add_example(database: Database, seed_name: str, new: NewService) -> bo
 def _columns(new: NewService) -> dict[str, Any]:
     return {
         "user_id": new.user_id,
+        "environment": new.environment,
         "agent_id": new.agent_id,
         "payout_address": new.payout_address,
         "name": new.name,

@@ -2,11 +2,11 @@
 -- Offer a service.
 WITH added AS (
   INSERT INTO agent_services (
-    user_id, agent_id, payout_address, name, description, category, pricing_model, price_amount, price_mint,
-    price_currency, capabilities, tags
+    user_id, environment, agent_id, payout_address, name, description, category, pricing_model, price_amount,
+    price_mint, price_currency, capabilities, tags
   )
   VALUES (
-    :user_id, :agent_id, :payout_address, :name, :description, :category, :pricing_model, :price_amount, :price_mint,
+    :user_id, :environment, :agent_id, :payout_address, :name, :description, :category, :pricing_model, :price_amount, :price_mint,
     :price_currency, :capabilities, :tags
   )
   RETURNING *
@@ -134,11 +134,11 @@ LIMIT :limit;
 -- name: add_example$
 -- Offer an example, unless it is there already.
 INSERT INTO agent_services (
-  user_id, agent_id, payout_address, name, description, category, pricing_model, price_amount, price_mint,
+  user_id, environment, agent_id, payout_address, name, description, category, pricing_model, price_amount, price_mint,
   price_currency, capabilities, tags, seed_name
 )
 VALUES (
-  :user_id, :agent_id, :payout_address, :name, :description, :category, :pricing_model, :price_amount, :price_mint,
+  :user_id, :environment, :agent_id, :payout_address, :name, :description, :category, :pricing_model, :price_amount, :price_mint,
   :price_currency, :capabilities, :tags, :seed_name
 )
 ON CONFLICT (seed_name) DO NOTHING

@@ -908,10 +908,12 @@ CREATE TABLE public.agent_services (
     seed_name text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    environment text DEFAULT 'live'::text NOT NULL,
     CONSTRAINT agent_services_category_check CHECK ((category = ANY (ARRAY['ai'::text, 'data'::text, 'development'::text, 'automation'::text, 'analytics'::text]))),
     CONSTRAINT agent_services_check CHECK (((successful_jobs >= 0) AND (successful_jobs <= total_jobs))),
     CONSTRAINT agent_services_check1 CHECK (((rating_sum >= rating_count) AND (rating_sum <= (5 * rating_count)))),
     CONSTRAINT agent_services_description_check CHECK ((char_length(description) <= 5000)),
+    CONSTRAINT agent_services_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
     CONSTRAINT agent_services_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
     CONSTRAINT agent_services_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
     CONSTRAINT agent_services_pricing_model_check CHECK ((pricing_model = ANY (ARRAY['per-request'::text, 'per-hour'::text, 'fixed'::text])))
@@ -928,6 +930,8 @@ COMMENT ON COLUMN public.agent_services.total_earnings IS 'Released to the provi
 COMMENT ON COLUMN public.agent_services.response_seconds IS 'From accepting to submitting, summed over successful jobs';
 
 COMMENT ON COLUMN public.agent_services.seed_name IS 'Which example of the seed it is, so that seeding again adds nothing';
+
+COMMENT ON COLUMN public.agent_services.environment IS 'Of the key that offered it: a test key changes no live service';
 
 CREATE TABLE public.job_requests (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

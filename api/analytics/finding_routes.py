@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
+from api.access.environments import check_may_change
 from api.analytics.context import Analytics, AnalyticsContext
 from api.analytics.finding_bodies import (
     Acceptance,
@@ -25,7 +26,7 @@ from api.analytics.finding_bodies import (
     finding_fields,
     refund_url,
 )
-from api.http.errors import conflict, errors, forbidden, invalid, not_found
+from api.http.errors import conflict, errors, invalid, not_found
 from api.http.json import answer, figure
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from api.tokens import Token
@@ -218,10 +219,8 @@ async def _find(context: AnalyticsContext, caller: Caller, finding_id: str) -> F
 async def _find_to_decide(context: AnalyticsContext, caller: Caller, finding_id: str) -> Finding:
     """A finding that the caller may decide about. Raises ApiError 404, or 403 for a test key and a live wallet."""
     found = await _find(context, caller, finding_id)
-    if caller.environment == "test":
-        wallet = await find_recipient(context.database, found.recipient) if found.recipient else None
-        if wallet is None or wallet.environment == "live":
-            raise forbidden("The finding is about a live wallet, and a test key decides nothing there; use a live key.")
+    wallet = await find_recipient(context.database, found.recipient) if found.recipient else None
+    check_may_change(caller, wallet.environment if wallet else None, "The wallet of this finding")
     return found
 
 

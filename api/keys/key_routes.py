@@ -21,6 +21,7 @@ from api.access.callers import (
     sent_credential,
     unauthorized,
 )
+from api.access.environments import check_may_change
 from api.access.key_ring import NewKey, make_key
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import EpochMs, ShortText, time_sent
@@ -196,7 +197,7 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Sequence[str
         # A token that leaks is good for minutes; a key that was made with it would be good for ever.
         raise forbidden("Keys are made with a key, not with an access token; send the API key.")
     if caller is not None:
-        _check_environment(caller, environment)
+        check_may_change(caller, environment, "The key")
     if caller is None or caller.is_admin:
         return
     if user_id != caller.user_id:
@@ -205,12 +206,6 @@ def _check_rights(caller: Caller | None, user_id: str, permissions: Sequence[str
         raise forbidden("A key cannot be given permissions that yours lacks; ask for fewer.")
     if environment != caller.environment:
         raise forbidden(f"A {caller.environment} key makes {caller.environment} keys only; use another key.")
-
-
-def _check_environment(caller: Caller, environment: str) -> None:
-    """Refuse a test key that asks for live keys: test keys are kept less carefully. Raises ApiError 403."""
-    if caller.environment == "test" and environment != "test":
-        raise forbidden("A test key neither makes nor ends live keys; use a live key.")
 
 
 def _end(caller: Caller | None, wanted: dt.datetime | None) -> dt.datetime | None:
@@ -299,7 +294,7 @@ async def revoke_key_of(context: KeysContext, caller: Caller, key_prefix: str) -
     """Revoke a key of the caller's. Raises ApiError 403 where it may do more than theirs, 404 where there is none."""
     async with context.database.acquire() as connection, connection.transaction():
         old = await _own_key(connection, caller, key_prefix)
-        _check_environment(caller, old.environment)
+        check_may_change(caller, old.environment, "The key")
         if key_prefix != caller.key_prefix and not caller.may_hand_out(old.permissions):
             raise forbidden("A key with more permissions than yours is revoked by an admin; use an admin key.")
         await revoke_key(connection, key_prefix, dt.datetime.now(dt.UTC))

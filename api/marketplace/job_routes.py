@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Admin, Writer, optional_caller
+from api.access.environments import check_may_change, check_may_trade
 from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found
 from api.http.fields import ShortText, parse_id
 from api.http.json import answer
@@ -101,6 +102,9 @@ async def post_job(
     service = await find_service(marketplace.database, order.service_id)
     if not service.is_active:
         raise conflict("The service is not on offer any more; order another.")
+    check_may_trade(caller, service.environment, "The service")
+    if service.environment == "test" and caller.environment != "test":
+        raise conflict("The service is offered for tests, so its jobs move no live money; order it with a test key.")
     if not marketplace.takes(service.price_currency):
         raise conflict(f"Nothing is sold for {service.price_currency} any more; order another service.")
     wallet = await marketplace.settlement_recipient()
@@ -196,7 +200,7 @@ async def resolve(marketplace: Marketplace, job_id: JobId, caller: Admin, body: 
 @_step_route("rate")
 async def rate(marketplace: Marketplace, job_id: JobId, caller: Writer, body: Rating) -> Response:
     """Rate an approved job, once; by its client. The rating counts from the release on."""
-    job = await _find(marketplace, job_id)
+    job = await _find_to_change(marketplace, job_id, caller)
     if Party.CLIENT not in _parties(job, caller):
         raise forbidden("Only the client of a job rates it.")
     async with marketplace.database.acquire() as connection, connection.transaction():
@@ -215,7 +219,7 @@ async def _step(
     output: Any = None,
     reason: str | None = None,
 ) -> Response:
-    job = await _find(marketplace, job_id)
+    job = await _find_to_change(marketplace, job_id, caller)
     parties = _parties(job, caller)
     if name in {"release", "refund"}:
         parties = frozenset({Party.ADMIN})
@@ -261,8 +265,11 @@ def _standing(job: Job, caller: Caller) -> dict[str, Any]:
     return {"status": job.status, "escrowStatus": job.escrow_status, "allowedSteps": steps}
 
 
-async def _find(marketplace: MarketplaceContext, job_id: str) -> Job:
-    return await _found(marketplace.database, parse_id(job_id, "The job"))
+async def _find_to_change(marketplace: MarketplaceContext, job_id: str, caller: Caller) -> Job:
+    """The job of this id. Raises ApiError 403 for a live one and a test key, 404 where there is none."""
+    job = await _found(marketplace.database, parse_id(job_id, "The job"))
+    check_may_change(caller, job.environment, "The job")
+    return job
 
 
 async def _found(database: Database, job_id: uuid.UUID) -> FullJob:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Admin, optional_caller
+from api.access.environments import check_may_change
 from api.http.errors import errors, forbidden
 from api.http.fields import BaseUnitsText, Figure
 from api.http.json import AnswerShape, NoFields, answer, figure
@@ -127,11 +128,12 @@ def _leader(service: Service) -> Leader:
 @router.post("/seed", response_model=Seeded, responses=errors(401, 403, 409))
 async def post_seed(
     marketplace: Marketplace,
-    _caller: Admin,
+    caller: Admin,
     _order: NoFields | None = None,
     confirm: bool = False,
 ) -> Response:
     """Offer some examples; those that are there already stay as they are. In production only with `?confirm=true`."""
+    check_may_change(caller, None, "The marketplace as a whole")
     if marketplace.is_production and not confirm:
         raise forbidden("Examples do not belong into production; repeat it with ?confirm=true if they do.")
     wallet = await marketplace.settlement_recipient()

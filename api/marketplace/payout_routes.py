@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Writer
+from api.access.environments import check_may_change
 from api.http.errors import conflict, errors, forbidden, invalid, not_found
 from api.http.fields import Address, Base58Signature, parse_id
 from api.http.json import AnswerShape, Shape, answer
@@ -66,11 +67,13 @@ async def redirect_payout(
     """Ask that a payout of a job goes to another wallet.
 
     Raises:
-        ApiError: 400 for what is no wallet, 403 for somebody else's money, 404, or 409 where it is too late.
+        ApiError: 400 for what is no wallet, 403 for somebody else's money, or for a live job and a test key, 404, or
+            409 where it is too late.
     """
     payout = await find_payout(marketplace.database, parse_id(job_id, "The job"), parse_id(payout_id, "The payout"))
     if payout is None:
         raise not_found("The payout")
+    check_may_change(caller, payout.environment, "The job of this payout")
     _check_may_redirect(payout, caller, wanted)
     if payout.status not in REDIRECTABLE:
         raise conflict(f"The payout is {payout.status}; only one that was not signed yet is sent elsewhere.")

@@ -69,6 +69,9 @@ class ServiceBody(AnswerShape):
     price_currency: str
     price_mint: str
     payout_address: str
+    environment: Literal["live", "test"] = Field(
+        description="Of the key that offered it: one for tests is ordered by test keys"
+    )
     capabilities: list[str]
     tags: list[str]
     average_response_time: int = Field(description="From accepting to submitting, in milliseconds; 0 before any job")
@@ -124,6 +127,7 @@ def service_body(service: Service) -> ServiceBody:
         price_currency=service.price_currency,
         price_mint=service.price_mint,
         payout_address=service.payout_address,
+        environment="test" if service.environment == "test" else "live",
         capabilities=service.capabilities,
         tags=service.tags,
         average_response_time=round(service.response_seconds * 1000 / successful) if successful else 0,

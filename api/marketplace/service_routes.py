@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Writer, optional_caller
+from api.access.environments import check_may_change
 from api.http.errors import conflict, errors, forbidden, not_found
 from api.http.fields import AmountSent, ShortText, parse_id
 from api.http.json import answer
@@ -84,6 +85,7 @@ async def post_service(
     price = _price(token, offer.price_amount)
     new = NewService(
         user_id=caller.user_id,
+        environment=caller.environment,
         agent_id=agent,
         payout_address=payout_address,
         name=offer.name,
@@ -179,6 +181,7 @@ async def _own_service(marketplace: MarketplaceContext, service_id: str, caller:
     service = await find_service(marketplace.database, service_id)
     if not caller.sees(service.user_id):
         raise forbidden("The service belongs to another user; only its owner or an admin changes it.")
+    check_may_change(caller, service.environment, "The service")
     return service
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Admin
+from api.access.environments import check_may_change
 from api.http.errors import errors, invalid, not_found
 from api.http.fields import Address, Base58Signature, EpochMs, SlotSent
 from api.http.json import AnswerShape, NoFields, StrictShape, answer
@@ -24,6 +25,7 @@ from ledger.times import epoch_ms
 
 router = new_router(prefix="/ops", tags=["Operations"])
 
+_WHOLE: Final = "The ledger as a whole"
 # The id says which of the two it is: nobody has to search for it in two tables.
 _JOB_ID: Final = re.compile(r"(backfill|reconcile)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -105,8 +107,9 @@ async def order_backfill(context: OperationsContext, caller: Caller, order: Back
     """Have the indexers record a stretch of history; what waits for them already is not ordered twice.
 
     Raises:
-        ApiError: 400 for an order that contradicts itself, 404 for a wallet that is not followed.
+        ApiError: 400 for an order that contradicts itself, 403 for a test key, 404 for a wallet that is not followed.
     """
+    check_may_change(caller, None, _WHOLE)
     if order.signature is not None and order.model_fields_set - {"signature"}:
         raise invalid("signature means one transaction; leave recipient, fromSlot and toSlot out.")
     if order.from_slot is not None and order.to_slot is not None and order.from_slot > order.to_slot:
@@ -130,6 +133,7 @@ def backfill_job_id(backfill: UUID) -> str:
 @router.post("/reconcile", response_model=JobOrdered, status_code=202, responses=errors(401, 403, 409, 413, 415))
 async def post_reconcile(context: Operations, caller: Admin, _order: NoFields | None = None) -> Response:
     """Have the workers reconcile: decide every pending claim, and report what does not match."""
+    check_may_change(caller, None, _WHOLE)
     job = await request_reconciliation(context.database, requested_by=caller.key_prefix)
     return answer(JobOrdered(job_id=f"reconcile-{job}"), 202)
 

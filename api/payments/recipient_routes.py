@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
+from api.access.environments import check_may_change
 from api.http.errors import ApiError, conflict, errors, forbidden, invalid, not_found, unavailable
 from api.http.fields import CLOCK_AHEAD_MS_MAX, time_sent
 from api.http.json import answer
@@ -70,7 +71,7 @@ async def register_recipient(
         _check_signature(address, user_id, order.signature, order.signed_at)
     before = await find_recipient(context.database, address)
     if before is not None:
-        _check_environment(caller, before)
+        check_may_change(caller, before.environment, "The wallet")
     try:
         slot = await slot_of_wallet(context.node, address)
     except NotAWalletError as error:
@@ -120,11 +121,6 @@ def _not_free(before: Recipient | None) -> ApiError:
             "and send signedAt."
         )
     return conflict("The wallet belongs to another user; a wallet has one.")
-
-
-def _check_environment(caller: Caller, recipient: Recipient) -> None:
-    if caller.environment == "test" and recipient.environment == "live":
-        raise forbidden("The wallet is live, and a test key changes no live one; use a live key.")
 
 
 def _check_signature(address: str, user_id: str, signature: str | None, signed_at_ms: int | None) -> None:
@@ -178,7 +174,7 @@ async def delete_recipient(
 async def remove_recipient(context: PaymentsContext, caller: Caller, address: str) -> RecipientRemoved:
     """Stop following a wallet of the caller's. Raises ApiError 403 for a live one by a test key, 404 for no wallet."""
     recipient = await recipient_seen_by(context, caller, address)
-    _check_environment(caller, recipient)
+    check_may_change(caller, recipient.environment, "The wallet")
     await stop_following(context.database, address)
     message = "The wallet is no longer followed; the ledger keeps what it has."
     return RecipientRemoved(message=message, address=address)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
+from api.access.environments import check_may_trade, environment_of_payments, may_trade
 from api.http.errors import conflict, errors, invalid, not_found
 from api.http.json import answer, figure
 from api.http.stored_json import stored_json
@@ -47,7 +48,7 @@ async def request_payment(context: PaymentsContext, caller: Caller, order: Reque
     """Register a payment request of the caller's.
 
     Raises:
-        ApiError: 400 for terms that cannot be met, 409 where the caller has no wallet.
+        ApiError: 400 for terms that cannot be met, 403 for a live wallet by a test key, 409 without any wallet.
     """
     token = await context.tokens.find(order.currency, order.mint)
     metadata = stored_json(order.metadata or {}, "metadata", _METADATA_BYTES_MAX)
@@ -65,28 +66,32 @@ async def request_payment(context: PaymentsContext, caller: Caller, order: Reque
         exact=order.scheme == "exact",
         proof_version=max(order.require_proof_version, caller.proof_version),
         final_only=order.final_only or caller.final_only or token.needs_finality(amount, context.final_from),
-        environment=caller.environment,
+        environment=environment_of_payments(caller),
         metadata=metadata,
     )
     return RequestBody(**request_fields(made, token, "open"))
 
 
 async def _recipient(context: PaymentsContext, caller: Caller, named: str | None) -> str:
-    """The wallet to be paid: the one that is named, or the one that the caller registered first."""
-    own = [one.recipient.address for one in await recipients_of(context.database, caller.user_id)]
+    """The wallet to be paid: the one that is named, or the one that the caller registered first and may be paid to."""
+    own = {one.recipient.address: one.recipient for one in await recipients_of(context.database, caller.user_id)}
     if named is not None:
         address = parse_address(named)
-        if address in own:
-            return str(address)
-        recipient = await find_recipient(context.database, address) if address and caller.is_admin else None
+        recipient = own.get(address) if address else None
+        if recipient is None and address and caller.is_admin:
+            recipient = await find_recipient(context.database, address)
         if recipient is None or not recipient.is_active:
             raise invalid(
                 "recipient is not a wallet of yours; register it with POST /recipients.", {"field": "recipient"}
             )
-        return str(address)
+        check_may_trade(caller, recipient.environment, "The wallet")
+        return recipient.address
     if not own:
         raise conflict("There is no wallet to be paid; register one with POST /recipients.")
-    return own[0]
+    # A test key is paid to the first wallet for tests, and refused where there is none.
+    chosen = next((one for one in own.values() if may_trade(caller, one.environment)), next(iter(own.values())))
+    check_may_trade(caller, chosen.environment, "The wallet")
+    return chosen.address
 
 
 @router.get("", response_model=RequestPage, responses=errors(401, 403))

@@ -12,6 +12,7 @@ from typing import Final
 
 import asyncpg
 
+from api.access.environments import live_to_a_test_key
 from api.http.errors import ApiError, busy
 from api.routing.idempotency import key_of_another_request
 from api.verify.proof import Verification, VerifyResult
@@ -134,7 +135,9 @@ class VerificationBatches:
         contexts = await claims.read_contexts(connection, [waiting.verification.key for waiting in batch])
         grants: list[_ToHonour] = []
         for waiting, context in zip(batch, contexts, strict=True):
-            if waiting.verification.has_key_of_another_request(context):
+            if context.is_live:
+                _refuse(waiting, live_to_a_test_key("The payment request or the wallet"))
+            elif waiting.verification.has_key_of_another_request(context):
                 _refuse(waiting, key_of_another_request())
             elif waiting.verification.is_unanswered(context):
                 await self._answer_honoured(connection, waiting, context)

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from api.access.caller import Caller
 from api.access.callers import Reader, Writer
-from api.http.errors import conflict, errors, forbidden, invalid, not_found
+from api.access.environments import check_may_change
+from api.http.errors import conflict, errors, invalid, not_found
 from api.http.fields import parse_id
 from api.http.json import answer
 from api.routing.idempotency import SECRET_HEADERS
@@ -235,8 +236,7 @@ async def _found(context: WebhooksContext, caller: Caller, webhook_id: str) -> W
 async def _own(context: WebhooksContext, caller: Caller, webhook_id: str) -> Webhook:
     """The same, which the caller may change. Raises ApiError 403 for a test key and a live webhook."""
     webhook = await _found(context, caller, webhook_id)
-    if caller.environment == "test" and webhook.environment == "live":
-        raise forbidden("The webhook is live, and a test key changes no live one; use a live key.")
+    check_may_change(caller, webhook.environment, "The webhook")
     return webhook
 
 

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from api.access.caller import Caller
+from api.access.environments import environment_of_payments, may_trade
 from api.http.errors import conflict, unavailable
 from api.metrics import ApiMetrics
 from api.notifications import TransferNotifications
@@ -138,7 +139,9 @@ class PaymentSettler:
         pay_to = body.payment_requirements.get("payTo")
         address = parse_address(pay_to) if isinstance(pay_to, str) else None
         recipient = await find_recipient(self._database, address) if address is not None else None
-        if recipient is None or not (caller is None or caller.sees(recipient.user_id)):
+        if recipient is None:
+            return None
+        if caller is not None and not (caller.sees(recipient.user_id) and may_trade(caller, recipient.environment)):
             return None
         return await settlements.find_by_identifier(self._database, recipient.user_id, identifier)
 
@@ -171,7 +174,7 @@ class PaymentSettler:
         signed = SignedPayment(
             message_hash=payment.message_hash,
             user_id=recipient.user_id,
-            environment=recipient.environment if caller is None else caller.environment,
+            environment=recipient.environment if caller is None else environment_of_payments(caller),
             protocol_version=judged.payload.version,
             network=judged.requirements.network,
             payer=payment.authority,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from api.access.caller import Caller
+from api.access.environments import may_trade
 from api.tokens import TokenBook
 from api.x402.batched_statements import BatchedStatement
 from api.x402.bodies import FacilitatorBody
@@ -110,7 +111,7 @@ def _paid_wallet(recipient: Recipient | None, pay_to: str, caller: Caller | None
         sentence = f"payTo, {pay_to}, is not followed by this ledger; register it with POST /recipients."
     elif caller is not None and not caller.sees(recipient.user_id):
         sentence = f"payTo, {pay_to}, belongs to another user than the API key; require a wallet of its user."
-    elif caller is not None and caller.environment == "test" and recipient.environment == "live":
+    elif caller is not None and not may_trade(caller, recipient.environment):
         sentence = f"payTo, {pay_to}, is live, and the API key is a test key; use a live key."
     else:
         return recipient

@@ -71,8 +71,8 @@ def _amount(base_units: int, decimals: int) -> str:
 
 
 async def _key_of(pool: asyncpg.Pool, user: str) -> str:
-    """A new key of the API, as the shops' owner would make one."""
-    new = make_key("test")
+    """A new key of the API, as the shops' owner would make one: it is live, as the shops' wallets are."""
+    new = make_key("live")
     async with pool.acquire() as connection:
-        await add_key(connection, NewApiKey(new.prefix, new.hash, user, "demo", "test", ["read", "write"]))
+        await add_key(connection, NewApiKey(new.prefix, new.hash, user, "demo", "live", ["read", "write"]))
     return new.key

@@ -23,6 +23,7 @@ class ClaimKey:
         user_id: The merchant who asks, if one does.
         recipient: The wallet that is named, if any.
         by_name: The merchant is the one whose wallet is named: only an admin may ask so.
+        for_tests: Only wallets that are for tests may be paid: it is asked with a test key.
     """
 
     user_id: str | None
@@ -31,6 +32,7 @@ class ClaimKey:
     payer: str
     recipient: str | None = None
     by_name: bool = False
+    for_tests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class ClaimContext:
 
     Attributes:
         merchant: Whose money it would be; `None` when nothing says that.
-        has_wallets: The merchant has a wallet that is followed.
+        has_wallets: The merchant has a wallet that is followed and may be paid.
+        is_live: What is asked with a test key is about a live payment request, wallet or claim of the merchant's.
         named_is_followed: The named wallet is followed now.
         request: The terms of the nonce, where it is registered with this merchant.
         use: Who has used up the nonce.
@@ -101,6 +104,7 @@ class ClaimContext:
 
     merchant: str | None
     has_wallets: bool
+    is_live: bool
     named_is_followed: bool
     request: RequestedTerms | None
     use: Use | None
@@ -121,26 +125,30 @@ async def read_contexts(database: Database, keys: Sequence[ClaimKey]) -> list[Cl
         payers=[key.payer for key in keys],
         recipients=[key.recipient for key in keys],
         by_names=[key.by_name for key in keys],
+        for_tests=[key.for_tests for key in keys],
     )
     grouped: list[list[Mapping[str, Any]]] = [[] for _ in keys]
     async for row in rows:
         grouped[row["n"] - 1].append(row)
-    return [_context(group) for group in grouped]
+    return [_context(key, group) for key, group in zip(keys, grouped, strict=True)]
 
 
-def _context(rows: Sequence[Mapping[str, Any]]) -> ClaimContext:
+def _context(key: ClaimKey, rows: Sequence[Mapping[str, Any]]) -> ClaimContext:
     first = rows[0]
     moved = [row for row in rows if row["path"] is not None]
+    own = [row for row in moved if row["is_to_merchant"]]
+    payable = [row for row in own if not (key.for_tests and row["is_to_live_wallet"])]
     return ClaimContext(
         merchant=first["user_id"],
         has_wallets=first["has_wallets"],
+        is_live=first["asks_for_live"] or bool(own and not payable),
         named_is_followed=first["named_is_followed"],
         request=_request(first) if first["is_registered"] else None,
         use=_use(first) if first["used_id"] is not None else None,
         known=Known(first["known_id"], first["known_status"], first["known_code"]) if first["known_id"] else None,
         transfers=tuple(map(_transfer, moved)),
         slots={row["path"]: row["slot"] for row in moved},
-        wallets=frozenset(row["destination_owner"] for row in moved if row["is_to_merchant"]),
+        wallets=frozenset(row["destination_owner"] for row in payable),
         paid_at=min((row["paid_at"] for row in moved), default=None),
     )
 

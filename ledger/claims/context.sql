@@ -9,6 +9,15 @@ SELECT
   p.n::int AS n,
   merchant.user_id,
   wallet.address IS NOT NULL AS has_wallets,
+  p.for_tests AND (
+    coalesce(request.environment = 'live', false)
+    OR coalesce(known.environment = 'live', false)
+    OR coalesce(named.environment = 'live' AND named.user_id = merchant.user_id, false)
+    OR p.recipient IS NULL AND request.nonce IS NULL AND wallet.address IS NULL AND EXISTS (
+      SELECT FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active
+    )
+  ) AS asks_for_live,
+  coalesce(paid.environment = 'live', false) AS is_to_live_wallet,
   coalesce(named.active, false) AS named_is_followed,
   request.nonce IS NOT NULL AS is_registered,
   request.recipient AS request_recipient,
@@ -65,8 +74,9 @@ SELECT
     false
   ) ELSE false END AS names_another
 FROM unnest(
-  :user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[], :by_names::boolean[]
-) WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, by_name, n)
+  :user_ids::text[], :nonces::text[], :signatures::text[], :payers::text[], :recipients::text[], :by_names::boolean[],
+  :for_tests::boolean[]
+) WITH ORDINALITY AS p (user_id, nonce, signature, payer, recipient, by_name, for_tests, n)
 LEFT JOIN nonces AS request
   ON request.nonce = p.nonce AND (p.user_id IS NULL OR request.user_id = p.user_id)
 LEFT JOIN recipients AS named ON named.address = p.recipient
@@ -74,7 +84,9 @@ CROSS JOIN LATERAL (
   SELECT coalesce(p.user_id, request.user_id, CASE WHEN p.by_name THEN named.user_id END) AS user_id
 ) AS merchant
 LEFT JOIN LATERAL (
-  SELECT r.address FROM recipients AS r WHERE r.user_id = merchant.user_id AND r.active LIMIT 1
+  SELECT r.address FROM recipients AS r
+  WHERE r.user_id = merchant.user_id AND r.active AND (NOT p.for_tests OR r.environment = 'test')
+  LIMIT 1
 ) AS wallet ON true
 LEFT JOIN LATERAL (
   SELECT * FROM transactions AS c

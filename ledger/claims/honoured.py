@@ -100,6 +100,7 @@ async def honour_asked(
             final_onlys=[terms.claim.final_only for _, terms, _ in grants],
             resources=[terms.resource for _, terms, _ in grants],
             agent_ids=[terms.agent_id for _, terms, _ in grants],
+            environments=[terms.environment for _, terms, _ in grants],
             asked_withs=[terms.asked_with for _, terms, _ in grants],
         )
     )

@@ -114,8 +114,9 @@ WITH wanted AS (
   SELECT *
   FROM unnest(
     :ids::uuid[], :paths::text[], :currencies::text[], :amounts::numeric[], :least_amounts::numeric[],
-    :exacts::boolean[], :final_onlys::boolean[], :resources::text[], :agent_ids::text[], :asked_withs::text[]
-  ) AS w (id, path, currency, amount, least_amount, exact, final_only, resource, agent_id, asked_with)
+    :exacts::boolean[], :final_onlys::boolean[], :resources::text[], :agent_ids::text[], :environments::text[],
+    :asked_withs::text[]
+  ) AS w (id, path, currency, amount, least_amount, exact, final_only, resource, agent_id, environment, asked_with)
 ),
 held AS (
   SELECT w.*, t.destination_owner, t.mint, t.amount - t.fee AS received
@@ -143,7 +144,8 @@ made AS (
     received = h.received,
     currency = h.currency, amount = h.amount, least_amount = h.least_amount, exact = h.exact,
     final_only = h.final_only, resource = h.resource, agent_id = coalesce(h.agent_id, c.agent_id),
-    asked_with = h.asked_with, honoured_at = greatest(c."timestamp", clock_timestamp()), answered_at = clock_timestamp()
+    environment = h.environment, asked_with = h.asked_with,
+    honoured_at = greatest(c."timestamp", clock_timestamp()), answered_at = clock_timestamp()
   FROM held AS h
   WHERE c.id = h.id AND NOT claim_holds_transfer(c.status)
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"

@@ -24,8 +24,9 @@ WITH made AS (
   ON CONFLICT (user_id, nonce, signature, payer) DO UPDATE SET
     recipient = EXCLUDED.recipient, mint = EXCLUDED.mint, currency = EXCLUDED.currency, amount = EXCLUDED.amount,
     least_amount = EXCLUDED.least_amount, exact = EXCLUDED.exact, final_only = EXCLUDED.final_only,
-    resource = EXCLUDED.resource
-  WHERE c.status = 'pending'
+    resource = EXCLUDED.resource, environment = EXCLUDED.environment
+  -- A test key leaves the claim of a live one as it is.
+  WHERE c.status = 'pending' AND (EXCLUDED.environment = 'live' OR c.environment = 'test')
   RETURNING id, "timestamp", (xmax = 0) AS is_new
 ),
 logged AS (

@@ -110,6 +110,18 @@ async def test_the_stored_answer_is_given_for_the_same_identifier_and_payload(se
     assert (await settled(seller, purchase))["errorReason"] == "duplicate_settlement"
 
 
+async def test_a_test_key_settles_nothing_to_a_live_wallet(seller, following, parties, pool):
+    tester = seller.holding(await key_for(pool, environment="test"))
+    purchase = await parties.purchase()
+    for body in (purchase.body(), identified(purchase)):
+        refused = (await tester.post("/x402/settle", body)).body
+        assert (refused["success"], refused["errorReason"]) == (False, "invalid_payment_requirements")
+    assert await pool.fetchval("SELECT count(*) FROM settlements") == 0
+    assert (await seller.post("/x402/settle", identified(purchase)))["success"]
+    # Nor is it told what was answered to the live one.
+    assert not (await tester.post("/x402/settle", identified(purchase)))["success"]
+
+
 async def test_what_was_pending_is_answered_once_and_again_for_its_identifier(
     database_url, redis_url, net, parties, pool, following
 ):

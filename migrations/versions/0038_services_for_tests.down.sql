@@ -1,0 +1,1 @@
+ALTER TABLE agent_services DROP COLUMN environment;
