@@ -8,7 +8,6 @@ healed.
 
 import asyncio
 import itertools
-import random
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,14 +19,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from chain import rpc
+from chain.backoff import Backoff
 from chain.hosts import host_of
 from chain.subscription_messages import MESSAGE, Message, Params
 
 _UNANSWERED_REQUESTS_MAX: Final = 100
 _STEADY_SECONDS: Final = 5.0
-_PAUSE_MAX_SECONDS: Final = 10.0
+_BACKOFF: Final = Backoff(0.05, 10.0, jitter=0.3)
 # For sockets that do serve, but not for long: what they miss has to be healed, so it may not be much.
-_PAUSE_AFTER_SERVICE_MAX_SECONDS: Final = 1.0
+_BACKOFF_AFTER_SERVICE: Final = Backoff(0.05, 1.0, jitter=0.3)
 _CLOSE_SECONDS: Final = 1.0
 _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 # Read ahead of what has been taken; beyond them the node is made to wait.
@@ -211,10 +211,8 @@ class LogsFeed:
             # A socket that served for a while is replaced at once; one that fails soon, ever more slowly.
             served = bool(shard.watching) or not shard.accounts
             steady = served and time.monotonic() - opened_at > _STEADY_SECONDS
-            failures = 0 if steady else min(failures + 1, 10)
-            limit = _PAUSE_AFTER_SERVICE_MAX_SECONDS if served else _PAUSE_MAX_SECONDS
-            pause = min(0.05 * 2**failures, limit)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            failures = 0 if steady else failures + 1
+            await asyncio.sleep((_BACKOFF_AFTER_SERVICE if served else _BACKOFF).after(failures))
 
     def _connect(self, url: str) -> connect:
         """A socket whose node answers pings; opened and closed by `async with`, within bounds."""

@@ -20,6 +20,7 @@ import msgspec
 import stamina
 from aiolimiter import AsyncLimiter
 
+from chain.backoff import Backoff
 from chain.hosts import host_of
 
 T = TypeVar("T")
@@ -57,6 +58,8 @@ class RetryableRpcError(RpcError):
 class PermanentRpcError(RpcError):
     """The same question will get the same answer."""
 
+
+_REST: Final = Backoff(0.05, 5.0)
 
 # Source: the custom errors of the JSON-RPC service of Agave. These say that the question itself is wrong, or
 # that every node answers it alike. Any other code another moment or another node may answer better: of the
@@ -362,7 +365,7 @@ class RpcPool:
 
     @staticmethod
     def _rest(endpoint: Endpoint) -> None:
-        endpoint.rest(min(0.05 * 2 ** min(endpoint.failures, 8), 5.0))
+        endpoint.rest(_REST.after(endpoint.failures))
 
 
 def _limiter(rate: float) -> AsyncLimiter:

@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from chain.backoff import Backoff
 from chain.node import Node, SignatureInfo
 from chain.rpc import RpcError
 from indexer.accounts import Accounts
@@ -21,7 +22,7 @@ _FETCHES_PER_WALK_MAX: Final = 16
 _REASON_CHARACTERS_MAX: Final = 500
 _FAILURES_WITH_A_SLOT_MAX: Final = 2
 _EXPECTED: Final = (RpcError, IncompleteHistoryError, FetchFailedError)
-_RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_BACKOFF: Final = Backoff(0.5, 30.0)
 
 
 class Healer:
@@ -80,7 +81,7 @@ class Healer:
                 # A node may say that it has not reached the slot with a code of its own, not know the parameter, or
                 # take it for a filter on the lines, so that a history seems to end.
                 min_context_slot = 0
-            retry_seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+            retry_seconds = _BACKOFF.after(failures)
             if not isinstance(error, (*DATABASE_ERRORS, *_EXPECTED)):
                 again_seconds = self._metrics.troubles.note_defect("healing", error, account=account)
                 retry_seconds = max(retry_seconds, again_seconds)

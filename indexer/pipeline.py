@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from chain.backoff import Backoff
 from chain.decode import FeeRule, MalformedAnswerError, decode
 from chain.fees import fee_rules
 from chain.node import Node
@@ -24,6 +25,8 @@ _log = structlog.get_logger(__name__)
 _REMEMBERED_MAX: Final = 100_000
 # One transaction that cannot be recorded is its own fault; so many different ones, and none between, are ours.
 _GIVEN_UP_MAX: Final = 3
+# Between questions for a transaction that a node has told of and does not show yet.
+_NOT_YET: Final = Backoff(0.01, 2.0, grows=1.6)
 
 
 class FetchFailedError(Exception):
@@ -211,7 +214,7 @@ class Pipeline:
     async def _observe(self, signature: str) -> Observation:
         """Ask until the node has the transaction and answers well; patience is bounded."""
         deadline = time.monotonic() + self._patience_seconds
-        pause_seconds = 0.01
+        pauses = iter(_NOT_YET)
         while True:
             try:
                 if (observation := await self._ask(signature)) is not None:
@@ -223,8 +226,7 @@ class Pipeline:
                     raise
             if time.monotonic() > deadline:
                 raise FetchFailedError(f"{signature} is not known to the node (any more)")
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 1.6, 2.0)
+            await asyncio.sleep(next(pauses))
 
     async def _ask(self, signature: str) -> Observation | None:
         result = await self._node.transaction(signature)

@@ -11,6 +11,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
+from chain.backoff import Backoff
 from indexer.metrics import IndexerMetrics
 from indexer.rows import Rows, array_of, rows_of
 from indexer.watchlist import Entry
@@ -26,6 +27,7 @@ _WRITERS: Final = 2
 _PART_FOR_A_SECOND_WRITER: Final = 4  # a quarter of a batch
 _ACQUIRE_SECONDS: Final = 10.0
 _WAIT_MAX_SECONDS: Final = 0.01
+_BACKOFF: Final = Backoff(0.1, 5.0)
 
 # Planning the statement costs more than running it, so it is planned once, maybe on empty tables. Whatever the
 # tables hold then or later, the right plan is the same: each row of a batch by its primary key.
@@ -195,7 +197,7 @@ class Recorder:
             await self._write_once(held, ())
 
     async def _write(self, held: _HeldConnection, batch: list[_Waiting]) -> None:
-        pause_seconds = 0.1
+        pauses = iter(_BACKOFF)
         while True:
             try:
                 await self._write_once(held, batch)
@@ -207,8 +209,7 @@ class Recorder:
                 self._metrics.database_retries.inc()
                 await held.let_go()
                 self._metrics.troubles.note("recording", error, rows_waiting=len(batch))
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, 5.0)
+                await asyncio.sleep(next(pauses))
             else:
                 for waiting in batch:
                     if not waiting.done.done():

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from chain.backoff import Backoff
 from chain.hosts import host_of
 from chain.rpc import RpcError, RpcLimits, RpcPool
 from ledger.cluster import may_name_cluster, name_cluster, named_cluster
@@ -31,7 +32,7 @@ WRONG_CLUSTER: Final = 4
 
 _LIMITS: Final = RpcLimits(answer_seconds=3.0, attempts=1, call_seconds=3.0)
 _AGAIN_SECONDS: Final = 60.0
-_FIRST_SECONDS: Final = 1.0
+_UNKNOWN: Final = Backoff(1.0, _AGAIN_SECONDS)
 
 
 def cluster_name(genesis_hash: str) -> str:
@@ -115,10 +116,11 @@ async def watch_cluster(database: Database, rpc_urls: Sequence[str], network: st
         OperatorError: A node has changed its cluster, or turned out to be of another.
     """
     unknown = set(rpc_urls)
-    pause_seconds = _FIRST_SECONDS
+    pauses = iter(_UNKNOWN)
     while True:
-        await asyncio.sleep(pause_seconds if unknown else _AGAIN_SECONDS)
-        pause_seconds = min(2 * pause_seconds, _AGAIN_SECONDS) if unknown else _FIRST_SECONDS
+        await asyncio.sleep(next(pauses) if unknown else _AGAIN_SECONDS)
+        if not unknown:
+            pauses = iter(_UNKNOWN)
         try:
             unknown = await check_cluster(database, sorted(unknown) or rpc_urls, network)
         except OperatorError as error:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import msgspec
 
+from chain.backoff import Backoff
 from runtime.connection_string import UNCLEAR, ConnectionString, place, read_connection_string
 from runtime.database_connection import at_the_database, connect_to_database
 from runtime.database_errors import (
@@ -30,6 +31,7 @@ T = TypeVar("T")
 _CONNECT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
+_BACKOFF: Final = Backoff(0.05, 1.0)
 # A pool whose server is read-only connects anew this often: the address may lead to the new primary by now.
 _READ_ONLY_SECONDS: Final = 5.0
 # The server ends a statement; the client gives up a little later, in case the server is beyond reach.
@@ -290,8 +292,9 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
         OperatorError: It cannot be reached. The sentence names its place, never its password.
     """
     deadline = time.monotonic() + patience_seconds
-    pause_seconds = 0.05
+    pauses = iter(_BACKOFF)
     while True:
+        pause_seconds = next(pauses)
         try:
             with at_the_database():
                 return await connect()
@@ -307,7 +310,6 @@ async def reach(dsn: str, connect: Callable[[], Awaitable[T]], *, patience_secon
             if trouble_of(error) is not DatabaseTrouble.AWAY or time.monotonic() + pause_seconds > deadline:
                 raise OperatorError(_cannot_connect(dsn, error)) from error
         await asyncio.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, 1.0)
 
 
 def _cannot_connect(dsn: str, error: BaseException) -> str:

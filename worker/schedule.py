@@ -17,6 +17,7 @@ from arq.cron import CronJob
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
+from chain.backoff import Backoff
 from ledger.reports import request_reconciliation
 from ledger.totals import fold_claim_changes
 from runtime.passes import Outcome, note_failure
@@ -36,8 +37,7 @@ from worker.webhooks.sealing import seal_webhooks
 _log = structlog.get_logger(__name__)
 
 QUEUE: Final = "pay402:worker"
-_REDIS_RETRY_SECONDS: Final = 3.0
-_REDIS_RETRY_MAX_SECONDS: Final = 60.0
+_REDIS_BACKOFF: Final = Backoff(3.0, 60.0)
 # Redis counts as back when the schedule has run on it for so long.
 _STEADY_SECONDS: Final = 5.0
 # So many intervals, and so many seconds, after it was due a pass is begun by our own clock whatever Redis says.
@@ -152,7 +152,7 @@ class Schedule:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
-        pause_seconds = _REDIS_RETRY_SECONDS
+        pauses = iter(_REDIS_BACKOFF)
         try:
             while not stop.is_set():
                 began_at = time.monotonic()
@@ -160,10 +160,9 @@ class Schedule:
                 if stop.is_set():
                     break
                 if time.monotonic() - began_at > _STEADY_SECONDS:
-                    pause_seconds = _REDIS_RETRY_SECONDS
+                    pauses = iter(_REDIS_BACKOFF)
                 self._miss_redis(error)
-                await self._by_clock(stop, pause_seconds)
-                pause_seconds = min(2 * pause_seconds, _REDIS_RETRY_MAX_SECONDS)
+                await self._by_clock(stop, next(pauses))
             await asyncio.gather(*self._under_way)
         finally:
             for task in self._under_way:

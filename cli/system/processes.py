@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.settings import ApiSettings
+from chain.backoff import Backoff
 from cli.system.local_ledger import follow_settlement, match_ledger
 from cli.system.localnet_address import announce_localnet, withdraw_localnet
 from indexer.settings import IndexerSettings
@@ -29,8 +30,7 @@ _log = structlog.get_logger(__name__)
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
-_FIRST_PAUSE_SECONDS: Final = 1.0
-_PAUSE_SECONDS_MAX: Final = 30.0
+_BACKOFF: Final = Backoff(1.0, 30.0)
 _USUAL_RPC_PORT: Final = 8899
 _SETTLEMENT_FILE: Final = "settlement.json"
 _FEE_PAYER_FILE: Final = "fee-payer.json"
@@ -229,17 +229,16 @@ async def _watch_one(child: Child, stop: asyncio.Event) -> None:
 
 async def _start_again(child: Child, stop: asyncio.Event) -> None:
     """Start it until it is ready, with growing pauses: what it needs may be away as well."""
-    pause_seconds = _FIRST_PAUSE_SECONDS
+    pauses = iter(_BACKOFF)
     while not stop.is_set():
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause_seconds):
+            async with asyncio.timeout(next(pauses)):
                 await stop.wait()
                 return
         try:
             await child.start()
         except OperatorError as error:
             _log.error("process_not_started", process=child.name, error=str(error), hint="it is tried again")
-            pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
         else:
             return
 

@@ -8,6 +8,7 @@ import pytest
 from solders.keypair import Keypair
 
 from chain import pubsub
+from chain.backoff import Backoff
 from chain.pubsub import FeedLimits
 from localnet import Localnet
 from tests.chain.feed_listener import QUICK, feeding, names
@@ -184,7 +185,7 @@ async def test_nothing_is_left_when_it_closes(net):
 
 
 async def test_endpoints_take_turns_until_one_serves(monkeypatch):
-    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.01)
+    monkeypatch.setattr(pubsub, "_BACKOFF", Backoff(0.01, 0.01))
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never says a word
         async with gossiping(PubSubNode(status=404)) as refusing, gossiping(PubSubNode()) as node:
             urls = ["ws://127.0.0.1:1", f"ws://127.0.0.1:{deaf.getsockname()[1]}", refusing.url, node.url]
@@ -199,7 +200,7 @@ async def test_endpoints_take_turns_until_one_serves(monkeypatch):
 
 @pytest.mark.parametrize("status", [401, 429, 503])
 async def test_nothing_that_is_said_of_an_endpoint_carries_its_key(monkeypatch, status):
-    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.01)
+    monkeypatch.setattr(pubsub, "_BACKOFF", Backoff(0.01, 0.01))
     async with gossiping(PubSubNode(status=status)) as node:
         keyed = node.url.replace("//", "//user:SECRET@") + "/SECRET?api-key=SECRET"
         urls = [keyed, "ws://127.0.0.1:1/SECRET", "ws:///SECRET", "ws://[SECRET", "SECRET"]
@@ -220,12 +221,12 @@ async def test_an_endpoint_that_never_serves_is_not_hammered():
     async with gossiping(node), feeding(node.url, names(1)):
         started = time.monotonic()
         await until(lambda: len(node.connections) == 4)
-        # The pauses double: 0.1, 0.2 and 0.4 s, each shortened by half at most.
+        # The pauses double: 0.1, 0.2 and 0.4 s, each shortened by a third at most.
         assert time.monotonic() - started > 0.35
 
 
 async def test_a_feed_outlives_thousands_of_failures(monkeypatch):
-    monkeypatch.setattr(pubsub, "_PAUSE_MAX_SECONDS", 0.0)
+    monkeypatch.setattr(pubsub, "_BACKOFF", Backoff(0.05, 0.0))
     async with feeding("ws://127.0.0.1:1", names(1)) as (_, listener):
         await until(lambda: len(listener.ended) > 1_100, seconds=30)
 

@@ -20,6 +20,7 @@ import structlog
 
 from chain.agreement import agreeing_min
 from chain.asking import ask_each
+from chain.backoff import Backoff
 from chain.landing import LandingState, fates
 from chain.lifetimes import Life, Tip, finalized_tip, latest_blockhash, newest_of_all
 from chain.rpc import PermanentRpcError, RpcError
@@ -132,8 +133,8 @@ async def _sign_new(context: WorkerContext, done: Sent, failures: Failures) -> N
 async def _wait(context: WorkerContext, payout: Payout, reason: Waiting) -> None:
     """Leave a payout alone for a while, longer each time."""
     settings = context.settings
-    doubled: float = settings.payout_retry_seconds * 2 ** min(payout.tries, 20)
-    pause = _PATIENCE_SECONDS.get(reason) or min(doubled, settings.payout_retry_max_seconds)
+    backoff = Backoff(settings.payout_retry_seconds, settings.payout_retry_max_seconds)
+    pause = _PATIENCE_SECONDS.get(reason) or backoff.after(payout.tries)
     _log.warning("payout_waits", payout=str(payout.id), reason=reason.value, seconds=pause)
     await rows.wait_payout(context.database, payout.id, reason.value, pause_seconds=pause)
 

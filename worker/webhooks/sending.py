@@ -2,7 +2,6 @@
 
 import datetime as dt
 import email.utils
-import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from chain.backoff import Backoff
 from ledger.feed import entry_id
 from ledger.webhooks import DueDelivery, EndedTry, SigningKeys
 from runtime.receiver_addresses import ForbiddenReceiverError, PublicResolver, check_url
@@ -20,12 +20,8 @@ from runtime.webhook_signatures import signed_headers
 
 ANSWER_BYTES_MAX: Final = 1_024
 """How much of an answer is read and stored; whoever sends more is hung up on."""
-_FIRST_PAUSE_SECONDS: Final = 5.0
-_PAUSE_GROWS: Final = 3.0
-_PAUSE_SECONDS_MAX: Final = 8 * 3_600.0
+_BACKOFF: Final = Backoff(5.0, 8 * 3_600.0, grows=3.0, jitter=0.2)
 _WISH_SECONDS_MAX: Final = 24 * 3_600.0
-_JITTER: Final = 0.2
-_TRIES_COUNTED_MAX: Final = 20
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "402pay-webhooks/1"}
 
 
@@ -105,10 +101,7 @@ def _ended(delivery: DueDelivery, answered: Answered, patience: Patience, answer
 
 def pause_before(attempt: int, retry_after_seconds: float | None = None) -> float:
     """How long to wait before this attempt, from the second on; never less than the receiver asked for."""
-    exponent = min(attempt, _TRIES_COUNTED_MAX) - 2
-    pause = min(_FIRST_PAUSE_SECONDS * _PAUSE_GROWS**exponent, _PAUSE_SECONDS_MAX)
-    jitter = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - it spreads load and hides nothing
-    return max(pause * jitter, min(retry_after_seconds or 0.0, _WISH_SECONDS_MAX))
+    return max(_BACKOFF.after(attempt - 2), min(retry_after_seconds or 0.0, _WISH_SECONDS_MAX))
 
 
 async def _post(

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 
 from tests.support.job_shop import fast_settings
 from worker.main import work_until
@@ -16,7 +17,7 @@ def say_ready(_: int | None) -> None:
 
 async def main(dsn: str, redis_url: str, rpc_url: str) -> None:
     """Work until killed; a retry comes soon, and a lease is short."""
-    sending._FIRST_PAUSE_SECONDS = 0.05
+    sending._BACKOFF = replace(sending._BACKOFF, first_seconds=0.05)
     settings = fast_settings(
         WORKER_WEBHOOK_POLL_SECONDS=0.05, WORKER_FEED_POLL_SECONDS=0.05, WORKER_WEBHOOK_ANSWER_SECONDS=1
     )

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -40,8 +41,7 @@ QUICK = {"WORKER_WEBHOOK_POLL_SECONDS": 0.05, "WORKER_FEED_POLL_SECONDS": 0.05, 
 
 @pytest.fixture
 def quick_retries(monkeypatch):
-    monkeypatch.setattr(sending, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(sending, "_PAUSE_GROWS", 1.5)
+    monkeypatch.setattr(sending, "_BACKOFF", replace(sending._BACKOFF, first_seconds=0.05, grows=1.5))
 
 
 @pytest.fixture
