@@ -14,7 +14,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from api.access.caller import Caller
-from api.access.callers import client_address, identify, sent_credential
+from api.access.callers import Count, client_address, identify, sent_credential
 from api.http.errors import ApiError, conflict, invalid, refusal
 from api.routing.context import routing_context
 from api.routing.masked_answers import Masked, mask, unmask
@@ -36,20 +36,25 @@ KEPT_FOR: Final = dt.timedelta(hours=24)
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "location", "www-authenticate")
 
 
-async def answer_once(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Answer as the first request of this key was answered, or be the first.
+async def answer_once(
+    request: Request, key: str, handle: Callable[[Request], Awaitable[Response]], count: Count
+) -> Response:
+    """Answer as the first request of this key was answered, or be the first; `count` counts either like any other.
 
     Raises:
-        ApiError: 400 for an unusable key, 409 for another request with the same key or while the first is answered.
+        ApiError: 400 for an unusable key, 409 for another request with the same key or while the first is answered,
+            429 for one too many.
     """
     if not 1 <= len(key) <= _CHARACTERS_MAX or not key.isprintable() or not key.isascii():
         raise invalid(f"Idempotency-Key must be 1 to {_CHARACTERS_MAX} printable ASCII characters; send another.")
     database = routing_context(request).database
     try:
-        caller = _caller_hash(request, await identify(request))
+        known = await identify(request)
     except ApiError:
         # Refused by the route, in its own order; whoever sends no good key leaves nothing behind.
         return await handle(request)
+    await count(request, known)
+    caller = _caller_hash(request, known)
     request_hash = await _request_hash(request)
     begun = await _queries.begin_answer(
         database, caller=caller, key=key, request_hash=request_hash, abandoned_seconds=_ABANDONED_SECONDS

@@ -68,7 +68,7 @@ class ExactRoute(APIRoute):
             exact = ExactRequest(request.scope, request.receive)
             try:
                 if request.method == "POST" and (key := request.headers.get("idempotency-key")) is not None:
-                    return await answer_once(exact, key, handle)
+                    return await answer_once(exact, key, handle, self.count())
                 return await handle(exact)
             except (RequestValidationError, HTTPException, ApiError):
                 await count_refused(exact, self.count())

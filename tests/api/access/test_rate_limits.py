@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.api_client import key_for, running_api
 from tests.support.api_processes import own_redis
-from tests.support.ledger_rows import NO_NODE
+from tests.support.ledger_rows import NO_NODE, Vendor
 
 
 async def test_replicas_share_a_limit_and_keep_it_alone_without_redis(database_url, redis_url, pool, net):
@@ -95,3 +95,27 @@ async def test_what_is_malformed_counts_for_an_address(database_url, redis_url):
         assert [reply.status for reply in replies] == [415, 413, 400, 401]
         replies = [await api.call("POST", "/payments", data=b"{", headers={"Content-Type": "a/b"}) for _ in range(3)]
         assert [reply.status for reply in replies] == [415, 429, 429]
+
+
+@pytest.mark.parametrize("has_key", [True, False], ids=["with a key", "without"])
+async def test_replays_of_an_idempotency_key_count(database_url, redis_url, pool, has_key):
+    limits = {"AUTH_RATE_LIMIT": 5, "VERIFY_RATE_LIMIT": 5, "PUBLIC_RATE_LIMIT": 5, "VERIFY_WAIT_MS": 100}
+    async with own_redis() as redis, running_api(database_url, redis.url, [NO_NODE], **limits) as api:
+        vendor = await Vendor(api, pool).open()
+        asked = await vendor.requested()
+        client = vendor.client if has_key else api
+        proof = vendor.proof(await vendor.paid(), nonce=asked["nonce"])
+        await window_of_its_own()
+        replies = [await client.verify(proof, headers={"Idempotency-Key": "one"}) for _ in range(7)]
+        assert [reply.status for reply in replies] == [200] * 5 + [429] * 2
+        assert [reply.headers.get("Idempotent-Replayed") for reply in replies] == [None] + ["true"] * 4 + [None] * 2
+        assert replies[-1]["valid"] is False
+        orders = [{"amount": amount, "currency": "USDC"} for amount in (1, 1, 2, 1, 2, 1, 2)]
+        replies = [await client.post("/payments/requests", one, headers={"Idempotency-Key": "two"}) for one in orders]
+        # A replay, or a conflict with another request: each is one of those that are counted.
+        first = [201, 201, 409, 201, 409] if has_key else [401] * 2 + [409, 401, 409]
+        assert [reply.status for reply in replies] == [*first, 429, 429]
+        # What is one too many is not kept as the answer to a new key either.
+        refused = await client.post("/payments/requests", orders[0], headers={"Idempotency-Key": "three"})
+        assert refused.code == "RATE_LIMIT_EXCEEDED"
+        assert await pool.fetchval("SELECT count(*) FROM idempotent_answers WHERE idempotency_key = 'three'") == 0
