@@ -14,9 +14,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chain.cluster_rules import SLOT_SECONDS
+from chain.hosts import clear_parts
 from ledger.amounts import parse_thresholds
 from runtime.errors import OperatorError
 from runtime.private_file import refuse_if_open
+from runtime.redis_address import usable_redis_address
 
 Network = Literal["mainnet-beta", "testnet", "devnet", "localnet"]
 
@@ -130,6 +132,7 @@ class CacheSettings(Settings):
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _check_scheme(value.get_secret_value(), {"redis", "rediss", "unix"})
+            usable_redis_address(value.get_secret_value())
         return value
 
 
@@ -269,14 +272,13 @@ def _check_endpoints(value: SecretStr | None, schemes: set[str]) -> None:
         raise ValueError("it must hold at least one address")
     for url in _split(value):
         _check_scheme(url, schemes)
-        try:
-            parts = urlsplit(url)
-            # Reading the port checks it; the address derived from this one may use the next.
-            usable = parts.hostname and (parts.port or 0) < _LAST_PORT
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(f"each address in it must have a host, and a port below {_LAST_PORT} if any")
+        parts = clear_parts(url)
+        # The address derived from this one may use the next port.
+        if parts is None or not parts.hostname or (parts.port or 0) >= _LAST_PORT:
+            raise ValueError(
+                f"each address in it must have a host, and a port below {_LAST_PORT} if any, with / # ? and @ in a "
+                "password as %2F %23 %3F %40"
+            )
 
 
 def _sentence(settings: type[Settings], error: ValidationError) -> str:

@@ -11,6 +11,7 @@ import asyncpg
 from runtime.database import open_connection
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.embedded.valkey import EmbeddedValkey
+from runtime.redis_address import usable_redis_address
 from runtime.settings import CacheSettings, DatabaseSettings
 
 DATABASE: Final = "pay402"
@@ -36,7 +37,7 @@ async def database_address(settings: DatabaseSettings) -> AsyncIterator[str]:
 async def redis_address(settings: CacheSettings) -> AsyncIterator[str]:
     """The URL of Redis: REDIS_URL, or that of an embedded Valkey which runs meanwhile."""
     if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
+        yield usable_redis_address(settings.redis_url.get_secret_value())
         return
     async with embedded_valkey(settings.home) as url:
         yield url
