@@ -39,12 +39,14 @@ class Fate:
         slot: Where it landed.
         error: The chain's own words for why it failed.
         seen_slot: The slot of the endpoint that is furthest behind of those that answered.
+        is_final: Every endpoint that answered has it finalized without error, and they are enough to believe.
     """
 
     landing: LandingState
     slot: int | None = None
     error: str | None = None
     seen_slot: int = 0
+    is_final: bool = False
 
 
 def fates(answers: Sequence[EndpointStatuses], count: int) -> list[Fate]:
@@ -61,9 +63,11 @@ def fates(answers: Sequence[EndpointStatuses], count: int) -> list[Fate]:
 
 def _fate(statuses: Sequence[SignatureStatus | None], seen_slot: int, *, is_enough: bool) -> Fate:
     known = [one for one in statuses if one is not None]
-    for one in known:
-        if one.err is None and one.confirmation_status in {"confirmed", "finalized"}:
-            return Fate(LandingState.SUCCEEDED, one.slot, None, seen_slot)
+    good = [one for one in known if one.err is None and one.confirmation_status in {"confirmed", "finalized"}]
+    if good:
+        final = [one for one in good if one.confirmation_status == "finalized"]
+        is_final = is_enough and len(final) == len(statuses)
+        return Fate(LandingState.SUCCEEDED, good[0].slot, None, seen_slot, is_final)
     if not known:
         return Fate(LandingState.UNKNOWN if is_enough else LandingState.NOT_ASKED, seen_slot=seen_slot)
     failed = [one for one in known if one.err is not None and one.confirmation_status == "finalized"]

@@ -1,13 +1,16 @@
 -- name: followed_wallets
--- Every wallet to follow, with the first slot that counts.
-SELECT address, followed_from_slot FROM recipients WHERE active ORDER BY created_at, address;
+-- Every wallet to follow, with the first slot that counts. One that was removed is followed until what is on its way to
+-- it over x402 is decided: its payer was answered that it was sent.
+SELECT address, followed_from_slot FROM recipients
+WHERE active OR address IN (SELECT pay_to FROM settlements WHERE settlement_is_open(status))
+ORDER BY created_at, address;
 
 -- name: followed_accounts
 -- Every known account of the wallets to follow.
 SELECT a.address, a.recipient, a.mint, a.program
 FROM token_accounts AS a
 JOIN recipients AS r ON r.address = a.recipient
-WHERE r.active AND a.lost_slot IS NULL
+WHERE (r.active OR r.address IN (SELECT pay_to FROM settlements WHERE settlement_is_open(status))) AND a.lost_slot IS NULL
 ORDER BY a.created_at, a.address;
 
 -- name: add_accounts!

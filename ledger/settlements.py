@@ -29,6 +29,8 @@ class FailureReason(StrEnum):
     """It landed, finalized, and did nothing but cost its fee."""
     NEVER_LANDED = "invalid_transaction_state"
     """Its blockhash has died, and no node has it in its history."""
+    PAID_ANOTHER = "invalid_exact_svm_payload_recipient_mismatch"
+    """It landed, finalized, and brought `payTo` nothing: the token account was another wallet's by then."""
 
 
 class BudgetScope(StrEnum):
@@ -148,6 +150,8 @@ class OpenSettlement:
 
     id: UUID
     signature: str
+    pay_to: str
+    destination: str
     wire: bytes
     last_valid_block_height: int
     status: str

@@ -89,13 +89,18 @@ UPDATE settlements SET answering_since = NULL WHERE id = :id AND answered_at IS 
 UPDATE settlements SET status = 'sent', sent_at = clock_timestamp() WHERE id = ANY(:ids::uuid[]) AND status::text = 'signed';
 
 -- name: fail_settlement$
--- A payment failed on chain, or can never land any more. Nothing happens while the ledger has its transfer.
+-- A payment failed on chain, brought `payTo` nothing, or can never land any more. Nothing happens while the ledger has its
+-- transfer.
 WITH moved AS (
   UPDATE settlements AS s
   SET status = 'failed', reason = :reason, detail = :detail, slot = :slot,
     lamports_spent = CASE WHEN :has_landed::boolean THEN s.lamports_reserved ELSE 0 END, decided_at = clock_timestamp()
   WHERE s.id = :id AND settlement_is_open(s.status)
-    AND NOT EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned')
+    AND NOT EXISTS (
+      SELECT FROM transfers AS t
+      -- What the ledger has for another wallet is another wallet's.
+      WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND t.destination_owner IS NOT DISTINCT FROM s.pay_to
+    )
   RETURNING s.id, s.user_id, s.signature, s.reason, s.detail
 ),
 logged AS (
@@ -126,20 +131,21 @@ SELECT count(*)::int FROM moved;
 -- Payments that are not settled though the ledger has their transfers, including those that nodes had reported as failed.
 SELECT s.id
 FROM (
-  SELECT id, signature FROM settlements WHERE settlement_is_open(status)
+  SELECT id, signature, pay_to FROM settlements WHERE settlement_is_open(status)
   UNION ALL
-  SELECT id, signature FROM settlements
+  SELECT id, signature, pay_to FROM settlements
   WHERE status = 'failed' AND wire IS NOT NULL AND decided_at > clock_timestamp() - interval '1 day'
 ) AS s
 WHERE EXISTS (
   SELECT FROM transfers AS t
-  WHERE t.signature = s.signature AND transfer_counts(t.finality, t.awaits_witness_since)
+  WHERE t.signature = s.signature AND t.destination_owner = s.pay_to
+    AND transfer_counts(t.finality, t.awaits_witness_since)
 )
 LIMIT :limit;
 
 -- name: open_settlements
 -- A page of payments under way for some time, oldest first: they are sent again until they are decided.
-SELECT id, signature, wire, last_valid_block_height, status, created_at,
+SELECT id, signature, pay_to, destination, wire, last_valid_block_height, status, created_at,
   extract(epoch FROM clock_timestamp() - created_at)::double precision AS age_seconds,
   EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed
 FROM settlements AS s

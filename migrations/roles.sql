@@ -5,6 +5,8 @@
 GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers,
   balance_changes, vanished_transactions, transactions, heartbeats, index_requests, backfill_requests
   TO pay402_indexer;
+-- A wallet that was removed is followed until what is on its way to it is decided.
+GRANT SELECT (pay_to, status) ON settlements TO pay402_indexer;
 GRANT INSERT, UPDATE ON token_accounts, transfers, balance_changes, heartbeats TO pay402_indexer;
 GRANT INSERT ON tokens, events, claim_changes, cluster TO pay402_indexer;
 GRANT INSERT ON report_credit_changes, report_claim_changes TO pay402_indexer;

@@ -8,15 +8,19 @@ decides neither.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 import structlog
 
+from chain.agreement import agreeing_min
+from chain.asking import ask_each
+from chain.decode import MalformedAnswerError, TransactionResult, decode
 from chain.landing import Fate, LandingState, fates
 from chain.lifetimes import Life, Tip, finalized_tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
+from chain.rpc import Endpoint
 from chain.sending import broadcast_everywhere
 from ledger import settlements
 from ledger.claims import claim_settled
@@ -32,6 +36,7 @@ _OLDER_SECONDS: Final = 3.0
 _SETTLED_PER_STATEMENT: Final = 1_000
 _BROADCASTS_AT_ONCE: Final = 16
 _WIRES_PER_PASS: Final = 1_000
+_PAID_ANOTHER: Final = "the token account belonged to another wallet by then"
 
 
 @dataclass(slots=True)
@@ -90,7 +95,9 @@ async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip
     to_send, to_index = [], []
     for one, fate in zip(page, fates(answers, len(page)), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
-            if not one.is_indexed:
+            if fate.is_final and await _paid_another(context, one):
+                await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
+            elif not one.is_indexed:
                 to_index.append(one.signature)
         elif (failure := _failure(context, one, fate, tip)) is not None:
             await _fail(context, one, failure, fate, done)
@@ -115,13 +122,44 @@ def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip |
     return None
 
 
+async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
+    """Whether a final payment brought `payTo` nothing, as enough nodes show it and none otherwise.
+
+    The token account may have been handed over after the payment was tried. The ledger never has a transfer that
+    settles such a one.
+    """
+    node = context.node
+
+    async def ask(endpoint: Endpoint) -> bool | None:
+        return _brought_something(one, await node.transaction(one.signature, commitment="finalized", at=endpoint))
+
+    answers, _ = await ask_each(node.pool, ask)
+    shown = [answer for answer in answers if answer is not None]
+    return len(shown) >= agreeing_min(len(node.pool.endpoints)) and not any(shown)
+
+
+def _brought_something(one: OpenSettlement, result: TransactionResult | None) -> bool | None:
+    """Whether the wallet that is to be paid has more by a transaction; `None` where that cannot be seen."""
+    try:
+        observation = None if result is None else decode(result)
+    except MalformedAnswerError:
+        return None
+    # A node that answers something else says nothing about this one.
+    if observation is None or observation.signature != one.signature or observation.failed or observation.unexplained:
+        return None
+    changes = [change for change in observation.balances if change.account == one.destination]
+    if any(change.owner is None for change in changes):
+        return None
+    return any(change.owner == one.pay_to and change.post > change.pre for change in changes)
+
+
 def _life(one: OpenSettlement) -> Life:
     return Life(one.last_valid_block_height, None, one.age_seconds)
 
 
 async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReason, fate: Fate, done: Moved) -> None:
     async with crash_point("fail"):
-        slot = fate.slot if reason is FailureReason.FAILED_ON_CHAIN else None
+        slot = None if reason is FailureReason.NEVER_LANDED else fate.slot
         failed = await settlements.fail(context.database, one.id, reason=reason, detail=fate.error, slot=slot)
     if failed:
         done.failed += 1

@@ -88,7 +88,13 @@ class PaymentVerifier:
                 payment.authority,
             )
         standing = await self.standings.ask((requirements.pay_to, payment.message_hash))
-        recipient = _paid_wallet(standing.recipient, requirements.pay_to, caller, payment.authority)
+        recipient = _paid_wallet(
+            standing.recipient,
+            requirements.pay_to,
+            caller,
+            payment.authority,
+            is_stored=standing.settlement is not None,
+        )
         return JudgedPayment(payload, requirements, payment, recipient, standing.settlement)
 
     async def refuse_what_would_fail(self, judged: JudgedPayment) -> None:
@@ -101,13 +107,17 @@ class PaymentVerifier:
         await refuse_what_would_fail(self.node, judged.payment, judged.requirements)
 
 
-def _paid_wallet(recipient: Recipient | None, pay_to: str, caller: Caller | None, payer: str) -> Recipient:
+def _paid_wallet(
+    recipient: Recipient | None, pay_to: str, caller: Caller | None, payer: str, *, is_stored: bool
+) -> Recipient:
     """The followed wallet that is paid. Without a key anybody may ask about any, with one about the own ones.
+
+    A payment that `is_stored` may have been sent: what became of it is answered though the wallet was removed since.
 
     Raises:
         Refused: It is not followed, or not for this caller.
     """
-    if recipient is None or not recipient.is_active:
+    if recipient is None or not (recipient.is_active or is_stored):
         sentence = f"payTo, {pay_to}, is not followed by this ledger; register it with POST /recipients."
     elif caller is not None and not caller.sees(recipient.user_id):
         sentence = f"payTo, {pay_to}, belongs to another user than the API key; require a wallet of its user."

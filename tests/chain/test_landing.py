@@ -6,6 +6,7 @@ from chain.landing import LandingState, fates
 from chain.node import EndpointStatuses, SignatureStatus
 
 GOOD = SignatureStatus(5, None, "confirmed")
+FINAL = SignatureStatus(5, None, "finalized")
 SEEN = SignatureStatus(5, None, "processed")
 BAD = SignatureStatus(5, {"InstructionError": [2, {"Custom": 1}]}, "finalized")
 BAD_YET = SignatureStatus(5, {"InstructionError": [2, {"Custom": 1}]}, "confirmed")
@@ -52,6 +53,15 @@ def test_one_endpoint_is_not_enough_where_the_others_do_not_answer():
         LandingState.NOT_ASKED,
         LandingState.SUCCEEDED,
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "is_final"),
+    [([FINAL], True), ([FINAL, FINAL], True), ([FINAL, GOOD], False), ([FINAL, None], False), ([FINAL, BAD], False)],
+)
+def test_what_is_final_is_final_for_all(said, is_final):
+    (fate,) = fates([EndpointStatuses("node", 9, [one]) for one in said], 1)
+    assert (fate.landing, fate.is_final) == (LandingState.SUCCEEDED, is_final)
 
 
 def test_of_three_endpoints_two_are_enough():
