@@ -28,6 +28,7 @@ check: .venv/installed-dev ## lint, types, layers, dependencies, secrets
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m checks.import_cycles
+	$(BIN)/python -m checks.named_queries
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(PACKAGES) deploy bench checks
 	$(BIN)/python -m checks.advisories
 	$(BIN)/python -m checks.leaked_secrets

@@ -45,7 +45,7 @@ _OURS: Final = {
     "402pay API key": re.compile(r"\bsk_(?:live|test)_(?!0{20})[0-9a-f]{74}\b"),
     "Solana keypair": re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){63}\d{1,3}\s*\]"),
 }
-Finding = tuple[str, str, str, int]
+Leak = tuple[str, str, str, int]
 """The file, the kind, a hash of the value, the line."""
 
 
@@ -56,7 +56,7 @@ def of_ours(text: str) -> Iterator[tuple[str, str, int]]:
             yield kind, _hash(found[0]), text.count("\n", 0, found.start()) + 1
 
 
-def findings(files: list[str]) -> Iterator[Finding]:
+def findings(files: list[str]) -> Iterator[Leak]:
     """What looks like a secret in `files`, named from the root of the repository."""
     guessed = SecretsCollection(root=str(ROOT))
     with default_settings():

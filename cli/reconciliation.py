@@ -12,9 +12,9 @@ from rich.text import Text
 
 from cli.printing import amount_column, console, name_shortener, printable, time_text
 from ledger.amounts import figure_text
+from worker.camel_json import camel_json
 from worker.context import WorkerContext
 from worker.reports.run import stream_findings
-from worker.stored_json import stored_json
 
 _SHOWN_PER_KIND: Final = 20
 # Wide enough for whole signatures and wallets.
@@ -26,7 +26,7 @@ async def write_csv(context: WorkerContext) -> None:
     """Write every finding to standard output."""
     writer: csv.DictWriter[str] | None = None
     async for found in stream_findings(context):
-        finding = stored_json(found)
+        finding = camel_json(found)
         if writer is None:
             writer = csv.DictWriter(sys.stdout, finding.keys())
             writer.writeheader()

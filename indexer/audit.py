@@ -22,7 +22,7 @@ from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
 from ledger import completeness
-from ledger.completeness import AuditedAccount, Completeness, Finding
+from ledger.completeness import AuditedAccount, Completeness, Disagreement
 from runtime.passes import repeat
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class AuditReport:
     accounts: int
     slot: int
     rpc_calls: int
-    findings: tuple[Finding, ...]
+    disagreements: tuple[Disagreement, ...]
 
 
 class Auditor:
@@ -93,18 +93,18 @@ class Auditor:
             for account in await completeness.accounts_to_audit(self._database, wallets)
             if not self._heal_queue.is_open(account.address)
         ]
-        findings: list[Finding] = []
+        disagreements: list[Disagreement] = []
         slots, calls = [], 0
         for start in range(0, len(accounts), ACCOUNTS_PER_CALL):
             slot, found = await self._audit_batch(accounts[start : start + ACCOUNTS_PER_CALL], whole)
-            findings += found
+            disagreements += found
             slots.append(slot)
             calls += 1
         self._metrics.audits.labels("complete").inc()
         await self._show_doubts()
-        return AuditReport(len(accounts), min(slots, default=0), calls, tuple(findings))
+        return AuditReport(len(accounts), min(slots, default=0), calls, tuple(disagreements))
 
-    async def _audit_batch(self, accounts: Sequence[AuditedAccount], whole: bool) -> tuple[int, list[Finding]]:
+    async def _audit_batch(self, accounts: Sequence[AuditedAccount], whole: bool) -> tuple[int, list[Disagreement]]:
         addresses = [account.address for account in accounts]
         slot, states = await self._balances(addresses)
         lost = {
@@ -131,12 +131,12 @@ class Auditor:
             and (whole or slot >= (account.audited_slot or 0))
         ]
         proven = await completeness.completeness_of(self._database, addresses, slot, whole=whole)
-        findings = [
-            finding
+        disagreements = [
+            disagreement
             for account in due
-            if (finding := _disagreement(account, proven[account.address], on_chain[account.address], slot))
+            if (disagreement := _disagreement(account, proven[account.address], on_chain[account.address], slot))
         ]
-        bad = {finding.account for finding in findings}
+        bad = {disagreement.account for disagreement in disagreements}
         good = [account for account in due if account.address not in bad]
         await completeness.record_agreement(self._database, slot, {one.address: on_chain[one.address] for one in good})
         for account in good:
@@ -144,9 +144,9 @@ class Auditor:
                 # There was nothing to hold the opening balance against. Another walk finds what it may have
                 # swallowed; from now on every loss shows as drift.
                 self._heal_queue.want(account.address)
-        if findings:
-            await self._doubt(findings, slot, failed_before={one.address for one in accounts if one.failed})
-        return slot, findings
+        if disagreements:
+            await self._doubt(disagreements, slot, failed_before={one.address for one in accounts if one.failed})
+        return slot, disagreements
 
     async def _balances(self, addresses: list[str]) -> tuple[int, list[AccountState | None]]:
         """The accounts at a finalized slot, of one endpoint after the other: none is audited by its own word alone."""
@@ -157,13 +157,15 @@ class Auditor:
                 raise
             return await self._node.accounts(addresses, commitment="finalized")
 
-    async def _doubt(self, findings: Sequence[Finding], slot: int, *, failed_before: set[str]) -> None:
-        await completeness.record_disagreement(self._database, slot, findings)
-        for finding in findings:
+    async def _doubt(self, disagreements: Sequence[Disagreement], slot: int, *, failed_before: set[str]) -> None:
+        await completeness.record_disagreement(self._database, slot, disagreements)
+        for disagreement in disagreements:
             self._metrics.audit_findings.inc()
-            _log.warning("audit_disagreed", account=finding.account, drift=finding.drift, gaps=finding.gaps)
+            _log.warning(
+                "audit_disagreed", account=disagreement.account, drift=disagreement.drift, gaps=disagreement.gaps
+            )
             # What healing did not mend the first time may stand recorded as another fork had it.
-            self._heal_queue.want(finding.account, thoroughly=finding.account in failed_before)
+            self._heal_queue.want(disagreement.account, thoroughly=disagreement.account in failed_before)
 
     async def _sweep(self, sweep_seconds: float) -> None:
         not_since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=sweep_seconds)
@@ -177,9 +179,9 @@ class Auditor:
         self._metrics.gaps.set(doubts.gaps)
 
 
-def _disagreement(account: AuditedAccount, proven: Completeness, on_chain: int, slot: int) -> Finding | None:
+def _disagreement(account: AuditedAccount, proven: Completeness, on_chain: int, slot: int) -> Disagreement | None:
     # Without any change and any anchor, what is there now is the opening balance.
     drift = 0 if proven.ends is None else on_chain - proven.ends
     if not drift and not proven.gaps:
         return None
-    return Finding(account.address, account.wallet, account.mint, slot, drift, proven.gaps)
+    return Disagreement(account.address, account.wallet, account.mint, slot, drift, proven.gaps)

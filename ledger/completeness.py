@@ -69,7 +69,7 @@ class Completeness:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Disagreement:
     """An account about which ledger and chain disagree.
 
     Attributes:
@@ -151,14 +151,14 @@ async def record_agreement(database: Database, slot: int, balances: Mapping[str,
     await _queries.agreed(database, slot=slot, accounts=list(balances), balances=list(balances.values()))
 
 
-async def record_disagreement(database: Database, slot: int, findings: Sequence[Finding]) -> None:
+async def record_disagreement(database: Database, slot: int, disagreements: Sequence[Disagreement]) -> None:
     """Record what an audit found; these accounts are to be healed from their last good audit on."""
     await _queries.disagreed(
         database,
         slot=slot,
-        accounts=[finding.account for finding in findings],
-        drifts=[finding.drift for finding in findings],
-        gap_counts=[finding.gaps for finding in findings],
+        accounts=[disagreement.account for disagreement in disagreements],
+        drifts=[disagreement.drift for disagreement in disagreements],
+        gap_counts=[disagreement.gaps for disagreement in disagreements],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from ledger.sql import Database, DatabasePool, from_row, load_queries, planned_for_its_values
+from ledger.states import PayoutStatus
 
 _queries = load_queries("ledger", "findings.sql")
 
@@ -114,7 +115,7 @@ class PayoutBack:
 
     id: UUID
     job_id: UUID
-    status: str
+    status: PayoutStatus
     amount: int
     settled_signature: str | None
 

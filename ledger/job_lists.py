@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ledger.jobs import Job, jobs_of_ids
 from ledger.sql import Database, DatabasePool, from_row, load_queries, planned_for_its_values
+from ledger.states import PayoutStatus
 
 _queries = load_queries("ledger", "job_lists.sql")
 
@@ -39,7 +40,7 @@ class ListedPayout:
     mint: str
     amount: int
     charged: int
-    status: str
+    status: PayoutStatus
     waiting_reason: str | None
     settled_signature: str | None
     created_at: dt.datetime

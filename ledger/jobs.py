@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ledger.job_steps import STEPS, Party
 from ledger.sql import Database, DatabaseConnection, from_row, load_queries
+from ledger.states import ClaimStatus, EscrowStatus, JobStatus
 
 _queries = load_queries("ledger", "jobs.sql")
 
@@ -55,8 +56,8 @@ class Job:
     client_agent_id: str
     provider_user_id: str
     provider_agent_id: str
-    status: str
-    escrow_status: str
+    status: JobStatus
+    escrow_status: EscrowStatus
     price_amount: int
     price_mint: str
     price_currency: str
@@ -78,7 +79,7 @@ class Job:
     ended_at: dt.datetime | None
     settled_at: dt.datetime | None
     updated_at: dt.datetime
-    claim_status: str | None
+    claim_status: ClaimStatus | None
     funding_signature: str | None
 
 
@@ -94,7 +95,7 @@ class FullJob(Job):
 class JobFilter:
     """Which jobs are asked for; `client` and `provider` are ids of agents."""
 
-    status: str | None = None
+    status: JobStatus | None = None
     client: str | None = None
     provider: str | None = None
 
@@ -104,8 +105,8 @@ class RecentJob:
     """A job of a service, in short."""
 
     id: UUID
-    status: str
-    escrow_status: str
+    status: JobStatus
+    escrow_status: EscrowStatus
     created_at: dt.datetime
     completed_at: dt.datetime | None
 

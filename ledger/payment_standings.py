@@ -18,7 +18,7 @@ _queries = load_queries("ledger", "payment_standings.sql")
 class KnownSettlement:
     """What became of a message that was reserved; see `ledger.settlements.Settlement`."""
 
-    status: str
+    status: SettlementStatus
     reason: str | None
     detail: str | None
     answered_at: dt.datetime | None
@@ -56,7 +56,7 @@ async def payment_standings(database: Database, payments: Sequence[tuple[str, by
             recipient=None if row["address"] is None else recipient_of_row(row),
             settlement=None
             if row["status"] is None
-            else KnownSettlement(row["status"], row["reason"], row["detail"], row["answered_at"]),
+            else KnownSettlement(SettlementStatus(row["status"]), row["reason"], row["detail"], row["answered_at"]),
         )
         async for row in rows
     ]

@@ -28,7 +28,7 @@ class JobPayout:
     id: UUID
     job_id: UUID
     kind: str
-    status: str
+    status: PayoutStatus
     wallet: str
     recipient: str
     provider_user_id: str

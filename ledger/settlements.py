@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ledger.sql import Database, from_row, load_queries
-from ledger.states import OPEN_SETTLEMENTS, SettlementStatus
+from ledger.states import OPEN_SETTLEMENTS, ClaimStatus, SettlementStatus
 
 _queries = load_queries("ledger", "settlements.sql")
 
@@ -117,7 +117,7 @@ class Settlement:
     last_valid_block_height: int
     payment_identifier: str | None
     payload_hash: bytes
-    status: str
+    status: SettlementStatus
     reason: str | None
     detail: str | None
     slot: int | None
@@ -126,7 +126,7 @@ class Settlement:
     answered_at: dt.datetime | None
     created_at: dt.datetime
     decided_at: dt.datetime | None
-    claim_status: str | None
+    claim_status: ClaimStatus | None
 
     @property
     def is_open(self) -> bool:
@@ -154,7 +154,7 @@ class OpenSettlement:
     destination: str
     wire: bytes
     last_valid_block_height: int
-    status: str
+    status: SettlementStatus
     created_at: dt.datetime
     age_seconds: float
     is_indexed: bool
@@ -164,7 +164,7 @@ class OpenSettlement:
 class SettlementCount:
     """How many settlements have a status, and how old the oldest of them is."""
 
-    status: str
+    status: SettlementStatus
     settlements: int
     oldest_seconds: float
 

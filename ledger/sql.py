@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import fields
+from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 
 import aiosql
 
@@ -68,12 +69,29 @@ def load_queries(package: str, *files: str) -> Any:
 def from_row(kind: type[T], row: Mapping[str, Any]) -> T:
     """The columns of `row` as a dataclass of type `kind`, field by field of the same names; other columns are left.
 
+    A status becomes the member of its field's `StrEnum`.
+
     Raises:
         KeyError: The row has no column for a field.
+        ValueError: The field's `StrEnum` has no such status.
     """
-    return kind(**{name: row[name] for name in _names(kind)})
+    made = {name: row[name] for name in _names(kind)}
+    for name, status in _statuses(kind):
+        if made[name] is not None:
+            made[name] = status(made[name])
+    return kind(**made)
 
 
 @cache
 def _names(kind: "type[DataclassInstance]") -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+@cache
+def _statuses(kind: "type[DataclassInstance]") -> tuple[tuple[str, type[StrEnum]], ...]:
+    return tuple(
+        (field.name, one)
+        for field in fields(kind)
+        for one in (field.type, *get_args(field.type))
+        if isinstance(one, type) and issubclass(one, StrEnum)
+    )

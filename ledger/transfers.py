@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ledger.sql import Database, DatabaseConnection, DatabasePool, load_queries, planned_for_its_values
+from ledger.states import ClaimStatus
 
 _queries = load_queries("ledger", "transfers.sql")
 
@@ -23,7 +24,7 @@ class TakingClaim:
 
     id: UUID
     nonce: str
-    status: str
+    status: ClaimStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def recorded_transfer(row: Mapping[str, Any]) -> RecordedTransfer:
         fee=row["fee"],
         finality=row["finality"],
         memos=tuple(row["memos"]),
-        claim=TakingClaim(row["claim_id"], row["claim_nonce"], row["claim_status"]) if taken else None,
+        claim=TakingClaim(row["claim_id"], row["claim_nonce"], ClaimStatus(row["claim_status"])) if taken else None,
     )
 
 

@@ -23,7 +23,7 @@ _DELIVERIES_COUNTED_MAX: Final = 200_000
 class PayoutCount:
     """How many payouts have a status and, of those that wait, a reason, and how old the oldest of them is."""
 
-    status: str
+    status: PayoutStatus
     waiting_reason: str | None
     payouts: int
     oldest_seconds: float

@@ -49,6 +49,7 @@ from ledger.jobs import (
 )
 from ledger.payment_requests import create_request
 from ledger.sql import Database
+from ledger.states import JobStatus
 
 router = new_router(prefix="/marketplace/jobs", tags=["Marketplace"])
 
@@ -75,7 +76,7 @@ async def get_jobs(
 ) -> Response:
     """List jobs, newest first. What was ordered and submitted is shown by one job alone."""
     which = JobFilter(
-        status=status,
+        status=JobStatus(status) if status else None,
         client=client_agent_id or (None if as_provider else agent_id),
         provider=provider_agent_id or (agent_id if as_provider else None),
     )

@@ -17,6 +17,7 @@ from cli.printing import AsJson, print_json, print_table
 from cli.registration import wallet_address
 from ledger.amounts import figure_text
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
+from ledger.states import PayoutStatus
 from runtime.errors import OperatorError
 from worker.context import WorkerContext
 from worker.payouts.exports import Exported, Imported, export_payouts, import_payout
@@ -39,7 +40,7 @@ LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the line
 
 @app.command("list")
 def list_(
-    status: Annotated[str | None, typer.Option(help="Only these: queued, waiting, awaiting_signature, …")] = None,
+    status: Annotated[PayoutStatus | None, typer.Option(help="Only these")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List payouts, open ones first.

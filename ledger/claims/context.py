@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ledger.judge import Transfer
 from ledger.sql import Database, load_queries
+from ledger.states import ClaimStatus
 
 _queries = load_queries("ledger.claims", "context.sql")
 
@@ -81,7 +82,7 @@ class Known:
     """
 
     id: UUID
-    status: str
+    status: ClaimStatus
     code: str | None
 
 
@@ -145,7 +146,7 @@ def _context(key: ClaimKey, rows: Sequence[Mapping[str, Any]]) -> ClaimContext:
         named_is_followed=first["named_is_followed"],
         request=_request(first) if first["is_registered"] else None,
         use=_use(first) if first["used_id"] is not None else None,
-        known=Known(first["known_id"], first["known_status"], first["known_code"]) if first["known_id"] else None,
+        known=_known(first) if first["known_id"] is not None else None,
         transfers=tuple(map(_transfer, moved)),
         slots={row["path"]: row["slot"] for row in moved},
         wallets=frozenset(row["destination_owner"] for row in payable),
@@ -171,6 +172,10 @@ def _request(row: Mapping[str, Any]) -> RequestedTerms:
 def _use(row: Mapping[str, Any]) -> Use:
     names = ("id", "user_id", "signature", "path", "payer", "answered_at", "asked_with")
     return Use(*(row[f"used_{name}"] for name in names))
+
+
+def _known(row: Mapping[str, Any]) -> Known:
+    return Known(row["known_id"], ClaimStatus(row["known_status"]), row["known_code"])
 
 
 def _transfer(row: Mapping[str, Any]) -> Transfer:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ledger.judge import Claim, Transfer
 from ledger.sql import Database, load_queries
+from ledger.states import ClaimStatus
 
 _queries = load_queries("ledger.claims", "honoured.sql")
 
@@ -40,7 +41,7 @@ class Honoured:
     """A claim that has just been given its transfer."""
 
     id: UUID
-    status: str
+    status: ClaimStatus
     claimed_at: dt.datetime
 
 
@@ -107,10 +108,14 @@ async def honour_asked(
 
 
 async def _honoured(rows: AsyncIterator[Mapping[str, Any]]) -> dict[tuple[str, str], Honoured]:
-    return {(row["user_id"], row["nonce"]): Honoured(row["id"], row["status"], row["timestamp"]) async for row in rows}
+    return {(row["user_id"], row["nonce"]): _honoured_row(row) async for row in rows}
+
+
+def _honoured_row(row: Mapping[str, Any]) -> Honoured:
+    return Honoured(row["id"], ClaimStatus(row["status"]), row["timestamp"])
 
 
 async def mark_answered(database: Database, claim: UUID, terms: Terms) -> Honoured | None:
     """Note that a proof of this honoured claim is answered with yes; `None` when another request was answered so."""
     row = await _queries.answer_claim(database, id=claim, agent_id=terms.agent_id, asked_with=terms.asked_with)
-    return Honoured(row["id"], row["status"], row["timestamp"]) if row else None
+    return _honoured_row(row) if row else None

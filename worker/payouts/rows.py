@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from ledger.sql import Database, DatabasePool, from_row, load_queries
+from ledger.states import PayoutStatus
 
 _queries = load_queries("worker.payouts", "rows.sql")
 
@@ -122,7 +123,7 @@ class Attempt:
     nonce_value: str | None
     nonce_slot: int | None
     error: str | None
-    status: str
+    status: PayoutStatus
     reference: str
     age_seconds: float
 
@@ -159,7 +160,7 @@ class ListedPayout:
     mint: str
     amount: int
     reference: str
-    status: str
+    status: PayoutStatus
     waiting_reason: str | None
     tries: int
     next_try_at: dt.datetime
@@ -172,7 +173,7 @@ class ListedPayout:
     error: str | None
 
 
-async def list_payouts(database: Database, *, status: str | None, limit: int) -> list[ListedPayout]:
+async def list_payouts(database: Database, *, status: PayoutStatus | None, limit: int) -> list[ListedPayout]:
     """Payouts, of one status or of all, open ones first."""
     return [from_row(ListedPayout, row) async for row in _queries.payouts(database, status=status, limit=limit)]
 

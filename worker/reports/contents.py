@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from ledger.states import ClaimStatus
 from ledger.times import epoch_ms
 
 KINDS: Final = (
@@ -20,7 +21,7 @@ FINDINGS_KEPT_PER_KIND: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class NewFinding:
     """Something that does not match: a transfer, a claim or a request; `at` is in milliseconds since 1970."""
 
     kind: str
@@ -76,7 +77,7 @@ class ClaimTotals:
 
     user_id: str
     mint: str
-    status: str
+    status: ClaimStatus
     claims: int
     claimed_base_units: int
     received_base_units: int
@@ -115,7 +116,7 @@ class ReportedTotals:
     by_user: list[UserTotals]
     claims: list[ClaimTotals]
     counts: dict[str, int]
-    findings: dict[str, list[Finding]]
+    findings: dict[str, list[NewFinding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +137,15 @@ class Report:
     by_user: list[UserTotals]
     claims: list[ClaimTotals]
     counts: dict[str, int]
-    findings: dict[str, list[Finding]]
+    findings: dict[str, list[NewFinding]]
     findings_kept_per_kind: int
     audit: Audit
     kept_differences: list[KeptDifference]
 
 
-def finding_of(row: Mapping[str, Any]) -> Finding:
+def finding_of(row: Mapping[str, Any]) -> NewFinding:
     """A row of any statement that reads findings, as one."""
-    return Finding(
+    return NewFinding(
         kind=row["kind"],
         user_id=row["user_id"],
         signature=row["signature"],
@@ -212,7 +213,12 @@ def _sum_by_kind(credits_of_users: Iterable[OtherCredit]) -> list[OtherCredit]:
 def claims_of(row: Mapping[str, Any]) -> ClaimTotals:
     """A row of claims that stand alike."""
     return ClaimTotals(
-        row["user_id"], row["mint"], row["status"], row["claims"], int(row["claimed"]), int(row["received"])
+        row["user_id"],
+        row["mint"],
+        ClaimStatus(row["status"]),
+        row["claims"],
+        int(row["claimed"]),
+        int(row["received"]),
     )
 
 

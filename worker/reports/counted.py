@@ -8,7 +8,7 @@ from runtime.database_connection import at_the_database
 from worker.reports.contents import (
     FINDINGS_KEPT_PER_KIND,
     KINDS,
-    Finding,
+    NewFinding,
     OtherCredit,
     ReportedTotals,
     claims_of,
@@ -30,8 +30,8 @@ async def counted_totals(connection: DatabaseConnection) -> ReportedTotals:
     ]
     claims = [claims_of(row) async for row in _queries.claim_totals(connection)]
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
-    open_ones: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
-    decided: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    open_ones: dict[str, list[NewFinding]] = {kind: [] for kind in KINDS}
+    decided: dict[str, list[NewFinding]] = {kind: [] for kind in KINDS}
     async for finding, is_open in _findings(connection, asks_decisions=True):
         counts[finding.kind] += 1
         first = (open_ones if is_open else decided)[finding.kind]
@@ -41,7 +41,7 @@ async def counted_totals(connection: DatabaseConnection) -> ReportedTotals:
     return ReportedTotals(by_user=by_user, claims=claims, counts=counts, findings=findings)
 
 
-async def counted_findings(connection: DatabaseConnection) -> AsyncIterator[Finding]:
+async def counted_findings(connection: DatabaseConnection) -> AsyncIterator[NewFinding]:
     """Every finding by the whole ledger, as the snapshot of `connection` shows it, whatever was decided about it."""
     async for finding, _ in _findings(connection, asks_decisions=False):
         yield finding
@@ -49,7 +49,7 @@ async def counted_findings(connection: DatabaseConnection) -> AsyncIterator[Find
 
 async def _findings(
     connection: DatabaseConnection, *, asks_decisions: bool
-) -> AsyncIterator[tuple[Finding, bool | None]]:
+) -> AsyncIterator[tuple[NewFinding, bool | None]]:
     """Findings, and whether nobody has decided about them, where that is asked."""
     # A cursor's own fetches go past the connection, which would say what a time-out means.
     with at_the_database():

@@ -9,7 +9,7 @@ from worker.reports.contents import (
     FINDINGS_KEPT_PER_KIND,
     KINDS,
     ClaimTotals,
-    Finding,
+    NewFinding,
     OtherCredit,
     ReportedTotals,
     UserTotals,
@@ -43,7 +43,7 @@ async def kept_totals(connection: DatabaseConnection) -> ReportedTotals:
     return ReportedTotals(by_user=by_user, claims=claims, counts=counts, findings=findings)
 
 
-async def _first_findings(connection: DatabaseConnection, kind: str) -> list[Finding]:
+async def _first_findings(connection: DatabaseConnection, kind: str) -> list[NewFinding]:
     """The findings of a kind that a report keeps: open ones first, each sort by age."""
     is_open = await _read(connection, kind, is_open=True, limit=FINDINGS_KEPT_PER_KIND)
     # Where there are so many open ones, nothing is looked for among them all that was decided.
@@ -51,7 +51,7 @@ async def _first_findings(connection: DatabaseConnection, kind: str) -> list[Fin
     return is_open + await _read(connection, kind, is_open=False, limit=left) if left else is_open
 
 
-async def _read(connection: DatabaseConnection, kind: str, *, is_open: bool, limit: int) -> list[Finding]:
+async def _read(connection: DatabaseConnection, kind: str, *, is_open: bool, limit: int) -> list[NewFinding]:
     which = {"is_open": is_open, "limit": limit}
     if kind == "unpaidClaim":
         rows = [_queries.unpaid_findings(connection, **which)]

@@ -15,14 +15,15 @@ from chain.rpc import RpcError
 from ledger.sql import DatabaseConnection, load_queries
 from ledger.times import epoch_ms
 from runtime.database_errors import is_defect
+from worker.camel_json import camel_json
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
 from worker.reports.changes import bring_up_to_date, count_anew, fold_report_changes, held_report, note_checked
 from worker.reports.contents import (
     FINDINGS_KEPT_PER_KIND,
     Audit,
-    Finding,
     KeptDifference,
+    NewFinding,
     Report,
     ReportedTotals,
     in_doubt_of,
@@ -31,7 +32,6 @@ from worker.reports.contents import (
 from worker.reports.counted import counted_findings, counted_totals
 from worker.reports.differences import differences
 from worker.reports.kept import kept_totals
-from worker.stored_json import stored_json
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker.reports", "run.sql", "audit.sql")
@@ -57,10 +57,10 @@ async def run_report(context: WorkerContext, run: UUID | None = None) -> UUID | 
         except RpcError as error:
             # What the ledger holds is decided and can be reported; what it lacks has to wait for the chain.
             decided, note = Reconciled(), str(error)
-        decided_json = stored_json(decided)
+        decided_json = camel_json(decided)
         await _queries.note_progress(context.database, id=chosen, progress={"decided": decided_json})
         report = await (make_full_report(context) if taken["is_full"] else make_report(context))
-        stored = {**stored_json(report), "decided": decided_json, "chainUnreachable": note}
+        stored = {**camel_json(report), "decided": decided_json, "chainUnreachable": note}
         await _queries.finish_report(context.database, id=chosen, report=stored, error=None)
     except Exception as error:
         # A defect would be taken up and fail again for ever; what an absent database ends is taken up again.
@@ -117,7 +117,7 @@ async def make_full_report(context: WorkerContext) -> Report:
     return report
 
 
-async def stream_findings(context: WorkerContext) -> AsyncIterator[Finding]:
+async def stream_findings(context: WorkerContext) -> AsyncIterator[NewFinding]:
     """Every finding, however many, in one snapshot, by the whole ledger."""
     pool = context.database
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):

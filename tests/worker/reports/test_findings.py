@@ -9,9 +9,9 @@ from solders.keypair import Keypair
 from ledger.tokens import NATIVE_SOL, WRAPPED_SOL_MINT
 from tests.support.job_shop import fast_settings
 from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
+from worker.camel_json import camel_json
 from worker.context import open_worker_context
 from worker.reports.run import make_report
-from worker.stored_json import stored_json
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -42,7 +42,7 @@ async def paid(pool, merchant, amount, reference, mint=USDC):
 
 async def report_of(context):
     """The report as it is stored."""
-    return stored_json(await make_report(context))
+    return camel_json(await make_report(context))
 
 
 async def short(context):

@@ -8,21 +8,21 @@ from uuid import UUID
 _BASE_UNITS: Final = "_base_units"
 
 
-def stored_json(value: object) -> Any:
+def camel_json(value: object) -> Any:
     """`value` with every dataclass in it as an object; other keys stay as they are."""
     if is_dataclass(value) and not isinstance(value, type):
         return {_camel(one.name): _field(one.name, getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
-        return {key: stored_json(one) for key, one in value.items()}
+        return {key: camel_json(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [stored_json(one) for one in value]
+        return [camel_json(one) for one in value]
     return str(value) if isinstance(value, UUID) else value
 
 
 def _field(name: str, value: object) -> Any:
     if name.endswith(_BASE_UNITS) and value is not None:
         return str(value)
-    return stored_json(value)
+    return camel_json(value)
 
 
 def _camel(name: str) -> str:
