@@ -37,7 +37,7 @@ class AuditReport:
     accounts: int
     slot: int
     rpc_calls: int
-    disagreements: tuple[Disagreement, ...]
+    findings: tuple[Disagreement, ...]
 
 
 class Auditor:

@@ -50,11 +50,17 @@ SELECT finding_id FROM made;
 
 -- name: refund_finding$
 -- Note which final transfer gave the transfer of a finding back, once.
-WITH given_back AS (
-  SELECT signature, path, amount
-  FROM transfers_back(:signature::text, :path::text)
-  WHERE signature = :refund_signature::text AND finality = 'finalized'
-  ORDER BY path
+--
+-- The lock makes a claim that takes the transfer wait for this, and leave it; or this for the claim.
+WITH held AS (
+  SELECT signature, path FROM transfers WHERE signature = :signature::text AND path = :path::text FOR NO KEY UPDATE
+),
+given_back AS (
+  SELECT b.signature, b.path, b.amount
+  FROM held AS h
+  CROSS JOIN LATERAL transfers_back(h.signature, h.path) AS b
+  WHERE b.signature = :refund_signature::text AND b.finality = 'finalized'
+  ORDER BY b.path
   LIMIT 1
 ),
 made AS (

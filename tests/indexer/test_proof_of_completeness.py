@@ -233,7 +233,7 @@ async def test_a_node_behind_the_last_good_audit_is_no_reason_for_doubt(market, 
     net.set_faults({"nodeBehindSlots": behind})
     async with open_context(proving_settings(), database_url, [net.rpc_url]) as context:
         report = await context.auditor.audit()
-    assert (report.slot < paid_slot, report.disagreements) == (True, ())
+    assert (report.slot < paid_slot, report.findings) == (True, ())
 
 
 async def test_history_asked_for_later_is_recorded_from_genesis(market, net, indexer, pool):

@@ -158,6 +158,6 @@ async def test_an_account_that_comes_back_starts_from_a_fresh_anchor(market, net
     async with open_context(settings, database_url, [net.rpc_url]) as context:
         await context.load()
         report = await context.auditor.audit([str(recipient.pubkey())], whole=True)
-        assert report.disagreements == ()
+        assert report.findings == ()
     # The payment to somebody else was never the wallet's.
     assert await pool.fetchval("SELECT count(*) FROM transfers WHERE amount = 500") == 0

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from solders.keypair import Keypair
 
+from ledger.findings import find_finding, note_refund
 from ledger.tokens import NATIVE_SOL
 from tests.support.api_client import key_for
 from tests.support.ledger_rows import Vendor, book, new_signature
@@ -298,4 +299,21 @@ async def test_the_database_lets_no_claim_take_what_was_given_back(vendor, pool,
             """,
             signature,
         )
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
+
+
+async def test_a_claim_and_a_refund_at_once_wait_for_each_other(vendor, pool, database_url):
+    """Whichever comes second finds what the first has done: no claim is made beside a refund that it did not see."""
+    found = await unmatched(vendor, pool, database_url, 10_000)
+    back = await given_back(vendor, pool, 10_000)
+    async with pool.acquire() as other:
+        noting = other.transaction()
+        await noting.start()
+        finding = await find_finding(pool, found["id"], None)
+        assert await note_refund(other, finding, back, note=None, by="merchant")
+        claiming = asyncio.create_task(vendor.client.verify(vendor.proof(found["signature"], "0.01")))
+        await asyncio.sleep(0.5)
+        assert not claiming.done()
+        await noting.commit()
+    assert (await claiming).code == "REPLAY_ATTACK"
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
