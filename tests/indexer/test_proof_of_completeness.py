@@ -189,7 +189,8 @@ async def test_an_opening_balance_is_what_was_there_before(market, net, indexer,
         return row is not None and row["audited_balance"] == balance
 
     await eventually(lambda: audited_at(7))
-    assert (await audited())["audited_slot"] > slot
+    # At the slot in which the seven came, or later: an answer for the slot after it may hold for the end of that one.
+    assert (await audited())["audited_slot"] >= slot
     await plain(market, 8, newcomer)
     await eventually(lambda: audited_at(15))
     assert await _no_doubt(pool)
