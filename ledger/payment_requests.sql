@@ -107,7 +107,7 @@ FROM (
 ) AS counted;
 
 -- name: transfers_of_request
--- The payments to a request's wallet that name it by its reference or nonce, and the one that honours it.
+-- The payments to a request's wallet, while it was its merchant's, that name it by reference or nonce, or honour it.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.fee,
   t.amount - t.fee AS credited, t.finality, t.memos, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status,
@@ -124,6 +124,7 @@ FROM (
 ) AS t
 LEFT JOIN transactions AS c ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.destination_owner = :recipient AND t.finality <> 'orphaned'
+  AND wallet_was_of(:recipient::text, :user_id::text, paid_at(t.block_time, t.notified_at, t.recorded_at))
   AND kind_is_payment(t.kind)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 ORDER BY t.slot, t.signature, t.path;

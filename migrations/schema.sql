@@ -617,7 +617,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.note_recipient_for_reports() IS 'Notes for reports that a wallet is a recipient, or is none any more';
+COMMENT ON FUNCTION public.note_recipient_for_reports() IS 'Notes for reports that a wallet is a recipient, is none any more, or is another user''s';
 
 CREATE FUNCTION public.note_requests_for_reports() RETURNS trigger
     LANGUAGE plpgsql
@@ -812,6 +812,49 @@ CREATE FUNCTION public.transfers_back(paid_signature text, paid_path text) RETUR
 END;
 
 COMMENT ON FUNCTION public.transfers_back(paid_signature text, paid_path text) IS 'Transfers by which the wallet that a transfer paid may have given it back: later, of the same token, to its payer, and for nothing else that is known';
+
+CREATE TABLE public.former_recipients (
+    address public.address NOT NULL,
+    user_id text NOT NULL,
+    owned_since timestamp with time zone,
+    owned_until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.former_recipients IS 'Whose a wallet was before: what was paid to it then stays theirs to see';
+
+CREATE TABLE public.recipients (
+    address public.address NOT NULL,
+    user_id text NOT NULL,
+    label text,
+    followed_from_slot bigint NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    environment text DEFAULT 'live'::text NOT NULL,
+    owned_since timestamp with time zone,
+    CONSTRAINT recipients_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT recipients_followed_from_slot_check CHECK ((followed_from_slot >= 0))
+);
+
+COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
+
+COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
+
+COMMENT ON COLUMN public.recipients.environment IS 'Of the key that registered it: a test key changes no live wallet';
+
+COMMENT ON COLUMN public.recipients.owned_since IS 'Payments from then on are its user''s; null for the first user, whose all earlier ones are too';
+
+CREATE FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((EXISTS ( SELECT
+            FROM public.recipients r
+           WHERE (((r.address)::text = wallet_was_of.wallet) AND (r.user_id = wallet_was_of.of_user) AND ((r.owned_since IS NULL) OR (wallet_was_of.paid >= r.owned_since)) AND (r.active OR (wallet_was_of.paid < r.removed_at))))) OR (EXISTS ( SELECT
+            FROM public.former_recipients f
+           WHERE (((f.address)::text = wallet_was_of.wallet) AND (f.user_id = wallet_was_of.of_user) AND ((f.owned_since IS NULL) OR (wallet_was_of.paid >= f.owned_since)) AND (wallet_was_of.paid < f.owned_until)))));
+END;
+
+COMMENT ON FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) IS 'True for a wallet that was followed for a user when it was paid';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -1010,28 +1053,6 @@ CREATE VIEW analytics.jobs AS
      LEFT JOIN public.tokens k ON (((k.mint)::text = (j.price_mint)::text)));
 
 COMMENT ON VIEW analytics.jobs IS 'Jobs of the marketplace and where their money is; what was ordered and delivered stays private';
-
-CREATE TABLE public.recipients (
-    address public.address NOT NULL,
-    user_id text NOT NULL,
-    label text,
-    followed_from_slot bigint NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    removed_at timestamp with time zone,
-    environment text DEFAULT 'live'::text NOT NULL,
-    owned_since timestamp with time zone,
-    CONSTRAINT recipients_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT recipients_followed_from_slot_check CHECK ((followed_from_slot >= 0))
-);
-
-COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
-
-COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
-
-COMMENT ON COLUMN public.recipients.environment IS 'Of the key that registered it: a test key changes no live wallet';
-
-COMMENT ON COLUMN public.recipients.owned_since IS 'Payments from then on are its user''s; null for the first user, whose all earlier ones are too';
 
 CREATE TABLE public.token_accounts (
     address public.address NOT NULL,
@@ -1468,15 +1489,6 @@ COMMENT ON COLUMN public.feed_position.feed_id IS 'The newest row of the feed';
 COMMENT ON COLUMN public.feed_position.pruned_feed_id IS 'The newest row of the feed that was removed for its age';
 
 COMMENT ON COLUMN public.feed_position.matched_until IS 'Transfers that were final before then have been looked at for their claims';
-
-CREATE TABLE public.former_recipients (
-    address public.address NOT NULL,
-    user_id text NOT NULL,
-    owned_since timestamp with time zone,
-    owned_until timestamp with time zone NOT NULL
-);
-
-COMMENT ON TABLE public.former_recipients IS 'Whose a wallet was before: what was paid to it then stays theirs to see';
 
 CREATE TABLE public.heartbeats (
     role text NOT NULL,
@@ -2347,13 +2359,13 @@ CREATE TRIGGER nonces_updated AFTER UPDATE ON public.nonces FOR EACH ROW WHEN ((
 
 CREATE TRIGGER payouts_transition BEFORE INSERT OR UPDATE OF status ON public.payouts FOR EACH ROW EXECUTE FUNCTION public.check_transition('payout', 'status');
 
+CREATE TRIGGER recipients_changed AFTER UPDATE ON public.recipients FOR EACH ROW WHEN (((((((old.address)::text IS DISTINCT FROM (new.address)::text) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.owned_since IS DISTINCT FROM new.owned_since)) OR (old.active IS DISTINCT FROM new.active)) OR (old.removed_at IS DISTINCT FROM new.removed_at))) EXECUTE FUNCTION public.note_recipient_for_reports();
+
 CREATE TRIGGER recipients_deleted AFTER DELETE ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
 
 CREATE TRIGGER recipients_emptied AFTER TRUNCATE ON public.recipients FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
 
 CREATE TRIGGER recipients_inserted AFTER INSERT ON public.recipients FOR EACH ROW EXECUTE FUNCTION public.note_recipient_for_reports();
-
-CREATE TRIGGER recipients_renamed AFTER UPDATE ON public.recipients FOR EACH ROW WHEN (((old.address)::text IS DISTINCT FROM (new.address)::text)) EXECUTE FUNCTION public.note_recipient_for_reports();
 
 CREATE TRIGGER settlements_transition BEFORE INSERT OR UPDATE OF status ON public.settlements FOR EACH ROW EXECUTE FUNCTION public.check_transition('settlement', 'status');
 

@@ -29,7 +29,7 @@ from ledger.payment_requests import (
     standing_now,
     transfers_of_request,
 )
-from ledger.recipients import find_recipient, recipients_of
+from ledger.recipients import Recipient, find_recipient, recipients_of
 
 router = new_router(prefix="/payments/requests", tags=["Payments"])
 
@@ -53,10 +53,12 @@ async def request_payment(context: PaymentsContext, caller: Caller, order: Reque
     token = await context.tokens.find(order.currency, order.mint)
     metadata = stored_json(order.metadata or {}, "metadata", _METADATA_BYTES_MAX)
     amount = token.base_units(order.amount)
+    recipient = await _recipient(context, caller, order.recipient)
     made = await create_request(
         context.database,
-        user_id=caller.user_id,
-        recipient=await _recipient(context, caller, order.recipient),
+        # Whose the money is: an admin may ask for it.
+        user_id=recipient.user_id,
+        recipient=recipient.address,
         mint=token.mint,
         currency=token.symbol,
         amount=amount,
@@ -72,7 +74,7 @@ async def request_payment(context: PaymentsContext, caller: Caller, order: Reque
     return RequestBody(**request_fields(made, token, "open"))
 
 
-async def _recipient(context: PaymentsContext, caller: Caller, named: str | None) -> str:
+async def _recipient(context: PaymentsContext, caller: Caller, named: str | None) -> Recipient:
     """The wallet to be paid: the one that is named, or the one that the caller registered first and may be paid to."""
     own = {one.recipient.address: one.recipient for one in await recipients_of(context.database, caller.user_id)}
     if named is not None:
@@ -85,13 +87,13 @@ async def _recipient(context: PaymentsContext, caller: Caller, named: str | None
                 "recipient is not a wallet of yours; register it with POST /recipients.", {"field": "recipient"}
             )
         check_may_trade(caller, recipient.environment, "The wallet")
-        return recipient.address
+        return recipient
     if not own:
         raise conflict("There is no wallet to be paid; register one with POST /recipients.")
     # A test key is paid to the first wallet for tests, and refused where there is none.
     chosen = next((one for one in own.values() if may_trade(caller, one.environment)), next(iter(own.values())))
     check_may_trade(caller, chosen.environment, "The wallet")
-    return chosen.address
+    return chosen
 
 
 @router.get("", response_model=RequestPage, responses=errors(401, 403))

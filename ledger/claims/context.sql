@@ -61,9 +61,15 @@ SELECT
     (
       SELECT bool_and(n.nonce <> p.nonce)
       FROM (
-        SELECT nonce FROM nonces WHERE reference = ANY(t.reference_keys) AND recipient = t.destination_owner
-        UNION ALL
-        SELECT nonce FROM nonces WHERE nonce = ANY(t.memos) AND recipient = t.destination_owner
+        -- One of a former owner of the wallet is no request of what is paid to the present one.
+        SELECT q.nonce
+        FROM (
+          SELECT nonce, user_id, recipient FROM nonces WHERE reference = ANY(t.reference_keys)
+          UNION ALL
+          SELECT nonce, user_id, recipient FROM nonces WHERE nonce = ANY(t.memos)
+        ) AS q
+        WHERE q.recipient = t.destination_owner
+          AND wallet_was_of(q.recipient, q.user_id, paid_at(t.block_time, t.notified_at, t.recorded_at))
         UNION ALL
         SELECT nonce FROM job_requests
         WHERE reference = ANY(t.reference_keys) AND settlement_wallet = t.destination_owner

@@ -20,6 +20,7 @@ held AS (
   JOIN nonces AS n ON n.nonce = w.nonce
   JOIN transfers AS t ON t.signature = w.signature AND t.path = w.path
   WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (t.finality = 'finalized' OR NOT n.final_only)
+    AND wallet_was_of(t.destination_owner, n.user_id, paid_at(t.block_time, t.notified_at, t.recorded_at))
   ORDER BY t.signature, t.path
   FOR SHARE OF t
 ),

@@ -20,6 +20,9 @@ UNION ALL
 SELECT 'function', proname, pg_get_functiondef(oid)
 FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours) AND prokind IN ('f', 'p')
 UNION ALL
+SELECT 'comment on function', proname, obj_description(oid, 'pg_proc')
+FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours) AND obj_description(oid, 'pg_proc') IS NOT NULL
+UNION ALL
 SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace IN (SELECT oid FROM ours)
 UNION ALL
 SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal

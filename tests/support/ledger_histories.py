@@ -221,15 +221,21 @@ class LedgerHistory:
     async def follow(self, connection):
         await connection.execute(
             "INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ($1, $2, 0)"
-            " ON CONFLICT (address) DO UPDATE SET active = true",
+            " ON CONFLICT (address) DO UPDATE SET active = true, removed_at = NULL",
             self.chance.choice(WALLETS[:-1]), self.chance.choice(USERS),
         )  # fmt: skip
 
     async def hand_over(self, connection):
         if row := await self.one_of(connection, "address", "recipients"):
+            user = self.chance.choice(USERS)
+            if row["address"] == WALLETS[0]:
+                return  # what names the requests of one wallet is found all along
             await connection.execute(
-                "UPDATE recipients SET user_id = $2, owned_since = now() WHERE address = $1",
-                row["address"], self.chance.choice(USERS),
+                "WITH former AS (INSERT INTO former_recipients (address, user_id, owned_since, owned_until)"
+                " SELECT address, user_id, owned_since, now() - $3 * interval '1 day' FROM recipients"
+                " WHERE address = $1)"
+                " UPDATE recipients SET user_id = $2, owned_since = now() - $3 * interval '1 day' WHERE address = $1",
+                row["address"], user, USERS.index(user),
             )  # fmt: skip
 
     async def unfollow(self, connection):

@@ -43,6 +43,7 @@ WHERE kind_is_payment(t.kind)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
+  AND wallet_was_of(n.recipient, n.user_id, paid_at(t.block_time, t.notified_at, t.recorded_at))
   AND NOT EXISTS (
     SELECT FROM transactions AS c
     WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND claim_holds_transfer(c.status)
@@ -82,6 +83,7 @@ LEFT JOIN LATERAL (
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND (t.finality = 'finalized' OR NOT n.final_only)
   AND paid_at(t.block_time, t.notified_at, t.recorded_at) <= n.expires_at
+  AND wallet_was_of(n.recipient, n.user_id, paid_at(t.block_time, t.notified_at, t.recorded_at))
   AND NOT EXISTS (
     SELECT FROM transactions AS c
     WHERE c.user_id = n.user_id AND c.nonce = n.nonce AND claim_holds_transfer(c.status)

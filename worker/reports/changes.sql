@@ -95,7 +95,7 @@ JOIN transfers AS t ON t.memos @> ARRAY[n.nonce]
 WHERE t.memos <> '{}';
 
 -- name: take_recipient_changes$
--- The wallets that are recipients now and were not, or the other way round.
+-- The wallets that are recipients now and were not, or the other way round, or that are another user's.
 WITH taken AS (DELETE FROM report_recipient_changes RETURNING recipient)
 SELECT coalesce(array_agg(DISTINCT recipient::text), '{}') FROM taken;
 
@@ -191,6 +191,7 @@ named AS (
     SELECT q.* FROM nonces AS q WHERE q.nonce = ANY(p.memos)
   ) AS n
   WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
+    AND wallet_was_of(n.recipient, n.user_id, p.at)
 ),
 found AS (
   SELECT 'unmatchedTransfer' AS kind, signature, path, NULL::text AS user_id, mint, credited AS amount,

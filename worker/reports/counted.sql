@@ -79,6 +79,7 @@ named AS (
     SELECT q.* FROM nonces AS q WHERE q.nonce = ANY(p.memos)
   ) AS n
   WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
+    AND wallet_was_of(n.recipient, n.user_id, p.at)
 ),
 found AS (
   SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,

@@ -7,11 +7,16 @@ import pytest
 from solders.keypair import Keypair
 
 from chain.programs import TOKEN_PROGRAM
+from ledger.claims import Match, honour_matches
 from ledger.recipients import register_wallet, stop_following
 from localnet import payments as pay
 from localnet.payments import USDC
 from tests.support.api_client import key_for, running_api
+from tests.support.job_shop import fast_settings
 from tests.support.ledger_rows import NO_NODE
+from tests.support.reconciling import reconcile
+from worker.claims.match_requests import match_new_payments, sweep_requests
+from worker.context import open_worker_context
 
 
 def order(wallet, user="merchant", signed_at=None, **changes):
@@ -87,13 +92,8 @@ async def test_an_admin_gives_a_removed_wallet_away_without_a_signature(admin, s
 async def test_what_was_paid_before_stays_with_whom_it_was_paid_to(vendor):
     before = await vendor.paid(1)
     await vendor.pool.execute("UPDATE transfers SET recorded_at = recorded_at - interval '1 hour'")
-    await stop_following(vendor.pool, vendor.wallet)
-    moved = await register_wallet(
-        vendor.pool, address=vendor.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
-    )
-    assert moved.recipient.user_id == "heir"
+    heir = await handed_over(vendor)
     after = await vendor.paid(2)
-    heir = vendor.api.holding(await key_for(vendor.pool, "heir"))
     for client, seen, other in ((vendor.client, before, after), (heir, after, before)):
         assert [one["signature"] for one in (await client.get("/payments"))["payments"]] == [seen]
         assert (await client.get(f"/payments/{seen}")).status == 200
@@ -102,6 +102,77 @@ async def test_what_was_paid_before_stays_with_whom_it_was_paid_to(vendor):
     assert (await heir.verify(vendor.proof(before, "0.000001"))).code == "RECIPIENT_MISMATCH"
     assert (await vendor.client.verify(vendor.proof(after, "0.000002"))).code == "RECIPIENT_NOT_FOLLOWED"
     assert (await heir.verify(vendor.proof(after, "0.000002"))).code == "VALID"
+
+
+async def handed_over(vendor):
+    """The client of the user whose the vendor's wallet is from now on."""
+    await stop_following(vendor.pool, vendor.wallet)
+    await register_wallet(
+        vendor.pool, address=vendor.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
+    )
+    return vendor.api.holding(await key_for(vendor.pool, "heir"))
+
+
+async def matched(database_url):
+    """How many payment requests the worker finds paid."""
+    async with open_worker_context(fast_settings(), database_url, [NO_NODE]) as context:
+        return await match_new_payments(context) + await sweep_requests(context)
+
+
+@pytest.mark.parametrize("finality", ["confirmed", "finalized"])
+@pytest.mark.parametrize("named_by", ["reference", "memo"])
+async def test_a_former_owners_request_takes_nothing_of_the_present_one(vendor, database_url, named_by, finality):
+    request = await vendor.requested(seconds=86_400)
+    heir = await handed_over(vendor)
+    named = {"memos": [request["nonce"]]} if named_by == "memo" else {"reference_keys": [request["reference"]]}
+    transaction = await vendor.paid(4_000, **named, finality=finality)
+    await vendor.paid(10_000, **named, finality=finality, signature=transaction, path="1")
+    assert await matched(database_url) == 0
+    shown = await vendor.client.get(f"/payments/requests/{request['nonce']}")
+    assert (shown["status"], shown["receivedBaseUnits"], shown["transfers"]) == ("open", "0", [])
+    await reconcile(database_url)
+    assert (await vendor.client.get("/analytics/reconciliation/findings"))["findings"] == []
+    found = (await heir.get("/analytics/reconciliation/findings"))["findings"]
+    assert {one["kind"] for one in found} == {"unmatchedTransfer"}
+    # Nor does it keep the present one from the money.
+    assert (await heir.verify(vendor.proof(transaction))).code == "VALID"
+
+
+async def test_the_database_gives_a_former_owners_request_nothing(vendor):
+    """As for a match that was found before the wallet was handed over, and is written after it."""
+    request = await vendor.requested(seconds=86_400)
+    await handed_over(vendor)
+    transaction = await vendor.paid(reference_keys=[request["reference"]])
+    match = Match(request["nonce"], transaction, "0", str(vendor.buyer.pubkey()), 10_000, None)
+    assert await honour_matches(vendor.pool, [match]) == 0
+
+
+async def test_what_was_paid_while_a_wallet_was_theirs_pays_the_request(vendor, database_url):
+    paid, late = await vendor.requested(seconds=86_400), await vendor.requested(seconds=86_400)
+    await vendor.paid(reference_keys=[paid["reference"]], finality="finalized")
+    await vendor.pool.execute("UPDATE transfers SET recorded_at = recorded_at - interval '1 hour'")
+    await stop_following(vendor.pool, vendor.wallet)
+    await vendor.paid(reference_keys=[late["reference"]], finality="finalized")
+    assert await matched(database_url) == 1
+    await register_wallet(
+        vendor.pool, address=vendor.wallet, user_id="heir", label=None, followed_from_slot=0, by_admin=True
+    )
+    for request, status, received in ((paid, "paid", "10000"), (late, "open", "0")):
+        shown = await vendor.client.get(f"/payments/requests/{request['nonce']}")
+        assert (shown["status"], shown["receivedBaseUnits"]) == (status, received)
+
+
+async def test_an_admin_asks_for_the_money_of_whose_wallet_it_is(vendor, admin, database_url):
+    order = {"amount": 0.01, "currency": "USDC", "expiresIn": 60_000, "recipient": vendor.wallet}
+    by_proof, by_reference = [await admin.post("/payments/requests", order) for _ in range(2)]
+    said = await vendor.client.verify(vendor.proof(await vendor.paid(), nonce=by_proof["nonce"]))
+    assert said.code == "VALID"
+    await vendor.paid(reference_keys=[by_reference["reference"]])
+    assert await matched(database_url) == 1
+    for client in (admin, vendor.client):
+        for made in (by_proof, by_reference):
+            assert (await client.get(f"/payments/requests/{made['nonce']}"))["status"] == "paid"
+    assert (await vendor.claim(by_reference["nonce"]))["user_id"] == vendor.user
 
 
 async def test_a_test_key_changes_no_live_wallet(shop_owner, api, pool):
