@@ -20,11 +20,12 @@ from cli.demo.x402_purchase import buy_over_x402
 from cli.registration import register
 from cli.system.processes import SystemSettings, running_system
 from ledger.completeness import proof_of_accounts
-from ledger.reports import newest_report, request_reconciliation
+from ledger.reports import request_reconciliation
 from localnet import payments as pay
 from localnet.market import open_market
 from runtime.database import open_pool
 from runtime.settings import SolanaSettings, load
+from tests.scenarios import console_stories
 from tests.support.api_client import Client, key_for, proof_of
 from tests.support.chromium import reading_at, running_chromium
 from tests.support.databases import short_lived_home
@@ -49,14 +50,20 @@ async def requested(api, market):
     return made["Report 7"], transaction
 
 
-async def drawn(browser, running, keys, directory, open_nonce, transaction, account):
-    """One picture a page, wide and light; some dark and narrow too. Keys are a merchant's and an admin's."""
+async def drawn(browser, running, keys, directory, shown):
+    """One picture a page, wide and light; some dark and narrow too. Keys are a merchant's and an admin's.
+
+    `shown` are the ids of what has a page of its own, by the page's name.
+    """
     key, admin = keys
     wallet = Keypair.from_seed(bytes(32)).pubkey()
-    pages = {"payments": "/console/payments", "request": f"/console/requests/{open_nonce}",
-             "payment": f"/console/payments/{transaction}", "keys": "/console/keys", "wallets": "/console/wallets",
-             "reconciliation": "/console/reconciliation", "x402": "/console/x402",
-             "wallet-new": f"/console/wallets/new?address={wallet}&label=till"}  # fmt: skip
+    lists = ("payments", "requests", "reconciliation", "jobs", "x402", "webhooks", "keys", "wallets")
+    pages = {name: f"/console/{name}" for name in lists}
+    pages |= {"request": f"/console/requests/{shown['request']}", "payment": f"/console/payments/{shown['payment']}",
+              "request-new": "/console/requests/new", "finding": f"/console/reconciliation/{shown['finding']}",
+              "job": f"/console/jobs/{shown['job']}", "settlement": f"/console/x402/{shown['settlement']}",
+              "webhook": f"/console/webhooks/{shown['webhook']}",
+              "wallet-new": f"/console/wallets/new?address={wallet}&label=till"}  # fmt: skip
 
     async def draw(name, viewport, scheme, *, by=key, first="/console", **paths):
         options = {"viewport": viewport, "color_scheme": scheme, "timezone_id": "Europe/Zurich", "locale": "en-GB"}
@@ -70,14 +77,21 @@ async def drawn(browser, running, keys, directory, open_nonce, transaction, acco
     await draw("overview", WIDE, "light", **pages)
     await draw("overview-dark", WIDE, "dark")
     await draw("overview-narrow", NARROW, "light")
-    await draw("audit", WIDE, "light", by=admin, first="/console/audit", account=f"/console/audit/{account}")
+    account = f"/console/audit/{shown['account']}"
+    await draw("audit", WIDE, "light", by=admin, first="/console/audit", account=account, payouts="/console/payouts")
     await draw("audit-narrow", NARROW, "light", first="/console/audit")
+    page = await browser.new_page(viewport=WIDE, color_scheme="light")
+    await page.goto(f"{running.api_url}/console")
+    await page.screenshot(path=directory / "sign-in.png")
 
 
-async def is_shown_whole(pool):
-    """True once every account is proven and what does not match is reported."""
+async def first_finding(api, pool):
+    """The first finding, once every account is proven and what does not match is reported."""
     proof = await proof_of_accounts(pool, USER)
-    return proof.proven == proof.accounts > 0 and await newest_report(pool) is not None
+    if not proof.proven == proof.accounts > 0:
+        return None
+    findings = (await api.get("/analytics/reconciliation/findings"))["findings"]
+    return findings[0]["id"] if findings else None
 
 
 async def main(directory):
@@ -91,21 +105,29 @@ async def main(directory):
             open_market(running.rpc_url) as market,
             running_chromium() as browser,
             aiohttp.ClientSession() as http,
+            console_stories.receiver() as receiver_url,
         ):  # fmt: skip
             await market.prepare()
             solana = SolanaSettings(solana_rpc_url=running.rpc_url)
             for number, wallet in enumerate(market.wallets, 1):
                 await register(pool, solana, wallet, user=USER, label=f"shop {number}")
+            api = Client(running.api_url, http, await key_for(pool, USER))
+            webhook = await console_stories.webhooks(api, receiver_url)
             receipts = await pay_fixed_round(Console(file=io.StringIO()), market)
             bought = await buy_over_x402(running.api_url, market)
             await claims_table(running.api_url, USER, pool, market, receipts, bought)
-            key = await key_for(pool, USER)
-            shown = await requested(Client(running.api_url, http, key), market)
+            request, payment = await requested(api, market)
+            job = await console_stories.jobs(api, api.holding(await key_for(pool, "studio")), pool, market)
             await request_reconciliation(pool, requested_by=USER)
-            await eventually(lambda: is_shown_whole(pool), seconds=WAIT_SECONDS)
+            finding = await eventually(lambda: first_finding(api, pool), seconds=WAIT_SECONDS)
             account = str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
             admin = await key_for(pool, "operations", ("read", "write", "admin"))
-            await drawn(browser, running, (key, admin), directory, *shown, account)
+            shown = {
+                "request": request, "payment": payment, "job": job, "webhook": webhook, "account": account,
+                "finding": finding,
+                "settlement": await pool.fetchval("SELECT id FROM settlements WHERE status = 'settled' LIMIT 1"),
+            }  # fmt: skip
+            await drawn(browser, running, (api.key, admin), directory, shown)
 
 
 if __name__ == "__main__":
