@@ -713,6 +713,7 @@ CREATE TABLE public.transactions (
     settled_at timestamp with time zone,
     missing_at_height bigint,
     for_request boolean DEFAULT false NOT NULL,
+    claimed_from smallint,
     CONSTRAINT transactions_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT transactions_check CHECK ((((least_amount)::numeric > (0)::numeric) AND ((least_amount)::numeric <= (amount)::numeric))),
     CONSTRAINT transactions_check1 CHECK (((status <> ALL (ARRAY['confirmed'::public.claim_status, 'finalized'::public.claim_status, 'reversed'::public.claim_status])) OR ((path IS NOT NULL) AND ((received)::numeric >= (least_amount)::numeric)))),
@@ -746,6 +747,8 @@ COMMENT ON COLUMN public.transactions.asked_with IS 'Hash of the Idempotency-Key
 COMMENT ON COLUMN public.transactions.missing_at_height IS 'While pending: the block height at which no node knew its transaction';
 
 COMMENT ON COLUMN public.transactions.for_request IS 'Its nonce is that of a payment request of this merchant''s';
+
+COMMENT ON COLUMN public.transactions.claimed_from IS 'From which client it was claimed without a key, in 16 bits of a hash: enough to share fairly, too few to know anybody by; null for whoever had a key';
 
 CREATE TABLE public.transfers (
     signature public.signature NOT NULL,

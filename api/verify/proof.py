@@ -59,7 +59,7 @@ class Verification:
     """A submitted proof and who sent it.
 
     `final_from` says by symbol from which amount on a payment has to be final. `repeatable` identifies the request
-    when it is repeated, where it carries an Idempotency-Key.
+    when it is repeated, where it carries an Idempotency-Key. `client` is the address that the request came from.
     """
 
     def __init__(
@@ -68,8 +68,12 @@ class Verification:
         caller: Caller | None,
         final_from: dict[str, Decimal],
         repeatable: RepeatableRequest | None = None,
+        *,
+        client: str = "unknown",
     ) -> None:
         self.proof = proof
+        # Who has no key is known by its address alone, as for limits.
+        self.stranger = client if caller is None else None
         self._repeatable = repeatable
         self._asked_with = f"{repeatable.key_hash} {repeatable.request_hash}" if repeatable else None
         self._caller = caller

@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from starlette.responses import Response
 
-from api.access.callers import SECURITY, count_verification, identify, permitted
+from api.access.callers import SECURITY, count_verification, identify, limited_address, permitted
 from api.http.errors import RETRY_SECONDS, ApiError, errors, invalid
 from api.http.json import answer, figure
 from api.routing.direct_route import DirectRoute
@@ -81,7 +81,8 @@ async def post_verify(request: Request, context: Verifying, body: ProofBody) -> 
     await count_verification(request, caller)
     if caller is not None:
         permitted(caller, "write")
-    verification = Verification(proof, caller, context.final_from, await repeatable_request(request, caller))
+    repeatable = await repeatable_request(request, caller)
+    verification = Verification(proof, caller, context.final_from, repeatable, client=limited_address(request))
     found = await context.verifier.verify(verification, request.is_disconnected)
     return _honoured(body, proof, found) if found.outcome is Outcome.HONOURED else _refused(found.outcome)
 

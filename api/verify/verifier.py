@@ -40,7 +40,7 @@ class VerifyBounds:
     Attributes:
         wait_seconds: How long a request waits for a payment that is on its way.
         waiting_max: How many requests may wait at once; any more are answered `PAYMENT_PENDING` without waiting.
-        pending_claims_max: How many pending claims a merchant may have.
+        pending_claims_max: How many pending claims a merchant's keys may have, and as many strangers with it.
     """
 
     wait_seconds: float
@@ -91,7 +91,12 @@ class Verifier:
         if result.outcome is Outcome.PAYMENT_PENDING and self._notifications.waiting < self._bounds.waiting_max:
             result = await self._wait(verification, deadline, is_gone)
         if result.outcome is Outcome.PAYMENT_PENDING and result.terms is not None:
-            await claims.record_pending(self._database, result.terms, pending_max=self._bounds.pending_claims_max)
+            await claims.record_pending(
+                self._database,
+                result.terms,
+                client=verification.stranger,
+                pending_max=self._bounds.pending_claims_max,
+            )
         return result
 
     async def _wait(self, verification: Verification, deadline: float, is_gone: IsGone) -> VerifyResult:

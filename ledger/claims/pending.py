@@ -3,8 +3,11 @@
 Functions take a database connection or pool.
 """
 
+import hashlib
 from collections.abc import Sequence
 from uuid import UUID
+
+import asyncpg
 
 from ledger.claims.honoured import Terms
 from ledger.sql import Database, load_queries
@@ -13,13 +16,21 @@ _queries = load_queries("ledger.claims", "pending.sql")
 
 
 async def record_pending(
-    database: Database, terms: Terms, *, pending_max: int, pending_of_nonce_max: int = 20
+    database: Database, terms: Terms, *, client: str | None, pending_max: int, pending_of_nonce_max: int = 20
 ) -> UUID | None:
     """Remember a claim whose transaction is still to come.
 
-    `None` when the merchant has `pending_max` of them already, or `pending_of_nonce_max` with this nonce.
+    Args:
+        database: A connection or pool.
+        terms: What is claimed.
+        client: The address of whoever claims without a key, `None` for whoever has one.
+        pending_max: How many the merchant's keys may have pending, and as many strangers.
+        pending_of_nonce_max: The same of those with one nonce.
+
+    Returns:
+        Its id; `None` where there is no room for it. A stranger's claim takes the place of another's.
     """
-    row = await _queries.record_pending(
+    recording = _queries.record_pending(
         database,
         user_id=terms.merchant,
         nonce=terms.nonce,
@@ -35,10 +46,22 @@ async def record_pending(
         resource=terms.resource,
         agent_id=terms.agent_id,
         environment=terms.environment,
+        claimed_from=None if client is None else _client_hash(terms.merchant, client),
         pending_max=pending_max,
         pending_of_nonce_max=pending_of_nonce_max,
     )
+    try:
+        row = await recording
+    except asyncpg.UniqueViolationError:
+        # Another request of the same claim was quicker.
+        return None
     return row["id"] if row else None
+
+
+def _client_hash(merchant: str, client: str) -> int:
+    """16 bits by which the claims of one client at one merchant are told from those of most others."""
+    digest = hashlib.sha256(f"{merchant}\0{client}".encode()).digest()
+    return int.from_bytes(digest[:2], signed=True)
 
 
 async def settle_pending(database: Database, settled: Sequence[tuple[UUID, str, str]]) -> int:

@@ -1,40 +1,85 @@
 -- name: record_pending^
 -- Remember a claim whose transaction is not in the ledger yet; repeating it brings its terms up to date.
--- Nothing new is remembered beyond `pending_max` pending claims of a merchant, or `pending_of_nonce_max` with one nonce: who knows
--- no more than the nonce of a payment request could otherwise use up what its merchant may have pending.
-WITH made AS (
+--
+-- Each merchant has two bounds, one for what is claimed with its keys and one for what strangers claim, who need know no
+-- more than the nonce of a payment request; with one nonce either has a smaller one. Test keys have bounds of their own.
+-- Beyond them nothing new is remembered of whoever has a key. A stranger's claim takes the place of another: the oldest
+-- of the client that has most of them, so that whoever claims much displaces its own claims and nobody else's.
+WITH wanted AS (
+  SELECT :user_id::text AS user_id, :nonce::text AS nonce, :signature::text AS signature, :payer::text AS payer,
+    :recipient::text AS recipient, :mint::text AS mint, :currency::text AS currency, :amount::numeric AS amount,
+    :least_amount::numeric AS least_amount, :exact::boolean AS exact, :final_only::boolean AS final_only,
+    :resource::text AS resource, :agent_id::text AS agent_id, :environment::text AS environment,
+    EXISTS (SELECT FROM nonces AS n WHERE n.nonce = :nonce::text AND n.user_id = :user_id::text) AS for_request,
+    :claimed_from::smallint AS claimed_from
+),
+room AS (
+  SELECT
+    EXISTS (
+      SELECT FROM transactions AS c
+      WHERE c.user_id = w.user_id AND c.nonce = w.nonce AND c.signature = w.signature AND c.payer = w.payer
+    ) AS is_known,
+    (
+      SELECT count(*) FROM (
+        SELECT FROM transactions AS c
+        WHERE c.user_id = w.user_id AND c.status = 'pending' AND c.environment = w.environment
+          AND (c.claimed_from IS NULL) = (w.claimed_from IS NULL)
+        LIMIT :pending_max::int
+      ) AS waiting
+    ) >= :pending_max::int AS is_full,
+    (
+      SELECT count(*) FROM transactions AS c
+      WHERE c.user_id = w.user_id AND c.nonce = w.nonce AND c.status::text = 'pending' AND c.environment = w.environment
+        AND (c.claimed_from IS NULL) = (w.claimed_from IS NULL)
+    ) >= :pending_of_nonce_max::int AS is_nonce_full
+  FROM wanted AS w
+),
+made AS (
   INSERT INTO transactions AS c (
     user_id, nonce, signature, payer, recipient, mint, currency, amount, least_amount, exact, final_only, resource,
-    agent_id, environment, for_request, status
+    agent_id, environment, for_request, claimed_from, status
   )
-  SELECT
-    :user_id::text, :nonce::text, :signature::text, :payer::text, :recipient::text, :mint::text, :currency::text,
-    :amount::numeric, :least_amount::numeric, :exact::boolean, :final_only::boolean, :resource::text,
-    :agent_id::text, :environment::text,
-    EXISTS (SELECT FROM nonces AS n WHERE n.nonce = :nonce::text AND n.user_id = :user_id::text), 'pending'
-  WHERE (
-    SELECT count(*)
-    FROM (SELECT FROM transactions WHERE user_id = :user_id::text AND status = 'pending' LIMIT :pending_max::int) AS waiting
-  ) < :pending_max::int AND (
-    SELECT count(*) FROM transactions WHERE user_id = :user_id::text AND nonce = :nonce::text AND status = 'pending'
-  ) < :pending_of_nonce_max::int OR EXISTS (
-    SELECT FROM transactions
-    WHERE user_id = :user_id::text AND nonce = :nonce::text AND signature = :signature::text AND payer = :payer::text
-  )
+  SELECT w.*, 'pending' FROM wanted AS w, room
+  WHERE is_known OR NOT (is_full OR is_nonce_full)
   ON CONFLICT (user_id, nonce, signature, payer) DO UPDATE SET
     recipient = EXCLUDED.recipient, mint = EXCLUDED.mint, currency = EXCLUDED.currency, amount = EXCLUDED.amount,
     least_amount = EXCLUDED.least_amount, exact = EXCLUDED.exact, final_only = EXCLUDED.final_only,
-    resource = EXCLUDED.resource, environment = EXCLUDED.environment
-  -- A test key leaves the claim of a live one as it is.
+    resource = EXCLUDED.resource, environment = EXCLUDED.environment, claimed_from = EXCLUDED.claimed_from
+  -- A test key leaves the claim of a live one as it is, and a stranger that of whoever has a key.
   WHERE c.status = 'pending' AND (EXCLUDED.environment = 'live' OR c.environment = 'test')
+    AND (EXCLUDED.claimed_from IS NULL OR c.claimed_from IS NOT NULL)
   RETURNING id, "timestamp", (xmax = 0) AS is_new
+),
+shares AS (
+  SELECT c.id, c."timestamp", c.claimed_from = w.claimed_from AS is_own,
+    count(*) OVER (PARTITION BY c.claimed_from) AS claims
+  FROM wanted AS w, room, transactions AS c
+  WHERE NOT is_known AND (is_full OR is_nonce_full) AND w.claimed_from IS NOT NULL
+    AND c.user_id = w.user_id AND c.status = 'pending' AND c.environment = w.environment
+    AND c.claimed_from IS NOT NULL AND (c.nonce = w.nonce OR NOT is_nonce_full)
+),
+replaced AS (
+  -- A new id: whoever is about to give the former claim its transfer finds it no more.
+  UPDATE transactions AS c
+  SET id = gen_random_uuid(), nonce = w.nonce, signature = w.signature, payer = w.payer, recipient = w.recipient,
+    mint = w.mint, currency = w.currency, amount = w.amount, least_amount = w.least_amount, exact = w.exact,
+    final_only = w.final_only, resource = w.resource, agent_id = w.agent_id, for_request = w.for_request,
+    claimed_from = w.claimed_from, missing_at_height = NULL, "timestamp" = clock_timestamp()
+  FROM wanted AS w, (SELECT id FROM shares ORDER BY claims DESC, is_own DESC, "timestamp", id LIMIT 1) AS former
+  WHERE c.id = former.id AND c.status::text = 'pending'
+  RETURNING c.id, c."timestamp", true AS is_new
+),
+remembered AS (
+  SELECT * FROM made
+  UNION ALL
+  SELECT * FROM replaced
 ),
 logged AS (
   INSERT INTO events (type, subject, user_id, agent_id, data)
   SELECT 'claim.pending', id::text, :user_id::text, :agent_id::text, jsonb_build_object('signature', :signature::text)
-  FROM made WHERE is_new
+  FROM remembered WHERE is_new
 )
-SELECT id, "timestamp" FROM made;
+SELECT id, "timestamp" FROM remembered;
 
 -- name: settle_pending^
 -- These pending claims come to nothing, each for its reason.

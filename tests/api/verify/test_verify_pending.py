@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from solders.keypair import Keypair
 
 from ledger import claims
 from ledger.claims import honour_pending
+from ledger.invariants import check_invariants
 from tests.support.api_client import key_for, proof_of, running_api
 from tests.support.ledger_rows import NO_NODE, Vendor, book, new_signature
 
@@ -190,3 +192,77 @@ async def test_a_claim_whose_payment_was_undone_before_it_was_answered_is_not_an
     await vendor.pool.execute("UPDATE transfers SET finality = 'confirmed'")
     await claims.follow_transfers(vendor.pool)
     assert (await vendor.client.verify(proof)).code == "VALID"
+
+
+@pytest.fixture
+async def crowd(database_url, redis_url, pool):
+    """A merchant whose keys may have 25 claims pending, and strangers as many, from whatever address they come."""
+    settings = {"VERIFY_WAIT_MS": 0, "API_PENDING_CLAIMS": 25, "TRUSTED_PROXIES": "127.0.0.1"}
+    async with running_api(database_url, redis_url, [NO_NODE], **settings) as api:
+        yield await Vendor(api, pool).open()
+
+
+async def claimed_from(vendor, address, proof):
+    """Let somebody without a key claim from an address; answers the row that is there afterwards."""
+    reply = await vendor.api.verify(proof, headers={"X-Forwarded-For": address})
+    assert reply.code == "PAYMENT_PENDING", reply.text
+    return await vendor.pool.fetchrow("SELECT * FROM transactions WHERE signature = $1", proof["transactionId"])
+
+
+def thrown_away(nonce):
+    """A claim by a key made for it, of a transaction that there is not."""
+    return proof_of(Keypair(), new_signature(), "0.01", nonce=nonce)
+
+
+async def test_strangers_keep_nobody_who_pays_from_being_remembered(crowd):
+    nonce = (await crowd.requested())["nonce"]
+    for _ in range(30):
+        await claimed_from(crowd, "192.0.2.1", thrown_away(nonce))
+    # At another address there is room for the buyer, and at the same one the newest claim counts.
+    for address in ("192.0.2.2", "192.0.2.1"):
+        proof = crowd.proof(new_signature(), nonce=nonce)
+        row = await claimed_from(crowd, address, proof)
+        assert (row["status"], row["payer"]) == ("pending", proof["payer"])
+        assert await crowd.pool.fetchval("SELECT count(*) FROM transactions") == 20
+    # Whoever claims much displaces claims of its own.
+    kept = crowd.proof(new_signature(), nonce=nonce)
+    await claimed_from(crowd, "192.0.2.3", kept)
+    for _ in range(30):
+        await claimed_from(crowd, "192.0.2.1", thrown_away(nonce))
+    row = await crowd.pool.fetchrow("SELECT * FROM transactions WHERE signature = $1", kept["transactionId"])
+    await arrives(crowd, kept)
+    assert len(await worker_honours(crowd, row)) == 1
+    assert await check_invariants(crowd.pool) == []
+
+
+async def test_strangers_who_know_many_nonces_use_up_nothing_of_the_merchants(crowd):
+    nonces = [(await crowd.requested())["nonce"] for _ in range(8)]
+    for nonce in nonces[:7]:
+        for _ in range(5):
+            await claimed_from(crowd, "192.0.2.1", thrown_away(nonce))
+    assert await crowd.pool.fetchval("SELECT count(*) FROM transactions") == 25
+    await pending(crowd)
+    # Nor do they keep others away from a nonce that has no claim yet.
+    assert await claimed_from(crowd, "192.0.2.2", crowd.proof(new_signature(), nonce=nonces[7])) is not None
+    assert await crowd.pool.fetchval("SELECT count(*) FROM transactions") == 26
+
+
+async def test_a_displaced_claim_takes_no_transfer_in_the_place_of_its_successor(crowd):
+    nonce = (await crowd.requested())["nonce"]
+    first = await claimed_from(crowd, "192.0.2.1", thrown_away(nonce))
+    for _ in range(20):
+        last = thrown_away(nonce)
+        await claimed_from(crowd, "192.0.2.1", last)
+    await arrives(crowd, last)
+    assert await worker_honours(crowd, first) == {}
+    assert await crowd.pool.fetchval("SELECT count(*) FROM transactions WHERE status <> 'pending'") == 0
+
+
+async def test_a_stranger_leaves_a_claim_of_whoever_has_a_key_as_it_is(crowd):
+    strict = crowd.api.holding(await key_for(crowd.pool, final_only=True))
+    proof = crowd.proof(new_signature(), nonce=(await crowd.requested())["nonce"])
+    assert (await crowd.api.verify(proof)).code == "PAYMENT_PENDING"
+    assert (await strict.verify(proof)).code == "PAYMENT_PENDING"
+    row = await crowd.claim(proof["nonce"])
+    assert row["final_only"]
+    assert await claimed_from(crowd, "192.0.2.1", {**proof, "resource": "another"}) == row
