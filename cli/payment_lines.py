@@ -14,7 +14,7 @@ from ledger.transfers import RecordedTransfer
 
 Tokens = Mapping[str, TokenOfMint]
 
-_FINALITY: Final = {"confirmed": "confirmed", "finalized": "final", "orphaned": "reversed"}
+_FINALITY: Final = {"pending": "pending", "confirmed": "confirmed", "finalized": "final", "orphaned": "reversed"}
 # Wide enough for whole signatures and wallets, which scripts cut out.
 _WIDTH_IN_FILES: Final = 240
 

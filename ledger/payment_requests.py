@@ -179,13 +179,17 @@ async def transfers_of_request(database: Database, request: PaymentRequest) -> l
 
 
 def received_for(request: PaymentRequest, transfers: Sequence[TransferOfRequest], *, decimals: int) -> Received:
-    """What `transfers` bring to `request`, whose token has `decimals`. SOL comes native and wrapped."""
+    """What `transfers` bring to `request`, whose token has `decimals`. SOL comes native and wrapped.
+
+    One that too few nodes have seen brings nothing yet.
+    """
     mints = mints_counting_as(request.mint)
-    counted = [one.transfer for one in transfers if one.transfer.mint in mints]
+    seen = [one for one in transfers if one.transfer.finality != "pending"]
+    counted = [one.transfer for one in seen if one.transfer.mint in mints]
     amount = sum(transfer.credited for transfer in counted)
     return Received(
         amount=amount,
-        is_late=any(one.paid_at > request.expires_at for one in transfers),
+        is_late=any(one.paid_at > request.expires_at for one in seen),
         is_short=0 < amount < least_equal_amount(request.amount, decimals),
         is_over=amount > request.amount,
         is_duplicate=len(counted) > 1,

@@ -56,6 +56,7 @@ def shown_status(status: ClaimStatus) -> tuple[ShownStatus, Finality | None]:
 
 
 _SHOWN_TRANSFERS: Final[Mapping[str, tuple[ShownStatus, Finality | None]]] = {
+    "pending": ("pending", None),
     "confirmed": ("confirmed", "confirmed"),
     "finalized": ("confirmed", "finalized"),
     "orphaned": ("reversed", None),
@@ -63,7 +64,10 @@ _SHOWN_TRANSFERS: Final[Mapping[str, tuple[ShownStatus, Finality | None]]] = {
 
 
 def shown_finality(finality: str) -> tuple[ShownStatus, Finality | None]:
-    """A recorded transfer's finality as clients have it: the status of a claim that took it, and that finality."""
+    """A recorded transfer's finality as clients have it: the status of a claim that took it, and that finality.
+
+    `pending` is one that too few nodes have seen.
+    """
     return _SHOWN_TRANSFERS[finality]
 
 

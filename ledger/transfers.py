@@ -35,6 +35,7 @@ class RecordedTransfer:
         payer: The owner of the account that it came from, where that is known.
         recipient: The owner of the account that it went to.
         credited: What arrived: the amount without the fee that the token program withheld.
+        finality: `confirmed`, `finalized`, `orphaned`, or `pending` while too few nodes have seen it.
         claim: The claim that took it, if one has.
     """
 
@@ -66,7 +67,8 @@ class PlaceInList:
 class TransferFilter:
     """Which transfers are wanted; `None` everywhere means all that are to wallets that are registered.
 
-    `since` and `until` compare with the time at which the ledger recorded the transfer, `until` exclusive.
+    `finalities` are those of `RecordedTransfer`, `pending` alone if at all; `since` and `until` compare with the time
+    at which the ledger recorded the transfer, `until` exclusive.
     """
 
     user_id: str | None = None
@@ -113,7 +115,7 @@ async def _page(
         "recipient": wanted.recipient,
         "payer": wanted.payer,
         "mint": wanted.mint,
-        "finalities": wanted.finalities,
+        **_finalities(wanted.finalities),
         "since": wanted.since,
         "until": wanted.until,
         "until_slot": wanted.until and await _queries.slot_recorded_before(connection, until=wanted.until),
@@ -135,6 +137,15 @@ async def _page(
         page = _queries.payments_of_wallet(connection, **{**conditions, **period, "recipient": wallet["address"]})
         found += [row async for row in page]
     return sorted(found, key=_newest_first)[:limit]
+
+
+def _finalities(wanted: Sequence[str] | None) -> dict[str, object]:
+    """As what the wanted transfers are recorded, and whether they are pending; `None` where that does not matter."""
+    if wanted is None:
+        return {"finalities": None, "is_pending": None}
+    if "pending" in wanted:
+        return {"finalities": ["confirmed"], "is_pending": True}
+    return {"finalities": list(wanted), "is_pending": False if "confirmed" in wanted else None}
 
 
 def _newest_first(row: Mapping[str, Any]) -> tuple[int, str, str]:

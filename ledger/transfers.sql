@@ -2,8 +2,8 @@
 -- Transfers to wallets that are registered, newest first, from a place on.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
-  t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
-  c.nonce AS claim_nonce, c.status AS claim_status
+  t.amount, t.fee, t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality,
+  t.memos, t.recorded_at, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status
 FROM (
   SELECT *
   FROM transfers AS t
@@ -13,6 +13,8 @@ FROM (
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
     AND (:finalities::finality[] IS NULL OR t.finality = ANY(:finalities))
+    AND (:is_pending::boolean IS DISTINCT FROM true OR t.awaits_witness_since IS NOT NULL)
+    AND (:is_pending::boolean IS DISTINCT FROM false OR t.finality <> 'confirmed' OR t.awaits_witness_since IS NULL)
     AND (:since::timestamptz IS NULL OR t.recorded_at >= :since)
     AND (:until::timestamptz IS NULL OR t.recorded_at < :until)
     AND (:until_slot::bigint IS NULL OR t.slot <= :until_slot)
@@ -41,8 +43,8 @@ LIMIT :limit::int;
 -- Transfers to one wallet, those that were paid in a period, newest first, from a place on.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
-  t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
-  c.nonce AS claim_nonce, c.status AS claim_status
+  t.amount, t.fee, t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality,
+  t.memos, t.recorded_at, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status
 FROM (
   SELECT *
   FROM transfers AS t
@@ -53,6 +55,8 @@ FROM (
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
     AND (:finalities::finality[] IS NULL OR t.finality = ANY(:finalities))
+    AND (:is_pending::boolean IS DISTINCT FROM true OR t.awaits_witness_since IS NOT NULL)
+    AND (:is_pending::boolean IS DISTINCT FROM false OR t.finality <> 'confirmed' OR t.awaits_witness_since IS NULL)
     AND (:since::timestamptz IS NULL OR t.recorded_at >= :since)
     AND (:until::timestamptz IS NULL OR t.recorded_at < :until)
     AND (:until_slot::bigint IS NULL OR t.slot <= :until_slot)
@@ -70,8 +74,8 @@ ORDER BY t.slot DESC, t.signature, t.path;
 -- Transfers to the many wallets of a user, while they were theirs, newest first, from a place on.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
-  t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
-  c.nonce AS claim_nonce, c.status AS claim_status
+  t.amount, t.fee, t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality,
+  t.memos, t.recorded_at, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status
 FROM (
   SELECT address, owned_since, NULL::timestamptz AS owned_until FROM recipients WHERE user_id = :user_id
   UNION ALL
@@ -87,6 +91,8 @@ CROSS JOIN LATERAL (
     AND (:payer::text IS NULL OR t.source_owner = :payer)
     AND (:mint::text IS NULL OR t.mint = :mint)
     AND (:finalities::finality[] IS NULL OR t.finality = ANY(:finalities))
+    AND (:is_pending::boolean IS DISTINCT FROM true OR t.awaits_witness_since IS NOT NULL)
+    AND (:is_pending::boolean IS DISTINCT FROM false OR t.finality <> 'confirmed' OR t.awaits_witness_since IS NULL)
     AND (:since::timestamptz IS NULL OR t.recorded_at >= :since)
     AND (:until::timestamptz IS NULL OR t.recorded_at < :until)
     AND (:until_slot::bigint IS NULL OR t.slot <= :until_slot)
@@ -114,8 +120,8 @@ LIMIT 1;
 -- Every transfer of a transaction to the wallets of a user, while they were theirs, or of everybody.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.authority,
-  t.amount, t.fee, t.amount - t.fee AS credited, t.finality, t.memos, t.recorded_at, c.id AS claim_id,
-  c.nonce AS claim_nonce, c.status AS claim_status
+  t.amount, t.fee, t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality,
+  t.memos, t.recorded_at, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status
 FROM transfers AS t
 JOIN (
   SELECT address, CASE WHEN :user_id::text IS NOT NULL THEN owned_since END AS owned_since, NULL::timestamptz AS owned_until

@@ -457,7 +457,8 @@ CREATE FUNCTION public.note_changed_credit() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-  IF TG_OP <> 'INSERT' AND OLD.destination_owner IS NOT NULL AND OLD.finality <> 'orphaned' THEN
+  IF TG_OP <> 'INSERT' AND OLD.destination_owner IS NOT NULL
+    AND transfer_counts(OLD.finality, OLD.awaits_witness_since) THEN
     INSERT INTO report_credit_changes (recipient, mint, kind, transfers, credited, signatures)
     VALUES (
       OLD.destination_owner, OLD.mint,
@@ -465,7 +466,8 @@ BEGIN
       -1, OLD.fee - OLD.amount, ARRAY[OLD.signature::text]
     );
   END IF;
-  IF TG_OP <> 'DELETE' AND NEW.destination_owner IS NOT NULL AND NEW.finality <> 'orphaned' THEN
+  IF TG_OP <> 'DELETE' AND NEW.destination_owner IS NOT NULL
+    AND transfer_counts(NEW.finality, NEW.awaits_witness_since) THEN
     INSERT INTO report_credit_changes (recipient, mint, kind, transfers, credited, signatures)
     VALUES (
       NEW.destination_owner, NEW.mint,
@@ -595,7 +597,7 @@ BEGIN
   SELECT destination_owner, mint, credit_kind(kind, source, destination, source_owner, destination_owner),
     count(*), sum(amount - fee), array_agg(slot)
   FROM now_there
-  WHERE destination_owner IS NOT NULL AND finality <> 'orphaned'
+  WHERE destination_owner IS NOT NULL AND transfer_counts(finality, awaits_witness_since)
   GROUP BY 1, 2, 3;
   RETURN NULL;
 END
@@ -666,6 +668,12 @@ CREATE FUNCTION public.settlement_is_open(status public.settlement_status) RETUR
     RETURN (status = ANY (ARRAY['signed'::public.settlement_status, 'sent'::public.settlement_status]));
 
 COMMENT ON FUNCTION public.settlement_is_open(status public.settlement_status) IS 'True for a settlement whose transaction may still land';
+
+CREATE FUNCTION public.shown_finality(finality public.finality, awaits_witness_since timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((finality = 'orphaned'::public.finality) OR (awaits_witness_since IS NULL)) THEN (finality)::text ELSE 'pending'::text END;
+
+COMMENT ON FUNCTION public.shown_finality(finality public.finality, awaits_witness_since timestamp with time zone) IS 'A transfer''s finality as it is shown: pending while too few nodes have seen it';
 
 CREATE FUNCTION public.transfer_counts(finality public.finality, awaits_witness_since timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1279,7 +1287,7 @@ CREATE VIEW analytics.transfers AS
     (t.amount)::numeric AS amount_base_units,
     (t.fee)::numeric AS fee_base_units,
     ((t.amount)::numeric - (t.fee)::numeric) AS credited_base_units,
-    (t.finality)::text AS finality
+    public.shown_finality(t.finality, t.awaits_witness_since) AS finality
    FROM ((public.transfers t
      LEFT JOIN public.tokens k ON (((k.mint)::text = (t.mint)::text)))
      LEFT JOIN public.recipients r ON (((r.address)::text = (t.destination_owner)::text)));
@@ -1290,7 +1298,7 @@ COMMENT ON COLUMN analytics.transfers.user_id IS 'The merchant to whose wallet i
 
 COMMENT ON COLUMN analytics.transfers.credited IS 'What the destination gained, in units of the token: amount less fee';
 
-COMMENT ON COLUMN analytics.transfers.finality IS 'confirmed, finalized, or orphaned: undone by a fork';
+COMMENT ON COLUMN analytics.transfers.finality IS 'confirmed, finalized, orphaned: undone by a fork, or pending: not seen by enough nodes';
 
 CREATE TABLE public.agent_days (
     user_id text NOT NULL,
@@ -2392,7 +2400,7 @@ CREATE TRIGGER transactions_updated_for_reports AFTER UPDATE ON public.transacti
 
 CREATE TRIGGER transfers_credited AFTER INSERT ON public.transfers REFERENCING NEW TABLE AS now_there FOR EACH STATEMENT EXECUTE FUNCTION public.note_new_credits();
 
-CREATE TRIGGER transfers_credited_otherwise AFTER UPDATE ON public.transfers FOR EACH ROW WHEN ((((old.finality = 'orphaned'::public.finality) <> (new.finality = 'orphaned'::public.finality)) OR ((((((((((((((((old.signature)::text IS DISTINCT FROM (new.signature)::text) OR (old.path IS DISTINCT FROM new.path)) OR (old.kind IS DISTINCT FROM new.kind)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.source)::text IS DISTINCT FROM (new.source)::text)) OR ((old.destination)::text IS DISTINCT FROM (new.destination)::text)) OR ((old.source_owner)::text IS DISTINCT FROM (new.source_owner)::text)) OR ((old.destination_owner)::text IS DISTINCT FROM (new.destination_owner)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.fee)::numeric IS DISTINCT FROM (new.fee)::numeric)) OR (old.block_time IS DISTINCT FROM new.block_time)) OR (old.notified_at IS DISTINCT FROM new.notified_at)) OR (old.recorded_at IS DISTINCT FROM new.recorded_at)) OR (old.reference_keys IS DISTINCT FROM new.reference_keys)) OR (old.memos IS DISTINCT FROM new.memos)))) EXECUTE FUNCTION public.note_changed_credit();
+CREATE TRIGGER transfers_credited_otherwise AFTER UPDATE ON public.transfers FOR EACH ROW WHEN (((public.transfer_counts(old.finality, old.awaits_witness_since) <> public.transfer_counts(new.finality, new.awaits_witness_since)) OR ((((((((((((((((old.signature)::text IS DISTINCT FROM (new.signature)::text) OR (old.path IS DISTINCT FROM new.path)) OR (old.kind IS DISTINCT FROM new.kind)) OR ((old.mint)::text IS DISTINCT FROM (new.mint)::text)) OR ((old.source)::text IS DISTINCT FROM (new.source)::text)) OR ((old.destination)::text IS DISTINCT FROM (new.destination)::text)) OR ((old.source_owner)::text IS DISTINCT FROM (new.source_owner)::text)) OR ((old.destination_owner)::text IS DISTINCT FROM (new.destination_owner)::text)) OR ((old.amount)::numeric IS DISTINCT FROM (new.amount)::numeric)) OR ((old.fee)::numeric IS DISTINCT FROM (new.fee)::numeric)) OR (old.block_time IS DISTINCT FROM new.block_time)) OR (old.notified_at IS DISTINCT FROM new.notified_at)) OR (old.recorded_at IS DISTINCT FROM new.recorded_at)) OR (old.reference_keys IS DISTINCT FROM new.reference_keys)) OR (old.memos IS DISTINCT FROM new.memos)))) EXECUTE FUNCTION public.note_changed_credit();
 
 CREATE TRIGGER transfers_emptied AFTER TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION public.count_reports_anew();
 

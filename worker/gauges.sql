@@ -24,7 +24,7 @@ WHERE gift_lamports > 0 AND created_at > clock_timestamp() - interval '1 day' AN
 -- Received transfers that no claim has taken.
 SELECT count(*)::int
 FROM transfers AS t
-WHERE t.finality <> 'orphaned'
+WHERE transfer_counts(t.finality, t.awaits_witness_since)
   AND kind_is_payment(t.kind)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   AND t.destination_owner IN (SELECT address FROM recipients)

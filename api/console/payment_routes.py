@@ -92,8 +92,8 @@ async def _filter(context: ConsoleContext, chosen: Mapping[str, str]) -> Transfe
     )
 
 
-def _status(chosen: str) -> Literal["confirmed", "finalized", "reversed"] | None:
-    for known in ("confirmed", "finalized", "reversed"):
+def _status(chosen: str) -> Literal["pending", "confirmed", "finalized", "reversed"] | None:
+    for known in ("pending", "confirmed", "finalized", "reversed"):
         if chosen == known:
             return known
     return None

@@ -31,8 +31,12 @@ router = new_router(prefix="/payments", tags=["Payments"])
 
 _LIMIT_MAX: Final = 500
 StatusWanted = Literal["pending", "confirmed", "finalized", "failed", "expired", "reversed"]
-"""A status of payments; `confirmed` includes what is finalized, and a transfer is never pending, failed or expired."""
+"""A status of payments; `confirmed` includes what is finalized, and `pending` is what too few nodes have seen.
+
+No transfer is ever failed or expired.
+"""
 _OF_STATUS: Final[dict[str, tuple[str, ...]]] = {
+    "pending": ("pending",),
     "confirmed": ("confirmed", "finalized"),
     "finalized": ("finalized",),
     "reversed": ("orphaned",),

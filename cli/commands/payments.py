@@ -190,7 +190,9 @@ class _Watch:
                 looked_at = time.monotonic()
 
     async def _settled(self) -> list[str]:
-        waiting = [signature for (signature, _), finality in self._printed.items() if finality == "confirmed"]
+        waiting = [
+            signature for (signature, _), finality in self._printed.items() if finality in {"pending", "confirmed"}
+        ]
         return await settled_signatures(self._connection, waiting[:_LOOKED_AT_MAX]) if waiting else []
 
     async def _print(self, signature: str) -> None:

@@ -2,7 +2,7 @@
 -- Every movement of a time range, oldest first, orphaned ones included. Amounts are base units; `credited` is exact too.
 SELECT
   coalesce(t.block_time, t.recorded_at) AS paid_at,
-  t.signature, t.path, t.slot, t.finality::text AS finality, t.kind, r.user_id, t.mint, k.symbol, k.decimals::int AS decimals,
+  t.signature, t.path, t.slot, shown_finality(t.finality, t.awaits_witness_since) AS finality, t.kind, r.user_id, t.mint, k.symbol, k.decimals::int AS decimals,
   t.source, t.destination, t.source_owner, t.destination_owner, t.authority,
   t.amount::numeric AS amount_base_units,
   t.fee::numeric AS fee_base_units,

@@ -77,6 +77,7 @@ FILTERS = {
     "a rare mint": TransferFilter(mint=RARE_MINT),
     "a mint that nobody uses": TransferFilter(mint=address(77)),
     "a common mint": TransferFilter(mint=USDT),
+    "seen by too few nodes": TransferFilter(finalities=("pending",)),
     "forks": TransferFilter(finalities=("orphaned",)),
     "not yet final": TransferFilter(finalities=("confirmed",)),
     "confirmed and final": TransferFilter(finalities=("confirmed", "finalized")),
@@ -119,11 +120,15 @@ def _is_wanted(row, wanted, slot):
         and wanted.recipient in {None, row["destination_owner"]}
         and wanted.payer in {None, row["source_owner"]}
         and wanted.mint in {None, row["mint"]}
-        and (wanted.finalities is None or row["finality"] in wanted.finalities)
+        and (wanted.finalities is None or _shown(row) in wanted.finalities)
         and (wanted.since is None or row["recorded_at"] >= wanted.since)
         and (wanted.until is None or row["recorded_at"] < wanted.until)
         and (slot is None or row["slot"] <= slot)
     )
+
+
+def _shown(row):
+    return row["finality"] if row["awaits_witness_since"] is None else "pending"
 
 
 async def _rows_read(pool, wanted, slot):
@@ -137,7 +142,13 @@ async def _rows_read(pool, wanted, slot):
                 return 0, "another's wallet"
             name, given = "payments_of_wallet", {"recipient": given["address"]}
         until_slot = wanted.until and await queries.slot_recorded_before(connection, until=wanted.until)
-        given = {**asdict(wanted), "until_slot": until_slot, "limit": LIMIT, **given}
+        given = {
+            **asdict(wanted),
+            **owner._finalities(wanted.finalities),
+            "until_slot": until_slot,
+            "limit": LIMIT,
+            **given,
+        }
         given |= {"slot": slot, "signature": "", "path": ""}
         names = dict.fromkeys(queries.driver_adapter.var_sorted[name])
         explained = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {getattr(queries, name).sql}"

@@ -25,16 +25,18 @@ REFUSALS = (
 
 TRANSFER = """
 INSERT INTO transfers AS t (signature, path, slot, block_time, notified_at, kind, program, mint, source, destination,
-  source_owner, destination_owner, amount, fee, reference_keys, memos, finality)
+  source_owner, destination_owner, amount, fee, reference_keys, memos, finality, awaits_witness_since)
 SELECT m.signature, m.path, m.slot, m.block_time, m.notified_at, m.kind, $1, m.mint, m.source, m.destination,
-  m.source_owner, m.destination_owner, m.amount, m.fee, m.reference_keys, m.memos, m.finality::finality
+  m.source_owner, m.destination_owner, m.amount, m.fee, m.reference_keys, m.memos, m.finality::finality,
+  CASE WHEN m.slot % 5 = 0 AND m.finality = 'confirmed' THEN now() END
 FROM json_to_recordset($2) AS m (signature text, path text, slot bigint, block_time timestamptz,
   notified_at timestamptz, kind text, mint text, source text, destination text, source_owner text,
   destination_owner text, amount numeric, fee numeric, reference_keys text[], memos text[], finality text)
 ON CONFLICT (signature, path) DO UPDATE SET slot = EXCLUDED.slot, block_time = EXCLUDED.block_time,
   kind = EXCLUDED.kind, mint = EXCLUDED.mint, source_owner = EXCLUDED.source_owner,
   destination_owner = EXCLUDED.destination_owner, amount = EXCLUDED.amount, fee = EXCLUDED.fee,
-  reference_keys = EXCLUDED.reference_keys, memos = EXCLUDED.memos, finality = 'confirmed'
+  reference_keys = EXCLUDED.reference_keys, memos = EXCLUDED.memos, finality = 'confirmed',
+  awaits_witness_since = EXCLUDED.awaits_witness_since
 """
 CLAIM = """
 INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount,
@@ -126,7 +128,7 @@ class LedgerHistory:
     async def move_transfers(self, connection):
         if row := await self.one_of(connection, "signature, slot, finality::text", "transfers"):
             await connection.execute(
-                "UPDATE transfers SET finality = $3::finality"
+                "UPDATE transfers SET finality = $3::finality, awaits_witness_since = NULL"
                 " WHERE finality = $4::finality AND (signature = $1 OR slot = $2)",
                 row["signature"], self.chance.choice([row["slot"], -1]),
                 self.chance.choice(PLACES[row["finality"]]), row["finality"],

@@ -120,7 +120,7 @@ SELECT t.destination_owner, t.mint,
   count(*), sum(t.amount - t.fee)
 FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
-WHERE t.finality <> 'orphaned' AND (:recipients::text[] IS NULL OR t.destination_owner = ANY(:recipients))
+WHERE transfer_counts(t.finality, t.awaits_witness_since) AND (:recipients::text[] IS NULL OR t.destination_owner = ANY(:recipients))
 GROUP BY 1, 2, 3;
 
 -- name: transactions_to_examine
@@ -130,7 +130,7 @@ FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
 LEFT JOIN transactions AS c
   ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
-WHERE t.finality <> 'orphaned'
+WHERE transfer_counts(t.finality, t.awaits_witness_since)
   AND (:recipients::text[] IS NULL OR t.destination_owner = ANY(:recipients))
   AND (c.id IS NULL OR t.reference_keys <> '{}' OR t.memos <> '{}');
 
@@ -174,7 +174,7 @@ WITH paid AS MATERIALIZED (
   JOIN recipients AS r ON r.address = t.destination_owner
   LEFT JOIN transactions AS c
     ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
-  WHERE t.finality <> 'orphaned'
+  WHERE transfer_counts(t.finality, t.awaits_witness_since)
     AND credit_kind(t.kind, t.source, t.destination, t.source_owner, t.destination_owner) = 'payment'
 ),
 named AS (

@@ -21,7 +21,7 @@ CROSS JOIN LATERAL (
   SELECT kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AS is_payment
 ) AS way
-WHERE t.finality <> 'orphaned'
+WHERE transfer_counts(t.finality, t.awaits_witness_since)
 GROUP BY r.user_id, t.mint, token.symbol, token.decimals
 ORDER BY r.user_id, t.mint;
 
@@ -36,7 +36,7 @@ SELECT
   sum(t.amount - t.fee) AS credited
 FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
-WHERE t.finality <> 'orphaned'
+WHERE transfer_counts(t.finality, t.awaits_witness_since)
   AND NOT (
     kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   )
@@ -60,7 +60,7 @@ WITH paid AS NOT MATERIALIZED (
   FROM transfers AS t
   LEFT JOIN transactions AS c
     ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
-  WHERE t.finality <> 'orphaned'
+  WHERE transfer_counts(t.finality, t.awaits_witness_since)
     AND kind_is_payment(t.kind)
     AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AND t.destination_owner IN (SELECT address FROM recipients)

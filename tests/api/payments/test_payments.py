@@ -9,6 +9,7 @@ from solders.keypair import Keypair
 from ledger.claims import honour_pending
 from tests.support.api_client import key_for
 from tests.support.ledger_rows import Vendor, book, new_signature
+from tests.support.reconciling import reconcile
 
 
 async def test_a_payment_request_says_all_that_a_wallet_needs(vendor):
@@ -165,6 +166,43 @@ async def test_payments_are_found_by_what_they_are(vendor):
         assert (await vendor.client.get(f"/payments?{wrong}")).code == "VALIDATION_ERROR", wrong
     shown = await vendor.client.get(f"/payments/{kept}")
     assert [(one["signature"], one["slot"], one["claim"]) for one in shown["payments"]] == [(kept, 7, None)]
+
+
+async def test_what_too_few_nodes_have_seen_is_pending_and_not_received(vendor, database_url):
+    """Whether another node contradicts it or has not been asked yet."""
+    request = await vendor.requested(seconds=-60)
+    now = dt.datetime.now(dt.UTC)
+    named = {"memos": [request["nonce"]], "awaits_witness_since": now}
+    doubtful = {await vendor.paid(**named, contested_at=contested) for contested in (now, None)}
+    undone = await vendor.paid(awaits_witness_since=now, finality="orphaned")
+    sure = await vendor.paid(20_000)
+
+    async def listed(query):
+        return {one["signature"] for one in (await vendor.client.get(f"/payments?{query}"))["payments"]}
+
+    assert await listed("") == {*doubtful, undone, sure}
+    assert await listed("status=pending") == doubtful
+    assert await listed("status=confirmed") == await listed("finality=confirmed") == {sure}
+    assert await listed("status=finalized") == await listed("status=pending&finality=confirmed") == set()
+    assert await listed("status=reversed") == {undone}
+    for signature in doubtful:
+        (one,) = (await vendor.client.get(f"/payments/{signature}"))["payments"]
+        assert (one["status"], one["finality"]) == ("pending", None)
+    shown = await vendor.client.get(f"/payments/requests/{request['nonce']}")
+    assert {one["status"] for one in shown["transfers"]} == {"pending"}
+    assert (shown["receivedBaseUnits"], shown["late"], shown["short"], shown["duplicate"]) == ("0", False, False, False)
+    await reconcile(database_url)
+    findings = (await vendor.client.get("/analytics/reconciliation/findings"))["findings"]
+    assert {(one["kind"], one["signature"]) for one in findings} == {("unmatchedTransfer", sure)}
+    assert await vendor.pool.fetchval("SELECT count(*) FROM analytics.transfers WHERE finality = 'pending'") == 2
+    # A second node has seen them.
+    await vendor.pool.execute("UPDATE transfers SET awaits_witness_since = NULL, contested_at = NULL")
+    assert await listed("status=confirmed") == {*doubtful, sure}
+    shown = await vendor.client.get(f"/payments/requests/{request['nonce']}")
+    assert (shown["receivedBaseUnits"], shown["late"], shown["duplicate"]) == ("20000", True, True)
+    await reconcile(database_url)
+    findings = (await vendor.client.get("/analytics/reconciliation/findings"))["findings"]
+    assert {one["signature"] for one in findings if one["kind"] == "latePayment"} == doubtful
 
 
 async def test_merchants_see_their_own_payments_and_admins_all(vendor):

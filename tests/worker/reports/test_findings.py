@@ -11,7 +11,7 @@ from tests.support.job_shop import fast_settings
 from tests.support.small_ledger import USDC, USDT, add_merchant, add_transfer, address
 from worker.camel_json import camel_json
 from worker.context import open_worker_context
-from worker.reports.run import make_report
+from worker.reports.run import make_full_report, make_report
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -114,3 +114,20 @@ async def test_every_credit_is_somewhere_and_has_a_name(context, pool):
         assert others == {kind: users * 10**n for n, kind in enumerate(KINDS)}
         assert int(line["creditedBaseUnits"]) == int(line["receivedBaseUnits"]) + sum(others.values())
     assert {line["mint"]: line["transfers"] for line in report["byMint"]} == {USDC: 2, USDT: 0}
+
+
+async def test_what_too_few_nodes_have_seen_is_in_no_total(context, pool):
+    merchant = await add_merchant(pool, "merchant", 60)
+    for amount in (5, 7):
+        await add_transfer(pool, merchant, amount, finality="confirmed")
+
+    async def received():
+        reports = [await make_report(context), await make_full_report(context)]
+        assert reports[1].kept_differences == []
+        return [[int(one["receivedBaseUnits"]) for one in camel_json(report)["byUser"]] for report in reports]
+
+    assert await received() == [[12], [12]]
+    await pool.execute("UPDATE transfers SET awaits_witness_since = now(), contested_at = now() WHERE amount = 7")
+    assert await received() == [[5], [5]]
+    await pool.execute("UPDATE transfers SET awaits_witness_since = NULL, contested_at = NULL")
+    assert await received() == [[12], [12]]

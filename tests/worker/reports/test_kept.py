@@ -168,7 +168,7 @@ async def test_folding_in_small_steps_ends_with_the_same(pool, monkeypatch):
     monkeypatch.setattr(changes, "_TRANSACTIONS_PER_STEP_MAX", 1)
     history = LedgerHistory(random.Random(8))
     async with pool.acquire() as connection:
-        for _ in range(80):
+        for _ in range(100):
             await history.step(connection)
     assert await fold_report_changes(pool) > 40
     for table in ("credit", "claim", "request", "recipient"):
