@@ -268,6 +268,7 @@ def _settle_bounds(settings: ApiSettings) -> SettleBounds:
             settings.x402_lamports_of_day_max,
             settings.x402_lamports_of_merchant_max,
             settings.x402_lamports_of_payer_max,
+            settings.x402_keyless_percent,
         ),
     )
 

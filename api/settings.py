@@ -79,6 +79,8 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
     x402_lamports_of_day_max: int = Field(1_000_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_DAY")
     x402_lamports_of_merchant_max: int = Field(100_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_MERCHANT")
     x402_lamports_of_payer_max: int = Field(20_000_000, ge=0, validation_alias="X402_LAMPORTS_PER_PAYER")
+    # What part of the first two callers without an API key may use; a merchant's is besides what its key may use.
+    x402_keyless_percent: int = Field(20, ge=0, le=100, validation_alias="X402_KEYLESS_PERCENT")
 
     @field_validator("jwt_secret", "bootstrap_token")
     @classmethod

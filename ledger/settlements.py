@@ -39,15 +39,24 @@ class BudgetScope(StrEnum):
     ALL = "all"
     MERCHANT = "merchant"
     PAYER = "payer"
+    KEYLESS = "keyless"
+    """All payments that callers without an API key have settled."""
+    KEYLESS_MERCHANT = "keyless_merchant"
+    """Those of one merchant: they do not count against the merchant's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeeBudgets:
-    """The most lamports that fees may cost in one day, in UTC: in all, for one merchant, for one payer."""
+    """The most lamports that fees may cost in one day, in UTC: in all, for one merchant, for one payer.
+
+    Payments of callers without an API key may cost `keyless_percent` of what all may, and besides what a merchant's own
+    may cost as much of that.
+    """
 
     lamports_of_day_max: int
     lamports_of_merchant_max: int
     lamports_of_payer_max: int
+    keyless_percent: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class SignedPayment:
         payment_identifier: The caller's own id for it, unique for the merchant.
         payload_hash: SHA-256 of what was asked, to which `payment_identifier` is bound.
         lamports: The most that the fee can be.
+        has_key: Whether its caller has an API key of the merchant's.
     """
 
     message_hash: bytes
@@ -94,6 +104,7 @@ class SignedPayment:
     payment_identifier: str | None
     payload_hash: bytes
     lamports: int
+    has_key: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,17 @@ budgeted AS (
   FROM made AS m
   CROSS JOIN LATERAL (
     VALUES
-      ('all', '', :lamports_of_day_max::bigint),
-      ('merchant', m.user_id, :lamports_of_merchant_max::bigint),
-      ('payer', m.payer::text, :lamports_of_payer_max::bigint)
-  ) AS o (scope, subject, lamports_max)
+      ('all', '', :lamports_of_day_max::bigint, true),
+      ('merchant', m.user_id, :lamports_of_merchant_max::bigint, :has_key::boolean),
+      ('payer', m.payer::text, :lamports_of_payer_max::bigint, true),
+      -- Anybody may settle without a key, and dust too: it must not use up what the merchant's own sales need.
+      ('keyless', '', :lamports_of_day_max::bigint * :keyless_percent::bigint / 100, NOT :has_key::boolean),
+      (
+        'keyless_merchant', m.user_id, :lamports_of_merchant_max::bigint * :keyless_percent::bigint / 100,
+        NOT :has_key::boolean
+      )
+  ) AS o (scope, subject, lamports_max, applies)
+  WHERE o.applies
   ORDER BY o.scope
   ON CONFLICT (day, scope, subject) DO UPDATE
   SET lamports = b.lamports + EXCLUDED.lamports, lamports_max = EXCLUDED.lamports_max

@@ -1791,13 +1791,15 @@ CREATE TABLE public.settlement_budgets (
     lamports bigint NOT NULL,
     lamports_max bigint NOT NULL,
     CONSTRAINT settlement_budget_all CHECK (((scope <> 'all'::text) OR (lamports <= lamports_max))),
+    CONSTRAINT settlement_budget_keyless CHECK (((scope <> 'keyless'::text) OR (lamports <= lamports_max))),
+    CONSTRAINT settlement_budget_keyless_merchant CHECK (((scope <> 'keyless_merchant'::text) OR (lamports <= lamports_max))),
     CONSTRAINT settlement_budget_merchant CHECK (((scope <> 'merchant'::text) OR (lamports <= lamports_max))),
     CONSTRAINT settlement_budget_payer CHECK (((scope <> 'payer'::text) OR (lamports <= lamports_max))),
     CONSTRAINT settlement_budgets_lamports_check CHECK ((lamports >= 0)),
-    CONSTRAINT settlement_budgets_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'merchant'::text, 'payer'::text])))
+    CONSTRAINT settlement_budgets_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'merchant'::text, 'payer'::text, 'keyless'::text, 'keyless_merchant'::text])))
 );
 
-COMMENT ON TABLE public.settlement_budgets IS 'Lamports of fees that settlements of one day, in UTC, have reserved: of all, of a merchant, of a payer';
+COMMENT ON TABLE public.settlement_budgets IS 'Lamports of fees that settlements of one day, in UTC, have reserved: of all, of a merchant, of a payer; without an API key of all such, and of a merchant instead of its own';
 
 COMMENT ON COLUMN public.settlement_budgets.lamports_max IS 'The budget as the newest reservation was given it';
 

@@ -193,6 +193,7 @@ class PaymentSettler:
             payment_identifier=identifier,
             payload_hash=asked,
             lamports=payment.fee_lamports_max,
+            has_key=caller is not None,
         )
         try:
             async with crash_point("reserve"):
@@ -338,11 +339,15 @@ def _budget_used_up(scope: BudgetScope, payer: str) -> Refused:
         BudgetScope.ALL: "all sellers",
         BudgetScope.MERCHANT: "this seller",
         BudgetScope.PAYER: "this payer",
+        BudgetScope.KEYLESS: "all sales without an API key",
+        BudgetScope.KEYLESS_MERCHANT: "this seller's sales without an API key",
     }
+    has_key = scope not in {BudgetScope.KEYLESS, BudgetScope.KEYLESS_MERCHANT}
+    again = "" if has_key else "with the seller's API key, or "
     _log.warning("settlement_budget_used_up", scope=scope.value)
     return Refused(
         Reason.UNEXPECTED_SETTLE_ERROR,
-        f"What fees for {whose[scope]} may cost today is used up, so nothing was sent; ask again after midnight, UTC, "
-        "or the facilitator's operator.",
+        f"What fees for {whose[scope]} may cost today is used up, so nothing was sent; ask again {again}after "
+        "midnight, UTC, or the facilitator's operator.",
         payer,
     )

@@ -62,6 +62,35 @@ async def test_budgets_hold_whoever_reserves_at_once(pool, merchant, scope):
     assert await pool.fetchval("SELECT max(lamports) FROM settlement_budgets") == 3 * LAMPORTS
 
 
+async def test_what_has_no_key_uses_up_a_part_of_the_budget_for_all_and_none_of_a_merchants(pool, merchant):
+    other = await add_merchant(pool, "other", 20)
+    budgets = FeeBudgets(10 * LAMPORTS, 10 * LAMPORTS, 10**9, keyless_percent=50)
+    refused = []
+    for number in range(10):
+        try:
+            await reserve(pool, signed_payment((merchant, other)[number % 2], has_key=False), budgets)
+        except asyncpg.CheckViolationError as error:
+            refused.append(settlements.exceeded_budget(error.constraint_name))
+    assert refused == [settlements.BudgetScope.KEYLESS] * 5
+    for _ in range(5):
+        await reserved(pool, merchant, budgets=budgets)
+    with pytest.raises(asyncpg.CheckViolationError) as exceeded:
+        await reserve(pool, signed_payment(merchant), budgets)
+    assert exceeded.value.constraint_name == "settlement_budget_all"
+
+
+async def test_what_has_no_key_uses_up_a_part_as_large_as_one_of_a_merchants(pool, merchant):
+    budgets = FeeBudgets(10**9, 4 * LAMPORTS, 10**9, keyless_percent=50)
+    found = await asyncio.gather(
+        *(reserve(pool, signed_payment(merchant, has_key=False), budgets) for _ in range(6)), return_exceptions=True
+    )
+    refused = [one for one in found if isinstance(one, asyncpg.CheckViolationError)]
+    assert {one.constraint_name for one in refused} == {"settlement_budget_keyless_merchant"}
+    assert len(refused) == 4
+    for _ in range(4):
+        await reserved(pool, merchant, budgets=budgets)
+
+
 async def test_budgets_of_others_are_theirs(pool, merchant):
     other = await add_merchant(pool, "other", 20)
     budgets = FeeBudgets(10**9, LAMPORTS, LAMPORTS)

@@ -127,6 +127,29 @@ async def test_a_drain_by_payments_that_cannot_land(seller, parties):
     )
 
 
+async def test_dust_of_strangers_without_a_key_leaves_a_merchant_its_budget(
+    parties, net, pool, database_url, redis_url
+):
+    settings = {**parties.settings, "X402_LAMPORTS_PER_MERCHANT": 10 * FEE, "X402_KEYLESS_PERCENT": 30}
+    async with (
+        running_indexer(fast_settings(), database_url, [net.rpc_url], [net.ws_url]) as running,
+        running_api(database_url, redis_url, [net.rpc_url], **settings) as api,
+    ):
+        await eventually(lambda: running.feed.watching >= 2)
+        dust = []
+        for _ in range(5):
+            stranger = Keypair()
+            await parties.fund(stranger.pubkey(), 1)
+            dust.append(await parties.purchase(payer=stranger, amount=1))
+        answers = await settled(api, *dust)
+        assert sum(answer["success"] for answer in answers) == 3
+        assert all("API key" in answer["errorMessage"] for answer in answers if not answer["success"])
+        sales = [await parties.purchase() for _ in range(10)]
+        assert all(answer["success"] for answer in await settled(api.holding(await key_for(pool)), *sales))
+        (answer,) = await settled(api.holding(await key_for(pool)), await parties.purchase())
+        assert "this seller may cost" in answer["errorMessage"]
+
+
 async def test_a_drain_by_one_payment_shown_again_and_again(seller, parties):
     """The fee payer's empty signature can be altered by anybody: it makes no other payment."""
     purchase = await parties.purchase()
