@@ -2,15 +2,15 @@
 
 from migrations.sql_files import run_sql
 
-revision = "0041"
-down_revision = "0040"
+revision = "0042"
+down_revision = "0041"
 
 
 def upgrade() -> None:
-    """Run 0041_fees_without_keys.up.sql."""
+    """Run 0042_fees_without_keys.up.sql."""
     run_sql(__file__, "up")
 
 
 def downgrade() -> None:
-    """Run 0041_fees_without_keys.down.sql."""
+    """Run 0042_fees_without_keys.down.sql."""
     run_sql(__file__, "down")
