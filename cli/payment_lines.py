@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-from cli.printing import amount_column, console, name_shortener, print_table, printable, short_name, time_text
+from cli.printing import amount_column, print_table, printable, short_name, time_text
 from ledger.amounts import figure_text
 from ledger.tokens import TokenOfMint
 from ledger.transfers import RecordedTransfer
@@ -21,22 +21,19 @@ _WIDTH_IN_FILES: Final = 240
 
 def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
     """Print a table of transfers, with whole signatures and wallets where it is wide enough for them."""
-    output = console(_WIDTH_IN_FILES)
-    shorten = name_shortener(output)
-    amount = amount_column("amount", [figure_text(one.credited, tokens[one.mint].decimals) for one in transfers])
-    table = Table(Column("time (UTC)", no_wrap=True), amount, "token", "status", "from", "signature", "nonce")
+    table = Table("time (UTC)", amount_column("amount"), "token", "status", "from", "signature", "nonce")
     for one in transfers:
         token = tokens[one.mint]
         table.add_row(
             time_text(one.block_time),
             figure_text(one.credited, token.decimals),
-            Text(printable(shorten(token.symbol))),
+            Text(printable(token.symbol)),
             _FINALITY[one.finality],
-            shorten(one.payer or ""),
-            shorten(one.signature),
+            one.payer or "",
+            one.signature,
             Text(printable(one.claim.nonce) if one.claim else ""),
         )
-    print_table(table, width_in_files=_WIDTH_IN_FILES)
+    print_table(table, names={"token", "from", "signature", "nonce"}, width_in_files=_WIDTH_IN_FILES)
 
 
 def print_one(one: RecordedTransfer, tokens: Tokens) -> None:

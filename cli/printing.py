@@ -2,18 +2,20 @@
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
 _WIDTH_IN_FILES: Final = 160
-_WIDTH_FOR_WHOLE_NAMES: Final = 200
+_WIDTH_MAX: Final = 10_000
 _SHORT_CHARACTERS: Final = 12
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts")]
@@ -24,9 +26,45 @@ def print_json(value: Any) -> None:
     typer.echo(msgspec.json.encode(value).decode())
 
 
-def print_table(table: Table, *, width_in_files: int = _WIDTH_IN_FILES) -> None:
-    """Print a table as wide as the terminal or, where there is none, wide enough for its columns."""
-    console(width_in_files).print(table)
+def print_table(table: Table, *, names: Collection[str] = (), width_in_files: int = _WIDTH_IN_FILES) -> None:
+    """Print a table so that nothing in it is cut, however narrow the terminal is.
+
+    Where it is too wide, the columns `names`, of signatures and addresses, are shortened in the middle and the lines
+    between cells are left out. Where that is too wide still, each row is printed as lines of a name and a value, whole.
+    """
+    output = console(width_in_files)
+    for fitting in (table, _compact(table, names)):
+        if Measurement.get(output, output.options.update(max_width=_WIDTH_MAX), fitting).maximum <= output.width:
+            output.print(fitting)
+            return
+    _print_rows(output, table)
+
+
+def _compact(table: Table, names: Collection[str]) -> Table:
+    """The table without lines between its cells, and with its names shortened."""
+    columns = [replace(column, _index=0, _cells=[], min_width=None) for column in table.columns]
+    made = Table(*columns, title=table.title, box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for row in _rows(table):
+        cells = zip(table.columns, row, strict=True)
+        made.add_row(*(Text(short_name(cell.plain)) if column.header in names else cell for column, cell in cells))
+    return made
+
+
+def _rows(table: Table) -> Iterator[tuple[Text, ...]]:
+    texts = [[one if isinstance(one, Text) else Text(str(one)) for one in column.cells] for column in table.columns]
+    return zip(*texts, strict=True)
+
+
+def _print_rows(output: Console, table: Table) -> None:
+    headers = [str(column.header) for column in table.columns]
+    widest = max(map(len, headers))
+    if table.title:
+        output.print(Text(str(table.title), style="italic"))
+    for row in _rows(table):
+        for header, cell in zip(headers, row, strict=True):
+            if cell.plain:
+                output.print(Text(f"{header:<{widest}}  {cell.plain}"), soft_wrap=True)
+        output.print()
 
 
 def console(width_in_files: int = _WIDTH_IN_FILES) -> Console:
@@ -34,15 +72,9 @@ def console(width_in_files: int = _WIDTH_IN_FILES) -> Console:
     return Console(width=None if sys.stdout.isatty() else width_in_files)
 
 
-def amount_column(header: str, amounts: Iterable[str]) -> Column:
-    """A column that is as wide as its longest amount: one that is cut short is a wrong amount."""
-    widest = max((len(amount) for amount in amounts), default=0)
-    return Column(header, justify="right", no_wrap=True, overflow="ignore", min_width=widest)
-
-
-def name_shortener(output: Console) -> Callable[[str], str]:
-    """Return what to do with signatures and addresses: shorten them in the middle, unless there is room for them."""
-    return str if output.width >= _WIDTH_FOR_WHOLE_NAMES else short_name
+def amount_column(header: str) -> Column:
+    """A column of amounts."""
+    return Column(header, justify="right", no_wrap=True)
 
 
 def short_name(name: str) -> str:

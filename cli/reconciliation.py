@@ -6,11 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-from cli.printing import amount_column, console, name_shortener, printable, time_text
+from cli.printing import amount_column, console, print_table, printable, time_text
 from ledger.amounts import figure_text
 from worker.camel_json import camel_json
 from worker.context import WorkerContext
@@ -19,7 +18,7 @@ from worker.reports.run import stream_findings
 _SHOWN_PER_KIND: Final = 20
 # Wide enough for whole signatures and wallets.
 _WIDTH_IN_FILES: Final = 260
-_TOTALS: Final = ("receivedBaseUnits", "matchedBaseUnits", "unmatchedBaseUnits")
+_TOTALS: Final = {"received": "receivedBaseUnits", "matched": "matchedBaseUnits", "unmatched": "unmatchedBaseUnits"}
 
 
 async def write_csv(context: WorkerContext) -> None:
@@ -36,14 +35,20 @@ async def write_csv(context: WorkerContext) -> None:
 def print_report(report: dict[str, Any]) -> None:
     """Print the report for people: totals by mint, then the first findings of each kind."""
     output = console(_WIDTH_IN_FILES)
-    totals = Table("token", "transfers", "received", "matched", "unmatched", title="Received, by mint")
     tokens = {row["mint"]: (row["symbol"], row["decimals"]) for row in report["byMint"]}
-    for row in report["byMint"]:
-        amounts = [_amount(row[name], row["decimals"]) for name in _TOTALS]
-        totals.add_row(row["symbol"], f"{row['transfers']}", *amounts)
-    output.print(totals)
+    amounts = [[_amount(row[name], row["decimals"]) for name in _TOTALS.values()] for row in report["byMint"]]
+    totals = Table("token", "transfers", *map(amount_column, _TOTALS), title="Received, by mint")
+    for row, of_mint in zip(report["byMint"], amounts, strict=True):
+        totals.add_row(row["symbol"], f"{row['transfers']}", *of_mint)
+    print_table(totals, width_in_files=_WIDTH_IN_FILES)
     for kind, count in report["counts"].items():
-        output.print(_findings(output, kind, count, report["findings"][kind], tokens) if count else f"{kind}: none")
+        if count:
+            names = {"token", "payer", "signature", "nonce"}
+            print_table(
+                _findings(kind, count, report["findings"][kind], tokens), names=names, width_in_files=_WIDTH_IN_FILES
+            )
+        else:
+            output.print(f"{kind}: none")
         if count > _SHOWN_PER_KIND:
             output.print(f"... and {count - _SHOWN_PER_KIND} more; --format csv has every one.")
     audit = report["audit"]
@@ -62,10 +67,10 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def _findings(
-    output: Console, kind: str, count: int, findings: Sequence[dict[str, Any]], tokens: Mapping[str, tuple[str, int]]
+    kind: str, count: int, findings: Sequence[dict[str, Any]], tokens: Mapping[str, tuple[str, int]]
 ) -> Table:
     """The first findings of a kind, each with its merchant, its token and its payer."""
-    shorten, shown = name_shortener(output), findings[:_SHOWN_PER_KIND]
+    shown = findings[:_SHOWN_PER_KIND]
     of_finding = [tokens.get(one["mint"], (one["mint"], 0)) for one in shown]
     amounts = [_amount(one["amountBaseUnits"], places) for one, (_, places) in zip(shown, of_finding, strict=True)]
     expected = [
@@ -73,10 +78,10 @@ def _findings(
         for one, (_, places) in zip(shown, of_finding, strict=True)
     ]
     table = Table(
-        Column("time (UTC)", no_wrap=True),
+        "time (UTC)",
         "merchant",
-        amount_column("amount", amounts),
-        amount_column("expected", expected),
+        amount_column("amount"),
+        amount_column("expected"),
         "token",
         "payer",
         "signature",
@@ -86,12 +91,12 @@ def _findings(
     )
     for one, (symbol, _), amount, asked in zip(shown, of_finding, amounts, expected, strict=True):
         moment = dt.datetime.fromtimestamp(one["at"] / 1000, dt.UTC)
-        names = (shorten(one["payer"] or ""), shorten(one["signature"] or ""))
+        names = (one["payer"] or "", one["signature"] or "")
         texts = (
             Text(printable(one["userId"] or "")),
             amount,
             asked,
-            Text(printable(shorten(symbol))),
+            Text(printable(symbol)),
             *names,
             Text(printable(one["nonce"] or "")),
         )

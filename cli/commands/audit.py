@@ -4,11 +4,10 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.contexts import with_indexer_context
-from cli.printing import AsJson, print_json, shown_waiting
+from cli.printing import AsJson, amount_column, print_json, print_table, shown_waiting
 from indexer.audit import AuditReport
 from indexer.context import IndexerContext
 from runtime.errors import OperatorError
@@ -62,14 +61,13 @@ async def _heal(context: IndexerContext, stop: asyncio.Event) -> None:
 
 
 def _print(report: AuditReport) -> None:
-    console = Console()
     if not report.findings:
-        console.print(
+        typer.echo(
             f"{report.accounts} accounts agree with the chain at slot {report.slot} ({report.rpc_calls} RPC calls)."
         )
         return
-    table = Table("account", "wallet", "drift (base units)", "gaps", title="Ledger and chain disagree")
-    for finding in report.findings:
-        table.add_row(finding.account, finding.wallet, str(finding.drift), str(finding.gaps))
-    console.print(table)
-    console.print("Run `pay402 audit --heal`, or let a running indexer heal them.")
+    table = Table("account", "wallet", amount_column("drift (base units)"), "gaps", title="Ledger and chain disagree")
+    for one in report.findings:
+        table.add_row(one.account, one.wallet, str(one.drift), str(one.gaps))
+    print_table(table, names={"wallet"})
+    typer.echo("Run `pay402 audit --heal`, or let a running indexer heal them.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import asyncpg
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from api.access.key_ring import NewKey, make_key
@@ -89,9 +89,7 @@ def list_(
     if as_json:
         print_json(keys)
         return
-    # Whoever revokes or rotates a key has to give the whole of its beginning.
-    prefix = Column("key", no_wrap=True, min_width=max((len(key.key_prefix) for key in keys), default=0))
-    table = Table(prefix, "name", "user", "environment", "may", "last used", "expires", "revoked")
+    table = Table("key", "name", "user", "environment", "may", "last used", "expires", "revoked")
     for key in keys:
         table.add_row(
             key.key_prefix,

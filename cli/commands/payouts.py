@@ -8,12 +8,13 @@ from uuid import UUID
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from chain.addresses import NotAWalletError, check_payee
 from cli import payout_nonces
 from cli.contexts import with_worker_context
 from cli.help_style import PLAIN_HELP
-from cli.printing import AsJson, print_json, print_table
+from cli.printing import AsJson, amount_column, print_json, print_table, printable
 from cli.registration import wallet_address
 from ledger.amounts import figure_text
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(payout_nonces.app, name="nonce")
 
 _SHOWN = 1_000
+# Wide enough for whole ids, signatures and wallets, which scripts cut out.
+_WIDTH_IN_FILES = 320
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all without any")]
 LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the lines are JSON without it too")]
 
@@ -55,13 +58,13 @@ def list_(
     if as_json:
         print_json(listed)
         return
-    table = Table("payout", "job", "kind", "amount", "recipient", "status", "note")
+    table = Table("payout", amount_column("amount"), "token", "kind", "recipient", "status", "note", "job")
     for one in listed:
-        amount = f"{figure_text(one.amount, one.decimals)} {one.symbol or one.mint}"
         note = one.waiting_reason or (one.error if one.status != "settled" else one.settled_signature)
-        cells = (str(one.id), str(one.job_id), f"{one.kind} ({one.reason})", amount, one.recipient)
-        table.add_row(*cells, one.status, note or "")
-    print_table(table, width_in_files=200)
+        amount = figure_text(one.amount, one.decimals)
+        what = (Text(printable(one.symbol or one.mint)), f"{one.kind} ({one.reason})", one.recipient)
+        table.add_row(str(one.id), amount, *what, one.status, Text(note or ""), str(one.job_id))
+    print_table(table, names={"token", "recipient", "note", "job"}, width_in_files=_WIDTH_IN_FILES)
 
 
 @app.command("export")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import asyncpg
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from cli.help_style import PLAIN_HELP
@@ -15,8 +15,6 @@ from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings, load
 
 app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, **PLAIN_HELP)
-
-_ADDRESS_CHARACTERS = 44
 
 
 @app.command()
@@ -65,9 +63,7 @@ def list_(as_json: AsJson = False) -> None:
     if not found:
         typer.echo("No wallets yet; add one with `pay402 recipients add ADDRESS`.")
         return
-    # An address that is cut short is of no use.
-    wallet = Column("wallet", no_wrap=True, min_width=_ADDRESS_CHARACTERS)
-    table = Table(wallet, "user", "label", "followed", "accounts", "transfers", "note")
+    table = Table("wallet", "user", "label", "followed", "accounts", "transfers", "note")
     for one in found:
         recipient = one.recipient
         since = f"from slot {recipient.followed_from_slot}" if recipient.is_active else "no longer"

@@ -1,14 +1,12 @@
 """Whoever waits at a terminal sees what for; a file and a pipe hold what the command prints, and nothing else."""
 
-import contextlib
-import os
-import pty
 import subprocess
 import sys
 
 import pytest
 
 from tests.support.command_line import environment
+from tests.support.terminals import at_a_terminal
 
 WAIT = (
     "import sys, time\n"
@@ -16,22 +14,6 @@ WAIT = (
     "with shown_waiting('asking the chain') as say:\n"
     "    time.sleep(0.5); say('healing'); print('a line'); time.sleep(0.5)\n"
 )
-
-
-def at_a_terminal(arguments, env):
-    """What a terminal shows on standard error of a command, and what its standard output holds."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        arguments, env={**env, "TERM": "xterm-256color"}, stdout=subprocess.PIPE, stderr=theirs, text=True
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # what a terminal says that nobody writes to any more
-            while chunk := os.read(ours, 4096):
-                shown += chunk
-        printed = process.stdout.read()
-    os.close(ours)
-    return shown.decode(), printed, process.returncode
 
 
 def test_a_terminal_shows_what_is_waited_for_and_keeps_what_is_printed(home):
