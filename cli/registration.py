@@ -23,13 +23,16 @@ async def register(
     user: str | None,
     label: str | None = None,
     from_genesis: bool = False,
+    environment: str = "live",
 ) -> Registration:
     """Follow the wallet `address` from the chain's newest slot on, or from its first transaction.
 
-    Without a `user` it stays whose it was, or becomes the operator's.
+    Without a `user` it stays whose it was, or becomes the operator's. With the environment `test` it is for payments
+    that test keys request and verify.
 
     Raises:
-        OperatorError: It is no address, no wallet, or another user's, or the chain cannot be asked.
+        OperatorError: It is no address, no wallet, or another user's, it is live already where it is to be for tests,
+            or the chain cannot be asked.
     """
     wallet = wallet_address(address)
     newest_slot = await _slot_of_wallet(settings, wallet)
@@ -40,7 +43,10 @@ async def register(
         user_id=user or (before.user_id if before else _OPERATOR),
         label=label,
         followed_from_slot=0 if from_genesis else followed_from(newest_slot),
+        environment=environment,
     )
+    if registration is None and before is not None and (before.environment, environment) == ("live", "test"):
+        raise OperatorError(f"{wallet} is live, and a live wallet is not for tests any more; give another wallet.")
     if registration is None:
         owner = before.user_id if before else "somebody else"
         raise OperatorError(f"{wallet} belongs to the user {owner}; give --user {owner}, or another wallet.")

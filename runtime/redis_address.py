@@ -31,7 +31,7 @@ def usable_redis_address(address: str) -> str:
     kept = {name: value for name, value in found.items() if name in _PASSED_ON}
     if "db" in kept and not _is_number(kept["db"]):
         raise ValueError("its parameter db must be the number of a database")
-    if parts.scheme != "unix" and not _is_number(unquote(parts.path).replace("/", "") or "0"):
+    if parts.scheme != "unix" and not _is_number(unquote(parts.path).replace("/", "").strip() or "0"):
         raise ValueError("its path must be the number of a database")
     if parts.scheme == "rediss":
         kept |= {name: value for name, value in found.items() if name in _PASSED_ON_WITH_TLS}

@@ -25,6 +25,7 @@ def add(
     from_genesis: Annotated[
         bool, typer.Option("--from-genesis", help="Record its whole history, not only what comes from now on")
     ] = False,
+    environment: Annotated[str, typer.Option(help="live, or test: for payments that test keys verify")] = "live",
     as_json: AsJson = False,
 ) -> None:
     """Follow a wallet. A running indexer takes it up at once.
@@ -34,11 +35,21 @@ def add(
     # Late: only this subcommand asks the chain, whose libraries take longer to import than the others to answer.
     from cli.registration import register, wallet_address
 
+    if environment not in {"live", "test"}:
+        raise OperatorError(f"{environment!r} is no environment; give live or test.")
     settings = load(SolanaSettings)
     wallet = wallet_address(address)  # before anything is opened for it
 
     async def work(connection: asyncpg.Connection) -> Registration:
-        return await register(connection, settings, wallet, user=user, label=label, from_genesis=from_genesis)
+        return await register(
+            connection,
+            settings,
+            wallet,
+            user=user,
+            label=label,
+            from_genesis=from_genesis,
+            environment=environment,
+        )
 
     registration = with_connection(work)
     recipient = registration.recipient

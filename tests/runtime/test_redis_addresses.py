@@ -89,6 +89,7 @@ def test_a_parameter_that_means_nothing_is_refused_by_its_name(monkeypatch, para
             "rediss://cache.example/?ssl_cert_reqs=none&ssl_check_hostname=False",
         ),
         ("rediss://cache.example/0?ssl_cert_reqs=required", "rediss://cache.example/0?ssl_cert_reqs=required"),
+        ("redis://cache.example:6379/3 ", "redis://cache.example:6379/3 "),
         ("unix:///run/redis.sock?db=1&timeout=x", "unix:///run/redis.sock?db=1"),
     ],
 )

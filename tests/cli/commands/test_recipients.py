@@ -63,6 +63,15 @@ async def test_a_wallet_is_added_listed_removed_and_added_again_for_people_and_f
     assert [one["active"] for one in await rows(pool)] == [False]
 
 
+async def test_a_wallet_for_tests_becomes_live_and_never_the_other_way_round(recipients, pool):
+    (await recipients("add", WALLET, "--environment", "moon")).assert_refused("live or test")
+    for environment in ("test", "test", "live"):
+        assert (await recipients("add", WALLET, "--environment", environment)).code == 0
+        assert [row["environment"] for row in await rows(pool)] == [environment]
+    (await recipients("add", WALLET, "--environment", "test")).assert_refused(str(WALLET), "is live")
+    assert [row["environment"] for row in await rows(pool)] == ["live"]
+
+
 async def test_what_people_write_is_shown_as_it_is(recipients):
     await recipients("add", WALLET, "--user", "[/oops]", "--label", "[red]ö\u202e")
     listed = await recipients("list")
