@@ -8,6 +8,7 @@ from solders.message import Message, MessageV0, from_bytes_versioned
 from solders.transaction import SanitizeError, VersionedTransaction
 
 from chain.base58 import b58decode
+from chain.instruction_layouts import UNIT_LIMIT, read_compute_budget
 from chain.programs import COMPUTE_BUDGET_PROGRAM
 from localnet.bank import Rejected
 from localnet.calls import Call, Method
@@ -28,8 +29,6 @@ _TYPE_NAME: Final = "solana_transaction::versioned::VersionedTransaction"
 _LAMPORTS_PER_SIGNATURE: Final = 5_000
 _DEFAULT_COMPUTE_UNITS: Final = 200_000
 _COMPUTE_UNITS_MAX: Final = 1_400_000
-_SET_UNIT_LIMIT: Final = 2
-_SET_UNIT_PRICE: Final = 3
 
 
 def send_transaction(call: Call) -> str:
@@ -140,13 +139,12 @@ def simulation_json(err: Any, logs: list[str], units: int = 0, returned: Any = N
 def _fee(message: Message | MessageV0) -> int:
     limit, price, units = None, 0, 0
     for instruction in message.instructions:
-        data = bytes(instruction.data)
-        if str(message.account_keys[instruction.program_id_index]) != COMPUTE_BUDGET_PROGRAM:
+        program = str(message.account_keys[instruction.program_id_index])
+        if program != COMPUTE_BUDGET_PROGRAM:
             units += _DEFAULT_COMPUTE_UNITS
-        elif data[:1] == bytes([_SET_UNIT_LIMIT]):
-            limit = int.from_bytes(data[1:5], "little")
-        elif data[:1] == bytes([_SET_UNIT_PRICE]):
-            price = int.from_bytes(data[1:9], "little")
+        elif (budget := read_compute_budget(program, bytes(instruction.data))) is not None:
+            kind, value = budget
+            limit, price = (value, price) if kind == UNIT_LIMIT else (limit, value)
     units = min(units if limit is None else limit, _COMPUTE_UNITS_MAX)
     priority = -(-units * price // 1_000_000)  # the price is in millionths of a lamport; rounded up
     return _LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures + priority

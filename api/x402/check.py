@@ -12,17 +12,20 @@ from api.x402.networks import X402Network
 from api.x402.terms import Payload, Requirements
 from api.x402.verdict import ExactPayment, Reason, Refused, Verdict, accepted, refusal
 from chain.cluster_rules import LAMPORTS_PER_SIGNATURE, MICROLAMPORTS
-from chain.programs import COMPUTE_BUDGET_PROGRAM, LIGHTHOUSE_PROGRAM, MEMO_PROGRAM, TOKEN_PROGRAMS
+from chain.instruction_layouts import (
+    UNIT_LIMIT,
+    UNIT_PRICE,
+    CheckedTransfer,
+    read_checked_transfer,
+    read_compute_budget,
+)
+from chain.programs import LIGHTHOUSE_PROGRAM, MEMO_PROGRAM
 from chain.sending import associated_account
 
 SCHEME: Final = "exact"
 
 _SIGNERS_MAX: Final = 2
 _INSTRUCTIONS_MIN, _INSTRUCTIONS_MAX = 3, 7
-_SET_UNIT_LIMIT, _UNIT_LIMIT_BYTES = 2, 5
-_SET_UNIT_PRICE, _UNIT_PRICE_BYTES = 3, 9
-_TRANSFER_CHECKED, _TRANSFER_CHECKED_BYTES = 12, 10
-_TRANSFER_ACCOUNTS: Final = 4
 # Lighthouse's first two instructions write and close an account of its own at the cost of an account that they name.
 _GUARDS_FROM: Final = 2
 _UNKNOWN: Final = {
@@ -117,20 +120,18 @@ def _check_transaction(
         )
     units = _compute_units(instructions[0], limits)
     price = _unit_price(instructions[1], limits)
-    transfer = instructions[2]
-    amount = _check_transfer(transaction, instructions, requirements, fee_payers)
-    source, mint, destination, authority = transfer.accounts[:_TRANSFER_ACCOUNTS]
-    memo = _check_memos(instructions[3:], requirements, authority)
+    transfer = _check_transfer(transaction, instructions, requirements, fee_payers)
+    memo = _check_memos(instructions[3:], requirements, transfer.authority)
     return ExactPayment(
         message_hash=transaction.message_hash,
         transaction=transaction.wire,
         fee_payer=transaction.signers[0],
-        authority=authority,
-        mint=mint,
-        token_program=transfer.program,
-        source=source,
-        destination=destination,
-        amount=amount,
+        authority=transfer.authority,
+        mint=transfer.mint,
+        token_program=instructions[2].program,
+        source=transfer.source,
+        destination=transfer.destination,
+        amount=transfer.amount,
         memo=memo,
         blockhash=transaction.blockhash,
         fee_lamports_max=LAMPORTS_PER_SIGNATURE * len(transaction.signers) + -(-units * price // MICROLAMPORTS),
@@ -143,7 +144,7 @@ def _is_guard(instruction: DecodedInstruction) -> bool:
 
 
 def _compute_units(instruction: DecodedInstruction, limits: ExactLimits) -> int:
-    units = _compute_budget(instruction, _SET_UNIT_LIMIT, _UNIT_LIMIT_BYTES)
+    units = _compute_budget(instruction, UNIT_LIMIT)
     if units is None:
         raise Refused(Reason.COMPUTE_LIMIT, "The first instruction must be SetComputeUnitLimit; build it anew.")
     if units > limits.compute_units_max:
@@ -155,7 +156,7 @@ def _compute_units(instruction: DecodedInstruction, limits: ExactLimits) -> int:
 
 
 def _unit_price(instruction: DecodedInstruction, limits: ExactLimits) -> int:
-    price = _compute_budget(instruction, _SET_UNIT_PRICE, _UNIT_PRICE_BYTES)
+    price = _compute_budget(instruction, UNIT_PRICE)
     if price is None:
         raise Refused(Reason.COMPUTE_PRICE, "The second instruction must be SetComputeUnitPrice; build it anew.")
     if price > limits.price_microlamports_max:
@@ -167,11 +168,9 @@ def _unit_price(instruction: DecodedInstruction, limits: ExactLimits) -> int:
     return price
 
 
-def _compute_budget(instruction: DecodedInstruction, kind: int, size: int) -> int | None:
-    data = instruction.data
-    if instruction.program != COMPUTE_BUDGET_PROGRAM or len(data) != size or data[0] != kind:
-        return None
-    return int.from_bytes(data[1:], "little")
+def _compute_budget(instruction: DecodedInstruction, kind: int) -> int | None:
+    found = read_compute_budget(instruction.program, instruction.data)
+    return found[1] if found is not None and found[0] == kind else None
 
 
 def _check_transfer(
@@ -179,18 +178,13 @@ def _check_transfer(
     instructions: Sequence[DecodedInstruction],
     requirements: Requirements,
     fee_payers: Collection[str],
-) -> int:
-    """The amount of the transfer, which is the one that is required."""
-    transfer = instructions[2]
-    data = transfer.data
-    if (
-        transfer.program not in TOKEN_PROGRAMS
-        or len(data) != _TRANSFER_CHECKED_BYTES
-        or data[0] != _TRANSFER_CHECKED
-        or len(transfer.accounts) < _TRANSFER_ACCOUNTS
-    ):
+) -> CheckedTransfer:
+    """The transfer, which is the one that is required."""
+    program = instructions[2].program
+    transfer = read_checked_transfer(program, instructions[2].data, instructions[2].accounts)
+    if transfer is None or transfer.fee is not None:
         raise Refused(Reason.NO_TRANSFER, "The third instruction must be TransferChecked; build the transaction anew.")
-    source, mint, destination, authority = transfer.accounts[:_TRANSFER_ACCOUNTS]
+    authority, mint = transfer.authority, transfer.mint
     if authority in fee_payers:
         raise Refused(
             Reason.FEE_PAYER_TRANSFERRING, "A fee payer pays fees and nothing else; pay from your own wallet."
@@ -199,7 +193,7 @@ def _check_transfer(
         raise Refused(
             Reason.FEE_PAYER_IN_ACCOUNTS, "No instruction may name a fee payer; build the transaction anew.", authority
         )
-    if len(transfer.accounts) > _TRANSFER_ACCOUNTS:
+    if transfer.others:
         # A reference makes the transfer another payment request's, which this seller does not require.
         raise Refused(
             Reason.NO_TRANSFER, "The transfer may name four accounts and no reference; build it anew.", authority
@@ -208,23 +202,22 @@ def _check_transfer(
         raise Refused(
             Reason.SIGNATURE_INVALID, f"The owner of the money, {authority}, has not signed; sign it.", authority
         )
-    if source == destination or authority == requirements.pay_to:
+    if transfer.source == transfer.destination or authority == requirements.pay_to:
         raise Refused(Reason.NO_TRANSFER, "The transfer would move nothing; pay from another wallet.", authority)
     if mint != requirements.asset:
         raise Refused(Reason.MINT_MISMATCH, f"The token must be {requirements.asset}; pay in that one.", authority)
-    wanted = associated_account(requirements.pay_to, mint, transfer.program)
-    if destination != wanted:
+    wanted = associated_account(requirements.pay_to, mint, program)
+    if transfer.destination != wanted:
         raise Refused(
             Reason.RECIPIENT_MISMATCH,
             f"The money must go to {wanted}, the account of payTo; pay to that one.",
             authority,
         )
-    amount = int.from_bytes(data[1:9], "little")
-    if amount != requirements.amount:
+    if transfer.amount != requirements.amount:
         raise Refused(
             Reason.AMOUNT_MISMATCH, f"The amount must be {requirements.amount} base units; pay exactly that.", authority
         )
-    return amount
+    return transfer
 
 
 def _names_any(instruction: DecodedInstruction, addresses: Collection[str]) -> bool:

@@ -16,15 +16,13 @@ from solders.transaction import Transaction
 
 from chain import programs
 from chain.cluster_rules import MICROLAMPORTS
+from chain.instruction_layouts import UNIT_LIMIT, UNIT_PRICE, read_checked_transfer, read_compute_budget
 from chain.nonces import is_advance, is_advance_only, nonce_account_of
 from chain.sending import associated_account
 from ledger.tokens import NATIVE_SOL
 
-_TRANSFER_CHECKED: Final = 12
-_TRANSFER_CHECKED_WITH_FEE: Final = bytes([26, 1])
 _TRANSFER_LAMPORTS: Final = (2).to_bytes(4, "little")
 _CREATE_IDEMPOTENT: Final = b"\x01"
-_SET_UNIT_LIMIT, _SET_UNIT_PRICE = 2, 3
 _COMPUTE_UNITS_MAX: Final = 1_400_000
 _PRIORITY_FEE_LAMPORTS_MAX: Final = 10_000_000
 """What is signed away for being taken first, at most: a hundredth of a SOL."""
@@ -138,15 +136,15 @@ def _movement(message: Message, line: ExportedLine, signer: Pubkey) -> tuple[str
     if message.header.num_required_signatures != 1 or keys[0] != line.wallet or keys[0] != str(signer):
         raise NotSignedError(f"it is to be signed by {keys[0]} and nobody else, which is not the key that was given")
     moves = []
-    bid = {_SET_UNIT_LIMIT: _COMPUTE_UNITS_MAX, _SET_UNIT_PRICE: 0}
+    bid = {UNIT_LIMIT: _COMPUTE_UNITS_MAX, UNIT_PRICE: 0}
     for instruction in message.instructions[_advances(message, keys, line) :]:
         program, data = keys[instruction.program_id_index], bytes(instruction.data)
         accounts = [keys[index] for index in instruction.accounts]
-        if program == programs.COMPUTE_BUDGET_PROGRAM and data[0] in bid:
-            bid[data[0]] = int.from_bytes(data[1:], "little")
+        if (budget := read_compute_budget(program, data)) is not None:
+            bid[budget[0]] = budget[1]
         elif program != programs.MEMO_PROGRAM and not _opens_account(program, data, accounts, line):
             moves.append(_transfer(program, data, accounts, line))
-    priority_fee = bid[_SET_UNIT_LIMIT] * bid[_SET_UNIT_PRICE] // MICROLAMPORTS
+    priority_fee = bid[UNIT_LIMIT] * bid[UNIT_PRICE] // MICROLAMPORTS
     if priority_fee > _PRIORITY_FEE_LAMPORTS_MAX:
         raise NotSignedError(f"it offers {priority_fee} lamports for being taken first")
     if len(moves) != 1:
@@ -179,18 +177,17 @@ def _opens_account(program: str, data: bytes, accounts: list[str], line: Exporte
 
 def _transfer(program: str, data: bytes, accounts: list[str], line: ExportedLine) -> tuple[str, int]:
     if line.mint == NATIVE_SOL and program == programs.SYSTEM_PROGRAM and data[:4] == _TRANSFER_LAMPORTS:
-        source, destination, amount, owner, mint = accounts[0], accounts[1], data[4:12], accounts[0], NATIVE_SOL
-    elif program in programs.TOKEN_PROGRAMS and data[:1] == bytes([_TRANSFER_CHECKED]):
-        source, mint, destination, owner = accounts[:4]
-        amount = data[1:9]
-    elif program in programs.TOKEN_PROGRAMS and data[:2] == _TRANSFER_CHECKED_WITH_FEE:
-        source, mint, destination, owner = accounts[:4]
-        amount = data[2:10]
-    else:
+        # For native SOL the wallet is its own account.
+        if accounts[0] != line.wallet:
+            raise NotSignedError("it moves other tokens than the line says")
+        return accounts[1], int.from_bytes(data[4:12], "little")
+    moved = read_checked_transfer(program, data, accounts)
+    if moved is None:
         raise NotSignedError(f"it calls the program {program} in a way that no payout does")
-    if mint != line.mint or owner != line.wallet or source != associated_account(line.wallet, mint, program):
+    is_of_line = moved.mint == line.mint and moved.authority == line.wallet
+    if not is_of_line or moved.source != associated_account(line.wallet, moved.mint, program):
         raise NotSignedError("it moves other tokens than the line says")
-    return destination, int.from_bytes(amount, "little")
+    return moved.destination, moved.amount
 
 
 def _program(message: Message, mint: str) -> str:
