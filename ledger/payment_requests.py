@@ -74,10 +74,14 @@ class PlaceAmongRequests:
 
 @dataclass(frozen=True, slots=True)
 class TransferOfRequest:
-    """A transfer that names a request, or honours it, and when it was paid."""
+    """A transfer that names a request, or honours it, and when it was paid.
+
+    `pays_another` is true where it honours another request, which the same transaction names.
+    """
 
     transfer: RecordedTransfer
     paid_at: dt.datetime
+    pays_another: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +179,16 @@ async def transfers_of_request(database: Database, request: PaymentRequest) -> l
         reference=request.reference,
         nonce=request.nonce,
     )
-    return [TransferOfRequest(recorded_transfer(row), row["paid_at"]) async for row in rows]
+    return [TransferOfRequest(recorded_transfer(row), row["paid_at"], row["pays_another"]) async for row in rows]
 
 
 def received_for(request: PaymentRequest, transfers: Sequence[TransferOfRequest], *, decimals: int) -> Received:
     """What `transfers` bring to `request`, whose token has `decimals`. SOL comes native and wrapped.
 
-    One that too few nodes have seen brings nothing yet.
+    One that too few nodes have seen brings nothing yet, and one that pays another request nothing at all.
     """
     mints = mints_counting_as(request.mint)
-    seen = [one for one in transfers if one.transfer.finality != "pending"]
+    seen = [one for one in transfers if one.transfer.finality != "pending" and not one.pays_another]
     counted = [one.transfer for one in seen if one.transfer.mint in mints]
     amount = sum(transfer.credited for transfer in counted)
     return Received(

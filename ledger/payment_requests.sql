@@ -110,8 +110,10 @@ FROM (
 -- The payments to a request's wallet, while it was its merchant's, that name it by reference or nonce, or honour it.
 SELECT
   t.signature, t.path, t.slot, t.block_time, t.kind, t.mint, t.source_owner, t.destination_owner, t.fee,
-  t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality, t.memos, c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status,
-  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at
+  t.amount - t.fee AS credited, shown_finality(t.finality, t.awaits_witness_since) AS finality, t.memos,
+  c.id AS claim_id, c.nonce AS claim_nonce, c.status AS claim_status,
+  paid_at(t.block_time, t.notified_at, t.recorded_at) AS paid_at,
+  coalesce(c.for_request AND c.nonce <> :nonce::text, false) AS pays_another
 FROM (
   SELECT * FROM transfers WHERE reference_keys <> '{}' AND reference_keys @> ARRAY[:reference::text]
   UNION

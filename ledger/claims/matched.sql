@@ -78,10 +78,10 @@ SELECT id, user_id, nonce, status FROM given;
 -- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, once too often, or
 -- their request was deleted before they were matched with it.
 -- Each is taken by a claim of its own, so that what goes back can pay for nothing else, and noted to go back.
-WITH named AS (
-  SELECT DISTINCT ON (t.signature, t.path)
+WITH judged AS (
+  SELECT
     t.signature, t.path, t.mint, t.source_owner, t.destination_owner, t.amount - t.fee AS received,
-    j.id AS job_id, j.client_user_id, j.client_agent_id, j.settlement_user_id, j.price_currency, j.environment,
+    j.id AS job_id, j.created_at, j.client_user_id, j.client_agent_id, j.settlement_user_id, j.price_currency, j.environment,
     CASE
       WHEN EXISTS (
         SELECT FROM transactions AS c
@@ -114,7 +114,12 @@ WITH named AS (
       WHERE c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
     )
     AND NOT transfer_pays_nothing(t.signature, t.path)
-  ORDER BY t.signature, t.path, j.created_at
+),
+named AS (
+  SELECT DISTINCT ON (signature, path) *
+  FROM judged
+  -- What can fund one of the jobs that it names is left to be matched with that one.
+  ORDER BY signature, path, reason IS NULL DESC, created_at
 ),
 taken AS (
   INSERT INTO transactions (

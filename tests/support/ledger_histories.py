@@ -40,9 +40,10 @@ ON CONFLICT (signature, path) DO UPDATE SET slot = EXCLUDED.slot, block_time = E
 """
 CLAIM = """
 INSERT INTO transactions (user_id, nonce, signature, path, payer, recipient, mint, currency, amount, least_amount,
-  received, status, honoured_at)
+  received, status, honoured_at, for_request)
 SELECT $1, $2, t.signature, CASE WHEN $4 THEN t.path END, $5, t.destination_owner, t.mint, 'USDC', $6, 1,
-  CASE WHEN $4 THEN t.amount - t.fee END, CASE WHEN $4 THEN $7 ELSE 'pending' END::claim_status, now()
+  CASE WHEN $4 THEN t.amount - t.fee END, CASE WHEN $4 THEN $7 ELSE 'pending' END::claim_status, now(),
+  EXISTS (SELECT FROM nonces AS n WHERE n.nonce = $2 AND n.user_id = $1)
 FROM transfers AS t WHERE t.signature = $3 LIMIT $8
 """
 

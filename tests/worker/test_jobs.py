@@ -13,6 +13,9 @@ from localnet import payments as pay
 from localnet.payments import USDC, USDT
 from tests.support.job_shop import PRICE
 from tests.support.ledger_checks import eventually
+from tests.support.ledger_rows import book, new_signature
+from worker.claims.match_requests import sweep_requests
+from worker.escrow import JobsMoved, move_jobs
 
 
 async def payouts(shop):
@@ -361,3 +364,24 @@ async def test_a_payout_that_may_be_on_its_way_is_not_sent_elsewhere(shop, index
     assert await ask_redirect(shop.pool, signed, str(shop.provider.pubkey()), asked_by="provider")
     assert await apply_redirects(shop.pool) == 0
     assert (await find_payout(shop.pool, order.id, queued.id)).recipient == other
+
+
+@pytest.mark.parametrize("order", ["small first", "large first"])
+@pytest.mark.parametrize("cheap", [0, 1])
+async def test_two_jobs_that_one_transaction_pays_get_a_transfer_each(shop, context, order, cheap):
+    """Both name both jobs, by memo: what is too little for one is enough for the other, and does not go back."""
+    jobs = [await shop.order(), await shop.order()]
+    await shop.pool.execute("UPDATE job_requests SET price_amount = 1000 WHERE id = $1", jobs[cheap].id)
+    await shop.pool.execute("UPDATE nonces SET amount = 1000 WHERE nonce = $1", jobs[cheap].nonce)
+    signature = new_signature()
+    for path, amount in enumerate((1000, PRICE) if order == "small first" else (PRICE, 1000)):
+        await book(
+            shop.pool, shop.client.pubkey(), shop.wallet.pubkey(), amount, signature=signature, path=str(path),
+            memos=[one.nonce for one in jobs], finality="finalized",
+        )  # fmt: skip
+    # Found by the sweep alone, once payments that are lost to jobs were looked for.
+    await move_jobs(context, JobsMoved(), sweep=True)
+    await sweep_requests(context)
+    await move_jobs(context, JobsMoved(), sweep=True)
+    assert [(await one.row())["escrow_status"] for one in jobs] == ["escrowed", "escrowed"]
+    assert await shop.pool.fetchval("SELECT sum(rest) FROM job_fundings") == 0

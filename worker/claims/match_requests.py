@@ -17,6 +17,7 @@ from ledger.claims import Match, honour_matches
 from ledger.judge import Claim, Transfer, judge
 from ledger.sql import load_queries
 from ledger.tokens import mints_counting_as
+from worker.claims.one_each import one_each
 from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
@@ -116,15 +117,18 @@ def _nonce(payment: NamingPayment) -> str:
 
 
 async def _honour(context: WorkerContext, payments: Iterable[NamingPayment]) -> int:
-    """Give each request the first of its payments that fits; `payments` come sorted by nonce."""
-    matches: list[Match] = []
-    taken: set[tuple[str, str]] = set()
-    for _, naming in groupby(payments, key=_nonce):
-        match = _first_that_fits([one for one in naming if (one.signature, one.transfer.path) not in taken])
-        if match is not None:
-            matches.append(match)
-            taken.add((match.signature, match.path))
+    """Give each request one of its payments; `payments` come sorted by nonce, those of one request in ledger order."""
+    named = [(of_request[0].request, of_request) for of_request in _by_request(payments)]
+    # Who asks for most is served first: what is just enough for it would be too much for the others.
+    named.sort(key=lambda each: -each[0].amount)
+    fitting = {request.nonce: {(one.signature, one.path): one for one in _fitting(naming)} for request, naming in named}
+    given = one_each({nonce: list(matches) for nonce, matches in fitting.items()})
+    matches = [fitting[nonce][transfer] for nonce, transfer in given.items()]
     return await _give(context, matches) if matches else 0
+
+
+def _by_request(payments: Iterable[NamingPayment]) -> list[list[NamingPayment]]:
+    return [list(of_request) for _, of_request in groupby(payments, key=_nonce)]
 
 
 async def _give(context: WorkerContext, matches: Sequence[Match]) -> int:
@@ -137,22 +141,31 @@ async def _give(context: WorkerContext, matches: Sequence[Match]) -> int:
     return 0
 
 
-def _first_that_fits(payments: Sequence[NamingPayment]) -> Match | None:
+def _fitting(payments: Sequence[NamingPayment]) -> list[Match]:
+    """The payments of one request that pay it: earlier transactions first, and the smallest of one transaction."""
+    places: dict[str, int] = {}
     for one in payments:
-        payer = one.transfer.source_owner or one.transfer.authority
-        if payer is None:
-            continue
-        claim = _claim(one.request, payer)
-        if judge(claim, [one.transfer]).is_honoured:
-            return Match(
-                one.request.nonce,
-                one.signature,
-                one.transfer.path,
-                payer,
-                claim.least_amount,
-                one.request.client_agent_id,
-            )
-    return None
+        places.setdefault(one.signature, len(places))
+    in_order = sorted(payments, key=lambda one: (places[one.signature], one.transfer.credited, one.transfer.path))
+    return [match for one in in_order if (match := _match_of(one)) is not None]
+
+
+def _match_of(payment: NamingPayment) -> Match | None:
+    """The payment as what pays its request; `None` where it does not."""
+    payer = payment.transfer.source_owner or payment.transfer.authority
+    if payer is None:
+        return None
+    claim = _claim(payment.request, payer)
+    if not judge(claim, [payment.transfer]).is_honoured:
+        return None
+    return Match(
+        payment.request.nonce,
+        payment.signature,
+        payment.transfer.path,
+        payer,
+        claim.least_amount,
+        payment.request.client_agent_id,
+    )
 
 
 def _claim(request: NamedRequest, payer: str) -> Claim:

@@ -168,7 +168,8 @@ WHERE k.kind = f.kind AND k.recipient = f.recipient AND k.mint = f.mint;
 -- Find what does not match about the transfers of some transactions, as `findings` does for all of them.
 WITH paid AS MATERIALIZED (
   SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
-    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
+    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id,
+    CASE WHEN c.for_request THEN c.nonce END AS paid_nonce
   FROM unnest(:signatures::text[]) AS s (signature)
   JOIN transfers AS t ON t.signature = s.signature
   JOIN recipients AS r ON r.address = t.destination_owner
@@ -192,6 +193,7 @@ named AS (
   ) AS n
   WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
     AND wallet_was_of(n.recipient, n.user_id, p.at)
+    AND (p.paid_nonce IS NULL OR p.paid_nonce = n.nonce)
 ),
 found AS (
   SELECT 'unmatchedTransfer' AS kind, signature, path, NULL::text AS user_id, mint, credited AS amount,

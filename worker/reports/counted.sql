@@ -56,7 +56,8 @@ ORDER BY user_id, mint, status;
 -- paid is not kept: each of its two uses looks for few of a great many. Decisions are asked only for who needs them.
 WITH paid AS NOT MATERIALIZED (
   SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
-    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id
+    paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id,
+    CASE WHEN c.for_request THEN c.nonce END AS paid_nonce
   FROM transfers AS t
   LEFT JOIN transactions AS c
     ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
@@ -80,6 +81,7 @@ named AS (
   ) AS n
   WHERE (p.reference_keys <> '{}' OR p.memos <> '{}') AND n.recipient = p.destination_owner
     AND wallet_was_of(n.recipient, n.user_id, p.at)
+    AND (p.paid_nonce IS NULL OR p.paid_nonce = n.nonce)
 ),
 found AS (
   SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,

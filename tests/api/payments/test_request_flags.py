@@ -4,7 +4,11 @@ import pytest
 from solders.keypair import Keypair
 
 from tests.support.api_client import key_for, proof_of, running_api
+from tests.support.job_shop import fast_settings
 from tests.support.ledger_rows import NO_NODE, Vendor, new_signature
+from tests.support.reconciling import reconcile
+from worker.claims.match_requests import match_new_payments, sweep_requests
+from worker.context import open_worker_context
 
 FLAGS = ("late", "short", "over", "duplicate")
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
@@ -91,6 +95,31 @@ async def test_what_moves_nothing_is_not_received(vendor):
     await vendor.paid(10_000, **named, source=vendor.wallet, slot=101)
     reply = await shown(vendor, request)
     assert (reply["receivedBaseUnits"], reply["transfers"], flags_of(reply)) == ("0", [], set())
+
+
+@pytest.mark.parametrize("amounts", [(5_000, 10_000), (10_000, 5_000), (12_000, 11_000)], ids=str)
+@pytest.mark.parametrize("how", ["proof", "new payments", "sweep"])
+async def test_two_requests_that_one_transaction_pays_get_a_transfer_each(vendor, database_url, amounts, how):
+    """It names both by memo; each has its own, and is neither paid twice nor too much by the other's."""
+    small, large = await vendor.requested(5_000), await vendor.requested(10_000)
+    named = {"memos": [small["nonce"], large["nonce"]], "finality": "finalized" if how == "sweep" else "confirmed"}
+    transaction = await vendor.paid(amounts[0], **named)
+    await vendor.paid(amounts[1], signature=transaction, path="1", **named)
+    if how == "proof":
+        for one, amount in ((large, "0.01"), (small, "0.005")):
+            proof = vendor.proof(transaction, amount, nonce=one["nonce"])
+            assert (await vendor.client.verify(proof)).code == "VALID"
+    else:
+        async with open_worker_context(fast_settings(), database_url, [NO_NODE]) as context:
+            assert await (sweep_requests if how == "sweep" else match_new_payments)(context) == 2
+    replies = [await shown(vendor, one) for one in (small, large)]
+    assert [reply["status"] for reply in replies] == ["paid", "paid"]
+    assert sorted(int(reply["receivedBaseUnits"]) for reply in replies) == sorted(amounts)
+    over = set() if sum(amounts) == 15_000 else {"over"}
+    assert [flags_of(reply) for reply in replies] == [over, over]
+    await reconcile(database_url)
+    findings = (await vendor.client.get("/analytics/reconciliation/findings"))["findings"]
+    assert {one["kind"] for one in findings} == ({"overPayment"} if over else set())
 
 
 async def test_a_stranger_who_claims_does_not_show_as_the_payer(vendor):
