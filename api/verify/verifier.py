@@ -1,6 +1,7 @@
 """From a proof to its verdict: decided by the ledger, and waited for where the payment is on its way."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -91,12 +92,14 @@ class Verifier:
         if result.outcome is Outcome.PAYMENT_PENDING and self._notifications.waiting < self._bounds.waiting_max:
             result = await self._wait(verification, deadline, is_gone)
         if result.outcome is Outcome.PAYMENT_PENDING and result.terms is not None:
-            await claims.record_pending(
-                self._database,
-                result.terms,
-                client=verification.stranger,
-                pending_max=self._bounds.pending_claims_max,
-            )
+            # Another request of the same claim may be quicker: it is remembered then.
+            with contextlib.suppress(asyncpg.UniqueViolationError):
+                await claims.record_pending(
+                    self._database,
+                    result.terms,
+                    client=verification.stranger,
+                    pending_max=self._bounds.pending_claims_max,
+                )
         return result
 
     async def _wait(self, verification: Verification, deadline: float, is_gone: IsGone) -> VerifyResult:

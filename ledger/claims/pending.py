@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from uuid import UUID
 
-import asyncpg
-
 from ledger.claims.honoured import Terms
 from ledger.sql import Database, load_queries
 
@@ -29,8 +27,11 @@ async def record_pending(
 
     Returns:
         Its id; `None` where there is no room for it. A stranger's claim takes the place of another's.
+
+    Raises:
+        asyncpg.UniqueViolationError: Another request of the same claim was quicker: it is remembered.
     """
-    recording = _queries.record_pending(
+    row = await _queries.record_pending(
         database,
         user_id=terms.merchant,
         nonce=terms.nonce,
@@ -50,11 +51,6 @@ async def record_pending(
         pending_max=pending_max,
         pending_of_nonce_max=pending_of_nonce_max,
     )
-    try:
-        row = await recording
-    except asyncpg.UniqueViolationError:
-        # Another request of the same claim was quicker.
-        return None
     return row["id"] if row else None
 
 
