@@ -12,7 +12,7 @@ import msgspec
 from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
-from chain.rpc import Endpoint, RetryableRpcError, RpcPool
+from chain.rpc import Endpoint, RpcPool
 
 # Whoever signs waits: an endpoint that is slow, or away, is not waited for once another has answered.
 _GRACE_SECONDS: Final = 0.5
@@ -30,11 +30,6 @@ class Tip(msgspec.Struct, rename="camel", frozen=True):
     def last_valid_block_height(self) -> int:
         """The height beyond which nothing can land that names a blockhash of this block or of one before it."""
         return self.block_height + BLOCKHASH_LIFETIME_BLOCKS
-
-    @property
-    def is_possible(self) -> bool:
-        """False where there would be more blocks than slots."""
-        return self.block_height <= self.absolute_slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,8 @@ class Life:
     def is_doubtful(self, tip: Tip) -> bool:
         """Whether it ends so late that somebody may have lied when it was signed: see `newest_of_all`."""
         late = tip.last_valid_block_height + BLOCKHASH_LIFETIME_BLOCKS
-        return self.last_valid_block_height > late or (self.signed_slot or 0) > tip.absolute_slot
+        late_slot = tip.absolute_slot + BLOCKHASH_LIFETIME_BLOCKS
+        return self.last_valid_block_height > late or (self.signed_slot or 0) > late_slot
 
 
 async def latest_blockhash(pool: RpcPool) -> Lifetime:
@@ -135,9 +131,8 @@ async def _tips(pool: RpcPool, commitment: str, grace_seconds: float | None = No
 
     async def ask(endpoint: Endpoint) -> Tip:
         tip: Tip = await pool.call("getEpochInfo", [{"commitment": commitment}], Tip, attempts=2, at=endpoint)
-        if not tip.is_possible:
-            raise RetryableRpcError(f"{endpoint.name} says that there were more blocks than slots")
-        return tip
+        # No block without a slot: whoever says more is believed as far as it can be.
+        return Tip(tip.absolute_slot, min(tip.block_height, tip.absolute_slot))
 
     tips, errors = await ask_each(pool, ask, grace_seconds=grace_seconds)
     if not tips:

@@ -81,6 +81,7 @@ class SignedPayment:
         payload_hash: SHA-256 of what was asked, to which `payment_identifier` is bound.
         lamports: The most that the fee can be.
         has_key: Whether its caller has an API key of the merchant's.
+        signed_slot: The newest slot that was seen when it was signed.
     """
 
     message_hash: bytes
@@ -105,6 +106,7 @@ class SignedPayment:
     payload_hash: bytes
     lamports: int
     has_key: bool = True
+    signed_slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class OpenSettlement:
     destination: str
     wire: bytes
     last_valid_block_height: int
+    signed_slot: int | None
     status: SettlementStatus
     created_at: dt.datetime
     age_seconds: float
@@ -309,9 +312,9 @@ async def open_settlements(
     return [from_row(OpenSettlement, row) async for row in rows]
 
 
-async def end_by(database: Database, ids: Sequence[UUID], *, height: int) -> None:
-    """Note that nothing of these that is under way can land beyond a block height."""
-    await _queries.end_settlements_by(database, ids=list(ids), height=height)
+async def end_by(database: Database, ids: Sequence[UUID], *, height: int, slot: int) -> None:
+    """Note that nothing of these that is under way can land beyond a block height, or was signed after a slot."""
+    await _queries.end_settlements_by(database, ids=list(ids), height=height, slot=slot)
 
 
 async def vanished_wires(database: Database, *, limit: int) -> list[bytes]:

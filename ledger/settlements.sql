@@ -9,7 +9,7 @@ WITH made AS (
   INSERT INTO settlements (
     message_hash, user_id, environment, protocol_version, network, payer, fee_payer, pay_to, mint, destination, amount, memo,
     request_nonce, resource, final_only, signature, wire, last_valid_block_height, payment_identifier, payload_hash,
-    lamports_reserved
+    lamports_reserved, signed_slot
   )
   SELECT
     :message_hash::bytea, r.user_id, :environment::text, :protocol_version::smallint, :network::text, :payer::text,
@@ -19,7 +19,9 @@ WITH made AS (
       WHERE n.nonce = :required_memo::text AND n.recipient = r.address AND n.user_id = r.user_id
     ),
     :resource::text, :final_only::boolean, :signature::text, :wire::bytea, :last_valid_block_height::bigint,
-    :payment_identifier::text, :payload_hash::bytea, :lamports::bigint
+    :payment_identifier::text, :payload_hash::bytea, :lamports::bigint,
+    -- A node may say too low a slot; what the ledger has proven was there by then.
+    greatest(:signed_slot::bigint, (SELECT a.audited_slot FROM token_accounts AS a WHERE a.address = :destination::text))
   FROM recipients AS r
   WHERE r.address = :pay_to::text AND r.active AND r.user_id = :user_id::text
   ON CONFLICT DO NOTHING
@@ -152,7 +154,7 @@ LIMIT :limit;
 
 -- name: open_settlements
 -- A page of payments under way for some time, oldest first: they are sent again until they are decided.
-SELECT id, signature, pay_to, destination, wire, last_valid_block_height, status, created_at,
+SELECT id, signature, pay_to, destination, wire, last_valid_block_height, signed_slot, status, created_at,
   extract(epoch FROM clock_timestamp() - created_at)::double precision AS age_seconds,
   EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed
 FROM settlements AS s
@@ -162,9 +164,10 @@ ORDER BY created_at, id
 LIMIT :limit;
 
 -- name: end_settlements_by!
--- Nothing that is under way can land beyond a block height.
-UPDATE settlements SET last_valid_block_height = :height
-WHERE id = ANY(:ids::uuid[]) AND settlement_is_open(status) AND last_valid_block_height > :height;
+-- Nothing that is under way can land beyond a block height, or was signed after a slot.
+UPDATE settlements
+SET last_valid_block_height = least(last_valid_block_height, :height), signed_slot = least(signed_slot, :slot)
+WHERE id = ANY(:ids::uuid[]) AND settlement_is_open(status) AND (last_valid_block_height > :height OR signed_slot > :slot);
 
 -- name: vanished_wires
 -- Settled payments that the cluster does not know any more: while their blockhash lives, the same bytes can land again.

@@ -65,7 +65,7 @@ GRANT UPDATE (lock_only) ON transfers TO pay402_worker;
 GRANT SELECT ON settlements TO pay402_worker;
 GRANT UPDATE (
   status, request_nonce, reason, detail, claim_id, slot, lamports_spent, answered_at, sent_at, decided_at, wire,
-  last_valid_block_height
+  last_valid_block_height, signed_slot
 ) ON settlements TO pay402_worker;
 GRANT SELECT, DELETE ON settlement_budgets TO pay402_worker;
 GRANT UPDATE (heal_wanted_at, heal_reason) ON token_accounts TO pay402_worker;

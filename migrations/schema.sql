@@ -314,6 +314,7 @@ CREATE TABLE public.payout_attempts (
     nonce_account public.address,
     nonce_value public.address,
     nonce_slot bigint,
+    signed_slot bigint,
     CONSTRAINT payout_attempts_check CHECK ((((signature IS NULL) = (wire IS NULL)) AND ((signature IS NULL) = (signed_at IS NULL)))),
     CONSTRAINT payout_attempts_check1 CHECK (((ended_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT payout_attempts_fee_lamports_check CHECK ((fee_lamports >= 0)),
@@ -341,6 +342,8 @@ COMMENT ON COLUMN public.payout_attempts.nonce_account IS 'The nonce account tha
 COMMENT ON COLUMN public.payout_attempts.nonce_value IS 'It can land while the nonce account holds this value';
 
 COMMENT ON COLUMN public.payout_attempts.nonce_slot IS 'The finalized slot at which the account was seen to hold it: what older slots show says nothing';
+
+COMMENT ON COLUMN public.payout_attempts.signed_slot IS 'The newest slot that was seen when it was signed; null where it lives by a nonce, or is older than this column';
 
 CREATE FUNCTION public.gift_left_lamports(payee text, payee_lamports_max bigint, day_lamports_max bigint) RETURNS bigint
     LANGUAGE sql STABLE
@@ -1837,6 +1840,7 @@ CREATE TABLE public.settlements (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     sent_at timestamp with time zone,
     decided_at timestamp with time zone,
+    signed_slot bigint,
     CONSTRAINT settlements_amount_check CHECK (((amount)::numeric > (0)::numeric)),
     CONSTRAINT settlements_check CHECK (((lamports_spent >= 0) AND (lamports_spent <= lamports_reserved))),
     CONSTRAINT settlements_check1 CHECK (((payer)::text <> (fee_payer)::text)),
@@ -1880,6 +1884,8 @@ COMMENT ON COLUMN public.settlements.claim_id IS 'The claim that holds its trans
 COMMENT ON COLUMN public.settlements.answering_since IS 'When a process set out to answer that it is settled';
 
 COMMENT ON COLUMN public.settlements.answered_at IS 'When that answer had gone out, or its transfer had honoured another claim: it is not given again';
+
+COMMENT ON COLUMN public.settlements.signed_slot IS 'The newest slot that was seen when it was signed; null where it is older than this column';
 
 CREATE TABLE public.state_transitions (
     machine text NOT NULL,

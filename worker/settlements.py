@@ -87,7 +87,9 @@ async def _correct_ends(context: WorkerContext, ids: Sequence[UUID]) -> None:
     """Have payments end no later than they can: a node may have lied about the height when they were signed."""
     newest = await newest_of_all(context.node.pool) if ids else None
     if newest is not None:
-        await settlements.end_by(context.database, ids, height=newest.last_valid_block_height)
+        await settlements.end_by(
+            context.database, ids, height=newest.last_valid_block_height, slot=newest.absolute_slot
+        )
 
 
 async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved) -> None:
@@ -154,7 +156,7 @@ def _brought_something(one: OpenSettlement, result: TransactionResult | None) ->
 
 
 def _life(one: OpenSettlement) -> Life:
-    return Life(one.last_valid_block_height, None, one.age_seconds)
+    return Life(one.last_valid_block_height, one.signed_slot, one.age_seconds)
 
 
 async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReason, fate: Fate, done: Moved) -> None:

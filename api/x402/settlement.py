@@ -194,6 +194,7 @@ class PaymentSettler:
             payload_hash=asked,
             lamports=payment.fee_lamports_max,
             has_key=caller is not None,
+            signed_slot=now.absolute_slot,
         )
         try:
             async with crash_point("reserve"):

@@ -99,9 +99,11 @@ async def _export(context: WorkerContext, waiting: PayoutToSign, nonce_account: 
             return Exported(*_about(payout), waits_for=missing.reason.value)
         except NonceUnusableError as unusable:
             return Exported(*_about(payout), waits_for=f"another nonce account than {nonce_account}: {unusable}")
+        signed_slot = None
         if nonce is None:
             lifetime = await latest_blockhash(context.node.pool)
             message, last = bytes(ready.sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
+            signed_slot = lifetime.slot
         else:
             message = bytes(ready.sending.message(nonce.value, nonce.account))
         async with crash_point("export"):
@@ -114,6 +116,7 @@ async def _export(context: WorkerContext, waiting: PayoutToSign, nonce_account: 
                 source_account=ready.sending.source,
                 message=message,
                 last_valid_block_height=last,
+                signed_slot=signed_slot,
                 nonce=nonce,
             )
         if stored is None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
+from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from ledger.sql import Database, DatabasePool, from_row, load_queries
 from ledger.states import PayoutStatus
 
@@ -106,6 +107,7 @@ class Attempt:
     Attributes:
         signature: Of the signed bytes `wire`; both are `None` while an operator is to sign.
         last_valid_block_height: Beyond this height, finalized, it can never land; `None` where it lives by `nonce`.
+        signed_slot: The newest slot that was seen when it was made; `None` where it lives by `nonce`, or is old.
         dead_from_slot: A finalized slot beyond that height, or where its nonce was advanced; `None` until there is one.
         error: What a node said of it last.
         status: Of its payout.
@@ -118,6 +120,7 @@ class Attempt:
     signature: str | None
     wire: bytes | None
     last_valid_block_height: int | None
+    signed_slot: int | None
     dead_from_slot: int | None
     nonce_account: str | None
     nonce_value: str | None
@@ -225,6 +228,7 @@ async def store_signed(
     last_valid_block_height: int,
     signature: str,
     wire: bytes,
+    signed_slot: int | None = None,
 ) -> UUID | None:
     """Keep the signed bytes of an attempt before anybody can see them, with what it costs and who bears that.
 
@@ -241,6 +245,7 @@ async def store_signed(
             source_account=source_account,
             message=message,
             last_valid_block_height=last_valid_block_height,
+            signed_slot=signed_slot,
             signature=signature,
             wire=wire,
             **asdict(costs),
@@ -276,6 +281,7 @@ async def store_unsigned(
     message: bytes,
     last_valid_block_height: int | None,
     nonce: DurableNonce | None,
+    signed_slot: int | None = None,
 ) -> UUID | None:
     """Keep the message of an attempt that an operator is to sign. Returns as `store_signed` does.
 
@@ -290,6 +296,7 @@ async def store_unsigned(
             source_account=source_account,
             message=message,
             last_valid_block_height=last_valid_block_height,
+            signed_slot=signed_slot,
             nonce_account=nonce.account if nonce else None,
             nonce_value=nonce.value if nonce else None,
             nonce_slot=nonce.slot if nonce else None,
@@ -324,14 +331,15 @@ async def note_attempt_error(database: Database, attempt_id: UUID, error: str) -
     await _queries.note_attempt_error(database, id=attempt_id, error=error)
 
 
-async def end_by(database: Database, attempt_ids: Sequence[UUID], *, height: int) -> None:
-    """Note that none of these living attempts can land beyond a block height."""
-    await _queries.end_attempts_by(database, ids=list(attempt_ids), height=height)
+async def end_by(database: Database, attempt_ids: Sequence[UUID], *, height: int, slot: int) -> None:
+    """Note that none of these living attempts can land beyond a block height, or was made after a slot."""
+    await _queries.end_attempts_by(database, ids=list(attempt_ids), height=height, slot=slot)
 
 
 async def note_beyond(database: Database, attempt_ids: Sequence[UUID], *, slot: int, height: int) -> None:
     """Note that the finalized block at `slot` and `height` is beyond the last at which these attempts could land."""
-    await _queries.note_beyond(database, ids=list(attempt_ids), slot=slot, height=height)
+    lifetime = BLOCKHASH_LIFETIME_BLOCKS
+    await _queries.note_beyond(database, ids=list(attempt_ids), slot=slot, height=height, lifetime_blocks=lifetime)
 
 
 async def note_advanced(database: Database, attempt_id: UUID, *, slot: int) -> None:

@@ -84,10 +84,13 @@ WITH moved AS (
   RETURNING id
 )
 INSERT INTO payout_attempts (
-  payout_id, source_account, message, last_valid_block_height, fee_lamports, gift_lamports, signature, wire, signed_at
+  payout_id, source_account, message, last_valid_block_height, signed_slot, fee_lamports, gift_lamports, signature, wire,
+  signed_at
 )
-SELECT id, :source_account, :message, :last_valid_block_height, :fee_lamports, :gift_lamports, :signature, :wire,
-  clock_timestamp()
+SELECT id, :source_account::text, :message, :last_valid_block_height,
+  -- A node may say too low a slot; what the ledger has proven was there by then.
+  greatest(:signed_slot::bigint, (SELECT audited_slot FROM token_accounts WHERE address = :source_account::text)),
+  :fee_lamports, :gift_lamports, :signature, :wire, clock_timestamp()
 FROM moved
 RETURNING id;
 
@@ -106,11 +109,14 @@ WITH open AS (
   RETURNING id
 )
 INSERT INTO payout_attempts (
-  payout_id, source_account, message, last_valid_block_height, nonce_account, nonce_value, nonce_slot, fee_lamports,
-  gift_lamports
+  payout_id, source_account, message, last_valid_block_height, signed_slot, nonce_account, nonce_value, nonce_slot,
+  fee_lamports, gift_lamports
 )
-SELECT id, :source_account, :message, :last_valid_block_height, :nonce_account, :nonce_value, :nonce_slot, :fee_lamports,
-  :gift_lamports
+SELECT id, :source_account::text, :message, :last_valid_block_height,
+  CASE WHEN :nonce_account::text IS NULL THEN
+    greatest(:signed_slot::bigint, (SELECT audited_slot FROM token_accounts WHERE address = :source_account::text))
+  END,
+  :nonce_account, :nonce_value, :nonce_slot, :fee_lamports, :gift_lamports
 FROM open
 RETURNING id;
 
@@ -128,7 +134,7 @@ UPDATE payouts AS p SET status = 'signed' FROM found AS f WHERE p.id = f.payout_
 
 -- name: living_attempts
 -- Attempts that may still land.
-SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.dead_from_slot, a.nonce_account,
+SELECT a.id, a.payout_id, a.signature, a.wire, a.last_valid_block_height, a.signed_slot, a.dead_from_slot, a.nonce_account,
   a.nonce_value, a.nonce_slot, a.error, p.status, p.reference,
   extract(epoch FROM clock_timestamp() - a.created_at)::double precision AS age_seconds
 FROM payout_attempts AS a
@@ -157,15 +163,21 @@ UPDATE payout_attempts SET error = :error WHERE id = :id AND ended_at IS NULL;
 
 -- name: note_beyond!
 -- The finalized chain has passed the last height at which these attempts could land.
--- Of several slots the lowest is kept: each is beyond it, and a node may have said one that never comes.
-UPDATE payout_attempts SET dead_from_slot = least(dead_from_slot, :slot)
-WHERE id = ANY(:ids::uuid[]) AND ended_at IS NULL AND (dead_from_slot IS NULL OR dead_from_slot > :slot)
-  AND last_valid_block_height < :height;
+-- Of several slots the lowest is kept: each is beyond it, and a node may have said one that never comes. But none is beyond
+-- it that comes before as many slots have passed as blocks live.
+UPDATE payout_attempts AS a
+SET dead_from_slot = least(a.dead_from_slot, greatest(:slot, a.signed_slot + :lifetime_blocks))
+WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL AND a.last_valid_block_height < :height
+  AND (a.dead_from_slot IS NULL OR a.dead_from_slot > greatest(:slot, a.signed_slot + :lifetime_blocks));
 
 -- name: end_attempts_by!
--- None of these living attempts can land beyond a block height.
-UPDATE payout_attempts SET last_valid_block_height = :height
-WHERE id = ANY(:ids::uuid[]) AND ended_at IS NULL AND last_valid_block_height > :height;
+-- None of these living attempts can land beyond a block height, or was signed after a slot.
+UPDATE payout_attempts AS a
+SET last_valid_block_height = least(a.last_valid_block_height, :height),
+  signed_slot = least(
+    a.signed_slot, greatest(:slot, (SELECT s.audited_slot FROM token_accounts AS s WHERE s.address = a.source_account))
+  )
+WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL AND (a.last_valid_block_height > :height OR a.signed_slot > :slot);
 
 -- name: note_advanced!
 -- The nonce by which an attempt could land was advanced, finalized at a slot.

@@ -157,6 +157,7 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Se
             source_account=ready.sending.source,
             message=bytes(message),
             last_valid_block_height=lifetime.last_valid_block_height,
+            signed_slot=lifetime.slot,
             signature=str(transaction.signatures[0]),
             wire=bytes(transaction),
         )
@@ -204,7 +205,9 @@ async def _beyond(context: WorkerContext, living: Sequence[Attempt], tip: Tip) -
         # A node may have lied about the height when it was signed.
         newest = await newest_of_all(context.node.pool)
         if newest is not None:
-            await rows.end_by(context.database, doubtful, height=newest.last_valid_block_height)
+            await rows.end_by(
+                context.database, doubtful, height=newest.last_valid_block_height, slot=newest.absolute_slot
+            )
     beyond = [attempt for attempt, life in lives if life.is_over(tip, context.settings.block_seconds_min)]
     if beyond:
         ids = [attempt.id for attempt in beyond]
@@ -214,7 +217,7 @@ async def _beyond(context: WorkerContext, living: Sequence[Attempt], tip: Tip) -
 
 def _life(attempt: Attempt) -> Life | None:
     last = attempt.last_valid_block_height
-    return None if last is None else Life(last, None, attempt.age_seconds)
+    return None if last is None else Life(last, attempt.signed_slot, attempt.age_seconds)
 
 
 async def _advanced(context: WorkerContext, living: Sequence[Attempt]) -> list[Attempt]:

@@ -90,6 +90,25 @@ async def test_what_one_node_says_of_the_height_ends_no_attempt(shop, indexer, n
             await paid_once(shop)
 
 
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_a_lone_node_says_of_the_height_is_bounded_by_the_slots_that_have_passed(
+    shop, indexer, net, database_url, lie
+):
+    async with (
+        AlteringNode(net, lie, keeps_transactions=True).serve() as liar,
+        working(shop, database_url, [liar]) as (context, order),
+    ):
+        # Longer than a blockhash lives: whatever is signed anew by then, the first can land no more.
+        await pass_over(context, order, 150, until=lambda rows: len(rows) > 1)
+        assert liar.kept
+        await liar.let_go()
+        await asyncio.sleep(1)
+        assert await shop.balance(shop.provider.pubkey()) <= PRICE
+        liar.change, liar.keeps_transactions = None, False
+        await release(context, order)
+        await paid_once(shop)
+
+
 async def test_a_liar_ends_no_attempt_while_the_other_node_is_away(shop, indexer, net, database_url):
     async with (
         AlteringNode(net, far_ahead_at_no_slot, keeps_transactions=True).serve() as liar,

@@ -1,0 +1,2 @@
+ALTER TABLE payout_attempts DROP COLUMN signed_slot;
+ALTER TABLE settlements DROP COLUMN signed_slot;
