@@ -7,7 +7,6 @@ import pytest
 from ledger.observation import TRANSFER_KINDS
 from ledger.sql import load_queries
 from ledger.states import (
-    CLAIM_STEPS,
     HONOURED,
     MOVING,
     OPEN_SETTLEMENTS,
@@ -22,7 +21,7 @@ CLAIM_LISTS = {
     "claim_holds_transfer": HONOURED,
     "claim_is_paid": PAID,
     "claim_may_move": MOVING,
-    "claim_has_ended": set(ClaimStatus) - set(CLAIM_STEPS),
+    "claim_has_ended": set(ClaimStatus) - {ClaimStatus.PENDING} - MOVING,
 }
 
 
