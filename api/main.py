@@ -190,8 +190,9 @@ async def open_rooms(
         settler = PaymentSettler(
             settling, settlements, verifier_x402, notifications, final_from, _settle_bounds(settings), metrics
         )
-        advertised = verifier_x402.fee_payers.advertised
-        balances = FeePayerBalances(node, advertised, settings.x402_low_lamports, metrics)
+        # Those that are no longer advertised too: sellers remember them, and without SOL they settle nothing.
+        fee_payers = verifier_x402.fee_payers.addresses
+        balances = FeePayerBalances(node, fee_payers, settings.x402_low_lamports, metrics)
         budgets = _settle_bounds(settings).budgets
         facilitator = X402Context(verifier_x402, settler, database, tokens, budgets, balances)
         payments = PaymentsContext(database, tokens, node, final_from)

@@ -19,7 +19,7 @@ FeePayerStatus = Literal["ok", "low", "unknown", "off"]
 
 
 class FeePayerBalances:
-    """The lamports of the fee payers that are advertised.
+    """The lamports of the fee payers, those that are no longer advertised included.
 
     Attributes:
         lowest_lamports: What the poorest of them holds; `None` until a node has answered.
@@ -66,5 +66,5 @@ class FeePayerBalances:
             _log.warning(
                 "fee_payer_low",
                 lamports=self.lowest_lamports,
-                hint="send SOL to the fee payers that GET /x402/supported names, or nothing is settled over x402",
+                hint="send SOL to the fee payers that pay402 doctor names, or nothing of theirs is settled over x402",
             )

@@ -18,9 +18,9 @@ _FEE_LAMPORTS_MAX: Final = 16_000
 
 
 async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Finding]:
-    """A finding for each fee payer that is advertised; none where nothing is settled over x402."""
+    """A finding for each fee payer, retired ones included; none where nothing is settled over x402."""
     try:
-        addresses = list(load_fee_payers(settings).advertised)
+        addresses = list(load_fee_payers(settings).addresses)
     except OperatorError as error:
         return [from_sentence(_PART, "fee payer", str(error))]
     if not addresses:

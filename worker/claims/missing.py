@@ -1,6 +1,7 @@
 """Finds out what became of claimed transactions that the ledger lacks.
 
-Nothing is decided by an answer that a node behind the others may have given, or by no answer at all: a claim fails
+Nothing is decided by an answer that a node behind the others may have given, by one node alone where there are others,
+or by no answer at all: a claim fails
 only when its transaction is finalized as failed or as moving nobody's money whom we follow, and expires only when its
 blockhash is dead at the finalized height and a search of the whole history finds nothing. A transaction with a
 durable nonce has no such end: its claim expires all the same, and its payer proves it anew.
@@ -9,13 +10,19 @@ durable nonce has no such end: its claim expires all the same, and its payer pro
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 import structlog
 
+from chain.agreement import agreeing_min
+from chain.asking import ask_each
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
-from chain.decode import MalformedAnswerError, decode
-from chain.node import STATUSES_PER_CALL, SignatureStatus
+from chain.decode import MalformedAnswerError, TransactionResult, decode
+from chain.landing import LandingState, fates
+from chain.lifetimes import Tip, finalized_tip, newest_of_all
+from chain.node import STATUSES_PER_CALL
+from chain.rpc import Endpoint
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome
@@ -24,6 +31,10 @@ from worker.context import WorkerContext
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker.claims", "missing.sql")
+
+_FOUND: Final = frozenset({LandingState.SUCCEEDED, LandingState.FAILED, LandingState.UNDECIDED})
+# One node that says alone that it has failed keeps open nothing that has died for all.
+_ABSENT: Final = frozenset({LandingState.UNKNOWN, LandingState.DISPUTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +70,24 @@ async def settle_missing(context: WorkerContext, claims: Sequence[Missing]) -> M
 
 
 async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], decided: MissingDecided) -> None:
-    finalized_slot = await context.node.slot("finalized")
+    # Asked before the statuses: a history that is searched afterwards reaches further than this.
+    tip = await finalized_tip(context.node.pool)
     signatures = list(dict.fromkeys(claim.signature for claim in claims))
-    seen_slot, answers = await context.node.signature_statuses(signatures)
-    statuses = dict(zip(signatures, answers, strict=True))
+    answers = await context.node.statuses_of_each(signatures)
+    stand = dict(zip(signatures, fates(answers, len(signatures)), strict=True))
     settled: list[tuple[UUID, str, str]] = []
     to_index: list[str] = []
-    for signature, status in statuses.items():
-        if status is None or status.confirmation_status == "processed":
-            continue
-        refusal = await _refusal(context, signature, status)
-        if refusal is None:
-            to_index.append(signature)
-        elif status.confirmation_status == "finalized":
+    for signature, fate in stand.items():
+        refusal = Outcome.TRANSACTION_FAILED if fate.landing is LandingState.FAILED else None
+        if fate.landing is LandingState.SUCCEEDED:
+            refusal = await _refusal(context, signature)
+            if refusal is None:
+                to_index.append(signature)
+            elif not fate.is_final:
+                continue
+        if refusal is not None:
             settled += [(claim.id, "failed", refusal.value) for claim in claims if claim.signature == signature]
-    await _note_found(context, [claim for claim in claims if statuses[claim.signature] is not None])
+    await _note_found(context, [claim for claim in claims if stand[claim.signature].landing in _FOUND])
     if to_index:
         asked = await request_index(context.database, to_index, "a claim for it is pending")
         decided.missed_payments += asked
@@ -82,16 +96,28 @@ async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], decid
             _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
     if settled:
         decided.failed += await settle_pending(context.database, settled)
-    unknown = [claim for claim in claims if statuses[claim.signature] is None]
-    if unknown and seen_slot >= finalized_slot:
-        decided.expired += await _expire(context, unknown)
+    unknown = [claim for claim in claims if stand[claim.signature].landing in _ABSENT]
+    if unknown and tip is not None and all(stand[claim.signature].seen_slot >= tip.absolute_slot for claim in unknown):
+        decided.expired += await _expire(context, unknown, tip)
 
 
-async def _refusal(context: WorkerContext, signature: str, status: SignatureStatus) -> Outcome | None:
-    """Why a transaction that is on the chain pays nobody whom we follow; `None` when it does, or may."""
-    if status.err is not None:
-        return Outcome.TRANSACTION_FAILED
-    result = await context.node.transaction(signature)
+async def _refusal(context: WorkerContext, signature: str) -> Outcome | None:
+    """Why a transaction that is on the chain pays nobody whom we follow; `None` when it does, or may.
+
+    It pays nobody where enough nodes show it so, and none otherwise.
+    """
+    node = context.node
+
+    async def ask(endpoint: Endpoint) -> Outcome | None:
+        return await _shown_refusal(context, signature, await node.transaction(signature, at=endpoint))
+
+    shown, _ = await ask_each(node.pool, ask)
+    if len(shown) < agreeing_min(len(node.pool.endpoints)) or None in shown:
+        return None
+    return shown[0]
+
+
+async def _shown_refusal(context: WorkerContext, signature: str, result: TransactionResult | None) -> Outcome | None:
     if result is None:
         return None
     try:
@@ -113,20 +139,23 @@ async def _note_found(context: WorkerContext, claims: Sequence[Missing]) -> None
         await _queries.note_found(context.database, ids=ids)
 
 
-async def _expire(context: WorkerContext, claims: Sequence[Missing]) -> int:
+async def _expire(context: WorkerContext, claims: Sequence[Missing], tip: Tip) -> int:
     """Expire those that no blockhash can bring to life any more; note when the others were first missed."""
     # Noted at the newest height and held against the finalized one: never too early.
-    newest = await context.node.block_height("processed")
-    height = await context.node.block_height("finalized")
-    new = [claim.id for claim in claims if claim.missing_at_height is None]
+    newest = await newest_of_all(context.node.pool)
+    if newest is None:
+        return 0
+    # What a node once said of the height too high is corrected: nothing was missed at a height that is still to come.
+    new = [claim.id for claim in claims if (claim.missing_at_height or newest.block_height + 1) > newest.block_height]
     if new:
-        await _queries.note_missing(context.database, ids=new, height=newest)
-    latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=context.settings.expire_seconds)
+        await _queries.note_missing(context.database, ids=new, height=newest.block_height)
+    seconds = max(context.settings.expire_seconds, BLOCKHASH_LIFETIME_BLOCKS * context.settings.block_seconds_min)
+    latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
     dead = [
         (claim.id, "expired", Outcome.TRANSACTION_FAILED.value)
         for claim in claims
         if claim.missing_at_height is not None
-        and claim.missing_at_height + BLOCKHASH_LIFETIME_BLOCKS < height
+        and claim.missing_at_height + BLOCKHASH_LIFETIME_BLOCKS < tip.block_height
         and claim.claimed_at < latest
     ]
     return await settle_pending(context.database, dead) if dead else 0

@@ -1,7 +1,8 @@
 -- name: note_missing!
--- No node knows the transactions of these claims; remember the block height at which that was first seen.
+-- No node knows the transactions of these claims; remember the block height at which that was first seen, or that none is
+-- higher.
 UPDATE transactions SET missing_at_height = :height
-WHERE id = ANY(:ids::uuid[]) AND status = 'pending' AND missing_at_height IS NULL;
+WHERE id = ANY(:ids::uuid[]) AND status = 'pending' AND (missing_at_height IS NULL OR missing_at_height > :height);
 
 -- name: note_found!
 -- The transactions of these claims are on the chain after all.

@@ -4,9 +4,11 @@ from prometheus_client import CollectorRegistry
 from solders.keypair import Keypair
 
 from api.metrics import ApiMetrics
+from api.settings import ApiSettings
 from api.x402.fee_payer_balances import FeePayerBalances
 from chain.node import Node
 from chain.rpc import RpcPool
+from cli.diagnosis.fee_payers import examine
 from tests.support.api_client import key_for, running_api
 from tests.support.ledger_checks import eventually
 
@@ -47,3 +49,19 @@ async def test_a_fee_payer_without_sol_is_an_outage_of_ours(parties, net, databa
 
         await eventually(is_shown)
     assert await pool.fetchval("SELECT count(*) FROM settlements") == 0
+
+
+async def test_a_retired_fee_payer_without_sol_is_shown_as_the_others(parties, net, database_url, redis_url):
+    retired = Keypair()
+    settings = {**parties.settings, "X402_RETIRED_FEE_PAYER_KEYPAIR": str(retired)}
+    async with running_api(database_url, redis_url, [net.rpc_url], **settings) as api:
+
+        async def is_shown():
+            return (await api.get("/ready"))["parts"]["feePayers"]["status"] == "low"
+
+        await eventually(is_shown)
+    findings = await examine(ApiSettings(**settings), [net.rpc_url])
+    assert [(one.check, one.verdict) for one in findings] == [
+        (f"fee payer {parties.fee_payer.pubkey()}", "ok"),
+        (f"fee payer {retired.pubkey()}", "failure"),
+    ]
