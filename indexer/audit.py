@@ -159,13 +159,11 @@ class Auditor:
 
     async def _doubt(self, disagreements: Sequence[Disagreement], slot: int, *, failed_before: set[str]) -> None:
         await completeness.record_disagreement(self._database, slot, disagreements)
-        for disagreement in disagreements:
+        for one in disagreements:
             self._metrics.audit_findings.inc()
-            _log.warning(
-                "audit_disagreed", account=disagreement.account, drift=disagreement.drift, gaps=disagreement.gaps
-            )
+            _log.warning("audit_disagreed", account=one.account, drift=one.drift, gaps=one.gaps)
             # What healing did not mend the first time may stand recorded as another fork had it.
-            self._heal_queue.want(disagreement.account, thoroughly=disagreement.account in failed_before)
+            self._heal_queue.want(one.account, thoroughly=one.account in failed_before)
 
     async def _sweep(self, sweep_seconds: float) -> None:
         not_since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=sweep_seconds)

@@ -8,8 +8,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.diagnosis.diagnoses import Diagnosis
 from cli.diagnosis.examination import examine
-from cli.diagnosis.findings import Finding
 from cli.printing import AsJson, print_table, shown_waiting
 from cli.running import settings_for
 from runtime.logging import scrub
@@ -32,21 +32,21 @@ def command(
     """
     settings_for(Settings, level="error")
     with shown_waiting("examining settings, database, Redis and nodes"):
-        findings = asyncio.run(examine(at_rest=at_rest))
-    failures = sum(finding.verdict == "failure" for finding in findings)
+        diagnoses = asyncio.run(examine(at_rest=at_rest))
+    failures = sum(one.verdict == "failure" for one in diagnoses)
     if as_json:
-        typer.echo(scrub(msgspec.json.encode({"ok": not failures, "findings": findings}).decode()))
+        typer.echo(scrub(msgspec.json.encode({"ok": not failures, "findings": diagnoses}).decode()))
     else:
-        _print(findings)
+        _print(diagnoses)
     if failures:
         raise typer.Exit(1)
 
 
-def _print(findings: list[Finding]) -> None:
+def _print(diagnoses: list[Diagnosis]) -> None:
     table = Table("part", "check", "", "found", "what to do")
-    for finding in findings:
-        verdict = Text(finding.verdict, style=_COLOURS[finding.verdict])
+    for one in diagnoses:
+        verdict = Text(one.verdict, style=_COLOURS[one.verdict])
         # What servers said is text, whatever brackets are in it.
-        words = [Text(scrub(word)) for word in (finding.part, finding.check, finding.detail, finding.remedy)]
+        words = [Text(scrub(word)) for word in (one.part, one.check, one.detail, one.remedy)]
         table.add_row(words[0], words[1], verdict, words[2], words[3])
     print_table(table)

@@ -7,7 +7,7 @@ import redis.asyncio
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from cli.diagnosis import configuration
-from cli.diagnosis.findings import Finding, bad, doubtful, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, good
 from runtime.logging import scrub
 
 _SECONDS: Final = 5.0
@@ -16,8 +16,8 @@ _PROBE_KEY: Final = "pay402:doctor"
 _PROBE_MILLISECONDS: Final = 10_000
 
 
-async def examine(url: str, *, production: bool) -> list[Finding]:
-    """Every finding about the server at `url`. It holds nothing of value, but the worker's schedule waits for it."""
+async def examine(url: str, *, production: bool) -> list[Diagnosis]:
+    """Every diagnosis about the server at `url`. It holds nothing of value, but the worker's schedule waits for it."""
     parts = urlsplit(url)
     # The library's own types leave this one out.
     open_client: Any = redis.asyncio.from_url
@@ -48,7 +48,7 @@ async def examine(url: str, *, production: bool) -> list[Finding]:
     return found
 
 
-async def _writes(client: Any) -> Finding:
+async def _writes(client: Any) -> Diagnosis:
     """Do what rate limits and the worker's schedule do: write, run a script, forget again."""
     try:
         await client.set(_PROBE_KEY, "1", px=_PROBE_MILLISECONDS)
@@ -65,11 +65,11 @@ async def _writes(client: Any) -> Finding:
     return good("redis", "writes", "it takes writes and runs scripts")
 
 
-def _no_rights(error: Exception) -> Finding:
+def _no_rights(error: Exception) -> Diagnosis:
     return bad("redis", "writes", scrub(str(error)).rstrip("."), "give the user of REDIS_URL the rights +@all ~* &*")
 
 
-def _version(server: dict[str, str]) -> Finding:
+def _version(server: dict[str, str]) -> Diagnosis:
     name = "Valkey" if "valkey_version" in server else "Redis"
     version = str(server.get("valkey_version") or server.get("redis_version", "0"))
     detail = f"{name} {version} answers"

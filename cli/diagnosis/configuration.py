@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from cli.diagnosis.findings import Finding, bad, doubtful, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, good
 from runtime.settings import SECRET_CHARACTERS_MIN
 
 # What `openssl rand -hex 16` reaches and a sentence or a repeated word does not.
@@ -18,7 +18,7 @@ _PLACEHOLDER: Final = re.compile(
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
-def secret(name: str, value: str | None, *, needed: bool) -> Iterator[Finding]:
+def secret(name: str, value: str | None, *, needed: bool) -> Iterator[Diagnosis]:
     """Whether a secret is there, long and random; its value is never shown."""
     remedy = f"set {name} to what `openssl rand -hex 32` prints"
     if not value:
@@ -45,7 +45,7 @@ def weakness(value: str) -> str | None:
     return None
 
 
-def origins(value: str | None, *, production: bool) -> Iterator[Finding]:
+def origins(value: str | None, *, production: bool) -> Iterator[Diagnosis]:
     """Whether browsers are let in from exact, encrypted origins only."""
     listed = [origin.strip().removesuffix("/") for origin in (value or "").split(",") if origin.strip()]
     if not listed:
@@ -71,7 +71,7 @@ def _flaw(origin: str, production: bool) -> str | None:
     return None
 
 
-def encryption(name: str, url: str, *, encrypted: bool, production: bool) -> Iterator[Finding]:
+def encryption(name: str, url: str, *, encrypted: bool, production: bool) -> Iterator[Diagnosis]:
     """Whether what crosses a network is encrypted."""
     host = urlsplit(url).hostname
     if not production or encrypted or host is None or host in _LOOPBACK:

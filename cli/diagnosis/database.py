@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from cli.diagnosis import configuration, webhook_keys
-from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, from_sentence, good
 from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
 from ledger.sql import load_queries
@@ -40,8 +40,8 @@ _CONSTRAINED: Final = re.compile(r"ADD CONSTRAINT (\S+) (?:PRIMARY KEY|UNIQUE|EX
 
 async def examine(
     dsn: str, *, production: bool, at_rest: bool, webhook_seal: WebhookSeal | None = None
-) -> list[Finding]:
-    """Every finding about the database at `dsn`; `at_rest` expects no indexer to be running.
+) -> list[Diagnosis]:
+    """Every diagnosis about the database at `dsn`; `at_rest` expects no indexer to be running.
 
     Without a `webhook_seal` the keys of webhooks are not looked at.
     """
@@ -55,9 +55,9 @@ async def examine(
             found.append(_schema(status))
             if status.is_current:
                 found.append(await indexes(connection))
-                found += [finding async for finding in _books(connection, at_rest=at_rest)]
+                found += [diagnosis async for diagnosis in _books(connection, at_rest=at_rest)]
                 found.append(await _money(connection))
-                found += [finding async for finding in _life(connection, at_rest=at_rest)]
+                found += [diagnosis async for diagnosis in _life(connection, at_rest=at_rest)]
                 if webhook_seal is not None:
                     found += webhook_keys.examine(await seals(connection), webhook_seal, production=production)
             return found
@@ -68,7 +68,7 @@ async def examine(
         return [bad("database", "queries", reason, "see the server's log, and grant what is missing to our user")]
 
 
-def _version(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
+def _version(connection: "asyncpg.Connection[Any]", dsn: str) -> Diagnosis:
     version = connection.get_server_version()
     detail = f"Postgres {version.major}.{version.micro} at {place(dsn)}"
     if version.major not in VERSIONS:
@@ -77,7 +77,7 @@ def _version(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
     return good("database", "version", detail)
 
 
-async def _pooling(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
+async def _pooling(connection: "asyncpg.Connection[Any]", dsn: str) -> Diagnosis:
     """Which pooler stands between; one that shares sessions has been refused before this."""
     found = await pooling_of(read_connection_string(dsn), connection)
     if found is Pooling.NONE:
@@ -85,7 +85,7 @@ async def _pooling(connection: "asyncpg.Connection[Any]", dsn: str) -> Finding:
     return good("database", "pooling", "a pooler that keeps a session for each client, which works")
 
 
-async def _writes(connection: "asyncpg.Connection[Any]") -> Finding:
+async def _writes(connection: "asyncpg.Connection[Any]") -> Diagnosis:
     if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
         return bad(
             "database", "writes", "it is read-only (a replica, or failed over)", "give DATABASE_URL of the primary"
@@ -93,7 +93,7 @@ async def _writes(connection: "asyncpg.Connection[Any]") -> Finding:
     return good("database", "writes", "it takes writes")
 
 
-async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
+async def _clock(connection: "asyncpg.Connection[Any]") -> Diagnosis:
     before = time.time()
     server = await _queries.server_clock(connection)
     apart = server - (before + time.time()) / 2
@@ -103,7 +103,7 @@ async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
     return good("database", "clock", detail)
 
 
-def _schema(status: MigrationStatus) -> Finding:
+def _schema(status: MigrationStatus) -> Diagnosis:
     if status.is_current:
         return good("database", "schema", f"at {status.current}, which is current")
     if status.is_unknown:
@@ -117,7 +117,7 @@ def _schema(status: MigrationStatus) -> Finding:
     )
 
 
-async def indexes(connection: "asyncpg.Connection[Any]") -> Finding:
+async def indexes(connection: "asyncpg.Connection[Any]") -> Diagnosis:
     """Whether every index of schema.sql is there, usable, and on the same columns."""
     schema = resources.files("migrations").joinpath("schema.sql").read_text(encoding="utf-8")
     created = {match[1]: _unqualified(match[0].rstrip(";")) for match in _CREATED.finditer(schema)}
@@ -145,7 +145,7 @@ def _flaws(wanted: list[str], created: dict[str, str], present: dict[str, Any]) 
             yield f"{name} is not the one of our schema"
 
 
-async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Finding]:
+async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Diagnosis]:
     row = await _queries.audit_state(connection)
     if row["accounts"] == 0:
         yield doubtful("ledger", "recipients", "no wallet is followed", "add one with pay402 recipients add")
@@ -167,7 +167,7 @@ async def _books(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> Asy
         yield doubtful("ledger", "audits", f"an account was last audited {age:.0f} s ago", remedy)
 
 
-def _witnesses(state: WitnessState) -> Finding:
+def _witnesses(state: WitnessState) -> Diagnosis:
     """Whether the nodes agree about what was paid."""
     if state.contested:
         detail = f"the nodes disagree about {state.contested} transfers, which honour nobody"
@@ -179,7 +179,7 @@ def _witnesses(state: WitnessState) -> Finding:
     return good("ledger", "witnesses", "no transfer waits long for a second node")
 
 
-async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
+async def _money(connection: "asyncpg.Connection[Any]") -> Diagnosis:
     violations = await check_invariants(connection)
     if not violations:
         return good("ledger", "money", f"all {len(INVARIANTS)} invariants hold")
@@ -189,7 +189,7 @@ async def _money(connection: "asyncpg.Connection[Any]") -> Finding:
     return bad("ledger", "money", "; ".join(shown) + more, remedy)
 
 
-async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Finding]:
+async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Diagnosis]:
     judge = doubtful if at_rest else bad
     shown = await signs_of_life(connection)
     for role in ("indexer", "worker"):

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from api.settings import ApiSettings
 from cli.diagnosis import cache, configuration, database, fee_payers, nodes
-from cli.diagnosis.findings import Finding, bounded, from_sentence, good
+from cli.diagnosis.diagnoses import Diagnosis, bounded, from_sentence, good
 from cli.system.localnet_address import solana_endpoints
 from indexer.settings import IndexerSettings
 from runtime.embedded.servers import database_address, redis_address
@@ -29,8 +29,8 @@ class _WebSettings(Settings):
     allowed_origins: str | None = Field(None, validation_alias="ALLOWED_ORIGINS")
 
 
-async def examine(*, at_rest: bool) -> list[Finding]:
-    """Every finding of every part: what is wrong with one does not hide another.
+async def examine(*, at_rest: bool) -> list[Diagnosis]:
+    """Every diagnosis of every part: what is wrong with one does not hide another.
 
     `at_rest` expects no indexer to be running.
     """
@@ -40,10 +40,10 @@ async def examine(*, at_rest: bool) -> list[Finding]:
         bounded("redis", "answers", _PART_SECONDS, _redis()),
         bounded("nodes", "answers", _PART_SECONDS, _nodes()),
     )
-    return [finding for part in parts for finding in part]
+    return [diagnosis for part in parts for diagnosis in part]
 
 
-async def _settings() -> list[Finding]:
+async def _settings() -> list[Diagnosis]:
     found = []
     for kind in (ApiSettings, IndexerSettings):
         try:
@@ -52,7 +52,7 @@ async def _settings() -> list[Finding]:
             found.append(from_sentence("settings", "complete", str(error)))
     settings = load(_WebSettings)
     found += _settlement_key()
-    if not any(finding.part == "settings" for finding in found):
+    if not any(diagnosis.part == "settings" for diagnosis in found):
         found.append(good("settings", "complete", f"for {settings.app_env}"))
     production = settings.is_production
     token = settings.bootstrap_token.get_secret_value() if settings.bootstrap_token else None
@@ -66,7 +66,7 @@ async def _settings() -> list[Finding]:
     return found
 
 
-def _settlement_key() -> list[Finding]:
+def _settlement_key() -> list[Diagnosis]:
     """Whether the worker would take the key that it is given, if any; the key is read and not shown."""
     try:
         signer = load_signer(load(WorkerSettings))
@@ -77,7 +77,7 @@ def _settlement_key() -> list[Finding]:
     return [good("secrets", "SETTLEMENT_KEYPAIR", f"signs as {signer.address}")] if signer else []
 
 
-async def _database(*, at_rest: bool) -> list[Finding]:
+async def _database(*, at_rest: bool) -> list[Diagnosis]:
     try:
         settings = load(DatabaseSettings)
         async with database_address(settings) as dsn:
@@ -96,7 +96,7 @@ def _webhook_seal() -> WebhookSeal | None:
         return None
 
 
-async def _redis() -> list[Finding]:
+async def _redis() -> list[Diagnosis]:
     try:
         settings = load(CacheSettings)
         async with redis_address(settings) as url:
@@ -105,7 +105,7 @@ async def _redis() -> list[Finding]:
         return [from_sentence("redis", "ping", str(error))]
 
 
-async def _nodes() -> list[Finding]:
+async def _nodes() -> list[Diagnosis]:
     try:
         settings = load(SolanaSettings)
         rpc_urls, ws_urls = solana_endpoints(settings)

@@ -7,7 +7,7 @@ from api.settings import ApiSettings
 from api.x402.fee_payers import load_fee_payers
 from chain.node import Node
 from chain.rpc import RpcError, RpcLimits, RpcPool
-from cli.diagnosis.findings import Finding, bad, doubtful, from_sentence, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, from_sentence, good
 from runtime.errors import OperatorError
 
 _PART = "x402"
@@ -17,8 +17,8 @@ _RENT_LAMPORTS: Final = 890_880
 _FEE_LAMPORTS_MAX: Final = 16_000
 
 
-async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Finding]:
-    """A finding for each fee payer, retired ones included; none where nothing is settled over x402."""
+async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Diagnosis]:
+    """A diagnosis for each fee payer, retired ones included; none where nothing is settled over x402."""
     try:
         addresses = list(load_fee_payers(settings).addresses)
     except OperatorError as error:
@@ -31,10 +31,10 @@ async def examine(settings: ApiSettings, rpc_urls: Sequence[str]) -> list[Findin
         except RpcError as error:
             return [doubtful(_PART, "fee payer", str(error), "mend the node, and run this again")]
     held = [account.lamports if account else 0 for account in accounts]
-    return [_finding(address, lamports, settings) for address, lamports in zip(addresses, held, strict=True)]
+    return [_diagnosis(address, lamports, settings) for address, lamports in zip(addresses, held, strict=True)]
 
 
-def _finding(address: str, lamports: int, settings: ApiSettings) -> Finding:
+def _diagnosis(address: str, lamports: int, settings: ApiSettings) -> Diagnosis:
     check, detail, remedy = f"fee payer {address}", f"it holds {lamports} lamports", f"send SOL to {address}"
     if lamports < _RENT_LAMPORTS + _FEE_LAMPORTS_MAX:
         return bad(_PART, check, f"{detail}, too few for one payment", remedy)

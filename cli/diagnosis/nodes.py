@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from chain.hosts import host_of
 from chain.pubsub import reason_of
 from chain.rpc import RpcError, RpcLimits, RpcPool
-from cli.diagnosis.findings import Finding, bad, doubtful, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, good
 from runtime.cluster import cluster_name, is_of_network
 
 _BEHIND_SLOTS: Final = 30
@@ -37,18 +37,18 @@ class _Version(msgspec.Struct, rename={"solana_core": "solana-core"}):
 class _Seen:
     """What one node answered; `slot` is None when it did not."""
 
-    findings: list[Finding]
+    diagnoses: list[Diagnosis]
     slot: int | None = None
 
 
-async def examine(rpc_urls: Sequence[str], ws_urls: Sequence[str], network: str) -> list[Finding]:
-    """Every finding about the nodes, each asked by itself."""
+async def examine(rpc_urls: Sequence[str], ws_urls: Sequence[str], network: str) -> list[Diagnosis]:
+    """Every diagnosis about the nodes, each asked by itself."""
     seen = await asyncio.gather(*(_rpc(url, network) for url in rpc_urls))
     sockets = await asyncio.gather(*(_socket(url) for url in ws_urls))
     newest = max((one.slot for one in seen if one.slot is not None), default=0)
     found = []
     for url, one in zip(rpc_urls, seen, strict=True):
-        found += one.findings
+        found += one.diagnoses
         if one.slot is not None and len(rpc_urls) > 1:
             found.append(_abreast(host_of(url), newest - one.slot))
     return [*found, *sockets]
@@ -74,14 +74,14 @@ async def _rpc(url: str, network: str) -> _Seen:
         return _Seen(found, slot)
 
 
-def _genesis(part: str, genesis: str, network: str) -> list[Finding]:
+def _genesis(part: str, genesis: str, network: str) -> list[Diagnosis]:
     if is_of_network(genesis, network):
         return [good(part, "cluster", f"{network}, by its genesis hash")]
     detail = f"it serves {cluster_name(genesis)}, but SOLANA_NETWORK is {network}"
     return [bad(part, "cluster", detail, "correct SOLANA_NETWORK or SOLANA_RPC_URL before anything is indexed")]
 
 
-async def _clock(part: str, pool: RpcPool, slot: int, network: str) -> Finding:
+async def _clock(part: str, pool: RpcPool, slot: int, network: str) -> Diagnosis:
     """Our clock against the time of a confirmed block; a slot may have been skipped, so some below it are tried."""
     block_time: int | None = None
     for candidate in range(slot, max(slot - 8, 0), -1):
@@ -100,7 +100,7 @@ async def _clock(part: str, pool: RpcPool, slot: int, network: str) -> Finding:
     return bad(part, "clock", detail, "synchronise this machine with NTP; if that is right, the node is far behind")
 
 
-def _abreast(host: str, behind: int) -> Finding:
+def _abreast(host: str, behind: int) -> Diagnosis:
     part, detail = f"node {host}", f"{behind} slots behind the newest"
     if behind > _FAR_BEHIND_SLOTS:
         return bad(part, "abreast", detail, "put it last in SOLANA_RPC_URL or take it out")
@@ -109,7 +109,7 @@ def _abreast(host: str, behind: int) -> Finding:
     return good(part, "abreast", detail)
 
 
-async def _socket(url: str) -> Finding:
+async def _socket(url: str) -> Diagnosis:
     """The indexer takes a socket without slots for dead: this one must show one."""
     part = f"socket {host_of(url)}"
     remedy = "correct SOLANA_WS_URL, or ask the provider for slotSubscribe and logsSubscribe"
@@ -125,7 +125,7 @@ async def _socket(url: str) -> Finding:
         return bad(part, "slots", f"it cannot be opened ({reason_of(error)})", remedy)
 
 
-async def _first_slot(part: str, socket: ClientConnection, remedy: str) -> Finding:
+async def _first_slot(part: str, socket: ClientConnection, remedy: str) -> Diagnosis:
     while True:
         message, answer = await socket.recv(decode=False), None
         with suppress(msgspec.DecodeError):

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cli.diagnosis.findings import Finding, bad, doubtful, good
+from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, good
 from runtime.webhook_seal import WebhookSeal
 
 _PART: Final = "webhooks"
 _CHECK: Final = "keys"
 
 
-def examine(sealed: Sequence[tuple[str | None, int]], seal: WebhookSeal, *, production: bool) -> Iterator[Finding]:
-    """A finding about each seal that `sealed` counts keys for; none where there are no webhooks.
+def examine(sealed: Sequence[tuple[str | None, int]], seal: WebhookSeal, *, production: bool) -> Iterator[Diagnosis]:
+    """A diagnosis about each seal that `sealed` counts keys for; none where there are no webhooks.
 
     Args:
         sealed: Names of seals, `None` for no seal, and how many keys each of them seals.

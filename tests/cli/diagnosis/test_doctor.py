@@ -325,7 +325,7 @@ async def test_a_socket_that_shows_no_slot_is_reported(net, monkeypatch):
 
 
 async def test_what_takes_too_long_is_a_finding_too():
-    from cli.diagnosis.findings import bounded
+    from cli.diagnosis.diagnoses import bounded
 
     async def for_ever():
         await asyncio.sleep(60)

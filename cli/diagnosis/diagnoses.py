@@ -8,7 +8,7 @@ import msgspec
 Verdict = Literal["ok", "warning", "failure"]
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Diagnosis(msgspec.Struct, frozen=True):
     """One line of the doctor's table.
 
     Attributes:
@@ -26,29 +26,29 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-def good(part: str, check: str, detail: str) -> Finding:
+def good(part: str, check: str, detail: str) -> Diagnosis:
     """All is well."""
-    return Finding(part, check, "ok", detail)
+    return Diagnosis(part, check, "ok", detail)
 
 
-def doubtful(part: str, check: str, detail: str, remedy: str) -> Finding:
+def doubtful(part: str, check: str, detail: str, remedy: str) -> Diagnosis:
     """It works, but look at it."""
-    return Finding(part, check, "warning", detail, remedy)
+    return Diagnosis(part, check, "warning", detail, remedy)
 
 
-def bad(part: str, check: str, detail: str, remedy: str) -> Finding:
+def bad(part: str, check: str, detail: str, remedy: str) -> Diagnosis:
     """It has to be mended."""
-    return Finding(part, check, "failure", detail, remedy)
+    return Diagnosis(part, check, "failure", detail, remedy)
 
 
-def from_sentence(part: str, check: str, sentence: str) -> Finding:
+def from_sentence(part: str, check: str, sentence: str) -> Diagnosis:
     """An OperatorError as a failure: its advice stands after the last semicolon."""
     detail, semicolon, advice = sentence.rstrip(".").rpartition("; ")
     return bad(part, check, detail, advice) if semicolon else bad(part, check, advice, "see the runbook")
 
 
-async def bounded(part: str, check: str, seconds: float, work: Awaitable[Iterable[Finding]]) -> list[Finding]:
-    """The findings of `work`, or one that says that it took too long."""
+async def bounded(part: str, check: str, seconds: float, work: Awaitable[Iterable[Diagnosis]]) -> list[Diagnosis]:
+    """The diagnoses of `work`, or one that says that it took too long."""
     import asyncio
 
     try:
