@@ -257,7 +257,8 @@ async def test_a_request_that_a_payment_names_stays_however_old(pool, context, b
         ("final_claims_stand", "UPDATE transfers SET finality = 'confirmed'"),
         (
             "one_transfer_per_payout",
-            "UPDATE transfers SET source_owner = wallet, reference_keys = ARRAY[reference::text] FROM payouts",
+            """UPDATE transfers SET source_owner = wallet, destination_owner = recipient,
+            reference_keys = ARRAY[reference::text] FROM payouts""",
         ),
     ],
 )  # fmt: skip
