@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from ledger.sql import Database, DatabasePool, from_row, load_queries, planned_for_its_values
+from ledger.sql import Database, DatabaseConnection, DatabasePool, from_row, load_queries, planned_for_its_values
 from ledger.states import PayoutStatus
 
 _queries = load_queries("ledger", "findings.sql")
@@ -179,22 +179,26 @@ async def _decide(database: Database, finding: Finding, action: str, note: str |
 
 
 async def note_refund(
-    database: Database, finding: Finding, refund_signature: str, *, note: str | None, by: str
+    connection: DatabaseConnection, finding: Finding, refund_signature: str, *, note: str | None, by: str
 ) -> bool:
-    """Note the transaction that gave the transfer of a finding back.
+    """Note the transaction that gave the transfer of a finding back, in a transaction of its own.
 
     Returns:
         False where the ledger has no final transfer in it that does: later, of the same token, from the wallet that was
         paid to the payer, and for nothing else.
     """
-    made = await _queries.refund_finding(
-        database,
-        **_subject(finding),
-        refund_signature=refund_signature,
-        note=note,
-        decided_by=by,
-        decisions_max=_DECISIONS_MAX,
-    )
+    async with connection.transaction():
+        await _queries.lock_refund(
+            connection, signature=finding.signature, path=finding.path, refund_signature=refund_signature
+        )
+        made = await _queries.refund_finding(
+            connection,
+            **_subject(finding),
+            refund_signature=refund_signature,
+            note=note,
+            decided_by=by,
+            decisions_max=_DECISIONS_MAX,
+        )
     return made is not None
 
 

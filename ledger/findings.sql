@@ -48,19 +48,20 @@ logged AS (
 )
 SELECT finding_id FROM made;
 
+-- name: lock_refund!
+-- Make a claim that takes one of these transfers wait for what is noted next, and leave it; or this for the claim.
+SELECT FROM transfers
+WHERE signature = :signature::text AND path = :path::text OR signature = :refund_signature::text
+ORDER BY signature, path
+FOR NO KEY UPDATE;
+
 -- name: refund_finding$
--- Note which final transfer gave the transfer of a finding back, once.
---
--- The lock makes a claim that takes the transfer wait for this, and leave it; or this for the claim.
-WITH held AS (
-  SELECT signature, path FROM transfers WHERE signature = :signature::text AND path = :path::text FOR NO KEY UPDATE
-),
-given_back AS (
-  SELECT b.signature, b.path, b.amount
-  FROM held AS h
-  CROSS JOIN LATERAL transfers_back(h.signature, h.path) AS b
-  WHERE b.signature = :refund_signature::text AND b.finality = 'finalized'
-  ORDER BY b.path
+-- Note which final transfer gave the transfer of a finding back, once. Both are locked by then, see `lock_refund`.
+WITH given_back AS (
+  SELECT signature, path, amount
+  FROM transfers_back(:signature::text, :path::text)
+  WHERE signature = :refund_signature::text AND finality = 'finalized'
+  ORDER BY path
   LIMIT 1
 ),
 made AS (

@@ -126,7 +126,10 @@ FROM (
 ) AS t
 LEFT JOIN transactions AS c ON c.signature = t.signature AND c.path = t.path AND claim_holds_transfer(c.status)
 WHERE t.destination_owner = :recipient AND t.finality <> 'orphaned'
-  AND wallet_was_of(:recipient::text, :user_id::text, paid_at(t.block_time, t.notified_at, t.recorded_at))
+  AND (
+    wallet_was_of(:recipient::text, :user_id::text, paid_at(t.block_time, t.notified_at, t.recorded_at))
+    OR coalesce(c.user_id = :user_id AND c.nonce = :nonce, false)
+  )
   AND kind_is_payment(t.kind)
   AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
 ORDER BY t.slot, t.signature, t.path;

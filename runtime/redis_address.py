@@ -12,7 +12,9 @@ from runtime.connection_string import joined
 
 _HOW: Final = "write it as redis://user:password@host:port/0, with / # ? and @ in a password as %2F %23 %3F %40"
 _PASSED_ON: Final = frozenset({"db", "username", "password"})
-_PASSED_ON_WITH_TLS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_data"})
+_PASSED_ON_WITH_TLS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ca_data"}
+)
 _CHECKS: Final = frozenset({"none", "optional", "required"})
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})

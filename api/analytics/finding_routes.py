@@ -193,7 +193,9 @@ async def refund(context: AnalyticsContext, caller: Caller, finding_id: str, bod
         raise conflict("The worker returns this payment by itself; look at the job that it was for.")
     if found.refundable == 0:
         raise conflict("There is nothing to give back: no payment with a known payer came in; write a note instead.")
-    if not await note_refund(context.database, found, body.signature, note=body.note, by=caller.user_id):
+    async with context.database.acquire() as connection:
+        is_noted = await note_refund(connection, found, body.signature, note=body.note, by=caller.user_id)
+    if not is_noted:
         seen = await finding_seen_by(context, caller, finding_id)
         if any(one.refund_signature == body.signature for one in seen.decisions):
             return seen

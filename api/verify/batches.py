@@ -189,10 +189,14 @@ def _judge(waiting: _Waiting, context: ClaimContext) -> _ToHonour | None:
     """Set the result where it is decided already; returns a claim that is to be honoured."""
     verification = waiting.verification
     # What the ledger holds is judged, also where the claim came to nothing before: a transaction may land after all.
-    if context.known is not None and context.known.code is not None and not context.transfers:
+    is_absent = not context.transfers and not context.awaits_witness
+    if context.known is not None and context.known.code is not None and is_absent:
         _set(waiting, VerifyResult(Outcome(context.known.code)))
         return None
     verdict, claim = verification.judge(context)
+    if verdict.is_honoured and verification.was_answered(context):
+        _set(waiting, VerifyResult(Outcome.REPLAY_ATTACK))
+        return None
     if verdict.is_honoured:
         assert verdict.transfer is not None
         return _ToHonour(waiting, context, verification.terms(context, claim), verdict.transfer)

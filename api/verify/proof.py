@@ -106,8 +106,18 @@ class Verification:
             return False
         if use.answered_at is None:
             return True
-        is_same_request = self._asked_with is not None and use.asked_with == self._asked_with
-        return is_same_request and dt.datetime.now(dt.UTC) - use.answered_at < KEPT_FOR
+        return self._is_answered_request(use.answered_at, use.asked_with)
+
+    def _is_answered_request(self, answered_at: dt.datetime, asked_with: str | None) -> bool:
+        is_same_request = self._asked_with is not None and asked_with == self._asked_with
+        return is_same_request and dt.datetime.now(dt.UTC) - answered_at < KEPT_FOR
+
+    def was_answered(self, context: ClaimContext) -> bool:
+        """True when this very proof's claim was answered with yes to another request, and undone since."""
+        known = context.known
+        if known is None or known.answered_at is None:
+            return False
+        return not self._is_answered_request(known.answered_at, known.asked_with)
 
     def has_key_of_another_request(self, context: ClaimContext) -> bool:
         """True when this very proof was answered with yes to another request with this Idempotency-Key, however late.

@@ -78,12 +78,15 @@ class Use:
 class Known:
     """The claim as it was recorded before, when its proof was first shown.
 
-    `code` says why it came to nothing, which holds as long as the ledger has nothing of its transaction.
+    `code` says why it came to nothing, which holds as long as the ledger has nothing of its transaction. `answered_at`
+    and `asked_with` are as those of `Use`: it may have been honoured, answered, and undone.
     """
 
     id: UUID
     status: ClaimStatus
     code: str | None
+    answered_at: dt.datetime | None
+    asked_with: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class ClaimContext:
         use: Who has used up the nonce.
         known: The same claim, where it was recorded before.
         transfers: Every movement of the transaction that can be a payment, with its slot by path.
+        awaits_witness: The ledger has something of the transaction that too few nodes have seen.
         wallets: Of the destinations of those, the merchant's.
         paid_at: When the transaction was paid; `None` while the ledger does not have it.
     """
@@ -111,6 +115,7 @@ class ClaimContext:
     use: Use | None
     known: Known | None
     transfers: tuple[Transfer, ...]
+    awaits_witness: bool
     slots: dict[str, int]
     wallets: frozenset[str]
     paid_at: dt.datetime | None
@@ -148,6 +153,7 @@ def _context(key: ClaimKey, rows: Sequence[Mapping[str, Any]]) -> ClaimContext:
         use=_use(first) if first["used_id"] is not None else None,
         known=_known(first) if first["known_id"] is not None else None,
         transfers=tuple(map(_transfer, moved)),
+        awaits_witness=first["awaits_witness"],
         slots={row["path"]: row["slot"] for row in moved},
         wallets=frozenset(row["destination_owner"] for row in payable),
         paid_at=min((row["paid_at"] for row in moved), default=None),
@@ -175,7 +181,8 @@ def _use(row: Mapping[str, Any]) -> Use:
 
 
 def _known(row: Mapping[str, Any]) -> Known:
-    return Known(row["known_id"], ClaimStatus(row["known_status"]), row["known_code"])
+    names = ("code", "answered_at", "asked_with")
+    return Known(row["known_id"], ClaimStatus(row["known_status"]), *(row[f"known_{name}"] for name in names))
 
 
 def _transfer(row: Mapping[str, Any]) -> Transfer:

@@ -40,6 +40,12 @@ SELECT
   known.id AS known_id,
   known.status AS known_status,
   known.code AS known_code,
+  known.answered_at AS known_answered_at,
+  known.asked_with AS known_asked_with,
+  EXISTS (
+    SELECT FROM transfers AS s
+    WHERE s.signature = p.signature AND s.finality <> 'orphaned' AND s.awaits_witness_since IS NOT NULL
+  ) AS awaits_witness,
   t.path,
   t.slot,
   t.mint,

@@ -107,7 +107,8 @@ SELECT id, user_id, nonce, status, "timestamp" FROM made;
 
 -- name: honour_asked
 -- Give claims that are known already their transfers while their payers ask, who are answered by the terms they claim now:
--- pending ones, and those that came to nothing before their transaction landed, as one with a durable nonce may.
+-- pending ones, and those that came to nothing before their transaction landed, as one with a durable nonce may. One that
+-- was answered with yes and then undone gets no second yes, but to the very request that had the first.
 --
 -- See `honour_pending` for the form of its conditions.
 WITH wanted AS (
@@ -147,7 +148,7 @@ made AS (
     environment = h.environment, asked_with = h.asked_with,
     honoured_at = greatest(c."timestamp", clock_timestamp()), answered_at = clock_timestamp()
   FROM held AS h
-  WHERE c.id = h.id AND NOT claim_holds_transfer(c.status)
+  WHERE c.id = h.id AND NOT claim_holds_transfer(c.status) AND (c.answered_at IS NULL OR c.asked_with = h.asked_with)
   RETURNING c.id, c.user_id, c.nonce, c.signature, c.path, c.mint, c.received, c.status, c.agent_id, c."timestamp"
 ),
 logged AS (

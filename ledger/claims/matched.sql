@@ -76,7 +76,8 @@ SELECT id, user_id, nonce, status FROM given;
 
 -- name: take_strays^
 -- Finalized payments that name a job and can never fund it: too little, the wrong token, too late, once too often, or
--- their request was deleted before they were matched with it.
+-- their request was deleted before they were matched with it, or the wallet is another user's. Whatever keeps a payment
+-- from being matched with an open job must be a reason here: else it would wait for ever.
 -- Each is taken by a claim of its own, so that what goes back can pay for nothing else, and noted to go back.
 WITH judged AS (
   SELECT
@@ -92,6 +93,10 @@ WITH judged AS (
       WHEN NOT mint_counts_as(t.mint, j.price_mint) THEN 'wrong_token'
       WHEN t.amount - t.fee < least_equal_amount(j.price_amount, token.decimals) THEN 'short'
       WHEN NOT EXISTS (SELECT FROM nonces AS n WHERE n.nonce = j.nonce) THEN 'closed'
+      -- The wallet has another user by now, or had when this was paid.
+      WHEN NOT wallet_was_of(
+        t.destination_owner, j.settlement_user_id, paid_at(t.block_time, t.notified_at, t.recorded_at)
+      ) THEN 'closed'
     END AS reason
   FROM unnest(:wallets::text[]) AS w (wallet)
   JOIN transfers AS t ON t.destination_owner = w.wallet

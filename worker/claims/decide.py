@@ -32,7 +32,7 @@ class PendingClaim:
 
     Attributes:
         recipient: The wallet that its payer named, `None` where any of the merchant's will do.
-        environment: Of the key that it was claimed with: with a test key no live wallet may be paid.
+        for_tests: It was claimed with a test key, for which no live wallet may be paid.
         missing_at_height: The block height at which no node knew its transaction, `None` where it was not missed.
         is_overdue: The indexer has had its time to record the transaction.
     """
@@ -48,7 +48,7 @@ class PendingClaim:
     least_amount: int
     exact: bool
     final_only: bool
-    environment: str
+    for_tests: bool
     missing_at_height: int | None
     timestamp: dt.datetime
     is_overdue: bool
@@ -118,7 +118,7 @@ async def _pages(context: WorkerContext) -> AsyncIterator[list[PendingClaim]]:
 async def _decide(context: WorkerContext, page: Sequence[PendingClaim], done: Reconciled) -> list[Missing]:
     """Decide a page; answers the claims whose transactions the ledger lacks."""
     keys = [
-        ClaimKey(one.user_id, one.nonce, one.signature, one.payer, one.recipient, for_tests=one.environment == "test")
+        ClaimKey(one.user_id, one.nonce, one.signature, one.payer, one.recipient, for_tests=one.for_tests)
         for one in page
     ]
     known = await read_contexts(context.database, keys)

@@ -53,20 +53,21 @@ class NamingPayment:
 
 async def match_new_payments(context: WorkerContext) -> int:
     """Look at the payments that are not final yet; returns how many requests are paid by them."""
-    return await _match(context, None, None, limit=_PAYMENTS_PER_PASS)
+    return await _match(context, None, None, limit=_PAYMENTS_PER_PASS) or 0
 
 
-async def match_final_payments(context: WorkerContext, from_at: dt.datetime, until_at: dt.datetime) -> int:
+async def match_final_payments(context: WorkerContext, from_at: dt.datetime, until_at: dt.datetime) -> bool:
     """Look at the payments that became final after `from_at` and until `until_at`, which others choose to be few.
 
-    The last look at each, however late it was recorded; returns how many requests are paid by them.
+    The last look at each, however late it was recorded. False where others were quicker with them again and again, so
+    that they must be looked at once more.
     """
-    return await _match(context, from_at, until_at, limit=None)
+    return await _match(context, from_at, until_at, limit=None) is not None
 
 
 async def _match(
     context: WorkerContext, from_at: dt.datetime | None, until_at: dt.datetime | None, *, limit: int | None
-) -> int:
+) -> int | None:
     rows = _queries.naming_payments(context.database, from_at=from_at, until_at=until_at, limit=limit)
     payments = [_payment(row) async for row in rows]
     return await _honour(context, sorted(payments, key=_nonce))
@@ -74,7 +75,7 @@ async def _match(
 
 async def sweep_requests(context: WorkerContext) -> int:
     """Search the whole ledger for every open request, a page at a time; returns how many are found paid."""
-    return sum([await _honour(context, page) async for page in _pages(context)])
+    return sum([await _honour(context, page) or 0 async for page in _pages(context)])
 
 
 async def _pages(context: WorkerContext) -> AsyncIterator[list[NamingPayment]]:
@@ -116,8 +117,11 @@ def _nonce(payment: NamingPayment) -> str:
     return payment.request.nonce
 
 
-async def _honour(context: WorkerContext, payments: Iterable[NamingPayment]) -> int:
-    """Give each request one of its payments; `payments` come sorted by nonce, those of one request in ledger order."""
+async def _honour(context: WorkerContext, payments: Iterable[NamingPayment]) -> int | None:
+    """Give each request one of its payments; `payments` come sorted by nonce, those of one request in ledger order.
+
+    Returns how many, `None` where others were quicker again and again.
+    """
     named = [(of_request[0].request, of_request) for of_request in _by_request(payments)]
     # Who asks for most is served first: what is just enough for it would be too much for the others.
     named.sort(key=lambda each: -each[0].amount)
@@ -131,14 +135,14 @@ def _by_request(payments: Iterable[NamingPayment]) -> list[list[NamingPayment]]:
     return [list(of_request) for _, of_request in groupby(payments, key=_nonce)]
 
 
-async def _give(context: WorkerContext, matches: Sequence[Match]) -> int:
-    """Give requests their payments; where others are quicker again and again, that is left to the next pass."""
+async def _give(context: WorkerContext, matches: Sequence[Match]) -> int | None:
+    """Give requests their payments; `None` where others were quicker again and again, and none was given."""
     for attempt in (1, 2):
         try:
             return await honour_matches(context.database, matches)
         except asyncpg.UniqueViolationError:
             _log.info("matches_raced", matches=len(matches), attempt=attempt)
-    return 0
+    return None
 
 
 def _fitting(payments: Sequence[NamingPayment]) -> list[Match]:

@@ -24,7 +24,8 @@ async def log_unmatched(context: WorkerContext) -> int:
         from_at, until_at = stretch["from_at"], stretch["until_at"]
         if until_at is None:
             return found
-        await match_final_payments(context, from_at, until_at)
+        if not await match_final_payments(context, from_at, until_at):
+            return found
         row = await _queries.log_unmatched(context.database, from_at=from_at, until_at=until_at)
         found += row["unmatched"]
         # Where another worker was quicker, the rest is in its hands.

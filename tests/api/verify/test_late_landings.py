@@ -1,11 +1,12 @@
 """Payments that land after their claims came to nothing, as with a durable nonce they may: honoured still, and once."""
 
 import asyncio
+import datetime as dt
 import time
 
 import pytest
 
-from ledger.claims import settle_pending
+from ledger.claims import follow_transfers, settle_pending
 from ledger.invariants import check_invariants
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_rows import NO_NODE, Vendor, new_signature
@@ -103,3 +104,40 @@ async def test_of_another_merchant_nothing_is_taken_up(vendor, context):
     assert await match_new_payments(context) == 1
     assert (await rival.client.verify(proof)).code in {"REPLAY_ATTACK", "NONCE_MISMATCH", "RECIPIENT_MISMATCH"}
     assert (await rival.claim(proof["nonce"]))["status"] == "expired"
+
+
+async def test_what_was_answered_and_undone_is_answered_no_second_time(vendor):
+    """Its fork died, its claim failed, and the transaction landed again."""
+    proof = vendor.proof(await vendor.paid())
+    key = {"Idempotency-Key": "the order"}
+    assert (await vendor.client.verify(proof, headers=key)).code == "VALID"
+    await vendor.pool.execute("UPDATE transfers SET finality = 'orphaned'")
+    await follow_transfers(vendor.pool)
+    await follow_transfers(vendor.pool, dead_seconds=0)
+    assert (await vendor.claim(proof["nonce"]))["status"] == "failed"
+    await vendor.pool.execute("UPDATE transfers SET finality = 'confirmed'")
+    codes = [(await vendor.client.verify(proof)).code for _ in range(2)]
+    assert codes == ["REPLAY_ATTACK"] * 2
+    # The very request that had the yes has it again.
+    assert (await vendor.client.verify(proof, headers=key)).code == "VALID"
+    assert await check_invariants(vendor.pool) == []
+
+
+async def test_what_too_few_nodes_have_seen_is_pending_and_not_failed(vendor):
+    """Its payer would believe that it moved no money, and pay again."""
+    proof = await given_up(vendor)
+    await vendor.paid(signature=proof["transactionId"], awaits_witness_since=dt.datetime.now(dt.UTC))
+    assert (await vendor.client.verify(proof)).code == "PAYMENT_PENDING"
+    await vendor.pool.execute("UPDATE transfers SET awaits_witness_since = NULL")
+    assert (await vendor.client.verify(proof)).code == "VALID"
+
+
+async def test_who_has_no_key_pays_a_test_request_to_a_live_wallet(vendor, context):
+    """As a job that was ordered with a test key: API and worker judge alike."""
+    request = await vendor.requested()
+    await vendor.pool.execute("UPDATE nonces SET environment = 'test'")
+    proof = vendor.proof(new_signature(), nonce=request["nonce"])
+    assert (await vendor.api.verify(proof)).code == "PAYMENT_PENDING"
+    await vendor.paid(signature=proof["transactionId"])
+    await reconcile(context)
+    assert (await vendor.claim(request["nonce"]))["status"] == "confirmed"

@@ -82,3 +82,24 @@ async def test_a_request_is_paid_by_what_was_recorded_days_later_if_it_was_paid_
     unmatched = await shop.pool.fetchval("SELECT count(*) FROM events WHERE type = 'transfer.unmatched'")
     expected = ([("order", "finalized")], 0) if seconds_late < 0 else ([], 1)
     assert ([tuple(row) for row in paid], unmatched) == expected
+
+
+async def test_a_job_is_paid_back_where_its_settlement_wallet_has_another_user(shop, context):
+    """Nothing is matched with what was another's when it was paid, and nothing may wait for ever."""
+    await shop.pool.execute("UPDATE feed_position SET matched_until = clock_timestamp() - interval '60 days'")
+    order, wallet = await shop.order(), str(shop.wallet.pubkey())
+    await shop.pool.execute(
+        "INSERT INTO former_recipients (address, user_id, owned_since, owned_until)"
+        " SELECT address, user_id, owned_since, clock_timestamp() - interval '1 second' FROM recipients"
+        " WHERE address = $1",
+        wallet,
+    )
+    await shop.pool.execute(
+        "UPDATE recipients SET user_id = 'heir', owned_since = clock_timestamp() - interval '1 second'"
+        " WHERE address = $1",
+        wallet,
+    )
+    await recorded_when_final(shop, memos=[order.nonce])
+    await look(shop, context)
+    fundings = await shop.pool.fetch("SELECT escrowed, rest, rest_reason FROM job_fundings")
+    assert [tuple(row) for row in fundings] == [(0, PRICE, "closed")]
