@@ -122,7 +122,15 @@ async def open_rooms(
         await check_cluster(database, rpc_urls, settings.solana_network)
         limits = replace(_RPC_LIMITS, requests_per_second=settings.rpc_requests_per_second)
         genesis = await expected_genesis(database, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc, genesis_hash=genesis))
+        rpc = await stack.enter_async_context(
+            RpcPool(
+                rpc_urls,
+                limits,
+                on_call=metrics.rpc,
+                genesis_hash=genesis,
+                witnesses=settings.rpc_witnesses,
+            )
+        )
         key_ring = KeyRing(database, metrics)
         rates = RateLimits(redis_url, metrics)
         tokens = TokenBook(database, settings.solana_network)

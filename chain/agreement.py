@@ -2,9 +2,13 @@
 
 from typing import Final
 
-_AGREEING: Final = 2
+WITNESSES: Final = 2
+"""How many have to agree where an operator says nothing else."""
 
 
-def agreeing_min(endpoints: int) -> int:
-    """How many of so many endpoints have to agree before what one says alone decides anything: two, or the only one."""
-    return min(_AGREEING, endpoints)
+def agreeing_min(endpoints: int, witnesses: int = WITNESSES) -> int:
+    """How many of so many endpoints have to agree before anything is decided: `witnesses`, never more than there are.
+
+    With one witness the word of whoever answers decides.
+    """
+    return min(witnesses, endpoints)

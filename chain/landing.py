@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from chain.agreement import agreeing_min
+from chain.agreement import WITNESSES, agreeing_min
 from chain.node import EndpointStatuses, SignatureStatus
 
 _ERROR_CHARACTERS_MAX = 300
@@ -49,15 +49,15 @@ class Fate:
     is_final: bool = False
 
 
-def fates(answers: Sequence[EndpointStatuses], count: int) -> list[Fate]:
+def fates(answers: Sequence[EndpointStatuses], count: int, witnesses: int = WITNESSES) -> list[Fate]:
     """The fate of each of `count` transactions, of which each endpoint was asked in the same order.
 
     A failure is believed when it is final only: until then the transaction may land again on another fork, and succeed.
-    Neither a failure nor that a transaction is unknown is believed of one endpoint where there are others.
+    Neither a failure nor that one is unknown is believed of fewer than `witnesses` endpoints, where there are as many.
     """
     answered = [(one.slot, one.statuses) for one in answers if one.statuses is not None and len(one.statuses) == count]
     seen_slot = min((slot for slot, _ in answered), default=0)
-    is_enough = len(answered) >= agreeing_min(len(answers)) > 0
+    is_enough = len(answered) >= agreeing_min(len(answers), witnesses) > 0
     return [_fate([statuses[n] for _, statuses in answered], seen_slot, is_enough=is_enough) for n in range(count)]
 
 

@@ -106,7 +106,7 @@ async def newest_of_all(pool: RpcPool) -> Tip | None:
         RpcError: No endpoint answers.
     """
     tips = await _tips(pool, "processed")
-    if len(tips) < agreeing_min(len(pool.endpoints)):
+    if len(tips) < agreeing_min(len(pool.endpoints), pool.witnesses):
         return None
     return Tip(max(tip.absolute_slot for tip in tips), max(tip.block_height for tip in tips))
 
@@ -121,7 +121,7 @@ async def finalized_tip(pool: RpcPool) -> Tip | None:
         RpcError: No endpoint answers.
     """
     tips = await _tips(pool, "finalized")
-    if len(tips) < agreeing_min(len(pool.endpoints)):
+    if len(tips) < agreeing_min(len(pool.endpoints), pool.witnesses):
         return None
     return Tip(max(tip.absolute_slot for tip in tips), min(tip.block_height for tip in tips))
 

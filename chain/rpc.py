@@ -20,6 +20,7 @@ import msgspec
 import stamina
 from aiolimiter import AsyncLimiter
 
+from chain.agreement import WITNESSES
 from chain.backoff import Backoff
 from chain.hosts import host_of
 
@@ -110,7 +111,6 @@ class Endpoint:
     """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics.
 
     `is_known` once it has said of which cluster it is; asked again after it was out of reach, one at a time.
-
     `budget` is for all calls; where `method_rate` is set, each method has one of its own within it.
     """
 
@@ -164,6 +164,7 @@ class RpcPool:
         urls: The endpoints, best first.
         limits: Bounds on each call.
         genesis_hash: Of the cluster; an endpoint of another is not asked for anything else. `None` asks nobody.
+        witnesses: How many endpoints have to agree on what cannot be taken back: see `agreeing_min`.
         on_call: Called for every answer with endpoint name, method, outcome (`ok` or what went wrong), seconds.
     """
 
@@ -171,6 +172,7 @@ class RpcPool:
     limits: RpcLimits = field(default_factory=RpcLimits)
     on_call: Callable[[str, str, str, float], None] = lambda *_: None
     genesis_hash: str | None = None
+    witnesses: int = WITNESSES
     endpoints: list[Endpoint] = field(init=False)
     _session: aiohttp.ClientSession | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -393,7 +395,6 @@ def _retry_after_seconds(header: str | None) -> float:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, OverflowError):
             seconds = 1.0
-    if math.isnan(seconds):
-        # Neither before nor after any other time: the endpoint would never be asked again.
+    if math.isnan(seconds):  # neither before nor after any other time: it would never be asked again
         return 1.0
     return min(max(seconds, 0.1), 60.0)

@@ -92,7 +92,15 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
         database = await stack.enter_async_context(open_pool(dsn, application="indexer", min_size=2))
         await check_cluster(database, rpc_urls, settings.solana_network)
         genesis = await expected_genesis(database, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc, genesis_hash=genesis))
+        rpc = await stack.enter_async_context(
+            RpcPool(
+                rpc_urls,
+                limits,
+                on_call=metrics.rpc,
+                genesis_hash=genesis,
+                witnesses=settings.rpc_witnesses,
+            )
+        )
         node, accounts = Node(rpc), Accounts(database)
         needed = min(settings.rpc_witnesses, len(rpc_urls))
         recorded = asyncio.Event()

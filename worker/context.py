@@ -5,11 +5,13 @@ A pass is a function of this; the schedule, the commands and the tests call the 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
+import structlog
 from prometheus_client import CollectorRegistry
 
+from chain.lifetimes import Tip, finalized_tip
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from migrations.status import check_current
@@ -20,6 +22,15 @@ from runtime.webhook_seal import WebhookSeal
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.signer import Signer, load_signer
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Whether enough nodes answered last time to decide what can land no more; said once when that changes."""
+
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class WorkerContext:
     webhook_seal: WebhookSeal
     registry: CollectorRegistry
     metrics: WorkerMetrics
+    agreement: Agreement = field(default_factory=Agreement)
 
 
 @asynccontextmanager
@@ -56,5 +68,35 @@ async def open_worker_context(
         database = await stack.enter_async_context(open_pool(dsn, application="worker"))
         await check_cluster(database, rpc_urls, settings.solana_network)
         genesis = await expected_genesis(database, settings.solana_network)
-        rpc = await stack.enter_async_context(RpcPool(rpc_urls, limits, on_call=metrics.rpc, genesis_hash=genesis))
+        rpc = await stack.enter_async_context(
+            RpcPool(
+                rpc_urls,
+                limits,
+                on_call=metrics.rpc,
+                genesis_hash=genesis,
+                witnesses=settings.rpc_witnesses,
+            )
+        )
         yield WorkerContext(settings, database, Node(rpc), signer, settings.webhook_seal, registry, metrics)
+
+
+async def deciding_tip(context: WorkerContext) -> Tip | None:
+    """The finalized tip by which it is decided what can land no more; `None`, said once, where too few nodes answer.
+
+    Raises:
+        RpcError: No node answers.
+    """
+    pool, agreement = context.node.pool, context.agreement
+    tip = await finalized_tip(pool)
+    if (tip is None) is not agreement.is_missing:
+        agreement.is_missing = tip is None
+        if tip is None:
+            _log.warning(
+                "too_few_nodes_to_decide",
+                endpoints=len(pool.endpoints),
+                witnesses=pool.witnesses,
+                hint="mend the node that is away, or set RPC_WITNESSES=1 to believe those that answer",
+            )
+        else:
+            _log.info("enough_nodes_to_decide")
+    return tip

@@ -18,7 +18,7 @@ from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.decode import MalformedAnswerError, TransactionResult, decode
 from chain.landing import Fate, LandingState, fates
-from chain.lifetimes import Life, Tip, finalized_tip, newest_of_all
+from chain.lifetimes import Life, Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
 from chain.rpc import Endpoint
 from chain.sending import broadcast_everywhere
@@ -27,7 +27,7 @@ from ledger.claims import claim_settled
 from ledger.index_requests import request_index
 from ledger.settlements import FIRST, FailureReason, OpenSettlement
 from runtime.crash_points import crash_point
-from worker.context import WorkerContext
+from worker.context import WorkerContext, deciding_tip
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
         context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
     ):
         # Asked before the statuses: a history that is searched afterwards reaches further than this.
-        tip = await finalized_tip(context.node.pool)
+        tip = await deciding_tip(context)
         if tip is not None:
             await _correct_ends(context, [one.id for one in page if _life(one).is_doubtful(tip)])
         await _move_page(context, page, tip, done)
@@ -95,7 +95,7 @@ async def _correct_ends(context: WorkerContext, ids: Sequence[UUID]) -> None:
 async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved) -> None:
     answers = await context.node.statuses_of_each([one.signature for one in page])
     to_send, to_index = [], []
-    for one, fate in zip(page, fates(answers, len(page)), strict=True):
+    for one, fate in zip(page, fates(answers, len(page), context.node.pool.witnesses), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
             if fate.is_final and await _paid_another(context, one):
                 await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
@@ -137,7 +137,7 @@ async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
 
     answers, _ = await ask_each(node.pool, ask)
     shown = [answer for answer in answers if answer is not None]
-    return len(shown) >= agreeing_min(len(node.pool.endpoints)) and not any(shown)
+    return len(shown) >= agreeing_min(len(node.pool.endpoints), node.pool.witnesses) and not any(shown)
 
 
 def _brought_something(one: OpenSettlement, result: TransactionResult | None) -> bool | None:

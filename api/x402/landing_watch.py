@@ -45,7 +45,8 @@ class LandingWatch:
                 await broadcast_everywhere(self._node.pool, payment.wire)
 
     async def _is_failed(self, payment: Settlement) -> bool:
-        (fate,) = fates(await self._node.statuses_of_each([payment.signature]), 1)
+        answers = await self._node.statuses_of_each([payment.signature])
+        (fate,) = fates(answers, 1, self._node.pool.witnesses)
         if fate.landing is LandingState.SUCCEEDED:
             await request_index(self._database, [payment.signature], "a settlement of x402 waits for it")
         if fate.landing is not LandingState.FAILED:

@@ -64,6 +64,13 @@ def test_what_is_final_is_final_for_all(said, is_final):
     assert (fate.landing, fate.is_final) == (LandingState.SUCCEEDED, is_final)
 
 
+def test_one_witness_is_enough_where_the_operator_says_so():
+    answers = [EndpointStatuses("up", 9, [None, BAD, FINAL]), EndpointStatuses("down", 0, None, "it is away")]
+    unknown, failed, good = fates(answers, 3, witnesses=1)
+    assert (unknown.landing, failed.landing) == (LandingState.UNKNOWN, LandingState.FAILED)
+    assert good.is_final
+
+
 def test_of_three_endpoints_two_are_enough():
     answers = [EndpointStatuses("down", 0, None, "it is away"), *(EndpointStatuses("up", 9, [None, BAD]) for _ in "ab")]
     assert [fate.landing for fate in fates(answers, 2)] == [LandingState.UNKNOWN, LandingState.FAILED]

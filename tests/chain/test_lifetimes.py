@@ -62,6 +62,12 @@ async def test_two_endpoints_are_asked_where_there_are_two(scripts, finalized, n
         assert await newest_of_all(rpc) == newest
 
 
+async def test_one_endpoint_decides_where_one_witness_is_enough():
+    async with pooled(said(20, 10), AWAY, limits=QUICK, witnesses=1) as (_, rpc):
+        assert await finalized_tip(rpc) == Tip(20, 10)
+        assert await newest_of_all(rpc) == Tip(20, 10)
+
+
 @pytest.mark.parametrize("odd", [said(-1, 0), said(2**64, 5), said(5, 2**63), said("5", "5"), AWAY])
 async def test_where_nobody_says_what_can_be_nothing_is_known(odd):
     async with pooled(odd, limits=QUICK) as (_, rpc):

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 
 import pytest
+import structlog
 from solders.keypair import Keypair
 from solders.message import to_bytes_versioned
 from solders.transaction import VersionedTransaction
@@ -16,6 +17,7 @@ from ledger.invariants import check_invariants
 from ledger.settlements import FeeBudgets, SignedPayment, reserve
 from localnet import Localnet
 from runtime.crash_points import watch_steps
+from tests.support.altering_node import AlteringNode
 from tests.support.dying_worker import KilledError, dying_at
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually, follow
@@ -183,6 +185,28 @@ async def test_what_can_never_land_fails_only_when_its_blockhash_is_dead_and_fin
     row = await seller.pool.fetchrow("SELECT reason, slot, lamports_spent FROM settlements")
     assert tuple(row) == ("invalid_transaction_state", None, 0)
     assert seller.received() == 0
+
+
+@pytest.mark.parametrize(("witnesses", "decided"), [(1, "failed"), (2, "sent")])
+async def test_while_one_of_two_nodes_is_away_the_operator_says_whether_the_other_decides(
+    seller, database_url, net, witnesses, decided
+):
+    settings = fast_settings(RPC_WITNESSES=witnesses)
+    async with (
+        AlteringNode(net).serve() as away,
+        open_worker_context(settings, database_url, [net.rpc_url, away.rpc_url]) as passes,
+    ):
+        net.set_faults({"transactionsLost": 1})
+        found = await seller.sign()
+        away.is_away = True
+        with structlog.testing.capture_logs() as logs:
+            await move_settlements(passes, older_seconds=0)
+            net.chain.tick(400)
+            for _ in range(2):
+                await move_settlements(passes, older_seconds=0)
+        assert await seller.status(found) == decided
+        said = [entry["event"] for entry in logs if entry["event"] == "too_few_nodes_to_decide"]
+        assert len(said) == witnesses - 1
 
 
 async def test_a_lost_broadcast_is_made_good(seller, following, passes, net):

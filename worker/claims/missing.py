@@ -20,14 +20,14 @@ from chain.asking import ask_each
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.decode import MalformedAnswerError, TransactionResult, decode
 from chain.landing import LandingState, fates
-from chain.lifetimes import Tip, finalized_tip, newest_of_all
+from chain.lifetimes import Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
 from chain.rpc import Endpoint
 from ledger.claims import settle_pending
 from ledger.index_requests import request_index
 from ledger.judge import Outcome
 from ledger.sql import load_queries
-from worker.context import WorkerContext
+from worker.context import WorkerContext, deciding_tip
 
 _log = structlog.get_logger(__name__)
 _queries = load_queries("worker.claims", "missing.sql")
@@ -71,10 +71,10 @@ async def settle_missing(context: WorkerContext, claims: Sequence[Missing]) -> M
 
 async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], decided: MissingDecided) -> None:
     # Asked before the statuses: a history that is searched afterwards reaches further than this.
-    tip = await finalized_tip(context.node.pool)
+    tip = await deciding_tip(context)
     signatures = list(dict.fromkeys(claim.signature for claim in claims))
     answers = await context.node.statuses_of_each(signatures)
-    stand = dict(zip(signatures, fates(answers, len(signatures)), strict=True))
+    stand = dict(zip(signatures, fates(answers, len(signatures), context.node.pool.witnesses), strict=True))
     settled: list[tuple[UUID, str, str]] = []
     to_index: list[str] = []
     for signature, fate in stand.items():
@@ -112,7 +112,7 @@ async def _refusal(context: WorkerContext, signature: str) -> Outcome | None:
         return await _shown_refusal(context, signature, await node.transaction(signature, at=endpoint))
 
     shown, _ = await ask_each(node.pool, ask)
-    if len(shown) < agreeing_min(len(node.pool.endpoints)) or None in shown:
+    if len(shown) < agreeing_min(len(node.pool.endpoints), node.pool.witnesses) or None in shown:
         return None
     return shown[0]
 

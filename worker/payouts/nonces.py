@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from chain.agreement import agreeing_min
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.nonces import NonceState, nonce_state
 from chain.rpc import Endpoint, RpcError
@@ -85,4 +86,5 @@ async def seen_nonces(node: Node, accounts: Sequence[str]) -> Mapping[str, list[
 
 
 def _witnesses(context: WorkerContext) -> int:
-    return min(context.settings.rpc_witnesses, len(context.node.pool.endpoints))
+    pool = context.node.pool
+    return agreeing_min(len(pool.endpoints), pool.witnesses)

@@ -22,13 +22,13 @@ from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.backoff import Backoff
 from chain.landing import LandingState, fates
-from chain.lifetimes import Life, Tip, finalized_tip, latest_blockhash, newest_of_all
+from chain.lifetimes import Life, Tip, latest_blockhash, newest_of_all
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import offer_everywhere
 from ledger.jobs import count_late_ratings
 from ledger.payout_redirects import apply_redirects
 from ledger.states import PayoutStatus
-from worker.context import WorkerContext
+from worker.context import WorkerContext, deciding_tip
 from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
@@ -189,7 +189,7 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done:
     """End attempts that can never land any more, so that their payouts are signed anew."""
     if not living:
         return
-    tip = await finalized_tip(context.node.pool)
+    tip = await deciding_tip(context)
     beyond = [] if tip is None else await _beyond(context, living, tip)
     beyond += await _advanced(context, living)
     absent = await rows.proven_absent(context.database, [attempt.id for attempt in beyond]) if beyond else frozenset()
@@ -238,7 +238,8 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
     """End an attempt unless the history on chain, searched by its signature and by its reference, has it after all."""
     outcome, error = "expired", None
     if attempt.signature is not None:
-        (fate,) = fates(await context.node.statuses_of_each([attempt.signature]), 1)
+        answers = await context.node.statuses_of_each([attempt.signature])
+        (fate,) = fates(answers, 1, context.node.pool.witnesses)
         if fate.seen_slot < dead_from_slot or fate.landing not in _ABSENT:
             return
         if fate.landing is LandingState.FAILED:
@@ -268,6 +269,6 @@ async def _is_referred_to(context: WorkerContext, reference: str) -> bool:
     histories, errors = await ask_each(pool, lambda endpoint: context.node.signatures(reference, at=endpoint))
     if any(info.err is None for history in histories for info in history):
         return True
-    if len(histories) < agreeing_min(len(pool.endpoints)):
+    if len(histories) < agreeing_min(len(pool.endpoints), pool.witnesses):
         raise errors[0]
     return False
