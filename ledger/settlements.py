@@ -30,7 +30,7 @@ class FailureReason(StrEnum):
     NEVER_LANDED = "invalid_transaction_state"
     """Its blockhash has died, and no node has it in its history."""
     PAID_ANOTHER = "invalid_exact_svm_payload_recipient_mismatch"
-    """It landed, finalized, and brought `payTo` nothing: the token account was another wallet's by then."""
+    """It landed, finalized, and `payTo` has nothing of it: a token account was another's, or it was given back."""
 
 
 class BudgetScope(StrEnum):
@@ -159,11 +159,16 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class OpenSettlement:
-    """A payment under way, for the worker; `is_indexed` when the ledger has its transfer, not settled by it yet."""
+    """A payment under way, for the worker.
+
+    It `is_indexed` when the ledger has its transfer, not settled by it yet; it `is_given_back` when somebody noted that
+    of this transfer, which settles nothing then.
+    """
 
     id: UUID
     signature: str
     pay_to: str
+    mint: str
     destination: str
     wire: bytes
     last_valid_block_height: int
@@ -172,6 +177,7 @@ class OpenSettlement:
     created_at: dt.datetime
     age_seconds: float
     is_indexed: bool
+    is_given_back: bool
 
 
 @dataclass(frozen=True, slots=True)

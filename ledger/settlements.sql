@@ -109,6 +109,9 @@ WITH moved AS (
       SELECT FROM transfers AS t
       -- What the ledger has for another wallet is another wallet's.
       WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND t.destination_owner IS NOT DISTINCT FROM s.pay_to
+        -- These settle nothing, ever.
+        AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+        AND NOT transfer_pays_nothing(t.signature, t.path)
     )
   RETURNING s.id, s.user_id, s.signature, s.reason, s.detail
 ),
@@ -149,14 +152,20 @@ WHERE EXISTS (
   SELECT FROM transfers AS t
   WHERE t.signature = s.signature AND t.destination_owner = s.pay_to
     AND transfer_counts(t.finality, t.awaits_witness_since)
+    AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+    AND NOT transfer_pays_nothing(t.signature, t.path)
 )
 LIMIT :limit;
 
 -- name: open_settlements
 -- A page of payments under way for some time, oldest first: they are sent again until they are decided.
-SELECT id, signature, pay_to, destination, wire, last_valid_block_height, signed_slot, status, created_at,
+SELECT id, signature, pay_to, mint, destination, wire, last_valid_block_height, signed_slot, status, created_at,
   extract(epoch FROM clock_timestamp() - created_at)::double precision AS age_seconds,
-  EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed
+  EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed,
+  EXISTS (
+    SELECT FROM transfers AS t
+    WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND transfer_pays_nothing(t.signature, t.path)
+  ) AS is_given_back
 FROM settlements AS s
 WHERE settlement_is_open(status) AND created_at < clock_timestamp() - make_interval(secs => :older_seconds)
   AND (created_at, id) > (:after_created_at::timestamptz, :after_id::uuid)

@@ -7,6 +7,7 @@ decides neither.
 """
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -36,7 +37,11 @@ _OLDER_SECONDS: Final = 3.0
 _SETTLED_PER_STATEMENT: Final = 1_000
 _BROADCASTS_AT_ONCE: Final = 16
 _WIRES_PER_PASS: Final = 1_000
-_PAID_ANOTHER: Final = "the token account belonged to another wallet by then"
+# It asks each node in turn, and may wait for one that is away; the ledger nearly always knows better by then.
+_UNEXPLAINED_SECONDS: Final = 60.0
+_LOOKED_AT_PER_PASS: Final = 16
+_PAID_ANOTHER: Final = "one of its token accounts belonged to another wallet by then"
+_GIVEN_BACK: Final = "it was given back"
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
     done.broadcast += sum(
         await _offer(context, await settlements.vanished_wires(context.database, limit=_WIRES_PER_PASS))
     )
-    after = FIRST
+    after, landed = FIRST, list[tuple[OpenSettlement, Fate]]()
     while page := await settlements.open_settlements(
         context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
     ):
@@ -72,8 +77,12 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
         tip = await deciding_tip(context)
         if tip is not None:
             await _correct_ends(context, [one.id for one in page if _life(one).is_doubtful(tip)])
-        await _move_page(context, page, tip, done)
+        landed += await _move_page(context, page, tip, done)
         after = page[-1].created_at, page[-1].id
+    # Last, and some of them at random: none that cannot be decided keeps the others from being looked at.
+    old = [(one, fate) for one, fate in landed if one.age_seconds >= _UNEXPLAINED_SECONDS]
+    some = random.sample(old, min(len(old), _LOOKED_AT_PER_PASS))
+    await asyncio.gather(*(_fail_if_paid_another(context, one, fate, done) for one, fate in some))
     return done
 
 
@@ -92,15 +101,20 @@ async def _correct_ends(context: WorkerContext, ids: Sequence[UUID]) -> None:
         )
 
 
-async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved) -> None:
+async def _move_page(
+    context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved
+) -> list[tuple[OpenSettlement, Fate]]:
+    """Decide a page and send what is undecided; those that are final on chain though nothing has settled them."""
     answers = await context.node.statuses_of_each([one.signature for one in page])
-    to_send, to_index = [], []
+    to_send, to_index, landed = [], [], []
     for one, fate in zip(page, fates(answers, len(page), context.node.pool.witnesses), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
-            if fate.is_final and await _paid_another(context, one):
-                await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
-            elif not one.is_indexed:
+            if not one.is_indexed:
                 to_index.append(one.signature)
+            if fate.is_final and one.is_given_back:
+                await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_GIVEN_BACK), done)
+            elif fate.is_final:
+                landed.append((one, fate))
         elif (failure := _failure(context, one, fate, tip)) is not None:
             await _fail(context, one, failure, fate, done)
         else:
@@ -108,6 +122,12 @@ async def _move_page(context: WorkerContext, page: Sequence[OpenSettlement], tip
     if to_index:
         done.missed += await request_index(context.database, to_index, "a settlement of x402 waits for it")
     await _broadcast(context, to_send, done)
+    return landed
+
+
+async def _fail_if_paid_another(context: WorkerContext, one: OpenSettlement, fate: Fate, done: Moved) -> None:
+    if await _paid_another(context, one):
+        await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
 
 
 def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip | None) -> FailureReason | None:
@@ -127,8 +147,8 @@ def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip |
 async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
     """Whether a final payment brought `payTo` nothing, as enough nodes show it and none otherwise.
 
-    The token account may have been handed over after the payment was tried. The ledger never has a transfer that
-    settles such a one.
+    A token account, be it the payer's, may have been handed over after the payment was tried. The ledger never has
+    a transfer that settles such a one.
     """
     node = context.node
 
@@ -149,10 +169,11 @@ def _brought_something(one: OpenSettlement, result: TransactionResult | None) ->
     # A node that answers something else says nothing about this one.
     if observation is None or observation.signature != one.signature or observation.failed or observation.unexplained:
         return None
-    changes = [change for change in observation.balances if change.account == one.destination]
+    changes = [change for change in observation.balances if change.mint == one.mint]
     if any(change.owner is None for change in changes):
         return None
-    return any(change.owner == one.pay_to and change.post > change.pre for change in changes)
+    # What comes from another account of the same wallet brings it nothing.
+    return sum(change.post - change.pre for change in changes if change.owner == one.pay_to) > 0
 
 
 def _life(one: OpenSettlement) -> Life:

@@ -13,7 +13,7 @@ from ledger.times import epoch_ms
 _FAILURES: Final = {
     FailureReason.FAILED_ON_CHAIN: "The payment failed on chain and moved no money ({}); sign a new one.",
     FailureReason.NEVER_LANDED: "The payment did not land before its blockhash expired and never will; sign a new one.",
-    FailureReason.PAID_ANOTHER: "The payment landed, but {}, so payTo got nothing; ask the seller whose it is.",
+    FailureReason.PAID_ANOTHER: "The payment landed, but {}, so payTo has nothing of it; ask the seller.",
 }
 
 

@@ -12,7 +12,7 @@ from ledger.claims import Match, claim_settled, follow_transfers, honour_matches
 from ledger.invariants import check_invariants
 from ledger.payment_requests import create_request, find_request
 from ledger.settlements import FailureReason, FeeBudgets, reserve
-from tests.support.settlement_rows import AMPLE, LAMPORTS, PAYER, land, reserved, signed_payment
+from tests.support.settlement_rows import AMPLE, LAMPORTS, PAYER, give_back, land, reserved, signed_payment
 from tests.support.small_ledger import USDC, USDT, add_merchant, address
 
 
@@ -258,6 +258,21 @@ async def test_what_the_ledger_has_does_not_fail(pool, merchant):
     assert not await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail=None)
     await claim_settled(pool, [found])
     assert not await settlements.fail(pool, found, reason=FailureReason.NEVER_LANDED, detail=None)
+
+
+@pytest.mark.parametrize("case", ["moves nothing", "given back"])
+async def test_what_the_ledger_has_fails_where_it_can_settle_nothing(pool, merchant, case):
+    payment, found = await reserved(pool, merchant)
+    await land(pool, payment, **({"source_owner": merchant.wallet} if case == "moves nothing" else {}))
+    if case == "given back":
+        await give_back(pool, payment.signature)
+    assert await claim_settled(pool, [found]) == frozenset()
+    assert await settlements.settlements_with_transfers(pool, limit=10) == []
+    (one,) = await settlements.open_settlements(pool, older_seconds=0, limit=10)
+    assert (one.is_indexed, one.is_given_back) == (True, case == "given back")
+    assert await settlements.fail(pool, found, reason=FailureReason.PAID_ANOTHER, detail="why", slot=7)
+    assert await settlements.settlements_with_transfers(pool, limit=10) == []
+    assert await check_invariants(pool) == []
 
 
 async def test_a_fork_undoes_it_and_it_lands_again(pool, merchant):

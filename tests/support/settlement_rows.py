@@ -71,3 +71,26 @@ async def land(connection, payment, *, path="2", finality="confirmed", **changes
     }
     places = ", ".join(f"${n}" for n in range(1, len(fields) + 1))
     await connection.execute(f"INSERT INTO transfers ({', '.join(fields)}) VALUES ({places})", *fields.values())
+
+
+async def give_back(connection, signature):
+    """Give a payment back, landed or not, and note that of its transfer as whoever decides its finding does."""
+    back = new_signature()
+    await connection.execute(
+        """
+        WITH back AS (
+          INSERT INTO transfers (
+            signature, path, slot, kind, program, mint, source, destination, source_owner, destination_owner, authority,
+            amount, finality
+          )
+          SELECT $2, '0', 7, 'transferChecked', $3, mint, destination, payer, pay_to, payer, pay_to, amount, 'finalized'
+          FROM settlements WHERE signature = $1
+        )
+        INSERT INTO finding_decisions (
+          finding_id, kind, user_id, signature, path, action, decided_by, refund_signature, refund_path, refund_amount
+        )
+        SELECT md5(signature), 'unmatchedTransfer', user_id, signature, '2', 'refunded', user_id, $2, '0', amount
+        FROM settlements WHERE signature = $1
+        """,
+        signature, back, TOKEN_PROGRAM,
+    )  # fmt: skip

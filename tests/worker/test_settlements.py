@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 import structlog
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import to_bytes_versioned
 from solders.transaction import VersionedTransaction
@@ -22,7 +23,8 @@ from tests.support.dying_worker import KilledError, dying_at
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually, follow
 from tests.support.ledger_checks import fast_settings as fast_indexer
-from tests.support.wallets import SOL, USDC, token_account
+from tests.support.settlement_rows import give_back
+from tests.support.wallets import SOL, SPL, USDC, signed, token_account
 from tests.support.x402_payments import DEVNET, Purchase
 from worker.context import open_worker_context
 from worker.settlements import move_settlements
@@ -87,6 +89,9 @@ class Shop:
 
     async def status(self, found):
         return (await settlements.find_by_id(self.pool, found)).status
+
+    async def make_older(self):
+        await self.pool.execute("UPDATE settlements SET created_at = created_at - interval '1 minute'")
 
     def received(self):
         return self.net.chain.true_token_balance(token_account(self.seller.pubkey(), USDC)) or 0
@@ -207,6 +212,72 @@ async def test_while_one_of_two_nodes_is_away_the_operator_says_whether_the_othe
         assert await seller.status(found) == decided
         said = [entry["event"] for entry in logs if entry["event"] == "too_few_nodes_to_decide"]
         assert len(said) == witnesses - 1
+
+
+async def _hand_over_source(seller):
+    """The buyer gives its token account to the seller, who lets it spend from there."""
+    account, buyer, owner = token_account(seller.buyer.pubkey(), USDC), seller.buyer.pubkey(), seller.seller.pubkey()
+    # SetAuthority of the token program, for the owner of the account, and Approve.
+    give = Instruction(
+        SPL, bytes([6, 2, 1]) + bytes(owner), [AccountMeta(account, False, True), AccountMeta(buyer, True, False)]
+    )
+    allow = Instruction(
+        SPL,
+        bytes([4]) + AMOUNT.to_bytes(8, "little"),
+        [AccountMeta(account, False, True), AccountMeta(buyer, False, False), AccountMeta(owner, True, False)],
+    )
+    chain = seller.net.chain
+    chain.send(signed([give, allow], [seller.fee_payer, seller.buyer, seller.seller], chain.blocks[-1].hash))
+    chain.tick(3)
+
+
+async def test_what_comes_from_an_account_that_was_handed_to_the_seller_has_failed(seller, following, passes, net):
+    found = await seller.sign()
+    await _hand_over_source(seller)
+    await move_settlements(passes, older_seconds=0)
+    await eventually(seller.received)
+    net.chain.tick(40)
+    await seller.make_older()
+    await until(seller, passes, found, "failed")
+    row = await seller.pool.fetchrow("SELECT reason, lamports_spent FROM settlements")
+    assert tuple(row) == ("invalid_exact_svm_payload_recipient_mismatch", 10_001)
+    assert await check_invariants(seller.pool) == []
+
+
+async def test_what_was_given_back_before_it_was_settled_has_failed(seller, following, passes, net):
+    found = await seller.sign()
+    await give_back(seller.pool, (await settlements.find_by_id(seller.pool, found)).signature)
+    await move_settlements(passes, older_seconds=0)
+    await eventually(seller.received)
+    net.chain.tick(40)
+    await until(seller, passes, found, "failed")
+    assert await seller.pool.fetchval("SELECT detail FROM settlements") == "it was given back"
+
+
+async def test_nodes_are_asked_what_a_payment_did_after_all_is_sent_and_of_old_ones_alone(
+    seller, passes, database_url, net
+):
+    await seller.sign()
+    await move_settlements(passes, older_seconds=0)
+    await eventually(seller.received)
+    net.chain.tick(40)
+    kept_by_then = []
+
+    def watch(call, answer):
+        if call["method"] == "getTransaction":
+            kept_by_then.append(len(node.kept))
+
+    async with (
+        AlteringNode(net, watch, keeps_transactions=True).serve() as node,
+        open_worker_context(fast_settings(), database_url, [node.rpc_url]) as other,
+    ):
+        # No indexer runs: the ledger knows nothing of the first.
+        await move_settlements(other, older_seconds=0)
+        assert kept_by_then == []
+        await seller.make_older()
+        await seller.sign(memo="another")
+        await move_settlements(other, older_seconds=0)
+        assert kept_by_then == [1]
 
 
 async def test_a_lost_broadcast_is_made_good(seller, following, passes, net):

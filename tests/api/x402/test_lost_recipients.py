@@ -96,6 +96,8 @@ async def test_what_reaches_an_account_that_was_handed_over_has_failed(
     net.chain.send(signed([hand_over], [shop], await parties.blockhash()))
     net.chain.tick(3)
     await landed(net, parties, pool, shop.pubkey())
+    # By then the ledger would have settled it.
+    await pool.execute("UPDATE settlements SET created_at = created_at - interval '1 minute'")
     assert tuple(await decided(passes, pool)) == ("failed", "invalid_exact_svm_payload_recipient_mismatch")
     answer = await settled(client, purchase)
     assert (answer["success"], answer["errorReason"]) == (False, "invalid_exact_svm_payload_recipient_mismatch")
