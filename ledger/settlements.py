@@ -191,7 +191,7 @@ class SettlementCount:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUse:
-    """What of the budget for all fees of today is reserved."""
+    """What of a budget for fees of today is reserved."""
 
     lamports: int
     lamports_max: int
@@ -334,7 +334,10 @@ async def count_settlements(database: Database) -> list[SettlementCount]:
 
 
 async def budget_of_day(database: Database) -> BudgetUse | None:
-    """What of today's budget for all fees is reserved; `None` where nothing is yet."""
+    """What of today's budget for all fees is reserved, or of that without API keys if it is nearer its end.
+
+    `None` where nothing is reserved yet.
+    """
     row = await _queries.budget_of_day(database)
     return from_row(BudgetUse, row) if row else None
 

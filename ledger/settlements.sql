@@ -194,9 +194,12 @@ FROM settlements
 GROUP BY status;
 
 -- name: budget_of_day^
--- What the fees of today's settlements have reserved of the budget for all.
+-- What the fees of today's settlements have reserved of the budget for all, or of that for all callers without a key:
+-- whichever is nearer its end.
 SELECT lamports, lamports_max FROM settlement_budgets
-WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND scope = 'all' AND subject = '';
+WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND scope IN ('all', 'keyless') AND subject = ''
+ORDER BY lamports::numeric / nullif(lamports_max, 0) DESC NULLS FIRST, scope
+LIMIT 1;
 
 -- name: prune_wires$
 -- Bytes that nobody will send again, some time after the verdict. The rows stay: they are the books.

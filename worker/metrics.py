@@ -60,11 +60,13 @@ class WorkerMetrics:
             registry=registry,
         )
         self.settlement_lamports = Gauge(
-            "pay402_settlement_reserved_lamports", "Reserved today for the fees of all settlements", registry=registry
+            "pay402_settlement_reserved_lamports",
+            "Reserved today for fees of all settlements, or of those without API keys if their budget is nearer its end",
+            registry=registry,
         )
         self.settlement_budget = Gauge(
             "pay402_settlement_budget_lamports",
-            "The budget of today for the fees of all settlements; 0 while nothing is reserved",
+            "The budget of today that this counts against; 0 while nothing is reserved",
             registry=registry,
         )
         self.feed_entries = Counter("pay402_feed_entries_total", "Entries published in the feed", registry=registry)

@@ -11,7 +11,7 @@ from ledger import settlements
 from ledger.claims import Match, claim_settled, follow_transfers, honour_matches
 from ledger.invariants import check_invariants
 from ledger.payment_requests import create_request, find_request
-from ledger.settlements import FailureReason, FeeBudgets, reserve
+from ledger.settlements import BudgetUse, FailureReason, FeeBudgets, reserve
 from tests.support.settlement_rows import AMPLE, LAMPORTS, PAYER, give_back, land, reserved, signed_payment
 from tests.support.small_ledger import USDC, USDT, add_merchant, address
 
@@ -273,6 +273,16 @@ async def test_what_the_ledger_has_fails_where_it_can_settle_nothing(pool, merch
     assert await settlements.fail(pool, found, reason=FailureReason.PAID_ANOTHER, detail="why", slot=7)
     assert await settlements.settlements_with_transfers(pool, limit=10) == []
     assert await check_invariants(pool) == []
+
+
+async def test_the_budget_that_is_nearer_its_end_is_watched(pool, merchant):
+    budgets = FeeBudgets(10 * LAMPORTS, 10**12, 10**12, keyless_percent=40)
+    assert await settlements.budget_of_day(pool) is None
+    await reserved(pool, merchant, budgets=budgets, has_key=False)
+    assert await settlements.budget_of_day(pool) == BudgetUse(LAMPORTS, 4 * LAMPORTS)
+    for _ in range(3):
+        await reserved(pool, merchant, budgets=budgets)
+    assert await settlements.budget_of_day(pool) == BudgetUse(4 * LAMPORTS, 10 * LAMPORTS)
 
 
 async def test_a_fork_undoes_it_and_it_lands_again(pool, merchant):
