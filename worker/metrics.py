@@ -61,7 +61,7 @@ class WorkerMetrics:
         )
         self.settlement_lamports = Gauge(
             "pay402_settlement_reserved_lamports",
-            "Reserved today for fees of all settlements, or of those without API keys if their budget is nearer its end",
+            "Reserved today for fees of all settlements, or of those without API keys: whichever is nearer its budget",
             registry=registry,
         )
         self.settlement_budget = Gauge(
