@@ -359,6 +359,12 @@ async def proven_absent(database: Database, attempt_ids: Sequence[UUID]) -> froz
     return frozenset([row["id"] async for row in rows])
 
 
+async def landed_for_nothing(database: Database, attempt_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Of these attempts, those that are final in the ledger and moved nothing, as of one to the wallet that pays."""
+    rows = _queries.landed_for_nothing(database, ids=list(attempt_ids))
+    return frozenset([row["id"] async for row in rows])
+
+
 async def end_attempt(
     database: Database,
     attempt_id: UUID,

@@ -204,6 +204,26 @@ WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL
     SELECT FROM transfers AS t
     WHERE t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}' AND t.finality <> 'orphaned'
       AND t.source_owner = p.wallet
+      AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+  );
+
+-- name: landed_for_nothing
+-- Of these attempts, those that are final in the ledger and moved nothing, as of a payout to the wallet that pays: they
+-- settle nothing, and land no second time.
+SELECT a.id
+FROM payout_attempts AS a
+JOIN payouts AS p ON p.id = a.payout_id
+WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL
+  AND EXISTS (
+    SELECT FROM transfers AS t
+    WHERE t.signature = a.signature AND t.reference_keys @> ARRAY[p.reference::text] AND t.finality = 'finalized'
+      AND t.source_owner = p.wallet
+  )
+  AND NOT EXISTS (
+    SELECT FROM transfers AS t
+    WHERE t.reference_keys @> ARRAY[p.reference::text] AND t.reference_keys <> '{}' AND t.finality <> 'orphaned'
+      AND t.source_owner = p.wallet
+      AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   );
 
 -- name: end_attempt$

@@ -189,6 +189,11 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done:
     """End attempts that can never land any more, so that their payouts are signed anew."""
     if not living:
         return
+    idle = await rows.landed_for_nothing(context.database, [attempt.id for attempt in living])
+    for attempt in living:
+        if attempt.id in idle:
+            await _end(context, attempt, "failed", "it moved nothing", done)
+    living = [attempt for attempt in living if attempt.id not in idle]
     tip = await deciding_tip(context)
     beyond = [] if tip is None else await _beyond(context, living, tip)
     beyond += await _advanced(context, living)
@@ -246,6 +251,10 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
             outcome, error = "failed", f"it failed on chain: {fate.error}"
     if await _is_referred_to(context, attempt.reference):
         return
+    await _end(context, attempt, outcome, error, done)
+
+
+async def _end(context: WorkerContext, attempt: Attempt, outcome: str, error: str | None, done: Sent) -> None:
     async with crash_point("end"):
         done.ended += await rows.end_attempt(
             context.database,

@@ -15,7 +15,7 @@ from ledger.tokens import NATIVE_SOL
 from localnet import payments as pay
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC, token_account, withheld_fee
-from tests.support.dying_worker import approved_order, paid_once
+from tests.support.dying_worker import approved_order, attempts, paid_once
 from tests.support.job_shop import PRICE, fast_settings, lamports, secret
 from tests.support.ledger_checks import eventually
 from worker.claims.decide import reconcile
@@ -212,6 +212,30 @@ async def test_an_account_that_was_handed_over_is_not_paid_and_not_signed_for_ev
     await passes(shop, context, is_at(shop, "waiting", "destination_unusable"))
     assert await shop.pool.fetchval("SELECT count(*) FROM payout_attempts") == 0
     assert await shop.balance(thief.pubkey()) == 0
+
+
+async def test_what_went_to_the_wallet_that_pays_ends_and_goes_elsewhere(shop, indexer, context, net):
+    """As a version left it in flight that sent such payouts."""
+    order = await approved_order(shop, context)
+    net.set_faults({"transactionsLost": 1})
+    await move_jobs_and_payouts(context)
+    (before,) = await attempts(order)
+    assert before["outcome"] is None
+    net.set_faults(None)
+    wallet, reference = shop.wallet.pubkey(), await shop.pool.fetchval("SELECT reference FROM payouts")
+    signature = await shop.send(
+        pay.checked(wallet, wallet, PRICE, Pubkey.from_string(reference), "payout").instructions, shop.wallet
+    )
+    await shop.pool.execute("UPDATE payouts SET recipient = wallet")
+    await shop.pool.execute("UPDATE payout_attempts SET signature = $1", signature)
+    net.chain.tick(200)
+    await passes(shop, context, is_at(shop, "waiting", "destination_unusable"))
+    (ended,) = await attempts(order)
+    assert (ended["outcome"], ended["error"]) == ("failed", "it moved nothing")
+    await shop.pool.execute("UPDATE payouts SET recipient = $1", str(shop.provider.pubkey()))
+    await retry_payouts(shop.pool, ())
+    await passes(shop, context, is_at(shop, "settled"))
+    await paid_once(shop)
 
 
 async def _is_handed_over(shop, account, thief):
