@@ -696,6 +696,92 @@ END;
 
 COMMENT ON FUNCTION public.transfer_pays_nothing(of_signature text, of_path text) IS 'True for a transfer that was given back, whole or in part, and for one that gave another back';
 
+CREATE TABLE public.job_requests (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    service_id uuid NOT NULL,
+    client_user_id text NOT NULL,
+    client_agent_id text NOT NULL,
+    provider_user_id text NOT NULL,
+    provider_agent_id text NOT NULL,
+    payout_address public.address NOT NULL,
+    price_amount public.base_units NOT NULL,
+    price_mint public.address NOT NULL,
+    price_currency text NOT NULL,
+    nonce text NOT NULL,
+    reference public.address NOT NULL,
+    settlement_wallet public.address NOT NULL,
+    settlement_user_id text NOT NULL,
+    environment text NOT NULL,
+    fund_until timestamp with time zone NOT NULL,
+    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
+    escrow_status public.escrow_status DEFAULT 'pending'::public.escrow_status NOT NULL,
+    input jsonb,
+    output jsonb,
+    dispute_reason text,
+    resolution text,
+    deadline timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    accepted_at timestamp with time zone,
+    escrowed_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT job_requests_check CHECK (((escrow_status = 'pending'::public.escrow_status) = (escrowed_at IS NULL))),
+    CONSTRAINT job_requests_check1 CHECK (((escrow_status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status])) = (settled_at IS NOT NULL))),
+    CONSTRAINT job_requests_check2 CHECK (((status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status])) = (ended_at IS NOT NULL))),
+    CONSTRAINT job_requests_check3 CHECK (((escrow_status <> 'released'::public.escrow_status) OR (status = 'approved'::public.job_status))),
+    CONSTRAINT job_requests_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT job_requests_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
+    CONSTRAINT job_requests_resolution_check CHECK ((resolution = ANY (ARRAY['release'::text, 'refund'::text])))
+);
+
+COMMENT ON TABLE public.job_requests IS 'A service ordered: who does what for whom by when, and where the money is';
+
+COMMENT ON COLUMN public.job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
+
+COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it; its terms stand here too, so that a request that expired can be deleted';
+
+COMMENT ON COLUMN public.job_requests.settlement_user_id IS 'Whose wallet the settlement wallet is: the merchant of its claims';
+
+COMMENT ON COLUMN public.job_requests.ended_at IS 'When it was approved, cancelled or had expired';
+
+COMMENT ON COLUMN public.job_requests.settled_at IS 'When the ledger saw its money leave, finalized';
+
+CREATE TABLE public.nonces (
+    nonce text NOT NULL,
+    user_id text NOT NULL,
+    recipient public.address NOT NULL,
+    mint public.address NOT NULL,
+    currency text NOT NULL,
+    amount public.base_units NOT NULL,
+    resource text,
+    scheme text DEFAULT 'minimum'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reference public.address NOT NULL,
+    environment text DEFAULT 'live'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    expired_at timestamp with time zone,
+    proof_version smallint DEFAULT 1 NOT NULL,
+    final_only boolean DEFAULT false NOT NULL,
+    CONSTRAINT nonces_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT nonces_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT nonces_nonce_check CHECK (((char_length(nonce) >= 1) AND (char_length(nonce) <= 256))),
+    CONSTRAINT nonces_proof_version_check CHECK ((proof_version = ANY (ARRAY[1, 2]))),
+    CONSTRAINT nonces_scheme_check CHECK ((scheme = ANY (ARRAY['exact'::text, 'minimum'::text])))
+);
+
+COMMENT ON TABLE public.nonces IS 'A payment request: what is to be paid, to whom, until when';
+
+COMMENT ON COLUMN public.nonces.reference IS 'A fresh key that a transfer can carry, so that it is matched without a claim';
+
+COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it had expired unpaid';
+
+COMMENT ON COLUMN public.nonces.proof_version IS 'Which proofs are accepted: 1 all, 2 those that sign recipient and transaction too';
+
+COMMENT ON COLUMN public.nonces.final_only IS 'Paid by a finalized transfer only, however it is matched';
+
 CREATE TABLE public.transactions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id text NOT NULL,
@@ -822,7 +908,21 @@ CREATE FUNCTION public.transfers_back(paid_signature text, paid_path text) RETUR
             FROM public.payouts o
            WHERE (((o.settled_signature)::text = (t.signature)::text) AND (o.settled_path = t.path))))) AND (NOT (EXISTS ( SELECT
             FROM public.finding_decisions d
-           WHERE (((d.refund_signature)::text = (t.signature)::text) AND (d.refund_path = t.path) AND (d.action = 'refunded'::text))))));
+           WHERE (((d.refund_signature)::text = (t.signature)::text) AND (d.refund_path = t.path) AND (d.action = 'refunded'::text))))) AND (((t.reference_keys = '{}'::text[]) AND (t.memos = '{}'::text[])) OR (NOT (EXISTS ( SELECT
+            FROM public.nonces n
+           WHERE (((n.reference)::text = ANY (t.reference_keys)) AND ((n.recipient)::text = (t.destination_owner)::text))
+         UNION ALL
+          SELECT
+            FROM public.nonces n
+           WHERE ((n.nonce = ANY (t.memos)) AND ((n.recipient)::text = (t.destination_owner)::text))
+         UNION ALL
+          SELECT
+            FROM public.job_requests j
+           WHERE (((j.reference)::text = ANY (t.reference_keys)) AND ((j.settlement_wallet)::text = (t.destination_owner)::text))
+         UNION ALL
+          SELECT
+            FROM public.job_requests j
+           WHERE ((j.nonce = ANY (t.memos)) AND ((j.settlement_wallet)::text = (t.destination_owner)::text)))))));
 END;
 
 COMMENT ON FUNCTION public.transfers_back(paid_signature text, paid_path text) IS 'Transfers by which the wallet that a transfer paid may have given it back: later, of the same token, to its payer, and for nothing else that is known';
@@ -989,58 +1089,6 @@ COMMENT ON COLUMN public.agent_services.response_seconds IS 'From accepting to s
 COMMENT ON COLUMN public.agent_services.seed_name IS 'Which example of the seed it is, so that seeding again adds nothing';
 
 COMMENT ON COLUMN public.agent_services.environment IS 'Of the key that offered it: a test key changes no live service';
-
-CREATE TABLE public.job_requests (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    service_id uuid NOT NULL,
-    client_user_id text NOT NULL,
-    client_agent_id text NOT NULL,
-    provider_user_id text NOT NULL,
-    provider_agent_id text NOT NULL,
-    payout_address public.address NOT NULL,
-    price_amount public.base_units NOT NULL,
-    price_mint public.address NOT NULL,
-    price_currency text NOT NULL,
-    nonce text NOT NULL,
-    reference public.address NOT NULL,
-    settlement_wallet public.address NOT NULL,
-    settlement_user_id text NOT NULL,
-    environment text NOT NULL,
-    fund_until timestamp with time zone NOT NULL,
-    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
-    escrow_status public.escrow_status DEFAULT 'pending'::public.escrow_status NOT NULL,
-    input jsonb,
-    output jsonb,
-    dispute_reason text,
-    resolution text,
-    deadline timestamp with time zone NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    accepted_at timestamp with time zone,
-    escrowed_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    settled_at timestamp with time zone,
-    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT job_requests_check CHECK (((escrow_status = 'pending'::public.escrow_status) = (escrowed_at IS NULL))),
-    CONSTRAINT job_requests_check1 CHECK (((escrow_status = ANY (ARRAY['released'::public.escrow_status, 'refunded'::public.escrow_status])) = (settled_at IS NOT NULL))),
-    CONSTRAINT job_requests_check2 CHECK (((status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status])) = (ended_at IS NOT NULL))),
-    CONSTRAINT job_requests_check3 CHECK (((escrow_status <> 'released'::public.escrow_status) OR (status = 'approved'::public.job_status))),
-    CONSTRAINT job_requests_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT job_requests_price_amount_check CHECK (((price_amount)::numeric > (0)::numeric)),
-    CONSTRAINT job_requests_resolution_check CHECK ((resolution = ANY (ARRAY['release'::text, 'refund'::text])))
-);
-
-COMMENT ON TABLE public.job_requests IS 'A service ordered: who does what for whom by when, and where the money is';
-
-COMMENT ON COLUMN public.job_requests.payout_address IS 'Where the release goes: the service''s at the time of the order';
-
-COMMENT ON COLUMN public.job_requests.nonce IS 'The payment request that funds it; its terms stand here too, so that a request that expired can be deleted';
-
-COMMENT ON COLUMN public.job_requests.settlement_user_id IS 'Whose wallet the settlement wallet is: the merchant of its claims';
-
-COMMENT ON COLUMN public.job_requests.ended_at IS 'When it was approved, cancelled or had expired';
-
-COMMENT ON COLUMN public.job_requests.settled_at IS 'When the ledger saw its money leave, finalized';
 
 CREATE VIEW analytics.jobs AS
  SELECT j.id,
@@ -1563,40 +1611,6 @@ COMMENT ON TABLE public.job_fundings IS 'A finalized payment for a job: how much
 COMMENT ON COLUMN public.job_fundings.claim_id IS 'The claim that took the transfer, so that nothing else can be paid with it';
 
 COMMENT ON COLUMN public.job_fundings.rest IS 'What is not the price goes back, for this reason';
-
-CREATE TABLE public.nonces (
-    nonce text NOT NULL,
-    user_id text NOT NULL,
-    recipient public.address NOT NULL,
-    mint public.address NOT NULL,
-    currency text NOT NULL,
-    amount public.base_units NOT NULL,
-    resource text,
-    scheme text DEFAULT 'minimum'::text NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    reference public.address NOT NULL,
-    environment text DEFAULT 'live'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    expired_at timestamp with time zone,
-    proof_version smallint DEFAULT 1 NOT NULL,
-    final_only boolean DEFAULT false NOT NULL,
-    CONSTRAINT nonces_amount_check CHECK (((amount)::numeric > (0)::numeric)),
-    CONSTRAINT nonces_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT nonces_nonce_check CHECK (((char_length(nonce) >= 1) AND (char_length(nonce) <= 256))),
-    CONSTRAINT nonces_proof_version_check CHECK ((proof_version = ANY (ARRAY[1, 2]))),
-    CONSTRAINT nonces_scheme_check CHECK ((scheme = ANY (ARRAY['exact'::text, 'minimum'::text])))
-);
-
-COMMENT ON TABLE public.nonces IS 'A payment request: what is to be paid, to whom, until when';
-
-COMMENT ON COLUMN public.nonces.reference IS 'A fresh key that a transfer can carry, so that it is matched without a claim';
-
-COMMENT ON COLUMN public.nonces.expired_at IS 'When the worker noticed that it had expired unpaid';
-
-COMMENT ON COLUMN public.nonces.proof_version IS 'Which proofs are accepted: 1 all, 2 those that sign recipient and transaction too';
-
-COMMENT ON COLUMN public.nonces.final_only IS 'Paid by a finalized transfer only, however it is matched';
 
 CREATE TABLE public.payout_redirects (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

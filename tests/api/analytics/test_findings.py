@@ -179,7 +179,12 @@ async def test_what_gives_nothing_back_is_no_refund(vendor, pool, database_url):
         """,
         honoured,
     )
+    # The buyer sells too, and this may be what somebody pays for that.
+    shop = await Vendor(vendor.api, pool, "buyer", str(buyer)).open()
+    asked = await shop.requested(5_000_000)
     wrong = {
+        "names the buyer's request": await given_back(vendor, pool, 5_000_000, memos=[asked["nonce"]]),
+        "names its reference": await given_back(vendor, pool, 5_000_000, reference_keys=[asked["reference"]]),
         "unknown": new_signature(),
         "the payment itself": found["signature"],
         "not final": await given_back(vendor, pool, 5_000_000, finality="confirmed"),
