@@ -80,8 +80,29 @@ async def latest_blockhash(pool: RpcPool) -> Lifetime:
     A node may be wrong about the height at which it ends, but nothing outlives 150 blocks from now. One that is ahead
     of all that say where they are is believed as far as another lifetime.
     """
+    answer = await _blockhash(pool)
+    return _lifetime(answer, await newest_tip(pool))
+
+
+async def latest_blockhash_of_all(pool: RpcPool) -> Lifetime | None:
+    """As `latest_blockhash`, of enough endpoints to believe its end: none of them alone has it end too early.
+
+    `None` where too few answer.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+    answer = await _blockhash(pool)
+    newest = await newest_of_all(pool)
+    return None if newest is None else _lifetime(answer, newest)
+
+
+async def _blockhash(pool: RpcPool) -> "_BlockhashAnswer":
     answer: _BlockhashAnswer = await pool.call("getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer)
-    newest = await newest_tip(pool)
+    return answer
+
+
+def _lifetime(answer: "_BlockhashAnswer", newest: Tip) -> Lifetime:
     last = max(answer.value.last_valid_block_height, newest.last_valid_block_height)
     last = min(last, newest.last_valid_block_height + BLOCKHASH_LIFETIME_BLOCKS)
     return Lifetime(answer.value.blockhash, last, newest.absolute_slot)

@@ -3,7 +3,15 @@
 import pytest
 
 from chain.cluster_rules import SLOT_SECONDS
-from chain.lifetimes import Life, Tip, finalized_tip, latest_blockhash, newest_of_all, newest_tip
+from chain.lifetimes import (
+    Life,
+    Tip,
+    finalized_tip,
+    latest_blockhash,
+    latest_blockhash_of_all,
+    newest_of_all,
+    newest_tip,
+)
 from chain.rpc import RpcError
 from runtime.settings import SolanaSettings
 from tests.support.scripted_nodes import QUICK, Reply, pooled
@@ -90,3 +98,11 @@ async def test_what_a_node_says_of_the_end_of_a_blockhash_is_bounded(last, ends)
     async with pooled(script) as (_, rpc):
         lifetime = await latest_blockhash(rpc)
     assert (lifetime.last_valid_block_height, lifetime.slot) == (ends, 20)
+
+
+@pytest.mark.parametrize(("other", "ends"), [(said(21, 11), 161), (AWAY, None)])
+async def test_one_of_two_endpoints_does_not_say_alone_when_a_blockhash_ends(other, ends):
+    blockhash = Reply({"value": {"blockhash": "1" * 32, "lastValidBlockHeight": 1}})
+    async with pooled([blockhash, *said(1, 1)], other, limits=QUICK) as (_, rpc):
+        lifetime = await latest_blockhash_of_all(rpc)
+    assert (lifetime and lifetime.last_valid_block_height) == ends

@@ -47,6 +47,8 @@ class Waiting(StrEnum):
     """Fees for the day are used up, and nobody has said what of this token is worth one: it waits for another day."""
     MINT_UNUSABLE = "mint_unusable"
     """The token's mint is not on the chain, or keeps so much that nothing arrives."""
+    TOO_FEW_NODES = "too_few_nodes"
+    """Too few nodes say how high the chain is: one alone could have us believe that what was signed lands no more."""
 
 
 WAITS_FOR_OWNER: Final = frozenset({Waiting.BELOW_COST, Waiting.NO_ACCOUNT, Waiting.PAYER_BUDGET, Waiting.FEE_BUDGET})

@@ -15,13 +15,13 @@ from uuid import UUID
 from solders.message import Message
 from solders.transaction import Transaction
 
-from chain.lifetimes import finalized_tip, latest_blockhash
+from chain.lifetimes import finalized_tip, latest_blockhash_of_all
 from chain.nonces import advance_only, is_advance_only
 from chain.rpc import PermanentRpcError
 from chain.sending import broadcast
 from worker.context import WorkerContext
 from worker.payouts import rows
-from worker.payouts.checks import NotReadyError, ready_payout
+from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.crash_points import crash_point
 from worker.payouts.nonces import NonceUnusableError, advanced_slots, nonce_to_live_by, seen_nonces
@@ -101,7 +101,9 @@ async def _export(context: WorkerContext, waiting: PayoutToSign, nonce_account: 
             return Exported(*_about(payout), waits_for=f"another nonce account than {nonce_account}: {unusable}")
         signed_slot = None
         if nonce is None:
-            lifetime = await latest_blockhash(context.node.pool)
+            lifetime = await latest_blockhash_of_all(context.node.pool)
+            if lifetime is None:
+                return Exported(*_about(payout), waits_for=Waiting.TOO_FEW_NODES.value)
             message, last = bytes(ready.sending.message(lifetime.blockhash)), lifetime.last_valid_block_height
             signed_slot = lifetime.slot
         else:

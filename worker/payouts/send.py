@@ -22,7 +22,7 @@ from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.backoff import Backoff
 from chain.landing import LandingState, fates
-from chain.lifetimes import Life, Tip, latest_blockhash, newest_of_all
+from chain.lifetimes import Life, Tip, latest_blockhash_of_all, newest_of_all
 from chain.rpc import PermanentRpcError, RpcError
 from chain.sending import offer_everywhere
 from ledger.jobs import count_late_ratings
@@ -144,7 +144,9 @@ async def _sign(context: WorkerContext, signer: Signer, payout: Payout, done: Se
     async with crash_point("check"):
         ready = await ready_payout(context.node, payout, policy)
     async with crash_point("sign"):
-        lifetime = await latest_blockhash(context.node.pool)
+        lifetime = await latest_blockhash_of_all(context.node.pool)
+        if lifetime is None:
+            raise NotReadyError(Waiting.TOO_FEW_NODES)
         message = ready.sending.message(lifetime.blockhash)
         transaction = signer.sign(message)
     async with crash_point("store"):

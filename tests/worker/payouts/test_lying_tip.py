@@ -12,6 +12,7 @@ from tests.support.dying_worker import approved_order, attempts, paid_once
 from tests.support.job_shop import PRICE, fast_settings, secret
 from worker.context import open_worker_context
 from worker.escrow import move_jobs_and_payouts
+from worker.payouts.rows import retry_payouts
 
 
 @contextlib.asynccontextmanager
@@ -112,14 +113,31 @@ async def test_what_a_lone_node_says_of_the_height_is_bounded_by_the_slots_that_
 async def test_a_liar_ends_no_attempt_while_the_other_node_is_away(shop, indexer, net, database_url):
     async with (
         AlteringNode(net, far_ahead_at_no_slot, keeps_transactions=True).serve() as liar,
-        AlteringNode(net).serve() as other,
+        AlteringNode(net, keeps_transactions=True).serve() as other,
         working(shop, database_url, [liar, other]) as (context, order),
     ):
+        await pass_over(context, order, 1)
         other.is_away = True
         await pass_over(context, order, 3)
         assert len(await attempts(order)) == 1
         await liar.let_go()
         other.is_away, liar.change = False, None
+        await release(context, order)
+        await paid_once(shop)
+
+
+async def test_nothing_is_signed_by_what_one_of_two_nodes_says_alone_of_the_height(shop, indexer, net, database_url):
+    async with (
+        AlteringNode(net, at_the_beginning).serve() as liar,
+        AlteringNode(net).serve() as other,
+        working(shop, database_url, [liar, other]) as (context, order),
+    ):
+        other.is_away = True
+        await pass_over(context, order, 3)
+        assert await attempts(order) == []
+        assert await shop.pool.fetchval("SELECT waiting_reason FROM payouts") == "too_few_nodes"
+        other.is_away, liar.change = False, None
+        await retry_payouts(shop.pool, ())
         await release(context, order)
         await paid_once(shop)
 
