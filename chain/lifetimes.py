@@ -105,7 +105,8 @@ async def _blockhash(pool: RpcPool) -> "_BlockhashAnswer":
 def _lifetime(answer: "_BlockhashAnswer", newest: Tip) -> Lifetime:
     last = max(answer.value.last_valid_block_height, newest.last_valid_block_height)
     last = min(last, newest.last_valid_block_height + BLOCKHASH_LIFETIME_BLOCKS)
-    return Lifetime(answer.value.blockhash, last, newest.absolute_slot)
+    # Whoever gave the blockhash was at that slot by then, whatever is said of the newest one.
+    return Lifetime(answer.value.blockhash, last, max(answer.context.slot, newest.absolute_slot))
 
 
 async def newest_tip(pool: RpcPool) -> Tip:
@@ -166,5 +167,10 @@ class _Blockhash(msgspec.Struct, rename="camel"):
     last_valid_block_height: Count
 
 
+class _Context(msgspec.Struct):
+    slot: Count
+
+
 class _BlockhashAnswer(msgspec.Struct):
+    context: _Context
     value: _Blockhash

@@ -90,19 +90,21 @@ async def test_whoever_signs_does_not_wait_for_a_node_that_stalls():
 
 
 @pytest.mark.parametrize(("last", "ends"), [(1, 160), (155, 160), (200, 200), (10**15, 310)])
-async def test_what_a_node_says_of_the_end_of_a_blockhash_is_bounded(last, ends):
+@pytest.mark.parametrize("slot", [1, 20, 25])
+async def test_what_a_node_says_of_the_end_of_a_blockhash_is_bounded(last, ends, slot):
+    """The slot from which its life is counted is the newest that anybody names, the blockhash's own included."""
     script = [
-        Reply({"value": {"blockhash": "1" * 32, "lastValidBlockHeight": last}}),
+        Reply({"context": {"slot": slot}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": last}}),
         Reply({"absoluteSlot": 20, "blockHeight": 10}),
     ]
     async with pooled(script) as (_, rpc):
         lifetime = await latest_blockhash(rpc)
-    assert (lifetime.last_valid_block_height, lifetime.slot) == (ends, 20)
+    assert (lifetime.last_valid_block_height, lifetime.slot) == (ends, max(slot, 20))
 
 
 @pytest.mark.parametrize(("other", "ends"), [(said(21, 11), 161), (AWAY, None)])
 async def test_one_of_two_endpoints_does_not_say_alone_when_a_blockhash_ends(other, ends):
-    blockhash = Reply({"value": {"blockhash": "1" * 32, "lastValidBlockHeight": 1}})
+    blockhash = Reply({"context": {"slot": 1}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": 1}})
     async with pooled([blockhash, *said(1, 1)], other, limits=QUICK) as (_, rpc):
         lifetime = await latest_blockhash_of_all(rpc)
     assert (lifetime and lifetime.last_valid_block_height) == ends
