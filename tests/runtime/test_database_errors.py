@@ -150,11 +150,12 @@ async def test_a_pool_whose_server_goes_says_that_it_is_away(home):
         await server.stop()
 
 
-async def test_an_answer_that_does_not_come_in_time_is_an_outage(database_url):
+@pytest.mark.parametrize("asking", ["execute", "fetch", "fetchrow", "fetchval"])
+async def test_an_answer_that_does_not_come_in_time_is_an_outage(database_url, asking):
+    """Each on a connection of its own: one whose cancellation takes too long is closed."""
     async with open_connection(database_url) as connection:
-        for asking in (connection.execute, connection.fetch, connection.fetchrow, connection.fetchval):
-            with pytest.raises(DatabaseAwayError, match="it did not answer in time"):
-                await asking("SELECT pg_sleep(5)", timeout=0.05)
+        with pytest.raises(DatabaseAwayError, match="it did not answer in time"):
+            await getattr(connection, asking)("SELECT pg_sleep(5)", timeout=0.05)
 
 
 def test_a_sentence_for_operators_means_what_its_cause_does():
