@@ -1,10 +1,10 @@
 """Finds out what became of claimed transactions that the ledger lacks.
 
 Nothing is decided by an answer that a node behind the others may have given, by one node alone where there are others,
-or by no answer at all: a claim fails
-only when its transaction is finalized as failed or as moving nobody's money whom we follow, and expires only when its
-blockhash is dead at the finalized height and a search of the whole history finds nothing. A transaction with a
-durable nonce has no such end: its claim expires all the same, and its payer proves it anew.
+or by no answer at all. A claim fails only when its transaction is finalized as failed or as moving nobody's money whom
+we follow. It expires only when its blockhash is dead at the finalized height and a search of the whole history finds
+nothing. A transaction with a durable nonce has no such end: its claim expires all the same, and is taken up again when
+it lands, by its payer's proof or by the payment request that it names.
 """
 
 import datetime as dt
