@@ -8,7 +8,8 @@ from indexer.metrics import IndexerMetrics
 from indexer.watchlist import Watchlist
 
 _EXCUSED_FAILURES_MAX: Final = 3
-# One account that cannot be healed is its own fault; so many different ones, and none healed between, are ours.
+# One account that cannot be healed is its own fault; so many different ones, or all that there are, and none healed
+# between, are ours.
 _FAILED_MAX: Final = 3
 
 
@@ -56,8 +57,8 @@ class HealQueue:
 
     @property
     def is_failing(self) -> bool:
-        """True when three different accounts could not be healed since one was: it is not the fault of one of them."""
-        return len(self._failed) >= _FAILED_MAX
+        """True when three different accounts, or all that are followed, could not be healed since one was."""
+        return bool(self._failed) and len(self._failed) >= min(_FAILED_MAX, len(self._watchlist.accounts))
 
     @property
     def is_idle(self) -> bool:

@@ -63,7 +63,7 @@ async def watch_progress(context: IndexerContext, feed: LogsFeed) -> None:
                 hint = "strangers opened empty accounts for it; each is followed as soon as it is paid"
                 _log.warning("dust_accounts_wait", wallet=wallet, accounts=accounts, hint=hint)
                 known_to_wait.add(wallet)
-        if pipeline.recorded > recorded or (pipeline.is_idle and not pipeline.is_failing):
+        if not pipeline.is_failing and (pipeline.is_idle or pipeline.recorded > recorded):
             liveness.succeeded(_RECORD)
         healed_now = (context.heal_queue.tries, context.healer.pages)
         if context.heal_queue.is_idle or (healed_now != healed and not context.heal_queue.is_failing):

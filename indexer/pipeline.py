@@ -45,6 +45,7 @@ class _Seen(Struct, gc=False):
     """What of an observation is needed once it is recorded: thousands may wait, and more each would slow all down."""
 
     slot: int | None
+    is_ours: bool
     opened: tuple[FollowedAccount, ...]
     unexplained: tuple[Unexplained, ...]
 
@@ -163,7 +164,7 @@ class Pipeline:
                 with self._recorder.coming:
                     observation = await self._observe(job.signature)
                 entry = self._watchlist.entry(observation, job.notified_at)
-                seen = _Seen(observation.slot, entry.opened, observation.unexplained)
+                seen = _Seen(observation.slot, not entry.is_empty, entry.opened, observation.unexplained)
                 # Who asks for a transaction may have recorded it: of one that landed again and failed, nothing is left.
                 if entry.is_empty and job.notified_at is not None:
                     self._recorded_one(job, seen)
@@ -199,7 +200,9 @@ class Pipeline:
             )
         assert seen.slot is not None
         self.recorded += 1
-        self._given_up.clear()
+        if seen.is_ours:
+            # What is none of ours shows nothing: anybody can mention a wallet between payments that are lost.
+            self._given_up.clear()
         self._remember(job.signature, seen.slot)
         if job.notified_at is not None:
             self._metrics.lag.observe(time.monotonic() - job.notified_at)

@@ -68,6 +68,7 @@ gone AS (
     ))
     AND landing_may_move(t.finality)
     AND NOT EXISTS (SELECT FROM moved AS m WHERE m.signature = t.signature AND m.path = t.path)
+  RETURNING t.signature, t.path, t.slot, t.mint, t.destination_owner, t.amount
 ),
 unbalanced AS (
   UPDATE balance_changes AS b
@@ -157,6 +158,15 @@ logged AS (
       'needsWitness', :needs_witness::boolean
     )
   FROM written
+  UNION ALL
+  -- Whoever heard of the payment hears that it is undone, in the words of `ledger/finality.sql`.
+  SELECT
+    'transfer.orphaned',
+    signature,
+    jsonb_build_object(
+      'path', path, 'slot', slot, 'mint', mint, 'destinationOwner', destination_owner, 'amount', amount::text
+    )
+  FROM gone
 )
 SELECT
   (SELECT count(*) FROM written WHERE is_new) AS new_transfers,

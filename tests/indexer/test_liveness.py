@@ -1,18 +1,23 @@
 """`/health` of the indexer says which of its work does not get done, and that it gets done again."""
 
 import asyncio
+import itertools
 from functools import partial
 
 import aiohttp
 import pytest
+from solders.compute_budget import set_compute_unit_limit
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
 
+from chain.backoff import Backoff
 from chain.rpc import RpcLimits
-from indexer import context, liveness, witness
+from indexer import context, heal, liveness, witness
 from indexer.main import running_indexer
 from localnet import Localnet
 from localnet import payments as pay
 from runtime import heartbeat
-from tests.support.ledger_checks import eventually, fast_settings
+from tests.support.ledger_checks import eventually, fast_settings, follow
 
 
 async def health(indexer):
@@ -23,12 +28,21 @@ async def health(indexer):
         return answer.status, await answer.json()
 
 
+INTERVALS = ("AUDIT", "FINALIZE", "PATIENCE", "POLL", "SCAN", "SILENCE")
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(liveness, "_LIMIT_SECONDS_MIN", 1.5)
     monkeypatch.setattr(liveness, "_LOOK_SECONDS", 0.05)
-    intervals = ("AUDIT", "FINALIZE", "PATIENCE", "POLL", "SCAN", "SILENCE")
-    return fast_settings(**{f"INDEXER_{name}_SECONDS": 0.3 for name in intervals})
+    return fast_settings(**{f"INDEXER_{name}_SECONDS": 0.3 for name in INTERVALS})
+
+
+@pytest.fixture
+def impatient_but_with_sockets(impatient):
+    """Its sockets are given the time to speak: what they say is the thing."""
+    seconds = {f"INDEXER_{name}_SECONDS": 0.3 for name in INTERVALS}
+    return fast_settings(**{**seconds, "INDEXER_SILENCE_SECONDS": 20})
 
 
 async def until_unwell(indexer, loop):
@@ -131,6 +145,40 @@ async def test_payments_that_the_database_refuses_make_it_unwell(market, net, da
         await until_well(indexer)
 
 
+@pytest.mark.timeout(300)
+async def test_payments_that_are_lost_make_it_unwell_whatever_strangers_send_between(
+    market, net, database_url, impatient_but_with_sockets, pool
+):
+    """Anybody can mention a followed account in a transaction that moves nothing, and as often as they like."""
+    payer, account = market.payers[0], pay.token_account(market.recipients[0].pubkey(), pay.USDC)
+
+    async def mentions():
+        for units in itertools.count(100_000):
+            limit = set_compute_unit_limit(units)
+            mention = Instruction(limit.program_id, limit.data, [AccountMeta(account, False, False)])
+            await market.pay(pay.Payment("mention", [mention], []), payer)
+            await asyncio.sleep(0.1)
+
+    await pool.execute("ALTER TABLE transfers ADD CONSTRAINT none_at_all CHECK (false) NOT VALID")
+    settings = impatient_but_with_sockets
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        await several_payments(market)
+        failures = indexer.metrics.fetch_failures.labels("Unrecordable")
+        await eventually(lambda: failures._value.get() >= 3, seconds=60)
+        strangers = asyncio.create_task(mentions())
+        try:
+            await until_unwell(indexer, "record")
+            seen = indexer.pipeline.recorded
+            await eventually(lambda: indexer.pipeline.recorded > seen + 3, seconds=60)
+            assert (await health(indexer))[0] == 503
+            await pool.execute("ALTER TABLE transfers DROP CONSTRAINT none_at_all")
+            await until_well(indexer)
+        finally:
+            strangers.cancel()
+            await asyncio.gather(strangers, return_exceptions=True)
+
+
 async def test_one_transaction_that_can_never_be_recorded_makes_nothing_unwell(
     market, net, database_url, impatient, pool, monkeypatch
 ):
@@ -150,6 +198,21 @@ async def test_one_transaction_that_can_never_be_recorded_makes_nothing_unwell(
 
 async def test_histories_that_cannot_be_walked_make_it_unwell(market, net, database_url, impatient, monkeypatch):
     monkeypatch.setattr(liveness, "_HEAL_SECONDS", 0.3)
+    net.set_faults({"serverErrors": {"rate": 1, "methods": ["getSignaturesForAddress"]}})
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_unwell(indexer, "healing")
+        net.set_faults(None)
+        await until_well(indexer)
+
+
+async def test_a_shop_of_one_account_whose_history_cannot_be_walked_is_unwell(
+    market, net, database_url, impatient, pool, monkeypatch
+):
+    """Not by the pauses between its tries, which are short here: by their failing."""
+    monkeypatch.setattr(liveness, "_HEAL_SECONDS", 1.0)
+    monkeypatch.setattr(heal, "_BACKOFF", Backoff(0.05, 0.2))
+    await pool.execute("DELETE FROM recipients")
+    await follow(pool, str(Keypair().pubkey()))
     net.set_faults({"serverErrors": {"rate": 1, "methods": ["getSignaturesForAddress"]}})
     async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
         await until_unwell(indexer, "healing")

@@ -270,3 +270,11 @@ async def test_what_a_transaction_no_longer_moves_is_undone(pool):
         await record(recorder, Entry(failed, (), (), ()))
         assert await pool.fetchval("SELECT finality FROM transfers") == "orphaned"
         assert await pool.fetchval("SELECT finality FROM balance_changes") == "orphaned"
+        await record(recorder, Entry(failed, (), (), ()))
+    # Whoever heard of the payment hears of each turn it took, and once.
+    events = await pool.fetch("SELECT type, subject, data FROM events WHERE type LIKE 'transfer.%' ORDER BY id")
+    assert [event["type"] for event in events] == [
+        "transfer.confirmed", "transfer.orphaned", "transfer.landed_again", "transfer.orphaned",
+    ]  # fmt: skip
+    assert {event["subject"] for event in events} == {entry.observation.signature}
+    assert events[-1]["data"] == {"path": "0", "slot": 5, "mint": MINT, "destinationOwner": WALLET, "amount": "7"}
