@@ -5,8 +5,11 @@ The lowest layer that needs it holds it. The libraries here that have one of the
 (redis).
 """
 
+import email.utils
 import itertools
+import math
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -37,3 +40,19 @@ class Backoff:
     def __iter__(self) -> Iterator[float]:
         """The pauses after the first failure, the second, and so on, without end."""
         return map(self.after, itertools.count())
+
+
+def retry_after_seconds(header: str | None) -> float:
+    """`Retry-After` in seconds or as a date (RFC 9110); bounded, so that a typo cannot stop us for a day."""
+    if header is None:
+        return 1.0
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            seconds = 1.0
+    if math.isnan(seconds):  # neither before nor after any other time: it would never be asked again
+        return 1.0
+    return min(max(seconds, 0.1), 60.0)

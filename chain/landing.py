@@ -11,6 +11,8 @@ from chain.agreement import WITNESSES, agreeing_min
 from chain.node import EndpointStatuses, SignatureStatus
 
 _ERROR_CHARACTERS_MAX = 300
+# A node that confirms a slot later than another is this far behind at most.
+_SLOTS_TO_KNOW = 32
 
 
 class LandingState(StrEnum):
@@ -59,6 +61,34 @@ def fates(answers: Sequence[EndpointStatuses], count: int, witnesses: int = WITN
     seen_slot = min((slot for slot, _ in answered), default=0)
     is_enough = len(answered) >= agreeing_min(len(answers), witnesses) > 0
     return [_fate([statuses[n] for _, statuses in answered], seen_slot, is_enough=is_enough) for n in range(count)]
+
+
+def saying_alone(answers: Sequence[EndpointStatuses], are_old: Sequence[bool]) -> frozenset[str]:
+    """The endpoints that say of a transaction that it has landed, though another must know and does not.
+
+    Args:
+        answers: What each endpoint says of the transactions.
+        are_old: Of each of them, whether it can only have landed so long ago that every node knows it.
+    """
+    answered = [
+        (one.endpoint, one.slot, one.statuses)
+        for one in answers
+        if one.statuses is not None and len(one.statuses) == len(are_old)
+    ]
+    alone = set[str]()
+    for n, is_old in enumerate(are_old):
+        newest = max((slot for _, slot, statuses in answered if statuses[n] is None), default=None)
+        for endpoint, _, statuses in answered:
+            status = statuses[n]
+            if newest is None or status is None or not _has_landed(status):
+                continue
+            if is_old or newest >= status.slot + _SLOTS_TO_KNOW:
+                alone.add(endpoint)
+    return frozenset(alone)
+
+
+def _has_landed(status: SignatureStatus) -> bool:
+    return status.confirmation_status in {"confirmed", "finalized"}
 
 
 def _fate(statuses: Sequence[SignatureStatus | None], seen_slot: int, *, is_enough: bool) -> Fate:

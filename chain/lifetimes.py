@@ -9,8 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from chain.agreement import agreeing_min
-from chain.asking import ask_each
+from chain.asking import GRACE_SECONDS, ask_each
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.rpc import Endpoint, RpcPool
 
@@ -115,8 +114,9 @@ async def newest_tip(pool: RpcPool) -> Tip:
     Raises:
         RpcError: No endpoint answers.
     """
-    tips = await _tips(pool, "processed", grace_seconds=_GRACE_SECONDS)
-    return Tip(max(tip.absolute_slot for tip in tips), max(tip.block_height for tip in tips))
+    newest = await _newest(pool, enough=1, grace_seconds=_GRACE_SECONDS)
+    assert newest is not None, "one answers, or this has failed"
+    return newest
 
 
 async def newest_of_all(pool: RpcPool) -> Tip | None:
@@ -127,10 +127,7 @@ async def newest_of_all(pool: RpcPool) -> Tip | None:
     Raises:
         RpcError: No endpoint answers.
     """
-    tips = await _tips(pool, "processed")
-    if len(tips) < agreeing_min(len(pool.endpoints), pool.witnesses):
-        return None
-    return Tip(max(tip.absolute_slot for tip in tips), max(tip.block_height for tip in tips))
+    return await _newest(pool, enough=pool.agreeing_min)
 
 
 async def finalized_tip(pool: RpcPool) -> Tip | None:
@@ -142,21 +139,53 @@ async def finalized_tip(pool: RpcPool) -> Tip | None:
     Raises:
         RpcError: No endpoint answers.
     """
-    tips = await _tips(pool, "finalized")
-    if len(tips) < agreeing_min(len(pool.endpoints), pool.witnesses):
+    return (await finalized_tip_of(pool)).tip
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizedTip:
+    """What `finalized_tip` answers, and the endpoints that say they are further than enough of the others can be."""
+
+    tip: Tip | None
+    far_ahead: frozenset[str]
+
+
+async def finalized_tip_of(pool: RpcPool) -> FinalizedTip:
+    """As `finalized_tip`, with the names of those that are far ahead of the others.
+
+    Raises:
+        RpcError: No endpoint answers.
+    """
+    said = await _tips(pool, "finalized", enough=pool.agreeing_min)
+    if len(said) < pool.agreeing_min:
+        return FinalizedTip(None, frozenset())
+    slots, heights = [tip.absolute_slot for _, tip in said], [tip.block_height for _, tip in said]
+    place = pool.agreeing_min - 1
+    slot_max = sorted(slots, reverse=True)[place] + BLOCKHASH_LIFETIME_BLOCKS
+    height_max = sorted(heights, reverse=True)[place] + BLOCKHASH_LIFETIME_BLOCKS
+    far = {name for name, tip in said if tip.absolute_slot > slot_max or tip.block_height > height_max}
+    return FinalizedTip(Tip(max(slots), min(heights)), frozenset(far))
+
+
+async def _newest(pool: RpcPool, *, enough: int, grace_seconds: float = GRACE_SECONDS) -> Tip | None:
+    """The highest slot and height that an endpoint answers; `None` where fewer than `enough` do."""
+    said = await _tips(pool, "processed", enough=enough, grace_seconds=grace_seconds)
+    if len(said) < enough:
         return None
-    return Tip(max(tip.absolute_slot for tip in tips), min(tip.block_height for tip in tips))
+    return Tip(max(tip.absolute_slot for _, tip in said), max(tip.block_height for _, tip in said))
 
 
-async def _tips(pool: RpcPool, commitment: str, grace_seconds: float | None = None) -> list[Tip]:
-    """What each endpoint says, one at least; those that take `grace_seconds` longer than the first are left out."""
+async def _tips(
+    pool: RpcPool, commitment: str, *, enough: int, grace_seconds: float = GRACE_SECONDS
+) -> list[tuple[str, Tip]]:
+    """What endpoints say, by name, one at least; once `enough` have, those are left out that take longer than that."""
 
-    async def ask(endpoint: Endpoint) -> Tip:
+    async def ask(endpoint: Endpoint) -> tuple[str, Tip]:
         tip: Tip = await pool.call("getEpochInfo", [{"commitment": commitment}], Tip, attempts=2, at=endpoint)
         # No block without a slot: whoever says more is believed as far as it can be.
-        return Tip(tip.absolute_slot, min(tip.block_height, tip.absolute_slot))
+        return endpoint.name, Tip(tip.absolute_slot, min(tip.block_height, tip.absolute_slot))
 
-    tips, errors = await ask_each(pool, ask, grace_seconds=grace_seconds)
+    tips, errors = await ask_each(pool, ask, enough=enough, grace_seconds=grace_seconds)
     if not tips:
         raise errors[0]
     return tips

@@ -1,12 +1,12 @@
 """The questions we ask a Solana node, with typed answers. Source: the Solana JSON-RPC reference."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
 
 from chain.accounts import HOLDING_BYTES, AccountState, OwnedTokenAccount
+from chain.asking import ask_each
 from chain.decode.wire import Slot, TransactionResult
 from chain.programs import TOKEN_PROGRAM, TOKEN_PROGRAMS
 from chain.rpc import Endpoint, PermanentRpcError, RpcError, RpcPool
@@ -241,19 +241,28 @@ class Node:
         return answer.context.slot, answer.value
 
     async def statuses_of_each(self, signatures: list[str]) -> list[EndpointStatuses]:
-        """What each endpoint says of at most 256 transactions, without help of the others."""
+        """What each endpoint says of at most 256 transactions, without help of the others.
 
-        async def ask(endpoint: Endpoint) -> EndpointStatuses:
+        Once enough have answered, one that takes much longer counts as one that did not.
+        """
+        said: dict[str, EndpointStatuses] = {}
+
+        async def ask(endpoint: Endpoint) -> None:
             params = [signatures, {"searchTransactionHistory": True}]
             try:
                 answer: _StatusesAnswer = await self.pool.call(
                     "getSignatureStatuses", params, _StatusesAnswer, attempts=1, at=endpoint
                 )
             except RpcError as error:
-                return EndpointStatuses(endpoint.name, 0, None, str(error))
-            return EndpointStatuses(endpoint.name, answer.context.slot, answer.value)
+                said[endpoint.url] = EndpointStatuses(endpoint.name, 0, None, str(error))
+                raise
+            said[endpoint.url] = EndpointStatuses(endpoint.name, answer.context.slot, answer.value)
 
-        return await asyncio.gather(*map(ask, self.pool.endpoints))
+        await ask_each(self.pool, ask, enough=self.pool.agreeing_min)
+        return [
+            said.get(endpoint.url) or EndpointStatuses(endpoint.name, 0, None, f"{endpoint.name} is too slow")
+            for endpoint in self.pool.endpoints
+        ]
 
     async def simulate(
         self, transaction: str, *, accounts: list[str], commitment: str, at: Endpoint | None = None

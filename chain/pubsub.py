@@ -18,7 +18,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-from chain import rpc
+from chain import connection_errors
 from chain.backoff import Backoff
 from chain.hosts import host_of
 from chain.subscription_messages import MESSAGE, Message, Params
@@ -63,7 +63,7 @@ def reason_of(error: BaseException) -> str:
     """Why a socket ended, without the address that some of the library's errors print: it may carry a key."""
     if isinstance(error, InvalidStatus):
         return f"HTTP {error.response.status_code}"
-    return "its URL is not valid" if isinstance(error, InvalidURI) else rpc.reason_of(error)
+    return "its URL is not valid" if isinstance(error, InvalidURI) else connection_errors.reason_of(error)
 
 
 class SocketFaultError(Exception):

@@ -6,9 +6,7 @@ everywhere.
 """
 
 import asyncio
-import email.utils
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +18,9 @@ import msgspec
 import stamina
 from aiolimiter import AsyncLimiter
 
-from chain.agreement import WITNESSES
-from chain.backoff import Backoff
+from chain.agreement import WITNESSES, agreeing_min
+from chain.backoff import Backoff, retry_after_seconds
+from chain.connection_errors import reason_of
 from chain.hosts import host_of
 
 T = TypeVar("T")
@@ -111,7 +110,8 @@ class Endpoint:
     """One node. `resting_until` is on the monotonic clock, in seconds; `name` is the host, for logs and metrics.
 
     `is_known` once it has said of which cluster it is; asked again after it was out of reach, one at a time.
-    `budget` is for all calls; where `method_rate` is set, each method has one of its own within it.
+    `budget` is for all calls; where `method_rate` is set, each method has one of its own within it. `failures` counts
+    those since it last answered, and `being_asked` is a question that nobody waits for any more: see `go_on_asking`.
     """
 
     url: str
@@ -122,6 +122,7 @@ class Endpoint:
     failures: int = 0
     is_known: bool = False
     asking_cluster: asyncio.Lock = field(default_factory=asyncio.Lock)
+    being_asked: "asyncio.Future[Any] | None" = None
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,6 +140,18 @@ class Endpoint:
         """Ask other endpoints for the next `seconds`."""
         self.failures += 1
         self.resting_until = time.monotonic() + seconds
+
+    def go_on_asking(self, task: "asyncio.Future[Any]") -> None:
+        """Leave a question to itself, one at a time, so that an endpoint that answers again is known to."""
+        if self.being_asked is None:
+            self.being_asked = task
+            task.add_done_callback(self._was_asked)
+
+    def _was_asked(self, task: "asyncio.Future[Any]") -> None:
+        self.being_asked = None
+        if not task.cancelled():
+            # Seen: whatever it is, nobody waits for it.
+            task.exception()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +198,11 @@ class RpcPool:
         method_rate = rate * self.limits.one_method_share if rate <= _PUBLIC_REQUESTS_PER_SECOND else None
         self.endpoints = [Endpoint(url, _limiter(rate), method_rate) for url in self.urls]
 
+    @property
+    def agreeing_min(self) -> int:
+        """How many of its endpoints have to agree before anything is decided."""
+        return agreeing_min(len(self.endpoints), self.witnesses)
+
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self.limits.answer_seconds),
@@ -194,6 +212,10 @@ class RpcPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        left = [endpoint.being_asked for endpoint in self.endpoints if endpoint.being_asked is not None]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -346,7 +368,7 @@ class RpcPool:
     def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
         status = response.status
         if status == _TOO_MANY_REQUESTS:
-            endpoint.rest(_retry_after_seconds(response.headers.get("Retry-After")))
+            endpoint.rest(retry_after_seconds(response.headers.get("Retry-After")))
             raise RetryableRpcError(f"{endpoint.name} wants fewer requests", code=status)
         if status in {401, 403}:
             # This endpoint will not serve us; another may. It rests long, so that it is not hammered.
@@ -373,28 +395,3 @@ class RpcPool:
 def _limiter(rate: float) -> AsyncLimiter:
     """Budgets below one a second are whole requests over more seconds."""
     return AsyncLimiter(max(rate, 1.0), max(1.0, 1.0 / rate))
-
-
-def reason_of(error: BaseException) -> str:
-    """Why a connection failed, without the URL that some of aiohttp's errors print."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"HTTP {error.status}"
-    if isinstance(error, aiohttp.InvalidURL):
-        return "its URL is not valid"
-    return str(error) or type(error).__name__
-
-
-def _retry_after_seconds(header: str | None) -> float:
-    """`Retry-After` in seconds or as a date (RFC 9110); bounded, so that a typo cannot stop us for a day."""
-    if header is None:
-        return 1.0
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            seconds = 1.0
-    if math.isnan(seconds):  # neither before nor after any other time: it would never be asked again
-        return 1.0
-    return min(max(seconds, 0.1), 60.0)

@@ -144,7 +144,7 @@ async def offer_everywhere(pool: RpcPool, wire: bytes, *, preflight: bool) -> No
         RpcError: No node answered; it may have been spread all the same.
     """
     hand_to = partial(_hand_to, pool, _params(wire, preflight=preflight), None)
-    taken, errors = await ask_each(pool, hand_to, grace_seconds=_GRACE_SECONDS)
+    taken, errors = await ask_each(pool, hand_to, enough=1, grace_seconds=_GRACE_SECONDS)
     if not taken and not any(_ALREADY_PROCESSED in str(error) for error in errors):
         raise next((error for error in errors if isinstance(error, PermanentRpcError)), errors[0])
 

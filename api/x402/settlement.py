@@ -21,10 +21,11 @@ from api.x402.landing_watch import LandingWatch
 from api.x402.payment_identifiers import payload_hash, payment_identifier
 from api.x402.settle_result import SettleResult, duplicate, failed, pending, refused, succeeded
 from api.x402.settlement_batches import SettlementBatches
+from api.x402.shared_tip import SharedTip
 from api.x402.verdict import Reason, Refused
 from api.x402.verification import JudgedPayment, PaymentVerifier
 from chain.addresses import parse_address
-from chain.lifetimes import Tip, newest_tip
+from chain.lifetimes import Tip
 from chain.rpc import RpcError
 from ledger import settlements
 from ledger.payment_requests import find_request
@@ -77,6 +78,7 @@ class PaymentSettler:
         self._database = database
         self._batches = batches
         self._verifier = verifier
+        self._tip = SharedTip(verifier.node.pool)
         self._notifications = notifications
         self._final_from = final_from
         self._bounds = bounds
@@ -251,7 +253,7 @@ class PaymentSettler:
     async def _newest_tip(self) -> Tip:
         """Where the chain stands, which says when what is signed now can land no more. Raises ApiError 503."""
         try:
-            return await newest_tip(self._verifier.node.pool)
+            return await self._tip.newest()
         except RpcError as error:
             raise unavailable("Solana node that knows the block height") from error
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chain.landing import LandingState, fates
+from chain.landing import LandingState, fates, saying_alone
 from chain.node import EndpointStatuses, SignatureStatus
 
 GOOD = SignatureStatus(5, None, "confirmed")
@@ -74,3 +74,24 @@ def test_one_witness_is_enough_where_the_operator_says_so():
 def test_of_three_endpoints_two_are_enough():
     answers = [EndpointStatuses("down", 0, None, "it is away"), *(EndpointStatuses("up", 9, [None, BAD]) for _ in "ab")]
     assert [fate.landing for fate in fates(answers, 2)] == [LandingState.UNKNOWN, LandingState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("others", "is_old", "alone"),
+    [
+        ([(9, None)], False, set()),
+        ([(37, None)], False, {"it"}),
+        ([(9, None)], True, {"it"}),
+        ([(99, GOOD)], True, set()),
+        ([(99, GOOD), (99, None)], True, {"it", "other"}),
+    ],
+)
+@pytest.mark.parametrize("said", [GOOD, FINAL, BAD])
+def test_who_says_alone_that_it_has_landed(said, others, is_old, alone):
+    answers = [EndpointStatuses("it", 9, [said]), *(EndpointStatuses("other", slot, [one]) for slot, one in others)]
+    answers += [EndpointStatuses("away", 0, None, "it is away"), EndpointStatuses("strange", 999, [])]
+    assert saying_alone(answers, [is_old]) == alone
+
+
+def test_what_is_being_voted_for_contradicts_nobody():
+    assert not saying_alone([EndpointStatuses("it", 9, [SEEN]), EndpointStatuses("other", 99, [None])], [True])

@@ -7,6 +7,7 @@ from chain.lifetimes import (
     Life,
     Tip,
     finalized_tip,
+    finalized_tip_of,
     latest_blockhash,
     latest_blockhash_of_all,
     newest_of_all,
@@ -108,3 +109,18 @@ async def test_one_of_two_endpoints_does_not_say_alone_when_a_blockhash_ends(oth
     async with pooled([blockhash, *said(1, 1)], other, limits=QUICK) as (_, rpc):
         lifetime = await latest_blockhash_of_all(rpc)
     assert (lifetime and lifetime.last_valid_block_height) == ends
+
+
+@pytest.mark.parametrize(
+    ("scripts", "are_ahead"),
+    [
+        ([said(2_000, 1_000)], 0),
+        ([said(2_000, 1_000), said(2_150, 1_150)], 0),
+        ([said(2_000, 1_000), said(2_151, 1_000)], 1),
+        ([said(2_000, 1_000), said(2_000, 1_151)], 1),
+        ([said(2_000, 1_000), said(2_010, 1_010), said(10**9, 10**9)], 1),
+    ],
+)
+async def test_who_is_far_ahead_of_the_others_is_named(scripts, are_ahead):
+    async with pooled(*scripts) as (_, rpc):
+        assert len((await finalized_tip_of(rpc)).far_ahead) == are_ahead

@@ -15,7 +15,6 @@ from uuid import UUID
 
 import structlog
 
-from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
 from chain.decode import MalformedAnswerError, TransactionResult, decode
@@ -111,8 +110,8 @@ async def _refusal(context: WorkerContext, signature: str) -> Outcome | None:
     async def ask(endpoint: Endpoint) -> Outcome | None:
         return await _shown_refusal(context, signature, await node.transaction(signature, at=endpoint))
 
-    shown, _ = await ask_each(node.pool, ask)
-    if len(shown) < agreeing_min(len(node.pool.endpoints), node.pool.witnesses) or None in shown:
+    shown, _ = await ask_each(node.pool, ask, enough=node.pool.agreeing_min)
+    if len(shown) < node.pool.agreeing_min or None in shown:
         return None
     return shown[0]
 
