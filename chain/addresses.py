@@ -7,6 +7,7 @@ from solders.signature import Signature
 
 from chain.accounts import AccountState
 from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAMS
+from chain.reached import ReachedSlots
 
 if TYPE_CHECKING:  # settings read addresses, and need no client of nodes for that
     from chain.node import Node
@@ -45,7 +46,9 @@ async def slot_of_wallet(node: "Node", address: str) -> int:
     slot, account = await node.account(address)
     if account is not None and (what := _other_than_wallet(account)) is not None:
         raise NotAWalletError(f"{address} is {what}.")
-    return slot
+    # From a slot that nothing has reached nothing would ever be followed.
+    reached = await ReachedSlots(node.pool, "confirmed").newest()
+    return slot if reached is None else min(slot, reached)
 
 
 async def check_payee(node: "Node", address: str, *, may_be_of_program: bool, paid_by: str | None) -> None:

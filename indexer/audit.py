@@ -3,12 +3,15 @@
 Two checks. By SQL alone: every balance change starts where the one before ended. Against the chain: the last
 balance of the ledger is the account's balance at a finalized slot, read for 100 accounts a call. An account that
 passes both is complete up to that slot, which becomes its anchor; the next audit starts there.
+
+The slot of an answer is held against what enough endpoints have reached: see `chain.reached`. An anchor beyond that was
+never true, whoever has stored it; such an account is proven anew, from its beginning.
 """
 
 import datetime as dt
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -17,6 +20,7 @@ import structlog
 
 from chain.accounts import AccountState
 from chain.node import ACCOUNTS_PER_CALL, Node
+from chain.reached import ReachedSlots, first_impossible
 from chain.rpc import RpcError
 from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
@@ -32,12 +36,39 @@ LOOP: Final = "audit"
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit saw. `slot` is the oldest finalized slot that an answer was about; 0 without accounts."""
+    """What an audit saw. `slot` is the oldest finalized slot that an answer was about; 0 without accounts.
+
+    `unproven` accounts were neither found to disagree nor proven: too few nodes have reached the slot of the answer.
+    """
 
     accounts: int
     slot: int
     rpc_calls: int
     findings: tuple[Disagreement, ...]
+    unproven: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an endpoint shows of accounts at a finalized slot.
+
+    `is_reached` where enough endpoints have reached that; `None` where too few say how far they are.
+    """
+
+    slot: int
+    states: Sequence[AccountState | None]
+    is_reached: bool | None
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Audited:
+    """What an audit of some accounts saw; see `AuditReport`."""
+
+    slot: int
+    findings: Sequence[Disagreement]
+    calls: int
+    unproven: int
 
 
 class Auditor:
@@ -50,6 +81,9 @@ class Auditor:
         watchlist: Watchlist,
         heal_queue: HealQueue,
         metrics: IndexerMetrics,
+        reached: ReachedSlots,
+        *,
+        block_seconds_min: float,
     ) -> None:
         self._node = node
         self._database = database
@@ -57,6 +91,9 @@ class Auditor:
         self._heal_queue = heal_queue
         self._metrics = metrics
         self._turns = itertools.cycle(node.pool.endpoints)
+        self._reached = reached
+        self._block_seconds_min = block_seconds_min
+        self._is_answered = True
 
     async def run(self, every_seconds: float, sweep_seconds: float) -> None:
         """Audit after audit until cancelled.
@@ -88,31 +125,73 @@ class Auditor:
         Raises:
             RpcError: The nodes did not answer.
         """
+        impossible_slot = await self._first_impossible()
         accounts = [
             account
             for account in await completeness.accounts_to_audit(self._database, wallets)
             if not self._heal_queue.is_open(account.address)
         ]
-        disagreements: list[Disagreement] = []
-        slots, calls = [], 0
-        for start in range(0, len(accounts), ACCOUNTS_PER_CALL):
-            slot, found = await self._audit_batch(accounts[start : start + ACCOUNTS_PER_CALL], whole)
-            disagreements += found
-            slots.append(slot)
-            calls += 1
+        batches = [accounts[start : start + ACCOUNTS_PER_CALL] for start in range(0, len(accounts), ACCOUNTS_PER_CALL)]
+        done = [await self._audit_batch(batch, whole, impossible_slot) for batch in batches]
         self._metrics.audits.labels("complete").inc()
         await self._show_doubts()
-        return AuditReport(len(accounts), min(slots, default=0), calls, tuple(disagreements))
+        return AuditReport(
+            len(accounts),
+            min((one.slot for one in done), default=0),
+            sum(one.calls for one in done),
+            tuple(itertools.chain.from_iterable(one.findings for one in done)),
+            sum(one.unproven for one in done),
+        )
 
-    async def _audit_batch(self, accounts: Sequence[AuditedAccount], whole: bool) -> tuple[int, list[Disagreement]]:
+    async def _first_impossible(self) -> int | None:
+        """The first slot that no audit can have been about; what is noted of accounts beyond it is corrected.
+
+        `None`, said once, where too few nodes answer: then nothing is proven either.
+        """
+        reached = await self._reached.newest()
+        if (reached is not None) is not self._is_answered:
+            self._is_answered = reached is not None
+            if reached is None:
+                _log.warning("too_few_nodes_to_prove", hint="mend the node that is away, or set RPC_WITNESSES=1")
+            else:
+                _log.info("enough_nodes_to_prove")
+        if reached is None:
+            return None
+        impossible_slot = first_impossible(reached)
+        slots = {"reached_slot": reached, "impossible_slot": impossible_slot}
+        wallets = await completeness.correct_followed_slots(
+            self._database, **slots, slot_seconds=self._block_seconds_min
+        )
+        for address in [*wallets, *await completeness.correct_slots(self._database, **slots)]:
+            self._note_corrected(address)
+            self._heal_queue.want(address)
+        return impossible_slot
+
+    def _note_corrected(self, address: str) -> None:
+        self._metrics.slots_corrected.inc()
+        _log.error("impossible_slot_corrected", address=address, hint="a node had said one that nothing has reached")
+
+    async def _audit_batch(
+        self, accounts: Sequence[AuditedAccount], whole: bool, impossible_slot: int | None
+    ) -> _Audited:
         addresses = [account.address for account in accounts]
-        slot, states = await self._balances(addresses)
+        answer = await self._balances(addresses)
+        slot, states = answer.slot, answer.states
+        if answer.is_reached is False:
+            return _Audited(slot, (), answer.calls, len(accounts))
+        never_true = {
+            one.address
+            for one in accounts
+            if impossible_slot is not None and one.audited_slot is not None and one.audited_slot >= impossible_slot
+        }
+        # An anchor that was never true is none.
+        accounts = [replace(one, audited_slot=None) if one.address in never_true else one for one in accounts]
         lost = {
             account.address
             for account, state in zip(accounts, states, strict=True)
             if state is not None and state.is_token_account and state.token_owner != account.wallet
         }
-        if lost:
+        if lost and answer.is_reached:
             await completeness.record_loss(self._database, lost, slot)
             for address in lost:
                 self._watchlist.remove_account(address)
@@ -131,6 +210,8 @@ class Auditor:
             and (whole or slot >= (account.audited_slot or 0))
         ]
         proven = await completeness.completeness_of(self._database, addresses, slot, whole=whole)
+        if never_true and not whole:
+            proven |= await completeness.completeness_of(self._database, sorted(never_true), slot, whole=True)
         disagreements = [
             disagreement
             for account in due
@@ -138,27 +219,62 @@ class Auditor:
         ]
         bad = {disagreement.account for disagreement in disagreements}
         good = [account for account in due if account.address not in bad]
-        await completeness.record_agreement(self._database, slot, {one.address: on_chain[one.address] for one in good})
+        if answer.is_reached:
+            await self._agree(good, slot, on_chain, proven, never_true, impossible_slot)
+        if disagreements:
+            failed_before = {one.address for one in accounts if one.failed}
+            await self._doubt(disagreements, slot, failed_before=failed_before, impossible_slot=impossible_slot)
+        return _Audited(slot, disagreements, answer.calls, 0 if answer.is_reached else len(good))
+
+    async def _agree(
+        self,
+        good: Sequence[AuditedAccount],
+        slot: int,
+        on_chain: Mapping[str, int],
+        proven: Mapping[str, Completeness],
+        never_true: Collection[str],
+        impossible_slot: int | None,
+    ) -> None:
+        balances = {one.address: on_chain[one.address] for one in good}
+        await completeness.record_agreement(self._database, slot, balances, impossible_slot=impossible_slot)
         for account in good:
+            if account.address in never_true:
+                self._note_corrected(account.address)
             if account.audited_slot is None and proven[account.address].ends is None:
                 # There was nothing to hold the opening balance against. Another walk finds what it may have
                 # swallowed; from now on every loss shows as drift.
                 self._heal_queue.want(account.address)
-        if disagreements:
-            await self._doubt(disagreements, slot, failed_before={one.address for one in accounts if one.failed})
-        return slot, disagreements
 
-    async def _balances(self, addresses: list[str]) -> tuple[int, list[AccountState | None]]:
-        """The accounts at a finalized slot, of one endpoint after the other: none is audited by its own word alone."""
-        try:
-            return await self._node.accounts(addresses, commitment="finalized", at=next(self._turns))
-        except RpcError:
-            if len(self._node.pool.endpoints) == 1:
-                raise
-            return await self._node.accounts(addresses, commitment="finalized")
+    async def _balances(self, addresses: list[str]) -> _Answer:
+        """The accounts at a finalized slot, of one endpoint after the other: none is audited by its own word alone.
 
-    async def _doubt(self, disagreements: Sequence[Disagreement], slot: int, *, failed_before: set[str]) -> None:
-        await completeness.record_disagreement(self._database, slot, disagreements)
+        Where its slot is beyond what enough endpoints have reached, the next is asked at once.
+        """
+        endpoints = self._node.pool.endpoints
+        for calls in range(1, len(endpoints) + 1):
+            endpoint = next(self._turns)
+            try:
+                slot, states = await self._node.accounts(addresses, commitment="finalized", at=endpoint)
+            except RpcError:
+                if calls == len(endpoints) == 1:
+                    raise
+                slot, states = await self._node.accounts(addresses, commitment="finalized")
+            is_reached = await self._reached.is_reached(slot)
+            if is_reached is not False:
+                break
+            self._metrics.slots_refused.labels(endpoint.name).inc()
+            _log.error("audit_slot_refused", endpoint=endpoint.name, slot=slot, hint="no other node has come so far")
+        return _Answer(slot, states, is_reached, calls)
+
+    async def _doubt(
+        self,
+        disagreements: Sequence[Disagreement],
+        slot: int,
+        *,
+        failed_before: Collection[str],
+        impossible_slot: int | None,
+    ) -> None:
+        await completeness.record_disagreement(self._database, slot, disagreements, impossible_slot=impossible_slot)
         for one in disagreements:
             self._metrics.audit_findings.inc()
             _log.warning("audit_disagreed", account=one.account, drift=one.drift, gaps=one.gaps)

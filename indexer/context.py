@@ -12,6 +12,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from chain.node import Node
+from chain.reached import ReachedSlots
 from chain.rpc import RpcLimits, RpcPool
 from indexer.accounts import Accounts, native_account
 from indexer.audit import Auditor
@@ -101,7 +102,7 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
                 witnesses=settings.rpc_witnesses,
             )
         )
-        node, accounts = Node(rpc), Accounts(database)
+        node, accounts, reached = Node(rpc), Accounts(database), ReachedSlots(rpc)
         needed = min(settings.rpc_witnesses, len(rpc_urls))
         recorded = asyncio.Event()
         recorder = Recorder(database, metrics, settings.batch_size, to_witness=recorded if needed > 1 else None)
@@ -128,8 +129,16 @@ async def open_context(settings: IndexerSettings, dsn: str, rpc_urls: Sequence[s
             watchlist=watchlist,
             heal_queue=heal_queue,
             pipeline=pipeline,
-            healer=Healer(node, accounts, watchlist, heal_queue, pipeline, metrics, settings.heal_workers),
-            auditor=Auditor(node, database, watchlist, heal_queue, metrics),
+            healer=Healer(node, accounts, watchlist, heal_queue, pipeline, metrics, reached, settings.heal_workers),
+            auditor=Auditor(
+                node,
+                database,
+                watchlist,
+                heal_queue,
+                metrics,
+                reached,
+                block_seconds_min=settings.block_seconds_min,
+            ),
             finalizer=Finalizer(node, database, pipeline, metrics, needed),
             witnesses=Witnesses(
                 node,

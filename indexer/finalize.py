@@ -3,7 +3,8 @@
 A confirmed transaction can still be dropped with its fork, or land again in another slot. It is dead only when
 its blockhash has expired at the finalized height and a search of the whole history finds nothing. Its blockhash
 was at most 150 blocks old when it was seen, so 150 blocks after it was first missed it has expired. Source: the
-transaction confirmation and expiration guide of Solana's documentation.
+transaction confirmation and expiration guide of Solana's documentation. That it is missing, and how high the chain is,
+is what enough nodes say.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ import asyncpg
 import structlog
 
 from chain.cluster_rules import BLOCKHASH_LIFETIME_BLOCKS
+from chain.landing import LandingState, fates
+from chain.lifetimes import finalized_tip, newest_of_all
 from chain.node import STATUSES_PER_CALL, Node
+from chain.reached import first_impossible
 from chain.rpc import RpcError
 from indexer.metrics import IndexerMetrics
 from indexer.pipeline import FetchFailedError, Pipeline
@@ -67,7 +71,9 @@ class Finalizer:
         # Asking every other second what is final, for nothing, would be most of what an idle ledger asks.
         if await finality.anything_unfinalized(self._database):
             slot = await self._node.slot("finalized")
-            landings = await finality.unfinalized(self._database, slot, _LANDINGS_PER_PASS)
+            landings = await finality.unfinalized(
+                self._database, slot, _LANDINGS_PER_PASS, impossible_slot=first_impossible(slot)
+            )
             count = len(landings)
             for start in range(0, count, STATUSES_PER_CALL):
                 moved = await self._settle_batch(landings[start : start + STATUSES_PER_CALL], slot)
@@ -118,22 +124,29 @@ class Finalizer:
         """Orphan what has been missing for longer than any blockhash lives."""
         if not missing:
             return
+        pool = self._node.pool
         try:
-            height = await self._node.block_height("finalized")
+            # Asked before the statuses: a history that is searched afterwards reaches further than this.
+            tip = await finalized_tip(pool)
             # Noted at the newest height and held against the finalized one: never too early.
-            newest = await self._node.block_height("processed")
+            newest = await newest_of_all(pool)
         except RpcError as error:
             if not error.is_refusal:
                 raise
             # What is missing stays in doubt; what is not must be finalized all the same.
             self._metrics.done_without("block heights", error)
             return
-        await finality.note_vanished(self._database, missing, newest)
+        if tip is None or newest is None:
+            return
+        answers = await self._node.statuses_of_each([landing.signature for landing in missing])
+        found = fates(answers, len(missing), pool.witnesses)
+        missing = [one for one, fate in zip(missing, found, strict=True) if fate.landing is LandingState.UNKNOWN]
+        await finality.note_vanished(self._database, missing, newest.block_height)
         dead = await finality.dead(
             self._database,
             [landing.signature for landing in missing],
             lifetime_blocks=BLOCKHASH_LIFETIME_BLOCKS,
-            height=height,
+            height=tip.block_height,
         )
         if dead:
             # In one transaction: nobody ever sees a claim honoured by a transfer that is known to be undone. The

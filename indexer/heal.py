@@ -7,6 +7,7 @@ import structlog
 
 from chain.backoff import Backoff
 from chain.node import Node, SignatureInfo
+from chain.reached import ReachedSlots
 from chain.rpc import RpcError
 from indexer.accounts import Accounts
 from indexer.heal_queue import HealQueue
@@ -36,6 +37,7 @@ class Healer:
         queue: HealQueue,
         pipeline: Pipeline,
         metrics: IndexerMetrics,
+        reached: ReachedSlots,
         workers: int,
     ) -> None:
         self._node = node
@@ -44,6 +46,7 @@ class Healer:
         self._queue = queue
         self._pipeline = pipeline
         self._metrics = metrics
+        self._reached = reached
         self._workers = workers
         self.pages = 0
         """How many pages of history were walked and recorded, since it began."""
@@ -113,6 +116,10 @@ class Healer:
             self.pages += 1
         if is_empty and not self._watchlist.is_wallet(account):
             await self._refuse_emptiness(account, cursor.lower_slot)
+        if newest_final is not None and await self._reached.is_reached(newest_final.slot) is False:
+            # From a slot that nothing has reached no history would ever be walked again.
+            _log.error("history_slot_refused", account=account, slot=newest_final.slot)
+            newest_final = None
         await self._accounts.healed(account, lower_slot=cursor.lower_slot, newest_final=newest_final)
 
     async def _refuse_emptiness(self, account: str, lower_slot: int) -> None:

@@ -79,6 +79,17 @@ class IndexerMetrics:
         self.contested = Gauge(
             "pay402_transfers_contested", "Transfers that another node contradicts", registry=registry
         )
+        self.slots_refused = Counter(
+            "pay402_audit_slots_refused_total",
+            "Answers to audits at a slot that enough nodes have not reached",
+            ["endpoint"],
+            registry=registry,
+        )
+        self.slots_corrected = Counter(
+            "pay402_impossible_slots_corrected_total",
+            "Accounts of which something was noted at a slot that the chain has not reached",
+            registry=registry,
+        )
         self.dust_waiting = Gauge(
             "pay402_dust_accounts_waiting",
             "Empty token accounts that are not followed until they are paid: their wallets have too many",

@@ -146,20 +146,59 @@ async def completeness_of(
     }
 
 
-async def record_agreement(database: Database, slot: int, balances: Mapping[str, int]) -> None:
-    """Record that ledger and chain agree about these accounts at a finalized slot; balances in base units."""
-    await _queries.agreed(database, slot=slot, accounts=list(balances), balances=list(balances.values()))
+async def record_agreement(
+    database: Database, slot: int, balances: Mapping[str, int], *, impossible_slot: int | None = None
+) -> None:
+    """Record that ledger and chain agree about these accounts at a finalized slot; balances in base units.
+
+    What was proven at `impossible_slot` or later was not, for the chain has not come so far: it is proven up to `slot`.
+    """
+    await _queries.agreed(
+        database,
+        slot=slot,
+        accounts=list(balances),
+        balances=list(balances.values()),
+        impossible_slot=impossible_slot,
+    )
 
 
-async def record_disagreement(database: Database, slot: int, disagreements: Sequence[Disagreement]) -> None:
-    """Record what an audit found; these accounts are to be healed from their last good audit on."""
+async def record_disagreement(
+    database: Database, slot: int, disagreements: Sequence[Disagreement], *, impossible_slot: int | None = None
+) -> None:
+    """Record what an audit found; these accounts are to be healed from their last good audit on.
+
+    One that is said to have been good at `impossible_slot` or later was not; see `record_agreement`.
+    """
     await _queries.disagreed(
         database,
         slot=slot,
         accounts=[disagreement.account for disagreement in disagreements],
         drifts=[disagreement.drift for disagreement in disagreements],
         gap_counts=[disagreement.gaps for disagreement in disagreements],
+        impossible_slot=impossible_slot,
     )
+
+
+async def correct_slots(database: Database, *, reached_slot: int, impossible_slot: int) -> list[str]:
+    """Correct what is noted of accounts at `impossible_slot` or later, where the chain has only reached `reached_slot`.
+
+    Their histories are to be walked again. Returns their addresses.
+    """
+    rows = _queries.correct_slots(database, reached_slot=reached_slot, impossible_slot=impossible_slot)
+    return [row["address"] async for row in rows]
+
+
+async def correct_followed_slots(
+    database: Database, *, reached_slot: int, impossible_slot: int, slot_seconds: float
+) -> list[str]:
+    """As `correct_slots`, of the slot from which wallets are followed; returns their addresses.
+
+    `slot_seconds` is how long a slot takes at least, 0 where that is not known: then they are followed from genesis.
+    """
+    rows = _queries.correct_followed_slots(
+        database, reached_slot=reached_slot, impossible_slot=impossible_slot, slot_seconds=slot_seconds
+    )
+    return [row["address"] async for row in rows]
 
 
 async def record_loss(database: Database, accounts: Collection[str], slot: int) -> None:

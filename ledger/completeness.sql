@@ -142,31 +142,44 @@ LEFT JOIN (
 -- Ledger and chain agree about these accounts at a finalized slot. Where the slot itself changed an account, more
 -- of it may be on its way from a node that calls its newest slot final: then the anchor stays where it is. An event
 -- says so of those that had never been audited or about which they disagreed.
-WITH logged AS (
+--
+-- An anchor at a slot that the chain has not reached was never true: whoever was proven up to there is proven up to here.
+WITH held AS (
+  SELECT a.address, n.balance, a.audited_slot >= :impossible_slot::bigint AS is_impossible, NOT EXISTS (
+    SELECT FROM balance_changes AS b WHERE b.account = n.account AND b.slot = :slot AND b.finality <> 'orphaned'
+  ) AS is_quiet
+  FROM unnest(:accounts::text[], :balances::numeric[]) AS n (account, balance)
+  JOIN token_accounts AS a ON a.address = n.account
+  WHERE coalesce(a.audited_slot, -1) < :slot OR a.audited_slot >= :impossible_slot
+),
+logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'audit.agreed', a.address, jsonb_build_object('slot', :slot::bigint)
   FROM token_accounts AS a
-  WHERE a.address = ANY(:accounts::text[]) AND coalesce(a.audited_slot, -1) < :slot
-    AND (a.audited_at IS NULL OR a.drift <> 0 OR a.gaps > 0)
+  JOIN held AS h USING (address)
+  WHERE a.audited_at IS NULL OR a.drift <> 0 OR a.gaps > 0
+),
+corrected AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'audit.corrected', a.address, jsonb_build_object('slot', :slot::bigint, 'impossibleSlot', a.audited_slot)
+  FROM token_accounts AS a
+  JOIN held AS h USING (address)
+  WHERE h.is_impossible
 )
 UPDATE token_accounts AS a
 SET
-  audited_slot = CASE WHEN g.is_quiet THEN :slot::bigint - 1 ELSE a.audited_slot END,
-  audited_balance = CASE WHEN g.is_quiet THEN g.balance ELSE a.audited_balance END,
+  audited_slot = CASE WHEN h.is_quiet THEN :slot::bigint - 1 WHEN h.is_impossible THEN NULL ELSE a.audited_slot END,
+  audited_balance = CASE WHEN h.is_quiet THEN h.balance WHEN h.is_impossible THEN NULL ELSE a.audited_balance END,
   audited_at = clock_timestamp(),
   drift = 0,
   gaps = 0,
   heal_reason = CASE WHEN a.heal_wanted_at IS NOT NULL THEN a.heal_reason END
-FROM (
-  SELECT n.account, n.balance, NOT EXISTS (
-    SELECT FROM balance_changes AS b WHERE b.account = n.account AND b.slot = :slot AND b.finality <> 'orphaned'
-  ) AS is_quiet
-  FROM unnest(:accounts::text[], :balances::numeric[]) AS n (account, balance)
-) AS g
-WHERE a.address = g.account AND coalesce(a.audited_slot, -1) < :slot;
+FROM held AS h
+WHERE a.address = h.address AND (coalesce(a.audited_slot, -1) < :slot OR a.audited_slot >= :impossible_slot);
 
 -- name: disagreed!
--- Ledger and chain disagree about these accounts: heal them from their last good audit on, and log it.
+-- Ledger and chain disagree about these accounts: heal them from their last good audit on, and log it. Where that is said
+-- to have been at a slot that the chain has not reached, it was none.
 WITH found AS (
   SELECT *
   FROM unnest(:accounts::text[], :drifts::numeric[], :gap_counts::int[]) AS d (account, drift, gap_count)
@@ -178,18 +191,73 @@ logged AS (
   FROM found AS f
   JOIN token_accounts AS a ON a.address = f.account
   WHERE (a.drift, a.gaps) IS DISTINCT FROM (f.drift, f.gap_count)
+),
+good AS (
+  SELECT address, CASE WHEN audited_slot < coalesce(:impossible_slot::bigint, audited_slot + 1) THEN audited_slot END AS slot
+  FROM token_accounts
+  WHERE address = ANY(:accounts)
 )
 UPDATE token_accounts AS a
 SET
   audited_at = clock_timestamp(),
   drift = f.drift,
   gaps = f.gap_count,
-  cursor_slot = least(a.cursor_slot, coalesce(a.audited_slot, 0)),
+  audited_slot = g.slot,
+  audited_balance = CASE WHEN g.slot IS NOT NULL THEN a.audited_balance END,
+  cursor_slot = least(a.cursor_slot, coalesce(g.slot, 0)),
   cursor_signature = NULL,
   heal_wanted_at = coalesce(a.heal_wanted_at, clock_timestamp()),
   heal_reason = 'the audit found drift ' || f.drift || ' and ' || f.gap_count || ' gaps'
 FROM found AS f
+JOIN good AS g ON g.address = f.account
 WHERE a.address = f.account;
+
+-- name: correct_slots
+-- What is noted at slots that the chain has not reached was never true: histories are walked anew, what was lost was lost by
+-- now, and what came back is proven from here on. An event says so.
+WITH corrected AS (
+  UPDATE token_accounts AS a
+  SET
+    cursor_slot = CASE WHEN a.cursor_slot >= :impossible_slot THEN 0 ELSE a.cursor_slot END,
+    cursor_signature = CASE WHEN a.cursor_slot >= :impossible_slot THEN NULL ELSE a.cursor_signature END,
+    lost_slot = CASE WHEN a.lost_slot >= :impossible_slot THEN :reached_slot::bigint ELSE a.lost_slot END,
+    returned_slot = CASE WHEN a.returned_slot >= :impossible_slot THEN :reached_slot::bigint ELSE a.returned_slot END,
+    opened_slot = CASE WHEN a.opened_slot >= :impossible_slot THEN NULL ELSE a.opened_slot END,
+    closed_slot = CASE WHEN a.closed_slot >= :impossible_slot THEN NULL ELSE a.closed_slot END,
+    heal_wanted_at = CASE WHEN a.lost_slot IS NULL THEN coalesce(a.heal_wanted_at, clock_timestamp()) END,
+    heal_reason = CASE WHEN a.lost_slot IS NULL THEN 'a node had said a slot that the chain has not reached' END
+  WHERE greatest(a.cursor_slot, a.lost_slot, a.returned_slot, a.opened_slot, a.closed_slot) >= :impossible_slot::bigint
+  RETURNING a.address
+),
+logged AS (
+  INSERT INTO events (type, subject, data)
+  SELECT 'account.slots_corrected', address, jsonb_build_object('reachedSlot', :reached_slot::bigint) FROM corrected
+)
+SELECT address FROM corrected;
+
+-- name: correct_followed_slots
+-- Wallets that are followed from a slot on that the chain has not reached, as a node once said: from the slot on that it had
+-- reached at the earliest when they were registered; 0 where nothing says how long a slot takes at least. An event says so.
+WITH corrected AS (
+  UPDATE recipients AS r
+  SET followed_from_slot = CASE WHEN :slot_seconds::double precision > 0 THEN greatest(
+    :reached_slot::bigint - ceil(extract(epoch FROM clock_timestamp() - r.created_at) / :slot_seconds)::bigint, 0
+  ) ELSE 0 END
+  WHERE r.followed_from_slot >= :impossible_slot::bigint
+  RETURNING r.address, r.user_id, r.followed_from_slot
+),
+walked AS (
+  UPDATE token_accounts AS a
+  SET heal_wanted_at = coalesce(a.heal_wanted_at, clock_timestamp()), heal_reason = 'its earlier history was not followed'
+  FROM corrected AS c
+  WHERE a.recipient = c.address AND a.lost_slot IS NULL
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'recipient.slot_corrected', address, user_id, jsonb_build_object('followedFromSlot', followed_from_slot)
+  FROM corrected
+)
+SELECT address, pg_notify('recipients', address) FROM corrected;
 
 -- name: lost!
 -- These accounts belong to somebody else at a finalized slot: what is on them says nothing about their wallets.

@@ -23,9 +23,9 @@ async def anything_unfinalized(database: Database) -> bool:
     return bool(await _queries.anything_unfinalized(database))
 
 
-async def unfinalized(database: Database, slot: int, limit: int) -> list[Landing]:
-    """Landings up to `slot` whose fate is not settled, oldest first."""
-    rows = _queries.unfinalized(database, slot=slot, limit=limit)
+async def unfinalized(database: Database, slot: int, limit: int, *, impossible_slot: int) -> list[Landing]:
+    """Landings up to `slot`, or at `impossible_slot` or later, whose fate is not settled, oldest first."""
+    rows = _queries.unfinalized(database, slot=slot, limit=limit, impossible_slot=impossible_slot)
     return [Landing(row["signature"], row["slot"]) async for row in rows]
 
 
@@ -45,7 +45,7 @@ async def finalize(database: Database, landings: Sequence[Landing]) -> int:
 
 
 async def note_vanished(database: Database, landings: Sequence[Landing], height: int) -> None:
-    """Remember the block height at which the cluster was first seen not to know these."""
+    """Remember the block height at which the cluster was first seen not to know these, or that none is higher."""
     await _queries.note_vanished(database, height=height, **_columns(landings))
 
 

@@ -4,12 +4,15 @@ SELECT EXISTS (SELECT FROM transfers WHERE finality = 'confirmed')
   OR EXISTS (SELECT FROM balance_changes WHERE finality = 'confirmed');
 
 -- name: unfinalized
--- Recorded landings up to a slot whose fate is not settled, oldest first.
+-- Recorded landings up to a slot whose fate is not settled, oldest first; and those at slots that the chain cannot have
+-- reached, for they landed elsewhere.
 SELECT DISTINCT signature, slot
 FROM (
-  SELECT signature, slot FROM transfers WHERE finality = 'confirmed' AND slot <= :slot
+  SELECT signature, slot FROM transfers
+  WHERE finality = 'confirmed' AND (slot <= :slot OR slot >= :impossible_slot)
   UNION ALL
-  SELECT signature, slot FROM balance_changes WHERE finality = 'confirmed' AND slot <= :slot
+  SELECT signature, slot FROM balance_changes
+  WHERE finality = 'confirmed' AND (slot <= :slot OR slot >= :impossible_slot)
 ) AS open
 ORDER BY slot
 LIMIT :limit;
@@ -82,10 +85,11 @@ logged AS (
 SELECT count(*) AS transfers FROM moved;
 
 -- name: note_vanished!
--- The cluster does not know these any more; remember the block height at which that was first seen.
+-- The cluster does not know these any more; remember the block height at which that was first seen, or that none is higher.
 INSERT INTO vanished_transactions (signature, slot, missing_at_height)
 SELECT signature, slot, :height FROM unnest(:signatures::text[], :slots::bigint[]) AS v (signature, slot)
-ON CONFLICT (signature) DO NOTHING;
+ON CONFLICT (signature) DO UPDATE SET missing_at_height = EXCLUDED.missing_at_height
+WHERE vanished_transactions.missing_at_height > EXCLUDED.missing_at_height;
 
 -- name: dead
 -- Of these, the ones missing for so long that their blockhash cannot land them any more.

@@ -952,7 +952,7 @@ CREATE TABLE public.recipients (
 
 COMMENT ON TABLE public.recipients IS 'A wallet that is paid, and the user it belongs to';
 
-COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis';
+COMMENT ON COLUMN public.recipients.followed_from_slot IS 'The ledger holds every transaction from this slot on; 0 means from genesis. One that the chain has not reached is corrected';
 
 COMMENT ON COLUMN public.recipients.environment IS 'Of the key that registered it: a test key changes no live wallet';
 
@@ -1918,7 +1918,7 @@ CREATE TABLE public.vanished_transactions (
 
 COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the cluster does not know any more, until they are dead or land again';
 
-COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The block height at which they were first missed: 150 blocks later their blockhash is dead';
+COMMENT ON COLUMN public.vanished_transactions.missing_at_height IS 'The lowest block height that was seen to be the newest while they were missing: 150 blocks later their blockhash is dead';
 
 CREATE TABLE public.webhook_deliveries (
     webhook_id uuid NOT NULL,

@@ -26,7 +26,8 @@ def command(
 ) -> None:
     """Prove the ledger complete: by its own balance chain, and against balances on chain.
 
-    The exit code is 1 when an account disagrees. A running indexer heals those by itself; --heal does it here.
+    The exit code is 1 when an account disagrees, or is not proven because nodes do not agree how far the chain is. A
+    running indexer heals what disagrees by itself; --heal does it here.
 
     Example: pay402 audit --heal
     """
@@ -48,7 +49,7 @@ def command(
         print_json(report)
     else:
         _print(report)
-    if report.findings:
+    if report.findings or report.unproven:
         raise typer.Exit(1)
 
 
@@ -61,10 +62,16 @@ async def _heal(context: IndexerContext, stop: asyncio.Event) -> None:
 
 
 def _print(report: AuditReport) -> None:
-    if not report.findings:
+    if report.unproven:
+        typer.echo(
+            f"{report.unproven} of {report.accounts} accounts are not proven: too few nodes answer, or have come to "
+            f"slot {report.slot}; see `pay402 doctor`."
+        )
+    elif not report.findings:
         typer.echo(
             f"{report.accounts} accounts agree with the chain at slot {report.slot} ({report.rpc_calls} RPC calls)."
         )
+    if not report.findings:
         return
     table = Table("account", "wallet", amount_column("drift (base units)"), "gaps", title="Ledger and chain disagree")
     for one in report.findings:

@@ -174,8 +174,8 @@ def test_more_of_a_slot_that_was_audited_already_is_no_drift(connection):
             )  # fmt: skip
             (row,) = [row async for row in QUERIES.completeness(opened, accounts=[ACCOUNT], slot=7, whole=False)]
             reported.append((row["gaps"], row["ends"]))
-            await QUERIES.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post])
-        await QUERIES.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7])
+            await QUERIES.agreed(opened, slot=7, accounts=[ACCOUNT], balances=[post], impossible_slot=None)
+        await QUERIES.agreed(opened, slot=8, accounts=[ACCOUNT], balances=[7], impossible_slot=None)
         anchor = await opened.fetchrow("SELECT audited_slot, audited_balance FROM token_accounts")
         return reported, tuple(anchor)
 
