@@ -27,6 +27,7 @@ from localnet.payments import USDC
 from migrations.migrate import upgrade
 from runtime.database import open_pool
 from runtime.embedded.servers import embedded_postgres
+from worker.agreement import Agreement
 from worker.claims.decide import Reconciled, reconcile
 from worker.context import WorkerContext
 from worker.metrics import WorkerMetrics
@@ -90,9 +91,9 @@ async def _measure() -> bool:
             await upgrade(dsn)
             async with open_pool(dsn, application="bench", max_size=4) as pool, RpcPool(["http://127.0.0.1:9"]) as rpc:
                 registry = CollectorRegistry()
-                settings = WorkerSettings()
+                settings, metrics = WorkerSettings(), WorkerMetrics(registry)
                 context = WorkerContext(
-                    settings, pool, Node(rpc), None, settings.webhook_seal, registry, WorkerMetrics(registry)
+                    settings, pool, Node(rpc), None, settings.webhook_seal, registry, metrics, Agreement(metrics)
                 )
                 wallets = await _prepare(pool)
                 points = [await _one_size(context, wallets, size) for size in _SIZES]

@@ -15,6 +15,7 @@ from bench.points import Point
 from chain.node import Node
 from chain.rpc import RpcPool
 from runtime.database import open_pool
+from worker.agreement import Agreement
 from worker.context import WorkerContext
 from worker.metrics import WorkerMetrics
 from worker.reports.changes import fold_report_changes, held_report
@@ -58,9 +59,9 @@ async def _of_size(ledger: Ledger, rpc: RpcPool) -> list[Point]:
     points = []
     async with open_pool(ledger.dsn, application="bench", max_size=2, statement_timeout_seconds=300.0) as pool:
         registry = CollectorRegistry()
-        settings = WorkerSettings()
+        settings, metrics = WorkerSettings(), WorkerMetrics(registry)
         context = WorkerContext(
-            settings, pool, Node(rpc), None, settings.webhook_seal, registry, WorkerMetrics(registry)
+            settings, pool, Node(rpc), None, settings.webhook_seal, registry, metrics, Agreement(metrics)
         )
         began_at = time.perf_counter()
         await make_report(context)

@@ -8,9 +8,9 @@ from rich.table import Table
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
-from chain.lifetimes import latest_blockhash
+from chain.lifetimes import latest_blockhash_of_all
 from chain.nonces import NONCE_BYTES, creation, nonce_state
-from chain.sending import broadcast, rent_exempt_lamports
+from chain.sending import offer_everywhere, rent_exempt_lamports
 from cli.contexts import with_worker_context
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table, time_text
@@ -19,7 +19,7 @@ from runtime.errors import OperatorError
 from runtime.keypairs import read_keypair
 from worker.context import WorkerContext
 from worker.payouts.exports import void_nonce
-from worker.payouts.nonces import NonceUnusableError
+from worker.payouts.nonces import NonceUnusableError, seen_nonces
 from worker.payouts.rows import NonceUse, uses_of_nonce
 
 app = typer.Typer(
@@ -54,14 +54,17 @@ def create(
             raise OperatorError("Nobody is named to use it; set SETTLEMENT_WALLET or give --authority.")
         pool, address = context.node.pool, str(account.pubkey())
         lamports = await rent_exempt_lamports(pool, NONCE_BYTES)
-        lifetime = await latest_blockhash(pool)
+        lifetime = await latest_blockhash_of_all(pool)
+        if lifetime is None:
+            raise OperatorError("Too few nodes answer; mend the one that is away, or set RPC_WITNESSES=1.")
         message = creation(key, account, wallet_address(owner), lamports, lifetime.blockhash)
         # Before it can exist, so that it is known whatever happens then.
         typer.echo(f"opening the nonce account {address}", err=True)
-        await broadcast(pool, bytes(Transaction([key, account], message, message.recent_blockhash)), preflight=True)
+        wire = bytes(Transaction([key, account], message, message.recent_blockhash))
+        await offer_everywhere(pool, wire, preflight=True)
         for _ in range(_SECONDS):
-            _, found = await context.node.account(address, commitment="finalized")
-            if nonce_state(found) is not None:
+            seen = (await seen_nonces(context.node, [address]))[address]
+            if len(seen) >= pool.agreeing_min and all(one.state is not None for one in seen):
                 return address
             await asyncio.sleep(1.0)
         raise OperatorError(f"The nonce account {address} is not final yet; see `pay402 payouts nonce show {address}`.")

@@ -161,8 +161,8 @@ class Settlement:
 class OpenSettlement:
     """A payment under way, for the worker.
 
-    It `is_indexed` when the ledger has its transfer, not settled by it yet; it `is_given_back` when somebody noted that
-    of this transfer, which settles nothing then.
+    It `is_indexed` when the ledger has its transfer, not settled by it yet, and `is_received` when enough nodes have
+    seen that; it `is_given_back` when somebody noted that of this transfer, which settles nothing then.
     """
 
     id: UUID
@@ -177,6 +177,7 @@ class OpenSettlement:
     created_at: dt.datetime
     age_seconds: float
     is_indexed: bool
+    is_received: bool
     is_given_back: bool
 
 
@@ -279,7 +280,13 @@ async def note_sent(database: Database, ids: Sequence[UUID]) -> None:
 
 
 async def fail(
-    database: Database, settlement_id: UUID, *, reason: FailureReason, detail: str | None, slot: int | None = None
+    database: Database,
+    settlement_id: UUID,
+    *,
+    reason: FailureReason,
+    detail: str | None,
+    slot: int | None = None,
+    may_have_cost: bool = False,
 ) -> bool:
     """Let an open settlement fail; false where it is decided, or the ledger has its transfer.
 
@@ -289,10 +296,12 @@ async def fail(
         reason: Why.
         detail: What the chain said.
         slot: Where it failed on chain, which has cost its fee; `None` where it never landed.
+        may_have_cost: Its fee is counted as spent though it never landed, for not all nodes say so.
     """
+    is_spent = slot is not None or may_have_cost
     return bool(
         await _queries.fail_settlement(
-            database, id=settlement_id, reason=reason.value, detail=detail, slot=slot, has_landed=slot is not None
+            database, id=settlement_id, reason=reason.value, detail=detail, slot=slot, is_spent=is_spent
         )
     )
 

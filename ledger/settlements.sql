@@ -103,7 +103,7 @@ UPDATE settlements SET status = 'sent', sent_at = clock_timestamp() WHERE id = A
 WITH moved AS (
   UPDATE settlements AS s
   SET status = 'failed', reason = :reason, detail = :detail, slot = :slot,
-    lamports_spent = CASE WHEN :has_landed::boolean THEN s.lamports_reserved ELSE 0 END, decided_at = clock_timestamp()
+    lamports_spent = CASE WHEN :is_spent::boolean THEN s.lamports_reserved ELSE 0 END, decided_at = clock_timestamp()
   WHERE s.id = :id AND settlement_is_open(s.status)
     AND NOT EXISTS (
       SELECT FROM transfers AS t
@@ -162,6 +162,10 @@ LIMIT :limit;
 SELECT id, signature, pay_to, mint, destination, wire, last_valid_block_height, signed_slot, status, created_at,
   extract(epoch FROM clock_timestamp() - created_at)::double precision AS age_seconds,
   EXISTS (SELECT FROM transfers AS t WHERE t.signature = s.signature AND t.finality <> 'orphaned') AS is_indexed,
+  EXISTS (
+    SELECT FROM transfers AS t
+    WHERE t.signature = s.signature AND transfer_counts(t.finality, t.awaits_witness_since)
+  ) AS is_received,
   EXISTS (
     SELECT FROM transfers AS t
     WHERE t.signature = s.signature AND t.finality <> 'orphaned' AND transfer_pays_nothing(t.signature, t.path)

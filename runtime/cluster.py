@@ -32,7 +32,7 @@ WRONG_CLUSTER: Final = 4
 
 _LIMITS: Final = RpcLimits(answer_seconds=3.0, attempts=1, call_seconds=3.0)
 _AGAIN_SECONDS: Final = 60.0
-_UNKNOWN: Final = Backoff(1.0, _AGAIN_SECONDS)
+_UNANSWERED_BACKOFF: Final = Backoff(1.0, _AGAIN_SECONDS)
 
 
 def cluster_name(genesis_hash: str) -> str:
@@ -116,11 +116,11 @@ async def watch_cluster(database: Database, rpc_urls: Sequence[str], network: st
         OperatorError: A node has changed its cluster, or turned out to be of another.
     """
     unknown = set(rpc_urls)
-    pauses = iter(_UNKNOWN)
+    pauses = iter(_UNANSWERED_BACKOFF)
     while True:
         await asyncio.sleep(next(pauses) if unknown else _AGAIN_SECONDS)
         if not unknown:
-            pauses = iter(_UNKNOWN)
+            pauses = iter(_UNANSWERED_BACKOFF)
         try:
             unknown = await check_cluster(database, sorted(unknown) or rpc_urls, network)
         except OperatorError as error:

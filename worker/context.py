@@ -5,13 +5,12 @@ A pass is a function of this; the schedule, the commands and the tests call the 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import asyncpg
-import structlog
 from prometheus_client import CollectorRegistry
 
-from chain.lifetimes import Tip, finalized_tip
+from chain.lifetimes import Tip, finalized_tip_of
 from chain.node import Node
 from chain.rpc import RpcLimits, RpcPool
 from migrations.status import check_current
@@ -19,18 +18,10 @@ from runtime.cluster import check_cluster, expected_genesis
 from runtime.database import open_pool
 from runtime.metrics import new_registry
 from runtime.webhook_seal import WebhookSeal
+from worker.agreement import Agreement
 from worker.metrics import WorkerMetrics
 from worker.settings import WorkerSettings
 from worker.signer import Signer, load_signer
-
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Agreement:
-    """Whether enough nodes answered last time to decide what can land no more; said once when that changes."""
-
-    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class WorkerContext:
     webhook_seal: WebhookSeal
     registry: CollectorRegistry
     metrics: WorkerMetrics
-    agreement: Agreement = field(default_factory=Agreement)
+    agreement: Agreement
 
 
 @asynccontextmanager
@@ -77,7 +68,9 @@ async def open_worker_context(
                 witnesses=settings.rpc_witnesses,
             )
         )
-        yield WorkerContext(settings, database, Node(rpc), signer, settings.webhook_seal, registry, metrics)
+        yield WorkerContext(
+            settings, database, Node(rpc), signer, settings.webhook_seal, registry, metrics, Agreement(metrics)
+        )
 
 
 async def deciding_tip(context: WorkerContext) -> Tip | None:
@@ -87,16 +80,7 @@ async def deciding_tip(context: WorkerContext) -> Tip | None:
         RpcError: No node answers.
     """
     pool, agreement = context.node.pool, context.agreement
-    tip = await finalized_tip(pool)
-    if (tip is None) is not agreement.is_missing:
-        agreement.is_missing = tip is None
-        if tip is None:
-            _log.warning(
-                "too_few_nodes_to_decide",
-                endpoints=len(pool.endpoints),
-                witnesses=pool.witnesses,
-                hint="mend the node that is away, or set RPC_WITNESSES=1 to believe those that answer",
-            )
-        else:
-            _log.info("enough_nodes_to_decide")
-    return tip
+    seen = await finalized_tip_of(pool)
+    agreement.note_enough(endpoints=len(pool.endpoints), witnesses=pool.witnesses, is_enough=seen.tip is not None)
+    agreement.note_alone("how far the chain is", seen.far_ahead)
+    return seen.tip

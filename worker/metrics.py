@@ -59,6 +59,12 @@ class WorkerMetrics:
             "Age of the oldest payment over x402 that is not decided",
             registry=registry,
         )
+        self.nodes_alone = Counter(
+            "pay402_nodes_alone_total",
+            "What a node says alone, and others deny, of payments and payouts under way or of how far the chain is",
+            ["endpoint", "about"],
+            registry=registry,
+        )
         self.settlement_lamports = Gauge(
             "pay402_settlement_reserved_lamports",
             "Reserved today for fees of all settlements, or of those without API keys: whichever is nearer its budget",

@@ -15,10 +15,9 @@ from uuid import UUID
 
 import structlog
 
-from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.decode import MalformedAnswerError, TransactionResult, decode
-from chain.landing import Fate, LandingState, fates
+from chain.landing import Fate, LandingState, fates, saying_alone
 from chain.lifetimes import Life, Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
 from chain.rpc import Endpoint
@@ -106,6 +105,9 @@ async def _move_page(
 ) -> list[tuple[OpenSettlement, Fate]]:
     """Decide a page and send what is undecided; those that are final on chain though nothing has settled them."""
     answers = await context.node.statuses_of_each([one.signature for one in page])
+    context.agreement.note_alone(
+        "payments over x402", saying_alone(answers, [one.age_seconds >= _UNEXPLAINED_SECONDS for one in page])
+    )
     to_send, to_index, landed = [], [], []
     for one, fate in zip(page, fates(answers, len(page), context.node.pool.witnesses), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
@@ -115,6 +117,9 @@ async def _move_page(
                 await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_GIVEN_BACK), done)
             elif fate.is_final:
                 landed.append((one, fate))
+            elif not one.is_received and not _is_dead(context, one, tip):
+                # One node may say that of what no other has: while it can land, all of them are to have it.
+                to_send.append(one)
         elif (failure := _failure(context, one, fate, tip)) is not None:
             await _fail(context, one, failure, fate, done)
         else:
@@ -134,14 +139,16 @@ def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip |
     """Why a payment has failed for good; `None` while it may still land."""
     if fate.landing is LandingState.FAILED:
         return FailureReason.FAILED_ON_CHAIN
-    if tip is None:
-        return None
-    is_dead = _life(one).is_over(tip, context.settings.block_seconds_min)
     # One that says alone that it has failed does not keep open what has died for all.
     is_absent = fate.landing in {LandingState.UNKNOWN, LandingState.DISPUTED}
-    if is_absent and is_dead and fate.seen_slot >= tip.absolute_slot:
+    if tip is not None and is_absent and _is_dead(context, one, tip) and fate.seen_slot >= tip.absolute_slot:
         return FailureReason.NEVER_LANDED
     return None
+
+
+def _is_dead(context: WorkerContext, one: OpenSettlement, tip: Tip | None) -> bool:
+    """Whether a payment can land no more by the word of every node that answers; not where too few do."""
+    return tip is not None and _life(one).is_over(tip, context.settings.block_seconds_min)
 
 
 async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
@@ -155,9 +162,9 @@ async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
     async def ask(endpoint: Endpoint) -> bool | None:
         return _brought_something(one, await node.transaction(one.signature, commitment="finalized", at=endpoint))
 
-    answers, _ = await ask_each(node.pool, ask)
+    answers, _ = await ask_each(node.pool, ask, enough=node.pool.agreeing_min)
     shown = [answer for answer in answers if answer is not None]
-    return len(shown) >= agreeing_min(len(node.pool.endpoints), node.pool.witnesses) and not any(shown)
+    return len(shown) >= node.pool.agreeing_min and not any(shown)
 
 
 def _brought_something(one: OpenSettlement, result: TransactionResult | None) -> bool | None:
@@ -183,7 +190,14 @@ def _life(one: OpenSettlement) -> Life:
 async def _fail(context: WorkerContext, one: OpenSettlement, reason: FailureReason, fate: Fate, done: Moved) -> None:
     async with crash_point("fail"):
         slot = None if reason is FailureReason.NEVER_LANDED else fate.slot
-        failed = await settlements.fail(context.database, one.id, reason=reason, detail=fate.error, slot=slot)
+        failed = await settlements.fail(
+            context.database,
+            one.id,
+            reason=reason,
+            detail=fate.error,
+            slot=slot,
+            may_have_cost=fate.landing is LandingState.DISPUTED,
+        )
     if failed:
         done.failed += 1
         _log.warning("settlement_failed", settlement=str(one.id), reason=reason.value, error=fate.error)

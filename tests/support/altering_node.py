@@ -73,3 +73,15 @@ def failing_for_good(call: dict[str, Any], answer: dict[str, Any]) -> None:
         status = {"confirmations": None, "err": error, "status": {"Err": error}, "confirmationStatus": "finalized"}
         slot = answer["result"]["context"]["slot"] - 1
         answer["result"]["value"] = [{"slot": slot, **status} for _ in call["params"][0]]
+
+
+def landed(commitment: str) -> Change:
+    """Says of every transaction that it has landed well just now, at a commitment."""
+
+    def change(call: dict[str, Any], answer: dict[str, Any]) -> None:
+        if call["method"] == "getSignatureStatuses":
+            status = {"confirmations": None, "err": None, "status": {"Ok": None}, "confirmationStatus": commitment}
+            slot = answer["result"]["context"]["slot"] - 1
+            answer["result"]["value"] = [{"slot": slot, **status} for _ in call["params"][0]]
+
+    return change

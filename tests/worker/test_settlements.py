@@ -18,11 +18,12 @@ from ledger.invariants import check_invariants
 from ledger.settlements import FeeBudgets, SignedPayment, reserve
 from localnet import Localnet
 from runtime.crash_points import watch_steps
-from tests.support.altering_node import AlteringNode
+from tests.support.altering_node import AlteringNode, failing_for_good, landed
 from tests.support.dying_worker import KilledError, dying_at
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually, follow
 from tests.support.ledger_checks import fast_settings as fast_indexer
+from tests.support.metric_values import value
 from tests.support.settlement_rows import give_back
 from tests.support.wallets import SOL, SPL, USDC, signed, token_account
 from tests.support.x402_payments import DEVNET, Purchase
@@ -330,6 +331,58 @@ async def test_nodes_that_lie(seller, following, database_url, net, lie):
         liar.set_faults(None)
         await until(seller, passes, found, "settled")
     assert seller.received() == AMOUNT
+
+
+def far_ahead(call, answer):
+    if call["method"] == "getEpochInfo":
+        answer["result"] |= {"blockHeight": 10**12, "absoluteSlot": 10**12}
+
+
+OF_ONE = {
+    "it is confirmed": landed("confirmed"),
+    "it is final": landed("finalized"),
+    "it has failed": failing_for_good,
+    "it is far ahead": far_ahead,
+}
+
+
+@pytest.mark.parametrize("witnesses", [1, 2])
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("word", OF_ONE)
+async def test_what_one_of_two_nodes_says_alone_keeps_no_payment_from_being_sent_again(
+    seller, following, database_url, net, word, place, witnesses
+):
+    """The other one has lost it, and has it again only by what is sent to it."""
+    async with AlteringNode(net, OF_ONE[word], keeps_transactions=True).serve() as liar:
+        nodes = [net.rpc_url]
+        nodes.insert(place, liar.rpc_url)
+        async with open_worker_context(fast_settings(RPC_WITNESSES=witnesses), database_url, nodes) as passes:
+            found = await seller.sign()
+            net.set_faults({"transactionsLost": 1})
+            await move_settlements(passes, older_seconds=0)
+            assert await seller.status(found) == "sent"
+            net.set_faults(None)
+            await until(seller, passes, found, "settled")
+    assert liar.kept
+    assert seller.received() == AMOUNT
+
+
+@pytest.mark.parametrize("word", OF_ONE)
+async def test_a_node_that_says_alone_what_another_denies_is_named(seller, database_url, net, word):
+    async with (
+        AlteringNode(net, OF_ONE[word]).serve() as liar,
+        open_worker_context(fast_settings(), database_url, [net.rpc_url, liar.rpc_url]) as passes,
+    ):
+        net.set_faults({"transactionsLost": 1})
+        await seller.sign()
+        await seller.make_older()
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                await move_settlements(passes, older_seconds=0)
+        about = "how far the chain is" if word == "it is far ahead" else "payments over x402"
+        said = [entry for entry in logs if entry["event"] == "node_contradicts_others"]
+        assert [(entry["endpoint"], entry["about"]) for entry in said] == [("127.0.0.1", about)]
+        assert value(passes.metrics.nodes_alone.labels("127.0.0.1", about)) == 2
 
 
 async def test_two_workers_settle_it_once(seller, following, passes, database_url, net):

@@ -25,7 +25,7 @@ from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.crash_points import crash_point
 from worker.payouts.nonces import NonceUnusableError, advanced_slots, nonce_to_live_by, seen_nonces
-from worker.payouts.rows import Payout, PayoutToSign
+from worker.payouts.rows import DurableNonce, Payout, PayoutToSign
 
 _PER_EXPORT: Final = 1_000
 
@@ -129,10 +129,20 @@ async def _export(context: WorkerContext, waiting: PayoutToSign, nonce_account: 
             )
     tip = await finalized_tip(context.node.pool)
     left = None if last is None or tip is None else last - tip.block_height
-    if (left is not None and left < 0) or (nonce and await advanced_slots(context, [nonce])):
-        return Exported(*_about(payout), waits_for="proof that the last export never landed")
+    if (waits_for := await _end(context, last, left, nonce)) is not None:
+        return Exported(*_about(payout), waits_for=waits_for)
     unsigned = base64.b64encode(bytes(Transaction.new_unsigned(Message.from_bytes(message)))).decode()
     return Exported(*_about(payout), unsigned, last, left, nonce.account if nonce else None)
+
+
+async def _end(context: WorkerContext, last: int | None, left: int | None, nonce: DurableNonce | None) -> str | None:
+    """What a transaction waits for that can land no more, or of which nobody knows whether it can."""
+    if last is not None and left is None:
+        # Whoever signs what has expired signs for nothing.
+        return Waiting.TOO_FEW_NODES.value
+    if (left is not None and left < 0) or (nonce and await advanced_slots(context, [nonce])):
+        return "proof that the last export never landed"
+    return None
 
 
 async def void_nonce(context: WorkerContext, nonce_account: str) -> tuple[str, str]:

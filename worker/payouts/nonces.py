@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chain.agreement import agreeing_min
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.nonces import NonceState, nonce_state
 from chain.rpc import Endpoint, RpcError
@@ -38,8 +37,8 @@ async def nonce_to_live_by(context: WorkerContext, account: str, wallet: str) ->
         NonceUnusableError: There is no such account, `wallet` cannot use it, or nodes do not agree.
     """
     seen = (await seen_nonces(context.node, [account]))[account]
-    if len(seen) < _witnesses(context):
-        raise NonceUnusableError(f"only {len(seen)} nodes answered about it; {_witnesses(context)} have to")
+    if len(seen) < context.node.pool.agreeing_min:
+        raise NonceUnusableError(f"only {len(seen)} nodes answered about it; {context.node.pool.agreeing_min} have to")
     states = {one.state for one in seen}
     if len(states) > 1:
         raise NonceUnusableError("nodes do not agree about it; one of them is behind or wrong")
@@ -62,7 +61,7 @@ async def advanced_slots(context: WorkerContext, nonces: Sequence[DurableNonce])
     for nonce in nonces:
         newer = [one for one in seen[nonce.account] if one.slot > nonce.slot]
         holds = any(one.state is not None and one.state.value == nonce.value for one in newer)
-        if not holds and len(newer) >= _witnesses(context):
+        if not holds and len(newer) >= context.node.pool.agreeing_min:
             slots[nonce] = max(one.slot for one in newer)
     return slots
 
@@ -83,8 +82,3 @@ async def seen_nonces(node: Node, accounts: Sequence[str]) -> Mapping[str, list[
         some = [*found][first : first + ACCOUNTS_PER_CALL]
         await asyncio.gather(*(ask(endpoint, some) for endpoint in node.pool.endpoints))
     return found
-
-
-def _witnesses(context: WorkerContext) -> int:
-    pool = context.node.pool
-    return agreeing_min(len(pool.endpoints), pool.witnesses)

@@ -365,6 +365,12 @@ async def landed_for_nothing(database: Database, attempt_ids: Sequence[UUID]) ->
     return frozenset([row["id"] async for row in rows])
 
 
+async def idle_signatures(database: Database, reference: str) -> frozenset[str]:
+    """Transactions with a payout's reference that are final in the ledger and moved nothing."""
+    rows = _queries.idle_signatures(database, reference=reference)
+    return frozenset([row["signature"] async for row in rows])
+
+
 async def end_attempt(
     database: Database,
     attempt_id: UUID,

@@ -226,6 +226,16 @@ WHERE a.id = ANY(:ids::uuid[]) AND a.ended_at IS NULL
       AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
   );
 
+-- name: idle_signatures
+-- Transactions with a payout's reference that are final in the ledger and moved nothing.
+SELECT t.signature
+FROM transfers AS t
+WHERE t.reference_keys @> ARRAY[:reference::text] AND t.reference_keys <> '{}' AND t.finality <> 'orphaned'
+GROUP BY t.signature
+HAVING bool_and(
+  t.finality = 'finalized' AND NOT moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
+);
+
 -- name: end_attempt$
 -- An attempt can never land: its payout may be attempted again.
 WITH gone AS (

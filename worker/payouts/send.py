@@ -18,12 +18,11 @@ from uuid import UUID
 
 import structlog
 
-from chain.agreement import agreeing_min
 from chain.asking import ask_each
 from chain.backoff import Backoff
-from chain.landing import LandingState, fates
+from chain.landing import LandingState, fates, saying_alone
 from chain.lifetimes import Life, Tip, latest_blockhash_of_all, newest_of_all
-from chain.rpc import PermanentRpcError, RpcError
+from chain.rpc import PermanentRpcError, RetryableRpcError, RpcError
 from chain.sending import offer_everywhere
 from ledger.jobs import count_late_ratings
 from ledger.payout_redirects import apply_redirects
@@ -100,10 +99,12 @@ async def send_payouts(context: WorkerContext) -> Sent:
         done.settled = await settle_payouts(context.database)
         await count_late_ratings(context.database)
     living = await rows.living_attempts(context.database, limit=_ATTEMPTS_PER_PASS)
+    # What was noted before, that one can land no more, may have been a node's lie: asked in each pass.
+    dead = set[UUID]()
     async with failures.noted():
-        await _end_the_dead(context, living, done)
+        await _end_the_dead(context, living, dead, done)
     for attempt in living:
-        if attempt.wire is not None and attempt.dead_from_slot is None:
+        if attempt.wire is not None and attempt.id not in dead:
             is_first = attempt.status == PayoutStatus.SIGNED
             async with failures.noted():
                 await _broadcast(context, attempt.id, attempt.wire, done, is_first=is_first, known_error=attempt.error)
@@ -187,18 +188,23 @@ async def _broadcast(
             await rows.note_sent(context.database, attempt_id)
 
 
-async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], done: Sent) -> None:
-    """End attempts that can never land any more, so that their payouts are signed anew."""
+async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], dead: set[UUID], done: Sent) -> None:
+    """End attempts that can never land any more, so that their payouts are signed anew; `dead` takes all of these.
+
+    By the word of one node an attempt lives, and is not among them; so it is sent again.
+    """
     if not living:
         return
     idle = await rows.landed_for_nothing(context.database, [attempt.id for attempt in living])
     for attempt in living:
         if attempt.id in idle:
+            dead.add(attempt.id)
             await _end(context, attempt, "failed", "it moved nothing", done)
     living = [attempt for attempt in living if attempt.id not in idle]
     tip = await deciding_tip(context)
     beyond = [] if tip is None else await _beyond(context, living, tip)
     beyond += await _advanced(context, living)
+    dead.update(attempt.id for attempt in beyond)
     absent = await rows.proven_absent(context.database, [attempt.id for attempt in beyond]) if beyond else frozenset()
     for attempt in beyond:
         if attempt.id in absent and attempt.dead_from_slot is not None:
@@ -246,6 +252,7 @@ async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int
     outcome, error = "expired", None
     if attempt.signature is not None:
         answers = await context.node.statuses_of_each([attempt.signature])
+        context.agreement.note_alone("a payout", saying_alone(answers, [True]))
         (fate,) = fates(answers, 1, context.node.pool.witnesses)
         if fate.seen_slot < dead_from_slot or fate.landing not in _ABSENT:
             return
@@ -271,15 +278,18 @@ async def _end(context: WorkerContext, attempt: Attempt, outcome: str, error: st
 
 
 async def _is_referred_to(context: WorkerContext, reference: str) -> bool:
-    """Whether a node has anything good in the history of a payout's reference.
+    """Whether a node has anything good in the history of a payout's reference, but for what moved nothing.
 
     Raises:
         RpcError: Too few answered to say so.
     """
     pool = context.node.pool
-    histories, errors = await ask_each(pool, lambda endpoint: context.node.signatures(reference, at=endpoint))
-    if any(info.err is None for history in histories for info in history):
+    histories, errors = await ask_each(
+        pool, lambda endpoint: context.node.signatures(reference, at=endpoint), enough=pool.agreeing_min
+    )
+    idle = await rows.idle_signatures(context.database, reference)
+    if any(info.err is None and info.signature not in idle for history in histories for info in history):
         return True
-    if len(histories) < agreeing_min(len(pool.endpoints), pool.witnesses):
-        raise errors[0]
+    if len(histories) < pool.agreeing_min:
+        raise next(iter(errors), RetryableRpcError(f"too few nodes show the history of {reference} in time"))
     return False

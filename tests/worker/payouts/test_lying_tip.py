@@ -10,6 +10,7 @@ from localnet.payments import USDC
 from tests.support.altering_node import AlteringNode, failing_for_good
 from tests.support.dying_worker import approved_order, attempts, paid_once
 from tests.support.job_shop import PRICE, fast_settings, secret
+from tests.support.ledger_checks import eventually
 from worker.context import open_worker_context
 from worker.escrow import move_jobs_and_payouts
 from worker.payouts.rows import retry_payouts
@@ -210,6 +211,48 @@ async def test_one_lie_about_the_height_freezes_no_payout(shop, indexer, net, da
         assert len(await attempts(order)) == 1
         is_lying[0] = False
         await pass_over(context, order, 3)
+        net.chain.tick(400)
+        net.set_faults(None)
+        await release(context, order)
+        await paid_once(shop)
+
+
+async def test_one_lie_about_the_height_keeps_no_payout_from_being_sent_again(shop, indexer, net, database_url):
+    """Once it tells the truth again, by which the blockhash lives, the same bytes are sent."""
+    heights = []
+
+    def dead_and_alive_again(call, answer):
+        if call["method"] == "getEpochInfo":
+            heights.append(answer["result"]["blockHeight"])
+            if is_lying:
+                far_ahead(call, answer)
+            else:
+                # However long this takes: by the node's word no time has passed since it was signed.
+                answer["result"]["blockHeight"] = heights[0]
+
+    is_lying = False
+    async with (
+        AlteringNode(net, dead_and_alive_again, keeps_transactions=True).serve() as node,
+        working(shop, database_url, [node]) as (context, order),
+    ):
+        await pass_over(context, order, until=lambda rows: len(rows) > 0)
+        is_lying = True
+        await pass_over(context, order, 100, until=lambda rows: rows[0]["dead_from_slot"] is not None)
+        is_lying = False
+        sent = len(node.kept)
+        await pass_over(context, order, 2)
+        assert len(node.kept) > sent
+        assert {call["params"][0] for call in node.kept} == {node.kept[0]["params"][0]}
+
+
+async def test_a_proof_at_a_slot_to_come_freezes_no_payout(shop, indexer, net, database_url):
+    """A node had said so once, in an audit: what is signed is held against it until the next one."""
+    async with working(shop, database_url, [net]) as (context, order):
+        proven = "SELECT count(*) > 0 AND bool_and(audited_slot > 0) FROM token_accounts"
+        await eventually(lambda: shop.pool.fetchval(proven))
+        await shop.pool.execute("UPDATE token_accounts SET audited_slot = $1", 10**12)
+        net.set_faults({"transactionsLost": 1})
+        await pass_over(context, order, until=lambda rows: len(rows) > 0)
         net.chain.tick(400)
         net.set_faults(None)
         await release(context, order)

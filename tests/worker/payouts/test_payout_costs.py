@@ -214,7 +214,8 @@ async def test_an_account_that_was_handed_over_is_not_paid_and_not_signed_for_ev
     assert await shop.balance(thief.pubkey()) == 0
 
 
-async def test_what_went_to_the_wallet_that_pays_ends_and_goes_elsewhere(shop, indexer, context, net):
+@pytest.mark.parametrize("is_lost_again", [False, True])
+async def test_what_went_to_the_wallet_that_pays_ends_and_goes_elsewhere(shop, indexer, context, net, is_lost_again):
     """As a version left it in flight that sent such payouts."""
     order = await approved_order(shop, context)
     net.set_faults({"transactionsLost": 1})
@@ -233,8 +234,17 @@ async def test_what_went_to_the_wallet_that_pays_ends_and_goes_elsewhere(shop, i
     (ended,) = await attempts(order)
     assert (ended["outcome"], ended["error"]) == ("failed", "it moved nothing")
     await shop.pool.execute("UPDATE payouts SET recipient = $1", str(shop.provider.pubkey()))
+    if is_lost_again:
+        # What is on chain with its reference is no sign that this attempt has landed.
+        net.set_faults({"transactionsLost": 1})
+        await retry_payouts(shop.pool, ())
+        await move_jobs_and_payouts(context)
+        assert [row["outcome"] for row in await attempts(order)] == ["failed", None]
+        net.chain.tick(400)
+        net.set_faults(None)
     await retry_payouts(shop.pool, ())
     await passes(shop, context, is_at(shop, "settled"))
+    assert [row["outcome"] for row in await attempts(order)][1:] == ["expired"] * is_lost_again + ["settled"]
     await paid_once(shop)
 
 
