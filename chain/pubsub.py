@@ -32,6 +32,8 @@ _CLOSE_SECONDS: Final = 1.0
 _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 # Read ahead of what has been taken; beyond them the node is made to wait.
 _MESSAGES_AHEAD_MAX: Final = 1_024
+# Notifications come in no strict order; further behind what the same socket showed, one of the two is wrong.
+_WRONG_SLOTS: Final = 150
 
 
 class FeedListener(Protocol):
@@ -133,6 +135,7 @@ class LogsFeed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)
         self._newest_slot = 0
+        self._newest_by: _Shard | None = None
         self.progressed_at = time.monotonic()
         """When a socket last showed that it works, in seconds of the monotonic clock: by a slot newer than any before,
         by refusing what its node does not serve, or, where that is slots, by answering pings."""
@@ -351,9 +354,12 @@ class LogsFeed:
         self._saw_slot(shard, 0)
 
     def _saw_slot(self, shard: _Shard, slot: int) -> None:
+        if shard is self._newest_by and 0 < slot < self._newest_slot - _WRONG_SLOTS:
+            # What it showed before was never true, or is by another node that is behind: it is no measure any more.
+            shard.slot = self._newest_slot = 0
         shard.slot = max(shard.slot, slot)
         if slot > self._newest_slot:
-            self._newest_slot, self.progressed_at = slot, time.monotonic()
+            self._newest_slot, self._newest_by, self.progressed_at = slot, shard, time.monotonic()
         if shard.slot or not shard.beats:
             self._announce_all(shard)
 

@@ -9,7 +9,7 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
 GRANT SELECT (pay_to, status) ON settlements TO pay402_indexer;
 GRANT INSERT, UPDATE ON token_accounts, transfers, balance_changes, heartbeats TO pay402_indexer;
 GRANT INSERT ON tokens, events, claim_changes, cluster TO pay402_indexer;
-GRANT INSERT ON report_credit_changes, report_claim_changes TO pay402_indexer;
+GRANT INSERT ON report_credit_changes, report_claim_changes, report_recipient_changes TO pay402_indexer;
 GRANT INSERT, DELETE, UPDATE (missing_at_height) ON vanished_transactions TO pay402_indexer;
 GRANT UPDATE (status, code, received, settled_at, reversed_at) ON transactions TO pay402_indexer;
 GRANT UPDATE ON index_requests, backfill_requests TO pay402_indexer;

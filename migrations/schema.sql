@@ -1913,7 +1913,8 @@ CREATE TABLE public.vanished_transactions (
     signature public.signature NOT NULL,
     slot bigint NOT NULL,
     missing_at_height bigint NOT NULL,
-    noticed_at timestamp with time zone DEFAULT now() NOT NULL
+    noticed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT vanished_transactions_missing_at_height_check CHECK ((missing_at_height >= 0))
 );
 
 COMMENT ON TABLE public.vanished_transactions IS 'Recorded transactions that the cluster does not know any more, until they are dead or land again';

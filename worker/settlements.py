@@ -17,6 +17,7 @@ import structlog
 
 from chain.asking import ask_each
 from chain.decode import MalformedAnswerError, TransactionResult, decode
+from chain.failures import has_failed
 from chain.landing import Fate, LandingState, fates, saying_alone
 from chain.lifetimes import Life, Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
@@ -120,7 +121,7 @@ async def _move_page(
             elif not one.is_received and not _is_dead(context, one, tip):
                 # One node may say that of what no other has: while it can land, all of them are to have it.
                 to_send.append(one)
-        elif (failure := _failure(context, one, fate, tip)) is not None:
+        elif (failure := await _failure(context, one, fate, tip)) is not None:
             await _fail(context, one, failure, fate, done)
         else:
             to_send.append(one)
@@ -135,9 +136,9 @@ async def _fail_if_paid_another(context: WorkerContext, one: OpenSettlement, fat
         await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
 
 
-def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip | None) -> FailureReason | None:
+async def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip | None) -> FailureReason | None:
     """Why a payment has failed for good; `None` while it may still land."""
-    if fate.landing is LandingState.FAILED:
+    if await has_failed(context.node, one.signature, fate):
         return FailureReason.FAILED_ON_CHAIN
     # One that says alone that it has failed does not keep open what has died for all.
     is_absent = fate.landing in {LandingState.UNKNOWN, LandingState.DISPUTED}

@@ -5,8 +5,10 @@ from typing import Final
 
 import asyncpg
 
-from chain.landing import LandingState, fates
+from chain.failures import has_failed
+from chain.landing import Fate, LandingState, fates
 from chain.node import Node
+from chain.rpc import RpcError
 from chain.sending import broadcast_everywhere
 from ledger import settlements
 from ledger.index_requests import request_index
@@ -49,9 +51,16 @@ class LandingWatch:
         (fate,) = fates(answers, 1, self._node.pool.witnesses)
         if fate.landing is LandingState.SUCCEEDED:
             await request_index(self._database, [payment.signature], "a settlement of x402 waits for it")
-        if fate.landing is not LandingState.FAILED:
+        if not await self._has_failed(payment, fate):
             return False
         async with crash_point("fail"):
             return await settlements.fail(
                 self._database, payment.id, reason=FailureReason.FAILED_ON_CHAIN, detail=fate.error, slot=fate.slot
             )
+
+    async def _has_failed(self, payment: Settlement, fate: Fate) -> bool:
+        try:
+            return await has_failed(self._node, payment.signature, fate)
+        except RpcError:
+            # It stays under way until that is known.
+            return False

@@ -289,3 +289,14 @@ async def test_after_any_coming_and_going_exactly_the_followed_accounts_are_watc
         await until(lambda: feed.watching == len(followed))
         # Each was told to be watched after it was last followed: its history gets healed.
         await until(lambda: all(account in dict(listener.begun[since[account] :]) for account in followed))
+
+
+async def test_a_slot_that_a_node_once_made_up_is_no_measure_for_good():
+    async with gossiping(PubSubNode()) as node, feeding(node.url, names(1), QUICK) as (feed, listener):
+        await until(lambda: listener.begun)
+        true_slot, node.slot = node.slot, 10**12
+        await until(lambda: feed.slot >= 10**12)
+        node.slot = true_slot
+        await until(lambda: true_slot < feed.slot < 10**12)
+        before = feed.progressed_at
+        await until(lambda: feed.progressed_at > before)

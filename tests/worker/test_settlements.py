@@ -367,6 +367,22 @@ async def test_what_one_of_two_nodes_says_alone_keeps_no_payment_from_being_sent
     assert seller.received() == AMOUNT
 
 
+async def test_what_a_lone_node_once_calls_failed_without_showing_it_has_not_failed(
+    seller, following, database_url, net
+):
+    async with (
+        AlteringNode(net, failing_for_good, keeps_transactions=True).serve() as liar,
+        open_worker_context(fast_settings(), database_url, [liar.rpc_url]) as passes,
+    ):
+        found = await seller.sign()
+        for _ in range(3):
+            await move_settlements(passes, older_seconds=0)
+        assert await seller.status(found) == "sent"
+        liar.change, liar.keeps_transactions = None, False
+        await until(seller, passes, found, "settled")
+    assert await seller.pool.fetchval("SELECT count(*) FROM events WHERE type = 'x402.failed'") == 0
+
+
 @pytest.mark.parametrize("word", OF_ONE)
 async def test_a_node_that_says_alone_what_another_denies_is_named(seller, database_url, net, word):
     async with (
