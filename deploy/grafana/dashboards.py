@@ -158,6 +158,9 @@ LEDGER = Dashboard(
             Panel("What a second node says of payments", "A minute", "short",
                   {"{{endpoint}} {{outcome}}":
                    "sum by (endpoint, outcome) (rate(pay402_witness_answers_total[5m])) * 60"}),
+            Panel("Slots that the chain has not reached", "An hour: refused in audits, and corrected", "short",
+                  {"refused, {{endpoint}}": "sum by (endpoint) (increase(pay402_audit_slots_refused_total[1h]))",
+                   "corrected": "sum(increase(pay402_impossible_slots_corrected_total[1h]))"}),
         ],
         "Solana nodes": [
             Panel("Refused questions", "An hour; the indexer does without the answer", "short",
