@@ -42,6 +42,7 @@ def defined_in(module, name):
     return (getattr(offered, "__module__", None) or f"ledger.{module}").removeprefix("ledger.")
 
 
+@cache
 def functions_of_ledger(module):
     """The text of each function of a module of `ledger`, by name."""
     source, tree = parsed(file_of_ledger(module))
@@ -49,8 +50,13 @@ def functions_of_ledger(module):
     return {node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, functions)}
 
 
+@cache
 def called_of_ledger(path):
     """(module, name) of each function of `ledger` that a file calls."""
+    return tuple(_called_of_ledger(path))
+
+
+def _called_of_ledger(path):
     source, tree = parsed(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and re.match(r"ledger(?!\.sql$)", node.module or ""):
