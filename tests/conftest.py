@@ -1,5 +1,6 @@
 """Real parts for every test: a Postgres cloned per test from a migrated template, a Valkey, a Solana chain."""
 
+import gc
 import itertools
 
 import pytest
@@ -12,6 +13,12 @@ from runtime.embedded.valkey import EmbeddedValkey
 from tests.support.databases import execute, run_apart, short_lived_home
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_finish():
+    """Leave modules and tests out of garbage collection: looking through them again and again finds nothing."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

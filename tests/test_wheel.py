@@ -32,8 +32,10 @@ def environment(tmp_path_factory):
     run([sys.executable, "-m", *pip], place)
     (wheel,) = place.glob("*.whl")
     made = place / "environment"
-    venv.create(made, with_pip=True)
-    install = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    venv.create(made, with_pip=False)
+    # Compiled are the few modules that a test imports, when it does: all of them take most of a minute.
+    into = ["pip", "--python", str(made / "bin" / "python"), "install", "--quiet", "--no-compile"]
+    install = [sys.executable, "-m", *into]
     run([*install, "--only-binary", ":all:", "--require-hashes", "-r", str(ROOT / "requirements.lock")], place)
     # Without an index: what the wheel declares is met by what the lock file names, or this fails.
     run([*install, "--no-index", str(wheel)], place)
