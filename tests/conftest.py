@@ -13,6 +13,12 @@ from runtime.embedded.valkey import EmbeddedValkey
 from tests.support.databases import execute, run_apart, short_lived_home
 
 _numbers = itertools.count(1)
+_LONG = ("tests/scenarios/", "tests/test_wheel.py::", "tests/indexer/test_liveness.py::")
+
+
+def pytest_collection_modifyitems(items):
+    """Run the longest tests first, one after the other: the last of them would keep one process while others idle."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 def pytest_collection_finish():

@@ -22,19 +22,21 @@ PERIODS = ("hour", "day", "week", "month", "year")
 @pytest.fixture
 async def claims(pool):
     """Claims of two merchants, of all ages and statuses; as the database has them."""
-    merchants = [await add_merchant(pool, user, seed) for user, seed in (("merchant", 20), ("rival", 30))]
     ages = [dt.timedelta(minutes=n) for n in (0, 1, 7, 50)] + [dt.timedelta(days=n) for n in (0.5, 2, 6, 20, 45, 200)]
-    for n in range(80):
-        await add_claim(
-            pool,
-            merchants[n % 3 == 0],
-            10_000 * (n + 1) + n,
-            mint=USDT if n % 4 == 0 else USDC,
-            agent=AGENTS[n % 3],
-            at=NOW - ages[n % len(ages)],
-            status=("finalized", "confirmed", "finalized", "reversed", "failed", "pending", "finalized")[n % 7],
-            environment="test" if n % 5 == 0 else "live",
-        )
+    # On one connection: a pool cleans it up after each statement.
+    async with pool.acquire() as connection:
+        merchants = [await add_merchant(connection, user, seed) for user, seed in (("merchant", 20), ("rival", 30))]
+        for n in range(80):
+            await add_claim(
+                connection,
+                merchants[n % 3 == 0],
+                10_000 * (n + 1) + n,
+                mint=USDT if n % 4 == 0 else USDC,
+                agent=AGENTS[n % 3],
+                at=NOW - ages[n % len(ages)],
+                status=("finalized", "confirmed", "finalized", "reversed", "failed", "pending", "finalized")[n % 7],
+                environment="test" if n % 5 == 0 else "live",
+            )
     return [dict(row) for row in await pool.fetch('SELECT * FROM transactions ORDER BY "timestamp" DESC, id DESC')]
 
 
