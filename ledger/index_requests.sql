@@ -1,5 +1,5 @@
 -- name: request_index^
--- Ask the indexers to record transactions at once; those asked for before are not asked for again. Wakes them.
+-- Ask the indexers to record transactions at once; those asked for before are not asked for again. Wakes them for new ones.
 WITH asked AS (
   INSERT INTO index_requests (signature, reason)
   SELECT DISTINCT s.signature, :reason::text FROM unnest(:signatures::text[]) AS s (signature)
@@ -10,7 +10,7 @@ logged AS (
   INSERT INTO events (type, subject, data)
   SELECT 'index.requested', signature, jsonb_build_object('reason', :reason::text) FROM asked
 )
-SELECT count(*)::int AS asked, pg_notify('index_requests', '') FROM asked;
+SELECT count(*)::int AS asked, CASE WHEN count(*) > 0 THEN pg_notify('index_requests', '') END FROM asked;
 
 -- name: take_index_requests
 -- Take transactions to record, oldest first; one that fails is tried again later, less and less often.

@@ -2,14 +2,19 @@
 
 Nothing is decided by an answer that a node behind the others may have given, by one node alone where there are others,
 or by no answer at all. A claim fails only when its transaction is finalized as failed or as moving nobody's money whom
-we follow. It expires only when its blockhash is dead at the finalized height and a search of the whole history finds
-nothing. A transaction with a durable nonce has no such end: its claim expires all the same, and is taken up again when
-it lands, by its payer's proof or by the payment request that it names.
+we follow. Nodes keep no history for ever: one that shows nothing of a transaction says neither that it pays us nor that
+it does not. Where too few show it, their word decides after a day, unless one of them shows that it pays us.
+
+A claim expires only when its blockhash is dead at the finalized height and a search of the whole history finds
+nothing, or when nobody has shown its transaction for a day. A transaction with a durable nonce has no such end: its
+claim expires all the same, and is taken up again when it lands, by its payer's proof or by the payment request that it
+names.
 """
 
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 from uuid import UUID
 
@@ -34,6 +39,21 @@ _queries = load_queries("worker.claims", "missing.sql")
 _FOUND: Final = frozenset({LandingState.SUCCEEDED, LandingState.FAILED, LandingState.UNDECIDED})
 # One node that says alone that it has failed keeps open nothing that has died for all.
 _ABSENT: Final = frozenset({LandingState.UNKNOWN, LandingState.DISPUTED})
+# So long a claim waits for more nodes to show a transaction that some of them have and others do not show.
+_SHOWING_MAX: Final = dt.timedelta(days=1)
+
+
+class _Shown(Enum):
+    """What a node shows of a transaction that is on the chain."""
+
+    PAYS_US = auto()
+    """It pays somebody whom we follow, or something of it is unexplained and may."""
+    PAYS_NOBODY = auto()
+    """It is final, and pays nobody whom we follow."""
+    NOT_FINAL = auto()
+    """It pays nobody whom we follow, and a fork may still decide otherwise."""
+    NOTHING = auto()
+    """The node has it no more or not yet, or answers something else: that says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,61 +95,93 @@ async def _settle_batch(context: WorkerContext, claims: Sequence[Missing], decid
     answers = await context.node.statuses_of_each(signatures)
     stand = dict(zip(signatures, fates(answers, len(signatures), context.node.pool.witnesses), strict=True))
     settled: list[tuple[UUID, str, str]] = []
-    to_index: list[str] = []
+    paying: list[str] = []
     for signature, fate in stand.items():
-        refusal = Outcome.TRANSACTION_FAILED if fate.landing is LandingState.FAILED else None
-        if fate.landing is LandingState.SUCCEEDED:
-            refusal = await _refusal(context, signature)
-            if refusal is None:
-                to_index.append(signature)
-            elif not fate.is_final:
-                continue
-        if refusal is not None:
-            settled += [(claim.id, "failed", refusal.value) for claim in claims if claim.signature == signature]
+        of_it = [claim for claim in claims if claim.signature == signature]
+        if fate.landing is LandingState.FAILED:
+            settled += [(claim.id, "failed", Outcome.TRANSACTION_FAILED.value) for claim in of_it]
+        elif fate.landing is LandingState.SUCCEEDED:
+            shown = await _shown_by_each(context, signature)
+            if _Shown.PAYS_US in shown:
+                paying.append(signature)
+            else:
+                settled += await _end_of(context, of_it, shown)
     await _note_found(context, [claim for claim in claims if stand[claim.signature].landing in _FOUND])
-    if to_index:
-        asked = await request_index(context.database, to_index, "a claim for it is pending")
+    if paying:
+        asked = await request_index(context.database, paying, "a claim for it is pending")
         decided.missed_payments += asked
         context.metrics.missed.inc(asked)
         if asked:
             _log.warning("missed_payments", transactions=asked, hint="the indexers were asked to record them")
     if settled:
-        decided.failed += await settle_pending(context.database, settled)
+        decided.failed += await settle_pending(context.database, [one for one in settled if one[1] == "failed"])
+        decided.expired += await settle_pending(context.database, [one for one in settled if one[1] == "expired"])
     unknown = [claim for claim in claims if stand[claim.signature].landing in _ABSENT]
     if unknown and tip is not None and all(stand[claim.signature].seen_slot >= tip.absolute_slot for claim in unknown):
         decided.expired += await _expire(context, unknown, tip)
 
 
-async def _refusal(context: WorkerContext, signature: str) -> Outcome | None:
-    """Why a transaction that is on the chain pays nobody whom we follow; `None` when it does, or may.
+async def _end_of(
+    context: WorkerContext, claims: Sequence[Missing], shown: Sequence[_Shown]
+) -> list[tuple[UUID, str, str]]:
+    """What becomes of claims of one transaction of which no node shows that it pays us.
 
-    It pays nobody where enough nodes show it so, and none otherwise.
+    Args:
+        context: The worker's.
+        claims: All of that transaction.
+        shown: What each node shows that answered.
     """
+    enough = context.node.pool.agreeing_min
+    if shown.count(_Shown.PAYS_NOBODY) >= enough and _Shown.NOT_FINAL not in shown:
+        ended = claims
+    else:
+        asked = 0
+        if _Shown.NOTHING in shown or len(shown) < enough:
+            # Some node may show it to an indexer. Only what was asked for in an earlier pass has been waited for.
+            asked = await request_index(
+                context.database, [claims[0].signature], "a claim for it is pending, and too few nodes show it"
+            )
+        is_decidable = not asked and (_Shown.PAYS_NOBODY in shown or len(shown) >= enough)
+        latest = dt.datetime.now(dt.UTC) - _SHOWING_MAX
+        ended = [claim for claim in claims if is_decidable and claim.claimed_at < latest]
+    if _Shown.PAYS_NOBODY in shown:
+        return [(claim.id, "failed", Outcome.RECIPIENT_MISMATCH.value) for claim in ended]
+    return [(claim.id, "expired", Outcome.TRANSACTION_FAILED.value) for claim in ended]
+
+
+async def _shown_by_each(context: WorkerContext, signature: str) -> list[_Shown]:
+    """What each node shows of a transaction that is on the chain; nodes that do not answer are left out."""
     node = context.node
 
-    async def ask(endpoint: Endpoint) -> Outcome | None:
-        return await _shown_refusal(context, signature, await node.transaction(signature, at=endpoint))
+    async def ask(endpoint: Endpoint) -> _Shown:
+        final = await node.transaction(signature, commitment="finalized", at=endpoint)
+        if (shown := await _shown_in(context, signature, final)) is not _Shown.NOTHING:
+            return shown
+        shown = await _shown_in(context, signature, await node.transaction(signature, at=endpoint))
+        return _Shown.NOT_FINAL if shown is _Shown.PAYS_NOBODY else shown
 
     shown, _ = await ask_each(node.pool, ask, enough=node.pool.agreeing_min)
-    if len(shown) < node.pool.agreeing_min or None in shown:
-        return None
-    return shown[0]
+    if _Shown.NOTHING in shown and _Shown.PAYS_US not in shown and len(shown) < len(node.pool.endpoints):
+        # A slower one may show that it pays us.
+        shown, _ = await ask_each(node.pool, ask)
+    return shown
 
 
-async def _shown_refusal(context: WorkerContext, signature: str, result: TransactionResult | None) -> Outcome | None:
+async def _shown_in(context: WorkerContext, signature: str, result: TransactionResult | None) -> _Shown:
+    """What a node shows by `result`; it says nothing of whether that is final."""
     if result is None:
-        return None
+        return _Shown.NOTHING
     try:
         observation = decode(result)
     except MalformedAnswerError:
-        return None
+        return _Shown.NOTHING
     if observation.signature != signature:
         # A node that answers something else says nothing about this one.
-        return None
+        return _Shown.NOTHING
     owners = {movement.destination_owner for movement in observation.transfers if movement.destination_owner}
     rows = _queries.followed_among(context.database, wallets=list(owners))
     followed = [row["address"] async for row in rows]
-    return None if followed or observation.unexplained else Outcome.RECIPIENT_MISMATCH
+    return _Shown.PAYS_US if followed or observation.unexplained else _Shown.PAYS_NOBODY
 
 
 async def _note_found(context: WorkerContext, claims: Sequence[Missing]) -> None:
