@@ -51,6 +51,19 @@ NAVIGATION: Final = (
     ("/console/audit", "Audit"),
 )
 
+# Pages that stand below no address of an entry, with the entry to which they belong.
+_BELONGS_TO: Final = {"/console/payouts": "/console/jobs"}
+
+
+def entry_of(path: str) -> str | None:
+    """The address of the navigation's entry to which the page at `path` belongs; `None` for one that has none."""
+    for page, entry in _BELONGS_TO.items():
+        if path == page or path.startswith(f"{page}/"):
+            return entry
+    below = [entry for entry, _ in NAVIGATION if path == entry or path.startswith(f"{entry}/")]
+    home = NAVIGATION[0][0]
+    return max((entry for entry in below if entry != home or path == home), key=len, default=None)
+
 
 class Pages:
     """The templates and the files that they name, read once."""
@@ -90,7 +103,7 @@ class Pages:
         content = self._environment.get_template(template).render(
             caller=caller,
             may_write=caller is not None and (caller.is_admin or "write" in caller.permissions),
-            here=request.url.path,
+            entry=entry_of(request.url.path),
             form_token=form_token(session) if session else "",
             **values,
         )
