@@ -969,6 +969,19 @@ CREATE FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp w
 END;
 
 COMMENT ON FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) IS 'True for a wallet that was followed for a user when it was paid';
+CREATE FUNCTION public.wallet_user_at(wallet text, paid timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT f.user_id
+            FROM public.former_recipients f
+           WHERE (((f.address)::text = wallet_user_at.wallet) AND (wallet_user_at.paid < f.owned_until) AND ((f.owned_since IS NULL) OR (wallet_user_at.paid >= f.owned_since)))
+          LIMIT 1), ( SELECT r.user_id
+            FROM public.recipients r
+           WHERE ((r.address)::text = wallet_user_at.wallet))) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION public.wallet_user_at(wallet text, paid timestamp with time zone) IS 'Whose a wallet was when it was paid; the present user''s where nobody had it then';
+
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -1753,7 +1766,7 @@ CREATE TABLE public.report_findings (
 
 COMMENT ON TABLE public.report_findings IS 'Transfers that do not match, as of the changes that are folded';
 
-COMMENT ON COLUMN public.report_findings.user_id IS 'Whose request it is about; null for what names none, which is the wallet''s owner''s';
+COMMENT ON COLUMN public.report_findings.user_id IS 'Whose request it is about, or whose the wallet was; null for what names no request and is the wallet''s present owner''s';
 
 CREATE TABLE public.report_recipient_changes (
     id bigint NOT NULL,

@@ -169,7 +169,12 @@ WHERE k.kind = f.kind AND k.recipient = f.recipient AND k.mint = f.mint;
 WITH paid AS MATERIALIZED (
   SELECT t.signature, t.path, t.mint, t.amount - t.fee AS credited, t.source_owner, t.destination_owner,
     paid_at(t.block_time, t.notified_at, t.recorded_at) AS at, t.reference_keys, t.memos, c.id AS claim_id,
-    CASE WHEN c.for_request THEN c.nonce END AS paid_nonce
+    CASE WHEN c.for_request THEN c.nonce END AS paid_nonce,
+    -- A former owner's, where the wallet has changed hands.
+    CASE
+      WHEN r.owned_since IS NOT NULL
+        THEN wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at))
+    END AS former_user_id
   FROM unnest(:signatures::text[]) AS s (signature)
   JOIN transfers AS t ON t.signature = s.signature
   JOIN recipients AS r ON r.address = t.destination_owner
@@ -196,7 +201,7 @@ named AS (
     AND (p.paid_nonce IS NULL OR p.paid_nonce = n.nonce)
 ),
 found AS (
-  SELECT 'unmatchedTransfer' AS kind, signature, path, NULL::text AS user_id, mint, credited AS amount,
+  SELECT 'unmatchedTransfer' AS kind, signature, path, former_user_id AS user_id, mint, credited AS amount,
     NULL::numeric AS expected, source_owner AS payer, destination_owner AS recipient, NULL::text AS nonce,
     NULL::uuid AS claim_id, at
   FROM paid

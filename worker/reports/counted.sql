@@ -2,7 +2,7 @@
 -- What came in, by merchant and mint. Matched and unmatched add up to received; with what else was credited, which
 -- `other_credits` names, that is all that the wallets were credited.
 SELECT
-  r.user_id,
+  owner.user_id,
   t.mint,
   coalesce(token.symbol, t.mint) AS symbol,
   coalesce(token.decimals, 0)::int AS decimals,
@@ -21,21 +21,35 @@ CROSS JOIN LATERAL (
   SELECT kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
     AS is_payment
 ) AS way
+CROSS JOIN LATERAL (
+  -- Of a wallet that has changed hands, whose it was.
+  SELECT CASE
+    WHEN r.owned_since IS NULL THEN r.user_id
+    ELSE wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at))
+  END AS user_id
+) AS owner
 WHERE transfer_counts(t.finality, t.awaits_witness_since)
-GROUP BY r.user_id, t.mint, token.symbol, token.decimals
-ORDER BY r.user_id, t.mint;
+GROUP BY owner.user_id, t.mint, token.symbol, token.decimals
+ORDER BY owner.user_id, t.mint;
 
 -- name: other_credits
 -- What else was credited, by merchant, mint and kind: `internal` moved between accounts of one owner, the other kinds
 -- are those of transfers that nobody pays with, such as `mintTo`.
 SELECT
-  r.user_id,
+  owner.user_id,
   t.mint,
   CASE WHEN kind_is_payment(t.kind) THEN 'internal' ELSE t.kind END AS kind,
   count(*)::int AS transfers,
   sum(t.amount - t.fee) AS credited
 FROM transfers AS t
 JOIN recipients AS r ON r.address = t.destination_owner
+CROSS JOIN LATERAL (
+  -- Of a wallet that has changed hands, whose it was.
+  SELECT CASE
+    WHEN r.owned_since IS NULL THEN r.user_id
+    ELSE wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at))
+  END AS user_id
+) AS owner
 WHERE transfer_counts(t.finality, t.awaits_witness_since)
   AND NOT (
     kind_is_payment(t.kind) AND moves_money(t.source, t.destination, t.source_owner, t.destination_owner)
@@ -84,7 +98,8 @@ named AS (
     AND (p.paid_nonce IS NULL OR p.paid_nonce = n.nonce)
 ),
 found AS (
-  SELECT 'unmatchedTransfer' AS kind, r.user_id, p.signature, p.path, p.mint, p.credited AS amount,
+  SELECT 'unmatchedTransfer' AS kind,
+    CASE WHEN r.owned_since IS NULL THEN r.user_id ELSE wallet_user_at(r.address, p.at) END AS user_id, p.signature, p.path, p.mint, p.credited AS amount,
     NULL::numeric AS expected, p.source_owner AS payer, p.destination_owner AS recipient, NULL::text AS nonce,
     NULL::uuid AS claim_id, NULL::text AS code, p.at
   FROM paid AS p

@@ -1,16 +1,47 @@
 -- name: kept_received_totals
 -- What came in, by merchant and mint, as it is kept: what `received_totals` counts.
-WITH received AS (
-  SELECT recipient, mint,
+WITH handed_over AS MATERIALIZED (
+  SELECT DISTINCT address FROM former_recipients
+),
+credits AS (
+  SELECT r.user_id, k.recipient, k.mint, k.kind, k.transfers, k.credited
+  FROM report_credits AS k
+  JOIN recipients AS r ON r.address = k.recipient
+  WHERE k.recipient NOT IN (SELECT address FROM handed_over)
+  UNION ALL
+  -- What is kept by wallet does not say to whom of several owners it was paid.
+  SELECT wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at)), t.destination_owner,
+    t.mint, credit_kind(t.kind, t.source, t.destination, t.source_owner, t.destination_owner), count(*),
+    sum(t.amount - t.fee)
+  FROM handed_over AS h
+  JOIN transfers AS t ON t.destination_owner = h.address
+  WHERE transfer_counts(t.finality, t.awaits_witness_since)
+  GROUP BY 1, 2, 3, 4
+),
+received AS (
+  SELECT user_id, recipient, mint,
     coalesce(sum(transfers) FILTER (WHERE kind = 'payment'), 0) AS transfers,
     coalesce(sum(credited) FILTER (WHERE kind = 'payment'), 0) AS received,
     sum(credited) AS credited,
     sum(transfers) AS all_transfers
-  FROM report_credits
-  GROUP BY recipient, mint
+  FROM credits
+  GROUP BY user_id, recipient, mint
+),
+unmatched AS (
+  SELECT r.user_id, f.recipient, f.mint, f.findings, f.amount
+  FROM report_finding_totals AS f
+  JOIN recipients AS r ON r.address = f.recipient
+  WHERE f.kind = 'unmatchedTransfer' AND f.recipient NOT IN (SELECT address FROM handed_over)
+  UNION ALL
+  SELECT coalesce(f.user_id, r.user_id), f.recipient, f.mint, count(*), sum(f.amount)
+  FROM handed_over AS h
+  JOIN report_findings AS f ON f.recipient = h.address
+  JOIN recipients AS r ON r.address = f.recipient
+  WHERE f.kind = 'unmatchedTransfer'
+  GROUP BY 1, 2, 3
 )
 SELECT
-  r.user_id,
+  k.user_id,
   k.mint,
   coalesce(token.symbol, k.mint) AS symbol,
   coalesce(token.decimals, 0)::int AS decimals,
@@ -21,23 +52,38 @@ SELECT
   sum(coalesce(f.amount, 0)) AS unmatched,
   sum(k.credited) AS credited
 FROM received AS k
-JOIN recipients AS r ON r.address = k.recipient
 LEFT JOIN tokens AS token ON token.mint = k.mint
-LEFT JOIN report_finding_totals AS f
-  ON f.kind = 'unmatchedTransfer' AND f.recipient = k.recipient AND f.mint = k.mint
-GROUP BY r.user_id, k.mint, token.symbol, token.decimals
+LEFT JOIN unmatched AS f ON f.user_id = k.user_id AND f.recipient = k.recipient AND f.mint = k.mint
+GROUP BY k.user_id, k.mint, token.symbol, token.decimals
 HAVING sum(k.all_transfers) <> 0
-ORDER BY r.user_id, k.mint;
+ORDER BY k.user_id, k.mint;
 
 -- name: kept_other_credits
 -- What else was credited, by merchant, mint and kind, as it is kept: what `other_credits` counts.
-SELECT r.user_id, k.mint, k.kind, sum(k.transfers)::int AS transfers, sum(k.credited) AS credited
-FROM report_credits AS k
-JOIN recipients AS r ON r.address = k.recipient
-WHERE k.kind <> 'payment'
-GROUP BY r.user_id, k.mint, k.kind
-HAVING sum(k.transfers) <> 0
-ORDER BY r.user_id, k.mint, k.kind;
+WITH handed_over AS MATERIALIZED (
+  SELECT DISTINCT address FROM former_recipients
+),
+credits AS (
+  SELECT r.user_id, k.recipient, k.mint, k.kind, k.transfers, k.credited
+  FROM report_credits AS k
+  JOIN recipients AS r ON r.address = k.recipient
+  WHERE k.recipient NOT IN (SELECT address FROM handed_over)
+  UNION ALL
+  -- What is kept by wallet does not say to whom of several owners it was paid.
+  SELECT wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at)), t.destination_owner,
+    t.mint, credit_kind(t.kind, t.source, t.destination, t.source_owner, t.destination_owner), count(*),
+    sum(t.amount - t.fee)
+  FROM handed_over AS h
+  JOIN transfers AS t ON t.destination_owner = h.address
+  WHERE transfer_counts(t.finality, t.awaits_witness_since)
+  GROUP BY 1, 2, 3, 4
+)
+SELECT user_id, mint, kind, sum(transfers)::int AS transfers, sum(credited) AS credited
+FROM credits
+WHERE kind <> 'payment'
+GROUP BY user_id, mint, kind
+HAVING sum(transfers) <> 0
+ORDER BY user_id, mint, kind;
 
 -- name: kept_claim_totals
 -- Claims by merchant, mint and status, as they are kept: what `claim_totals` counts.

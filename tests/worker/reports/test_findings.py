@@ -131,3 +131,46 @@ async def test_what_too_few_nodes_have_seen_is_in_no_total(context, pool):
     assert await received() == [[5], [5]]
     await pool.execute("UPDATE transfers SET awaits_witness_since = NULL, contested_at = NULL")
     assert await received() == [[12], [12]]
+
+
+async def hand_over(pool, merchant, user, at):
+    """The wallet of a merchant becomes another user's at a moment."""
+    await pool.execute(
+        "WITH former AS (INSERT INTO former_recipients (address, user_id, owned_since, owned_until)"
+        " SELECT address, user_id, owned_since, $3 FROM recipients WHERE address = $1)"
+        " UPDATE recipients SET user_id = $2, owned_since = $3 WHERE address = $1",
+        merchant.wallet, user, at,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_reported_before", [True, False])
+async def test_what_a_wallet_received_is_whose_it_was_then(context, pool, is_reported_before):
+    """Of three users, each with a payment that nobody has claimed; and of others that are no payments."""
+    moments = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3)]
+    merchant, received = await add_merchant(pool, "first", 60), {}
+    for n, (user, at) in enumerate(zip(("first", "second", "third"), moments, strict=True)):
+        if n:
+            await hand_over(pool, merchant, user, at)
+        if is_reported_before:
+            await make_report(context)
+        # The very moment of the change is the new owner's.
+        received[user] = await add_transfer(pool, merchant, 10**n, at=at)
+        other = await add_transfer(pool, merchant, 7 * 10**n, at=at)
+        await pool.execute("UPDATE transfers SET kind = 'mintTo', source = NULL WHERE signature = $1", other)
+    for report in (await make_report(context), await make_full_report(context)):
+        assert report.kept_differences == []
+        found = camel_json(report)["findings"]["unmatchedTransfer"]
+        assert {one["userId"]: one["signature"] for one in found} == received
+        totals = {one["userId"]: one for one in camel_json(report)["byUser"]}
+        for n, user in enumerate(received):
+            assert int(totals[user]["unmatchedBaseUnits"]) == int(totals[user]["receivedBaseUnits"]) == 10**n
+            assert totals[user]["otherCredits"][0]["creditedBaseUnits"] == str(7 * 10**n)
+
+
+async def test_a_decision_of_a_former_owner_is_theirs_still(context, pool):
+    """A finding that somebody had before the wallet changed hands keeps its id, so that it is not open anew."""
+    merchant = await add_merchant(pool, "first", 60)
+    await add_transfer(pool, merchant, 5, at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    before = camel_json(await make_report(context))["findings"]
+    await hand_over(pool, merchant, "second", dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    assert camel_json(await make_report(context))["findings"] == before
