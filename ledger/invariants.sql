@@ -191,11 +191,11 @@ HAVING count(p.id) <> CASE WHEN escrow_is_settled(j.escrow_status) THEN 1 ELSE 0
 LIMIT :limit;
 
 -- name: earnings_are_released
--- What a service is said to have earned is what was released for it, jobs of its own user left out.
+-- What a service is said to have earned is what was released for it, jobs of tests and of its own user left out.
 SELECT a.id::text AS subject, a.total_earnings AS found, coalesce(sum(p.amount), 0) AS expected
 FROM agent_services AS a
 LEFT JOIN job_requests AS j ON j.service_id = a.id AND j.escrow_status = 'released'
-  AND job_earns_reputation(j.client_user_id, j.provider_user_id)
+  AND job_counts(j.environment, j.client_user_id, j.provider_user_id)
 LEFT JOIN payouts AS p ON p.job_id = j.id AND p.kind = 'release' AND p.status = 'settled'
 GROUP BY a.id
 HAVING a.total_earnings <> coalesce(sum(p.amount), 0) OR a.successful_jobs <> count(j.id)

@@ -145,7 +145,7 @@ WITH rated AS (
   INSERT INTO ratings (job_id, service_id, client_user_id, score, feedback, counted_at)
   SELECT id, service_id, client_user_id, :score::smallint, :feedback::text,
     CASE
-      WHEN escrow_status = 'released' AND job_earns_reputation(client_user_id, provider_user_id) THEN clock_timestamp()
+      WHEN escrow_status = 'released' AND job_counts(environment, client_user_id, provider_user_id) THEN clock_timestamp()
     END
   FROM job_requests
   WHERE id = :job_id AND status = 'approved'
@@ -167,7 +167,7 @@ WITH late AS (
   UPDATE ratings AS r SET counted_at = clock_timestamp()
   FROM job_requests AS j
   WHERE r.counted_at IS NULL AND j.id = r.job_id AND j.escrow_status = 'released'
-    AND job_earns_reputation(j.client_user_id, j.provider_user_id)
+    AND job_counts(j.environment, j.client_user_id, j.provider_user_id)
   RETURNING r.service_id, r.score
 ),
 sums AS (

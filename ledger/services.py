@@ -178,7 +178,8 @@ async def list_services(
 async def count_marketplace(database: Database, currencies: Sequence[str]) -> MarketplaceCounts:
     """How many services, jobs and agents the marketplace has in `currencies`.
 
-    Jobs between a user and itself do not count, here and in `released_volume` and `leaderboard`.
+    What is for tests, and jobs between a user and itself, do not count; nor do they in `released_volume` and
+    `leaderboard`.
     """
     return from_row(MarketplaceCounts, await _queries.marketplace_counts(database, currencies=list(currencies)))
 

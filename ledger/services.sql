@@ -44,6 +44,38 @@ WITH changed AS (
 )
 SELECT c.*, t.decimals FROM changed AS c JOIN tokens AS t ON t.mint = c.price_mint;
 
+-- name: move_service_to_tests^
+-- Make a live service one for tests, with its event, unless live jobs of it are under way or were paid for: then that is
+-- answered, and nothing changes. One for tests stays one.
+WITH found AS (
+  SELECT id, user_id, agent_id, environment FROM agent_services WHERE id = :id FOR UPDATE
+),
+looked_at AS (
+  SELECT f.*, CASE
+    WHEN f.environment = 'test' THEN NULL
+    WHEN EXISTS (
+      SELECT FROM job_requests AS j
+      WHERE j.service_id = f.id AND j.environment = 'live' AND escrow_is_settled(j.escrow_status)
+    ) THEN 'payments'
+    WHEN EXISTS (
+      SELECT FROM job_requests AS j
+      WHERE j.service_id = f.id AND j.environment = 'live' AND (j.escrow_status <> 'pending' OR job_is_open(j.status))
+    ) THEN 'jobs'
+  END AS held_by
+  FROM found AS f
+),
+moved AS (
+  UPDATE agent_services AS s SET environment = 'test', updated_at = clock_timestamp()
+  FROM looked_at AS l
+  WHERE s.id = l.id AND s.environment = 'live' AND l.held_by IS NULL
+  RETURNING s.id, s.user_id, s.agent_id
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, agent_id, data)
+  SELECT 'service.for_tests', id::text, user_id, agent_id, '{"from": "live", "to": "test"}'::jsonb FROM moved
+)
+SELECT id, held_by, EXISTS (SELECT FROM moved) AS is_moved FROM looked_at;
+
 -- name: lock_price^
 -- What a service costs, locked until the transaction ends: the service cannot be ordered meanwhile.
 SELECT s.price_amount AS amount, s.price_mint AS mint, s.price_currency AS currency, t.decimals
@@ -90,14 +122,16 @@ WHERE s.is_active AND (:category::text IS NULL OR s.category = :category)
   AND (:max_price::text IS NULL OR s.price_amount / 10::numeric ^ t.decimals <= :max_price::text::numeric);
 
 -- name: marketplace_counts^
--- How many services, jobs and agents the marketplace has in these currencies, jobs between a user and itself left out.
+-- How many services, jobs and agents the marketplace has in these currencies; what is for tests, and jobs between a user
+-- and itself, are left out.
 WITH offered AS (
-  SELECT agent_id FROM agent_services WHERE is_active AND price_currency = ANY(:currencies::text[])
+  SELECT agent_id FROM agent_services
+  WHERE is_active AND environment = 'live' AND price_currency = ANY(:currencies::text[])
 ),
 ordered AS (
   SELECT status, client_agent_id, provider_agent_id
   FROM job_requests
-  WHERE price_currency = ANY(:currencies::text[]) AND job_earns_reputation(client_user_id, provider_user_id)
+  WHERE price_currency = ANY(:currencies::text[]) AND job_counts(environment, client_user_id, provider_user_id)
 )
 SELECT
   (SELECT count(*) FROM offered)::int AS total_services,
@@ -112,22 +146,22 @@ SELECT
   )::int AS active_agents;
 
 -- name: marketplace_volume
--- What was released to providers in these currencies, jobs between a user and itself left out.
+-- What was released to providers in these currencies, jobs of tests, and between a user and itself, left out.
 SELECT j.price_currency AS currency, t.decimals, sum(f.escrowed) AS amount
 FROM job_requests AS j
 JOIN job_fundings AS f ON f.job_id = j.id
 JOIN tokens AS t ON t.mint = j.price_mint
 WHERE j.escrow_status = 'released' AND j.price_currency = ANY(:currencies::text[])
-  AND job_earns_reputation(j.client_user_id, j.provider_user_id)
+  AND job_counts(j.environment, j.client_user_id, j.provider_user_id)
 GROUP BY j.price_currency, t.decimals
 ORDER BY j.price_currency;
 
 -- name: leaderboard
--- The services in these currencies that have earned most, in units of their tokens.
+-- The live services in these currencies that have earned most, in units of their tokens.
 SELECT s.*, t.decimals
 FROM agent_services AS s
 JOIN tokens AS t ON t.mint = s.price_mint
-WHERE s.is_active AND s.price_currency = ANY(:currencies::text[])
+WHERE s.is_active AND s.environment = 'live' AND s.price_currency = ANY(:currencies::text[])
 ORDER BY s.total_earnings / 10::numeric ^ t.decimals DESC, s.successful_jobs DESC, s.id
 LIMIT :limit;
 

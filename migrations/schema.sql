@@ -367,6 +367,12 @@ CREATE FUNCTION public.job_has_ended(status public.job_status) RETURNS boolean
     RETURN (status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status]));
 
 COMMENT ON FUNCTION public.job_has_ended(status public.job_status) IS 'True for a job whose money may leave: to its provider, or back to its client';
+CREATE FUNCTION public.job_counts(environment text, client_user_id text, provider_user_id text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((environment = 'live'::text) AND public.job_earns_reputation(client_user_id, provider_user_id));
+
+COMMENT ON FUNCTION public.job_counts(environment text, client_user_id text, provider_user_id text) IS 'False for a job of tests, or between a user and itself: it counts for no total, rating or place of its service';
+
 
 CREATE FUNCTION public.job_is_open(status public.job_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

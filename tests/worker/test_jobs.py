@@ -296,6 +296,38 @@ async def test_a_job_between_a_user_and_itself_earns_its_money_and_no_reputation
     assert await shop.violations() == []
 
 
+async def test_a_job_of_a_test_key_moves_no_live_figure(shop, worker):
+    """Neither by its release nor by a rating before or after it, though its service is live."""
+    service = await shop.service()
+    orders = [await shop.order(service=service) for _ in range(3)]
+    early, late, lost = orders
+    await shop.pool.execute("UPDATE job_requests SET environment = 'test'")
+    for order in orders:
+        await order.pay()
+        await order.until("escrowed")
+        for step in ("accept", "submit", "dispute" if order is lost else "approve"):
+            assert await order.step(step)
+    assert await lost.step("refund")
+    assert await rate_job(shop.pool, early.id, score=5, feedback=None)
+    for order in (early, late):
+        await order.until("released")
+    await lost.until("refunded")
+    assert await rate_job(shop.pool, late.id, score=5, feedback=None)
+    await count_late_ratings(shop.pool)
+    row = await shop.pool.fetchrow("SELECT * FROM agent_services")
+    counted = ("total_jobs", "successful_jobs", "total_earnings", "response_seconds", "rating_sum", "rating_count")
+    assert {row[name] for name in counted} == {0}
+    counts = await count_marketplace(shop.pool, ["USDC"])
+    assert (counts.total_services, counts.total_jobs, counts.completed_jobs, counts.active_agents) == (1, 0, 0, 1)
+    assert await released_volume(shop.pool, ["USDC"]) == []
+    # A service for tests is none of those on offer to the public, and leads nothing.
+    await shop.pool.execute("UPDATE agent_services SET environment = 'test'")
+    assert await leaderboard(shop.pool, ["USDC"], limit=9) == []
+    counts = await count_marketplace(shop.pool, ["USDC"])
+    assert (counts.total_services, counts.active_agents) == (0, 0)
+    assert await shop.violations() == []
+
+
 @pytest.mark.parametrize("nowhere", ["a mint", "the wallet that pays"])
 async def test_a_payout_that_waits_is_sent_to_another_wallet(shop, worker, nowhere):
     """Its recipient is nobody who can be paid, as could be set before it was looked at."""

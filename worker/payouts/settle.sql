@@ -40,7 +40,7 @@ jobs AS (
   FROM settled AS s
   WHERE j.id = s.job_id AND s.part = 'escrow'
   RETURNING j.id, j.service_id, s.kind, s.amount, j.accepted_at, j.completed_at,
-    job_earns_reputation(j.client_user_id, j.provider_user_id) AS counts
+    job_counts(j.environment, j.client_user_id, j.provider_user_id) AS counts
 ),
 rated AS (
   UPDATE ratings AS r SET counted_at = clock_timestamp()

@@ -1,0 +1,1 @@
+DROP FUNCTION job_counts(text, text, text);
