@@ -19,6 +19,9 @@ _queries = load_queries("ledger", "findings.sql")
 _DECISIONS_MAX: Final = 100
 _TRANSFERS_BACK_MAX: Final = 5
 
+GIVEN_BACK: Final = "it was given back"
+"""Why a payment over x402 has failed that somebody gave back before it was settled."""
+
 FindingState = Literal["open", "accepted", "refunded"]
 """`refunded` is what was given back whole, `open` is what nobody has decided about yet."""
 
@@ -89,14 +92,16 @@ class FindingCount:
 
 @dataclass(frozen=True, slots=True)
 class FindingDecision:
-    """What somebody decided; `refund_amount` in base units."""
+    """What somebody decided; `refund_amount` in base units. A refund that was noted by mistake is `withdrawn`."""
 
-    action: Literal["accepted", "refunded", "noted"]
+    action: Literal["accepted", "refunded", "noted", "withdrawn"]
     note: str | None
     decided_by: str
     decided_at: dt.datetime
     refund_signature: str | None
     refund_amount: int | None
+    withdrawn_by: str | None
+    withdrawn_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,31 @@ async def note_refund(
             decisions_max=_DECISIONS_MAX,
         )
     return made is not None
+
+
+async def withdraw_refund(
+    connection: DatabaseConnection, finding: Finding, refund_signature: str, *, by: str
+) -> Literal["withdrawn", "unknown", "final"]:
+    """Withdraw a refund of a finding's transfer that was noted by mistake, in a transaction of its own.
+
+    Returns:
+        `withdrawn`; `unknown` where no such refund is noted; `final` where a payment over x402 has failed by it.
+    """
+    async with connection.transaction():
+        await _queries.lock_refund(
+            connection, signature=finding.signature, path=finding.path, refund_signature=refund_signature
+        )
+        row = await _queries.withdraw_refund(
+            connection,
+            signature=finding.signature,
+            path=finding.path,
+            refund_signature=refund_signature,
+            failed_by=GIVEN_BACK,
+            by=by,
+        )
+    if not row["noted"]:
+        return "unknown"
+    return "final" if row["is_final"] else "withdrawn"
 
 
 async def transfers_back(database: DatabasePool, finding: Finding) -> list[TransferBack]:

@@ -24,10 +24,11 @@ ORDER BY k.kind;
 
 -- name: decisions_of_finding
 -- What was decided about a finding, oldest first; what gave its transfer back was perhaps decided about another one.
-SELECT action, note, decided_by, decided_at, refund_signature, refund_amount
+SELECT action, note, decided_by, decided_at, refund_signature, refund_amount, withdrawn_by, withdrawn_at
 FROM finding_decisions
 WHERE finding_id = :finding_id
   OR (action = 'refunded' AND signature = :signature::text AND path = :path::text)
+  OR (action = 'withdrawn' AND signature = :signature::text AND path = :path::text)
 ORDER BY decided_at, id
 LIMIT :limit::int;
 
@@ -84,6 +85,36 @@ logged AS (
   FROM made
 )
 SELECT finding_id FROM made;
+
+-- name: withdraw_refund^
+-- Withdraw a refund that was noted by mistake, once: the payment can be claimed again. Not where a payment over x402 was
+-- told to have failed by it, for its buyer may have paid anew. Both transfers are locked by then, see `lock_refund`.
+WITH noted AS (
+  SELECT id, EXISTS (
+    SELECT FROM settlements AS s
+    WHERE s.signature = d.signature AND s.status = 'failed' AND s.detail = :failed_by::text
+  ) AS is_final
+  FROM finding_decisions AS d
+  WHERE d.action = 'refunded' AND d.signature = :signature::text AND d.path = :path::text
+    AND d.refund_signature = :refund_signature::text
+),
+made AS (
+  UPDATE finding_decisions AS d
+  SET action = 'withdrawn', withdrawn_by = :by, withdrawn_at = clock_timestamp()
+  FROM noted AS n
+  WHERE d.id = n.id AND NOT n.is_final
+  RETURNING d.finding_id, d.kind, d.user_id, d.signature, d.path, d.refund_signature, d.refund_amount
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'finding.refund_withdrawn', finding_id, user_id,
+    jsonb_build_object(
+      'kind', kind, 'signature', signature, 'path', path, 'by', :by::text, 'refund', refund_signature,
+      'amount', refund_amount::text
+    )
+  FROM made
+)
+SELECT count(*)::int AS noted, coalesce(bool_or(is_final), false) AS is_final FROM noted;
 
 -- name: transfers_back
 -- Transfers that may have given a transfer back and are not noted as that, oldest first.

@@ -53,6 +53,7 @@ GRANT SELECT, INSERT ON finding_decisions TO pay402_api;
 -- The same order twice is one: the second finds the first by writing its name again.
 GRANT UPDATE (requested_by) ON backfill_requests TO pay402_api;
 
+GRANT UPDATE (action, withdrawn_by, withdrawn_at) ON finding_decisions TO pay402_api;
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
 GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,

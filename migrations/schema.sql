@@ -192,22 +192,27 @@ CREATE TABLE public.finding_decisions (
     refund_amount public.base_units,
     decided_by text NOT NULL,
     decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT finding_decisions_action_check CHECK ((action = ANY (ARRAY['accepted'::text, 'refunded'::text, 'noted'::text]))),
+    withdrawn_by text,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT finding_decisions_action_check CHECK ((action = ANY (ARRAY['accepted'::text, 'refunded'::text, 'noted'::text, 'withdrawn'::text]))),
     CONSTRAINT finding_decisions_check CHECK (((action <> 'noted'::text) OR (note IS NOT NULL))),
-    CONSTRAINT finding_decisions_check1 CHECK ((((action = 'refunded'::text) = (refund_signature IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_path IS NOT NULL)) AND ((action = 'refunded'::text) = (refund_amount IS NOT NULL)))),
+    CONSTRAINT finding_decisions_check1 CHECK ((((action = ANY (ARRAY['refunded'::text, 'withdrawn'::text])) = (refund_signature IS NOT NULL)) AND ((action = ANY (ARRAY['refunded'::text, 'withdrawn'::text])) = (refund_path IS NOT NULL)) AND ((action = ANY (ARRAY['refunded'::text, 'withdrawn'::text])) = (refund_amount IS NOT NULL)))),
     CONSTRAINT finding_decisions_check2 CHECK (((action <> 'refunded'::text) OR ((signature IS NOT NULL) AND (path IS NOT NULL)))),
     CONSTRAINT finding_decisions_finding_id_check CHECK ((finding_id ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT finding_decisions_note_check CHECK (((char_length(note) >= 1) AND (char_length(note) <= 2000))),
-    CONSTRAINT finding_decisions_refund_amount_check CHECK (((refund_amount)::numeric > (0)::numeric))
+    CONSTRAINT finding_decisions_refund_amount_check CHECK (((refund_amount)::numeric > (0)::numeric)),
+    CONSTRAINT finding_decisions_withdrawn CHECK ((((action = 'withdrawn'::text) = (withdrawn_by IS NOT NULL)) AND ((action = 'withdrawn'::text) = (withdrawn_at IS NOT NULL))))
 );
 
-COMMENT ON TABLE public.finding_decisions IS 'What people decided about a finding of a reconciliation: append-only';
+COMMENT ON TABLE public.finding_decisions IS 'What people decided about a finding of a reconciliation: append-only, but that a refund can be withdrawn';
 
 COMMENT ON COLUMN public.finding_decisions.user_id IS 'The merchant whose finding it is';
 
 COMMENT ON COLUMN public.finding_decisions.signature IS 'With path the transfer that it is about; what gives it back counts for every finding about it';
 
 COMMENT ON COLUMN public.finding_decisions.decided_by IS 'The user whose key decided';
+
+COMMENT ON COLUMN public.finding_decisions.withdrawn_by IS 'The user whose key withdrew the refund, which was noted by mistake';
 
 CREATE TABLE public.payouts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -362,17 +367,17 @@ CREATE FUNCTION public.job_earns_reputation(client_user_id text, provider_user_i
 
 COMMENT ON FUNCTION public.job_earns_reputation(client_user_id text, provider_user_id text) IS 'False for a job between a user and itself, which counts for no total, rating or place of its service';
 
-CREATE FUNCTION public.job_has_ended(status public.job_status) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status]));
-
-COMMENT ON FUNCTION public.job_has_ended(status public.job_status) IS 'True for a job whose money may leave: to its provider, or back to its client';
 CREATE FUNCTION public.job_counts(environment text, client_user_id text, provider_user_id text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((environment = 'live'::text) AND public.job_earns_reputation(client_user_id, provider_user_id));
 
 COMMENT ON FUNCTION public.job_counts(environment text, client_user_id text, provider_user_id text) IS 'False for a job of tests, or between a user and itself: it counts for no total, rating or place of its service';
 
+CREATE FUNCTION public.job_has_ended(status public.job_status) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (status = ANY (ARRAY['approved'::public.job_status, 'cancelled'::public.job_status, 'expired'::public.job_status]));
+
+COMMENT ON FUNCTION public.job_has_ended(status public.job_status) IS 'True for a job whose money may leave: to its provider, or back to its client';
 
 CREATE FUNCTION public.job_is_open(status public.job_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -964,17 +969,6 @@ COMMENT ON COLUMN public.recipients.environment IS 'Of the key that registered i
 
 COMMENT ON COLUMN public.recipients.owned_since IS 'Payments from then on are its user''s; null for the first user, whose all earlier ones are too';
 
-CREATE FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT ((EXISTS ( SELECT
-            FROM public.recipients r
-           WHERE (((r.address)::text = wallet_was_of.wallet) AND (r.user_id = wallet_was_of.of_user) AND ((r.owned_since IS NULL) OR (wallet_was_of.paid >= r.owned_since)) AND (r.active OR (wallet_was_of.paid < r.removed_at))))) OR (EXISTS ( SELECT
-            FROM public.former_recipients f
-           WHERE (((f.address)::text = wallet_was_of.wallet) AND (f.user_id = wallet_was_of.of_user) AND ((f.owned_since IS NULL) OR (wallet_was_of.paid >= f.owned_since)) AND (wallet_was_of.paid < f.owned_until)))));
-END;
-
-COMMENT ON FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) IS 'True for a wallet that was followed for a user when it was paid';
 CREATE FUNCTION public.wallet_user_at(wallet text, paid timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -988,6 +982,17 @@ END;
 
 COMMENT ON FUNCTION public.wallet_user_at(wallet text, paid timestamp with time zone) IS 'Whose a wallet was when it was paid; the present user''s where nobody had it then';
 
+CREATE FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((EXISTS ( SELECT
+            FROM public.recipients r
+           WHERE (((r.address)::text = wallet_was_of.wallet) AND (r.user_id = wallet_was_of.of_user) AND ((r.owned_since IS NULL) OR (wallet_was_of.paid >= r.owned_since)) AND (r.active OR (wallet_was_of.paid < r.removed_at))))) OR (EXISTS ( SELECT
+            FROM public.former_recipients f
+           WHERE (((f.address)::text = wallet_was_of.wallet) AND (f.user_id = wallet_was_of.of_user) AND ((f.owned_since IS NULL) OR (wallet_was_of.paid >= f.owned_since)) AND (wallet_was_of.paid < f.owned_until)))));
+END;
+
+COMMENT ON FUNCTION public.wallet_was_of(wallet text, of_user text, paid timestamp with time zone) IS 'True for a wallet that was followed for a user when it was paid';
 
 CREATE TABLE public.tokens (
     mint public.address NOT NULL,
@@ -2237,6 +2242,8 @@ CREATE UNIQUE INDEX finding_decisions_noted ON public.finding_decisions USING bt
 CREATE UNIQUE INDEX finding_decisions_refund ON public.finding_decisions USING btree (refund_signature, refund_path) WHERE (action = 'refunded'::text);
 
 CREATE INDEX finding_decisions_refunded ON public.finding_decisions USING btree (signature, path) WHERE (action = 'refunded'::text);
+
+CREATE INDEX finding_decisions_withdrawn_refund ON public.finding_decisions USING btree (signature, path) WHERE (action = 'withdrawn'::text);
 
 CREATE INDEX former_recipients_user_id ON public.former_recipients USING btree (user_id);
 

@@ -25,6 +25,7 @@ from chain.rpc import Endpoint
 from chain.sending import broadcast_everywhere
 from ledger import settlements
 from ledger.claims import claim_settled
+from ledger.findings import GIVEN_BACK
 from ledger.index_requests import request_index
 from ledger.settlements import FIRST, FailureReason, OpenSettlement
 from runtime.crash_points import crash_point
@@ -41,7 +42,6 @@ _WIRES_PER_PASS: Final = 1_000
 _UNEXPLAINED_SECONDS: Final = 60.0
 _LOOKED_AT_PER_PASS: Final = 16
 _PAID_ANOTHER: Final = "one of its token accounts belonged to another wallet by then"
-_GIVEN_BACK: Final = "it was given back"
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ async def _move_page(
             if not one.is_indexed:
                 to_index.append(one.signature)
             if fate.is_final and one.is_given_back:
-                await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_GIVEN_BACK), done)
+                await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=GIVEN_BACK), done)
             elif fate.is_final:
                 landed.append((one, fate))
             elif not one.is_received and not _is_dead(context, one, tip):

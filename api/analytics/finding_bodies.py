@@ -48,6 +48,13 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 """Of each kind what it means and what to do, each a sentence or two."""
 
 
+CONSEQUENCE: Final = (
+    "A payment of which anything was given back pays for nothing any more, not even with its rest: ask its payer for "
+    "that by a new request. A refund that was noted by mistake can be withdrawn; the payment can be claimed again then."
+)
+"""What becomes of a payment by a refund that is noted."""
+
+
 class FindingBody(AnswerShape):
     """Something that the newest report found not to match, and what was decided about it."""
 
@@ -95,13 +102,17 @@ class FindingsPage(AnswerShape):
 class DecisionBody(AnswerShape):
     """What somebody decided about a finding."""
 
-    action: Literal["accepted", "refunded", "noted"]
+    action: Literal["accepted", "refunded", "noted", "withdrawn"] = Field(
+        description="`withdrawn` is a refund that was noted by mistake"
+    )
     note: str | None
     decided_by: str
     at: EpochMs
     refund_signature: str | None
     refund: Figure | None = Field(description="What that transaction gave back")
     refund_base_units: BaseUnitsText | None
+    withdrawn_by: str | None
+    withdrawn_at: EpochMs | None
 
 
 class TransferBackBody(AnswerShape):
@@ -131,6 +142,9 @@ class FindingDetail(FindingBody):
     decisions: list[DecisionBody]
     transfers_back: list[TransferBackBody]
     payouts_back: list[PayoutBackBody]
+    consequence: str | None = Field(
+        description="What a refund that was noted means for the payment; null where none is"
+    )
     solana_pay_url: str | None = Field(
         description="Opens a wallet that gives back what is left to give; null where nothing is, or the worker does it"
     )
@@ -153,6 +167,12 @@ class Refund(Shape):
 
     signature: Base58Signature
     note: NoteText | None = None
+
+
+class Withdrawal(Shape):
+    """The transaction that was noted by mistake as what gave the payment back."""
+
+    signature: Base58Signature
 
 
 def finding_fields(found: Finding, token: Token) -> dict[str, object]:

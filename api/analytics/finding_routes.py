@@ -12,6 +12,7 @@ from api.access.callers import Reader, Writer
 from api.access.environments import check_may_change
 from api.analytics.context import Analytics, AnalyticsContext
 from api.analytics.finding_bodies import (
+    CONSEQUENCE,
     Acceptance,
     DecisionBody,
     FindingBody,
@@ -23,6 +24,7 @@ from api.analytics.finding_bodies import (
     PayoutBackBody,
     Refund,
     TransferBackBody,
+    Withdrawal,
     finding_fields,
     refund_url,
 )
@@ -45,6 +47,7 @@ from ledger.findings import (
     page_of_findings,
     payouts_back,
     transfers_back,
+    withdraw_refund,
 )
 from ledger.recipients import find_recipient
 from ledger.times import epoch_ms
@@ -115,9 +118,11 @@ async def finding_seen_by(context: AnalyticsContext, caller: Caller, finding_id:
     returned = await payouts_back(context.database, found)
     may_be_given_back = found.refundable > found.refunded and not returned
     seen = await transfers_back(context.database, found) if may_be_given_back else []
+    decisions = await decisions_of(context.database, found)
     return FindingDetail(
         **finding_fields(found, token),
-        decisions=[_decision(one, token) for one in await decisions_of(context.database, found)],
+        decisions=[_decision(one, token) for one in decisions],
+        consequence=CONSEQUENCE if any(one.action == "refunded" for one in decisions) else None,
         transfers_back=[
             TransferBackBody(
                 signature=one.signature,
@@ -181,7 +186,8 @@ async def write_note(context: AnalyticsContext, caller: Caller, finding_id: str,
 async def post_refund(context: Analytics, caller: Writer, finding_id: FindingId, body: Refund) -> Response:
     """Note the transaction that gave the payment back. No money moves by this: a wallet's owner alone can send it.
 
-    The transaction has to be final, and to pay the payer from the wallet that was paid, in the same token.
+    The transaction has to be final, and to pay the payer from the wallet that was paid, in the same token. Whole or in
+    part, what was given back pays for nothing any more.
     """
     return answer(await refund(context, caller, finding_id, body))
 
@@ -197,13 +203,34 @@ async def refund(context: AnalyticsContext, caller: Caller, finding_id: str, bod
         is_noted = await note_refund(connection, found, body.signature, note=body.note, by=caller.user_id)
     if not is_noted:
         seen = await finding_seen_by(context, caller, finding_id)
-        if any(one.refund_signature == body.signature for one in seen.decisions):
+        if any(one.action == "refunded" and one.refund_signature == body.signature for one in seen.decisions):
             return seen
         raise conflict(
             f"The ledger has no final transfer in this transaction that gives {token_text(seen)} back: later, from "
             f"{seen.recipient} to {seen.payer}, and for nothing else. Wait until it is final, or write a note instead."
         )
     return await finding_seen_by(context, caller, finding_id)
+
+
+@router.post("/{finding_id}/refund/withdraw", response_model=FindingDetail, responses=errors(401, 403, 404, 409))
+async def post_withdrawal(context: Analytics, caller: Writer, finding_id: FindingId, body: Withdrawal) -> Response:
+    """Withdraw a refund that was noted by mistake: the payment can be claimed again. Repeated, it changes nothing."""
+    return answer(await withdraw(context, caller, finding_id, body))
+
+
+async def withdraw(context: AnalyticsContext, caller: Caller, finding_id: str, body: Withdrawal) -> FindingDetail:
+    """Withdraw a refund that was noted. Raises ApiError 404, or 409 where none is noted or it decided more."""
+    found = await _find_to_decide(context, caller, finding_id)
+    async with context.database.acquire() as connection:
+        outcome = await withdraw_refund(connection, found, body.signature, by=caller.user_id)
+    if outcome == "final":
+        raise conflict("A payment over x402 has failed by this refund, which its buyer knows; write a note instead.")
+    seen = await finding_seen_by(context, caller, finding_id)
+    if outcome == "unknown" and not any(
+        one.action == "withdrawn" and one.refund_signature == body.signature for one in seen.decisions
+    ):
+        raise conflict("No refund by this transaction is noted here; look at the decisions of this finding.")
+    return seen
 
 
 def token_text(seen: FindingBody) -> str:
@@ -241,6 +268,8 @@ def _decision(one: FindingDecision, token: Token) -> DecisionBody:
         refund_signature=one.refund_signature,
         refund=None if amount is None else figure(amount, token.decimals),
         refund_base_units=None if amount is None else str(amount),
+        withdrawn_by=one.withdrawn_by,
+        withdrawn_at=None if one.withdrawn_at is None else epoch_ms(one.withdrawn_at),
     )
 
 

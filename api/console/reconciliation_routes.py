@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from api.access.caller import Caller
 from api.access.callers import sent_session
-from api.analytics.finding_bodies import MEANINGS, Acceptance, FindingBody, FindingKind, Note, Refund
-from api.analytics.finding_routes import accept, finding_seen_by, findings_page, refund, write_note
+from api.analytics.finding_bodies import MEANINGS, Acceptance, FindingBody, FindingKind, Note, Refund, Withdrawal
+from api.analytics.finding_routes import accept, finding_seen_by, findings_page, refund, withdraw, write_note
 from api.console.codes import code_to_scan
 from api.console.context import Console, ConsoleContext
 from api.console.downloads import csv_file, json_file
@@ -157,6 +157,19 @@ async def refund_finding(request: Request, context: Console, caller: WritingVisi
     form = await posted_form(request, sent_session(request))
     try:
         await refund(context.analytics, caller, finding_id, order_of(Refund, form))
+    except ApiError as error:
+        return await _refused(request, context, caller, finding_id, error)
+    return _lead(finding_id)
+
+
+@router.post("/{finding_id}/withdraw")
+async def withdraw_refund(
+    request: Request, context: Console, caller: WritingVisitor, finding_id: FindingId
+) -> Response:
+    """Withdraw a refund that was noted by mistake."""
+    form = await posted_form(request, sent_session(request))
+    try:
+        await withdraw(context.analytics, caller, finding_id, order_of(Withdrawal, form))
     except ApiError as error:
         return await _refused(request, context, caller, finding_id, error)
     return _lead(finding_id)

@@ -59,6 +59,11 @@ OPERATIONS = {
         {"signature": str(Signature.default())},
         404,
     ),
+    "POST /analytics/reconciliation/findings/{finding_id}/refund/withdraw": (
+        "write",
+        {"signature": str(Signature.default())},
+        404,
+    ),
     "GET /events": ("read", None, 200),
     "GET /events/stream": ("read", None, 400),  # asked for from a place that there is not: a stream has no end
     "GET /webhooks": ("read", None, 200),

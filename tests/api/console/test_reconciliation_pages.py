@@ -78,10 +78,23 @@ async def test_it_is_accepted_noted_and_given_back_by_forms(vendor, browser, poo
     assert (done.status, done.location) == (303, page)
     seen = await browser.get(page)
     assert "given back" in seen.text
-    assert [form["action"] for form in seen.page.all("form", method="post")] == ["/console/sign-out", f"{page}/note"]
+    assert [form["action"] for form in seen.page.all("form", method="post")] == [
+        "/console/sign-out", f"{page}/note", f"{page}/withdraw",
+    ]  # fmt: skip
     assert (await browser.get(f"{page}/code")).status == 404
     assert rows_of(await browser.get(HERE)) == []
     assert len(rows_of(await browser.get(f"{HERE}?state=refunded"))) == 1
+    # It was another payment that this gave back.
+    assert "pays for nothing any more" in seen.text
+    undone = await browser.post(f"{page}/withdraw", {"form_token": token, "signature": back})
+    assert (undone.status, undone.location) == (303, page)
+    seen = await browser.get(page)
+    assert "withdrawn by merchant" in seen.text
+    assert seen.page.all("form", action=f"{page}/withdraw") == []
+    assert len(rows_of(await browser.get(HERE))) == 1
+    wrong = await browser.post(f"{page}/withdraw", {"form_token": token, "signature": "1" * 64})
+    assert wrong.status == 409
+    assert "No refund by this transaction" in wrong.text
 
 
 async def test_accepting_leaves_nothing_to_decide(vendor, browser, pool, database_url):
@@ -134,7 +147,7 @@ async def test_whose_finding_it_is_not_sees_none_and_a_reader_has_no_buttons(ven
     assert [form["action"] for form in seen.page.all("form", method="post")] == ["/console/sign-out"]
     back = await book(pool, vendor.wallet, vendor.buyer.pubkey(), 5_250_000, slot=200, finality="finalized")
     form = {"note": "mine", "signature": back}
-    for action in ("accept", "note", "refund"):
+    for action in ("accept", "note", "refund", "withdraw"):
         assert (await reader.post(f"{page}/{action}", {"form_token": await reader.token(), **form})).status == 403
         assert (await rival.post(f"{page}/{action}", {"form_token": await rival.token(), **form})).status == 404
     assert (await rival.get(page)).status == (await rival.get(f"{page}/code")).status == 404

@@ -1,0 +1,16 @@
+"""A refund that was noted by mistake can be withdrawn."""
+
+from migrations.sql_files import run_sql
+
+revision = "0047"
+down_revision = "0046"
+
+
+def upgrade() -> None:
+    """Run 0047_refunds_withdrawn.up.sql."""
+    run_sql(__file__, "up")
+
+
+def downgrade() -> None:
+    """Run 0047_refunds_withdrawn.down.sql."""
+    run_sql(__file__, "down")
