@@ -23,8 +23,11 @@ GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients,
   transfers, balance_changes, transactions, nonces, api_keys, idempotent_answers, heartbeats, events, agent_services,
   agent_ids, job_requests, job_fundings, ratings, payouts, payout_redirects, reconciliation_runs, index_requests,
   backfill_requests, claim_changes, revenue_days, agent_days, agent_months TO pay402_api;
--- `pay402 doctor` checks with its login that fees were borne; what was signed is no business of it.
-GRANT SELECT (payout_id, outcome, fee_lamports, gift_lamports) ON payout_attempts TO pay402_api;
+-- `pay402 doctor` checks with its login that fees were borne, and that nothing is paid twice; the bytes are no business of
+-- it.
+GRANT SELECT (
+  id, payout_id, outcome, fee_lamports, gift_lamports, nonce_account, dead_from_slot, signature, created_at, ended_at
+) ON payout_attempts TO pay402_api;
 GRANT UPDATE (lock_only) ON transfers TO pay402_api;
 -- It settles payments over x402: whatever happens, their terms and bytes stay as they were stored. A payment that landed
 -- after it was shown as failed gives up its payment request where another has paid that.
@@ -50,10 +53,10 @@ GRANT UPDATE (valid_until) ON webhook_secrets TO pay402_api;
 GRANT SELECT, INSERT, UPDATE ON webhook_deliveries TO pay402_api;
 GRANT SELECT, INSERT, DELETE ON console_sessions TO pay402_api;
 GRANT SELECT, INSERT ON finding_decisions TO pay402_api;
+GRANT UPDATE (action, withdrawn_by, withdrawn_at) ON finding_decisions TO pay402_api;
 -- The same order twice is one: the second finds the first by writing its name again.
 GRANT UPDATE (requested_by) ON backfill_requests TO pay402_api;
 
-GRANT UPDATE (action, withdrawn_by, withdrawn_at) ON finding_decisions TO pay402_api;
 -- role: pay402_worker
 -- Settles claims and jobs and sends what they say. It reads everything but the hashes of keys, and may end a key.
 GRANT SELECT ON alembic_version, cluster, state_transitions, tokens, recipients, token_accounts, transfers, balance_changes,

@@ -8,6 +8,7 @@ from api.access.caller import Caller
 from api.operations.context import OperationsContext
 from api.operations.probes import PartStates, ProcessState
 from ledger.completeness import ProofOfAccounts, proof_of_accounts
+from ledger.payout_exports import PayableTwice, payable_twice
 from ledger.witness import WitnessState, witness_state
 
 Light = Literal["good", "doubtful", "bad"]
@@ -49,6 +50,8 @@ async def wholeness_for(context: OperationsContext, caller: Caller) -> Wholeness
     if caller.is_admin:
         # Of other merchants' payments too, which are no business of a merchant.
         parts.insert(3, _nodes(await witness_state(context.database)))
+        if twice := await payable_twice(context.database):
+            parts.append(_payouts(twice))
     light = max((part.light for part in parts), key=_ORDER.index)
     return Wholeness(light, _SENTENCES[light], parts)
 
@@ -100,6 +103,11 @@ def _nodes(state: WitnessState) -> Part:
     if state.awaiting:
         return Part("Nodes", "good", f"{state.awaiting} transfers wait for a second node to see them.")
     return Part("Nodes", "good", "They agree about every transfer.")
+
+
+def _payouts(twice: Sequence[PayableTwice]) -> Part:
+    others = f", and {len(twice) - 1} more, see `pay402 doctor`" if len(twice) > 1 else ""
+    return Part("Payouts", "doubtful", f"{twice[0].warning.capitalize()}: {twice[0].remedy}{others}.")
 
 
 def _stores(states: PartStates) -> Part:

@@ -17,6 +17,7 @@ from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, amount_column, print_json, print_table, printable
 from cli.registration import wallet_address
 from ledger.amounts import figure_text
+from ledger.payout_exports import nonces_of, payable_twice
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
 from ledger.states import PayoutStatus
 from runtime.errors import OperatorError
@@ -41,6 +42,12 @@ Ids = Annotated[list[UUID] | None, typer.Argument(help="Only these payouts; all 
 LinesAsJson = Annotated[bool, typer.Option("--json", help="For scripts; the lines are JSON without it too")]
 
 
+async def _warn_of_exports(context: WorkerContext) -> None:
+    """Say on standard error which payouts could be paid a second time by what was exported of them."""
+    for one in await payable_twice(context.database):
+        typer.echo(f"warning: {one.warning}; {one.remedy}", err=True)
+
+
 @app.command("list")
 def list_(
     status: Annotated[PayoutStatus | None, typer.Option(help="Only these")] = None,
@@ -51,16 +58,20 @@ def list_(
     Example: pay402 payouts list --status waiting
     """
 
-    async def work(context: WorkerContext) -> list[ListedPayout]:
-        return await list_payouts(context.database, status=status, limit=_SHOWN)
+    async def work(context: WorkerContext) -> tuple[list[ListedPayout], dict[UUID, str]]:
+        await _warn_of_exports(context)
+        found = await list_payouts(context.database, status=status, limit=_SHOWN)
+        return found, await nonces_of(context.database, [one.id for one in found])
 
-    listed = with_worker_context(work)
+    listed, nonces = with_worker_context(work)
     if as_json:
         print_json(listed)
         return
     table = Table("payout", amount_column("amount"), "token", "kind", "recipient", "status", "note", "job")
     for one in listed:
         note = one.waiting_reason or (one.error if one.status != "settled" else one.settled_signature)
+        if one.id in nonces:
+            note = f"exported under {nonces[one.id]}: void that before you pay it otherwise"
         amount = figure_text(one.amount, one.decimals)
         what = (Text(printable(one.symbol or one.mint)), f"{one.kind} ({one.reason})", one.recipient)
         table.add_row(str(one.id), amount, *what, one.status, Text(note or ""), str(one.job_id))
@@ -85,6 +96,7 @@ def export(
     accounts = [wallet_address(one) for one in nonce_account or ()]
 
     async def work(context: WorkerContext) -> list[Exported]:
+        await _warn_of_exports(context)
         return await export_payouts(context, ids or (), nonce_accounts=accounts)
 
     for exported in with_worker_context(work):
@@ -159,6 +171,7 @@ def import_(
     lines = transactions or [line for line in sys.stdin.read().split() if line]
 
     async def work(context: WorkerContext) -> list[Imported]:
+        await _warn_of_exports(context)
         return [await import_payout(context, line) for line in lines]
 
     results = with_worker_context(work)
@@ -178,6 +191,7 @@ def retry(ids: Ids = None, as_json: AsJson = False) -> None:
     """
 
     async def work(context: WorkerContext) -> int:
+        await _warn_of_exports(context)
         return await retry_payouts(context.database, ids or ())
 
     retried = with_worker_context(work)
@@ -197,9 +211,13 @@ def redirect(
     address = wallet_address(to)
 
     async def work(context: WorkerContext) -> None:
+        await _warn_of_exports(context)
         found = await find_payout(context.database, None, payout)
         if found is None:
             raise OperatorError(f"There is no payout {payout}; see `pay402 payouts list`.")
+        if nonce_account := (await nonces_of(context.database, [payout])).get(payout):
+            void = f"`pay402 payouts nonce void {nonce_account}`"
+            typer.echo(f"what was exported of it still pays {found.recipient} until {void} has landed", err=True)
         if found.status not in REDIRECTABLE:
             raise OperatorError(f"The payout is {found.status}; only one that was not signed yet is sent elsewhere.")
         if found.recipient == address:

@@ -12,6 +12,7 @@ from cli.diagnosis import configuration, webhook_keys
 from cli.diagnosis.diagnoses import Diagnosis, bad, doubtful, from_sentence, good
 from ledger.heartbeats import signs_of_life
 from ledger.invariants import INVARIANTS, check_invariants
+from ledger.payout_exports import PayableTwice, payable_twice
 from ledger.sql import load_queries
 from ledger.webhooks import seals
 from ledger.witness import WitnessState, witness_state
@@ -57,6 +58,7 @@ async def examine(
                 found.append(await indexes(connection))
                 found += [diagnosis async for diagnosis in _books(connection, at_rest=at_rest)]
                 found.append(await _money(connection))
+                found += [_exported(one) for one in await payable_twice(connection)]
                 found += [diagnosis async for diagnosis in _life(connection, at_rest=at_rest)]
                 if webhook_seal is not None:
                     found += webhook_keys.examine(await seals(connection), webhook_seal, production=production)
@@ -187,6 +189,10 @@ async def _money(connection: "asyncpg.Connection[Any]") -> Diagnosis:
     more = f", and {len(violations) - _SHOWN} more" if len(violations) > _SHOWN else ""
     remedy = "stop the worker, so that no payout leaves, and see InvariantViolated in the runbook"
     return bad("ledger", "money", "; ".join(shown) + more, remedy)
+
+
+def _exported(payout: PayableTwice) -> Diagnosis:
+    return doubtful("payouts", f"export {payout.payout_id}", payout.warning, payout.remedy)
 
 
 async def _life(connection: "asyncpg.Connection[Any]", *, at_rest: bool) -> AsyncIterator[Diagnosis]:

@@ -40,6 +40,19 @@ async def ordered_job(pool: Database, wallet, *, name="Summaries", client="clien
     return job
 
 
+async def paid_by_hand(pool: Database, payout, nonce_account):
+    """Let a payout be exported under a nonce account, and then paid by a transfer that does not name it."""
+    await pool.execute("UPDATE payouts SET status = 'queued', waiting_reason = NULL WHERE id = $1", payout)
+    await pool.execute("UPDATE payouts SET status = 'awaiting_signature' WHERE id = $1", payout)
+    await pool.execute(
+        "INSERT INTO payout_attempts (payout_id, source_account, message, nonce_account, nonce_value, nonce_slot)"
+        " SELECT id, wallet, 'exported', $2, $2, 5 FROM payouts WHERE id = $1",
+        payout, nonce_account,
+    )  # fmt: skip
+    row = await pool.fetchrow("SELECT wallet, recipient FROM payouts WHERE id = $1", payout)
+    return await book(pool, row["wallet"], row["recipient"], PRICE, finality="finalized")
+
+
 async def waiting_payout(pool: Database, job, *, kind="release", reason="approved", waits_for="insufficient_funds"):
     """Fund a job and let a payout of it wait; returns the payout's id."""
     row = await pool.fetchrow("SELECT * FROM job_requests WHERE id = $1", job)

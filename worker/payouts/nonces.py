@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.nonces import NonceState, nonce_state
 from chain.rpc import Endpoint, RpcError
+from ledger.payout_exports import ended_exports, note_export_dead
 from worker.context import WorkerContext
 from worker.payouts.rows import DurableNonce
 
@@ -64,6 +65,19 @@ async def advanced_slots(context: WorkerContext, nonces: Sequence[DurableNonce])
         if not holds and len(newer) >= context.node.pool.agreeing_min:
             slots[nonce] = max(one.slot for one in newer)
     return slots
+
+
+async def note_advanced_of_paid(context: WorkerContext) -> None:
+    """Note of exports whose payouts are paid that they can land no more, as far as nodes show it.
+
+    One that was exported and then paid by another transaction lives on, and is warned of until its nonce is advanced.
+    """
+    exports = await ended_exports(context.database, limit=ACCOUNTS_PER_CALL)
+    nonces = {one.id: DurableNonce(one.nonce_account, one.nonce_value, one.nonce_slot) for one in exports}
+    slots = await advanced_slots(context, [*nonces.values()]) if nonces else {}
+    for export, nonce in nonces.items():
+        if nonce in slots:
+            await note_export_dead(context.database, export, slot=slots[nonce])
 
 
 async def seen_nonces(node: Node, accounts: Sequence[str]) -> Mapping[str, list[SeenNonce]]:

@@ -32,7 +32,7 @@ from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
 from worker.payouts.costs import PayoutPolicy
 from worker.payouts.crash_points import crash_point
-from worker.payouts.nonces import advanced_slots
+from worker.payouts.nonces import advanced_slots, note_advanced_of_paid
 from worker.payouts.rows import Attempt, Payout
 from worker.payouts.settle import settle_payouts
 from worker.signer import Signer
@@ -103,6 +103,7 @@ async def send_payouts(context: WorkerContext) -> Sent:
     dead = set[UUID]()
     async with failures.noted():
         await _end_the_dead(context, living, dead, done)
+        await note_advanced_of_paid(context)
     for attempt in living:
         if attempt.wire is not None and attempt.id not in dead:
             is_first = attempt.status == PayoutStatus.SIGNED

@@ -8,7 +8,7 @@ from solders.keypair import Keypair
 from ledger.recipients import register_wallet
 from tests.support.api_client import key_for
 from tests.support.console_browser import signed_in
-from tests.support.funded_jobs import ordered_job, waiting_payout
+from tests.support.funded_jobs import ordered_job, paid_by_hand, waiting_payout
 
 HERE = "/console/jobs"
 ATTACK = "<script>document.title='owned'</script>"
@@ -48,6 +48,17 @@ async def test_pages_without_jobs_say_what_to_do(browser_of, admin_browser):
     assert "No payout waits" in (await admin_browser.get("/console/payouts")).text
     assert (await browser.get("/console/payouts")).status == 403
     assert (await browser.get(f"{HERE}?status=nonsense")).status == 400
+
+
+async def test_what_can_be_paid_twice_turns_the_light_of_operators(pool, wallet, browser_of, admin_browser):
+    payout = await waiting_payout(pool, await ordered_job(pool, wallet))
+    assert "seems to be paid" not in (await admin_browser.get("/console")).text
+    await paid_by_hand(pool, payout, account := str(Keypair().pubkey()))
+    for path in ("/console", "/console/audit"):
+        seen = (await admin_browser.get(path)).text
+        assert f"The payout {payout} seems to be paid" in seen
+        assert f"pay402 payouts nonce void {account}" in seen
+        assert "seems to be paid" not in (await (await browser_of("client")).get(path)).text
 
 
 async def test_a_job_shows_its_money_its_parties_and_what_happened(pool, wallet, browser_of, admin_browser):

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import json
-from dataclasses import asdict
 
 import asyncpg
 import pytest
@@ -19,11 +18,9 @@ from solders.system_program import (
 )
 from solders.transaction import Transaction
 
-from chain.lifetimes import latest_blockhash
-from chain.nonces import NONCE_BYTES, creation
-from chain.sending import rent_exempt_lamports
 from localnet import Localnet
-from tests.support.dying_worker import KilledError, approved_order, attempts, dying_at, paid_once, work_on
+from tests.support.durable_nonces import exported, open_nonce, outcomes, passes, send, signed, void
+from tests.support.dying_worker import KilledError, approved_order, dying_at, paid_once, work_on
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_checks import eventually
 from worker.context import open_worker_context
@@ -31,66 +28,10 @@ from worker.escrow import move_jobs_and_payouts
 from worker.payouts.crash_points import ELSEWHERE_STEPS, watch_steps
 from worker.payouts.exports import export_payouts, import_payout, void_nonce
 from worker.payouts.nonces import NonceUnusableError, advanced_slots, nonce_to_live_by
-from worker.payouts.offline_signer import sign_exported, sign_void
+from worker.payouts.offline_signer import sign_void
 
 DAYS = 400
 """Blocks, after which every blockhash of before is dead: an hour or a month is the same to a nonce."""
-
-
-@pytest.fixture
-async def keyless(shop, indexer, net, database_url):
-    """A worker without the wallet's key."""
-    settings = fast_settings(SETTLEMENT_WALLET=str(shop.wallet.pubkey()))
-    async with open_worker_context(settings, database_url, [net.rpc_url]) as opened:
-        yield opened
-
-
-async def open_nonce(shop, net, authority=None):
-    """A nonce account that the settlement wallet can use; somebody else has paid for it."""
-    account = Keypair()
-    blockhash = (await latest_blockhash(shop.rpc)).blockhash
-    rent = await rent_exempt_lamports(shop.rpc, NONCE_BYTES)
-    owner = authority or shop.wallet.pubkey()
-    message = creation(shop.client, account, str(owner), rent, blockhash)
-    await send(shop, Transaction([shop.client, account], message, message.recent_blockhash))
-    net.chain.tick(10)
-    return str(account.pubkey())
-
-
-async def send(shop, transaction):
-    options = {"encoding": "base64", "preflightCommitment": "confirmed", "skipPreflight": True}
-    return await shop.call("sendTransaction", base64.b64encode(bytes(transaction)).decode(), options)
-
-
-async def exported(context, account, **changed):
-    """The one payout that waits, exported under the nonce account."""
-    await move_jobs_and_payouts(context)
-    (one,) = await export_payouts(context, nonce_accounts=[account])
-    return one
-
-
-def signed(shop, one):
-    line = json.dumps({name: value for name, value in asdict(one).items() if value is not None})
-    return sign_exported(line, shop.wallet).transaction
-
-
-async def void(context, shop, account):
-    """Advance the nonce account, as an operator does."""
-    wallet, transaction = await void_nonce(context, account)
-    line = json.dumps({"void": account, "wallet": wallet, "transaction": transaction})
-    return await import_payout(context, sign_void(line, shop.wallet).transaction)
-
-
-async def outcomes(order):
-    return [row["outcome"] for row in await attempts(order)]
-
-
-async def passes(context, net, *, count=6):
-    """Passes of the worker while the chain goes on and the indexer audits."""
-    for _ in range(count):
-        net.chain.tick(20)
-        await move_jobs_and_payouts(context)
-        await asyncio.sleep(0.3)
 
 
 async def ended(context, order):
