@@ -8,7 +8,7 @@ from chain.addresses import NotAWalletError, parse_address, slot_of_wallet
 from chain.node import Node
 from chain.rpc import RpcError, RpcLimits, RpcPool
 from cli.system.localnet_address import solana_endpoints
-from ledger.recipients import Registration, find_recipient, followed_from, register_wallet
+from ledger.recipients import Registration, find_recipient, followed_from, has_open_jobs, register_wallet
 from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings
 
@@ -46,9 +46,15 @@ async def register(
         environment=environment,
     )
     if registration is None and before is not None and (before.environment, environment) == ("live", "test"):
-        raise OperatorError(f"{wallet} is live, and a live wallet is not for tests any more; give another wallet.")
+        raise OperatorError(
+            f"{wallet} is live already; run `pay402 recipients for-tests {wallet}` to make it one for tests."
+        )
     if registration is None:
         owner = before.user_id if before else "somebody else"
+        if not (before and before.is_active) and await has_open_jobs(database, wallet):
+            raise OperatorError(
+                f"Jobs are open that are paid to {wallet}, for {owner}; give --user {owner} until they have ended."
+            )
         raise OperatorError(f"{wallet} belongs to the user {owner}; give --user {owner}, or another wallet.")
     return registration
 

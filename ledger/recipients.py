@@ -62,6 +62,19 @@ class Registration:
     is_new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class MovedToTests:
+    """What became of a live wallet or service that was to be for tests.
+
+    Attributes:
+        is_moved: It is for tests from now on; false where it was before, or stays live.
+        held_by: What live depends on it, so that it stays live; `None` where it is for tests.
+    """
+
+    is_moved: bool
+    held_by: str | None
+
+
 def followed_from(newest_slot: int) -> int:
     """The first slot that counts for a wallet that is registered at `newest_slot`."""
     return max(newest_slot - _GRACE_SLOTS, 0)
@@ -103,8 +116,8 @@ async def register_wallet(
         by_admin: It takes no signature.
 
     Returns:
-        `None` when the wallet is another user's, was removed and not signed for since, or is live where a test key
-        asks.
+        `None` when the wallet is another user's, was removed and not signed for since, is live where a test key asks,
+        or would go to another user while jobs are paid to it.
     """
     row = await _queries.add_recipient(
         database,
@@ -117,6 +130,22 @@ async def register_wallet(
         by_admin=by_admin,
     )
     return None if row is None else Registration(recipient_of_row(row), row["is_new"])
+
+
+async def has_open_jobs(database: Database, address: str) -> bool:
+    """True for a wallet to which jobs are paid that may still be funded, or whose money it holds."""
+    found: bool = await _queries.has_open_jobs(database, address=address)
+    return found
+
+
+async def move_to_tests(database: Database, address: str) -> MovedToTests | None:
+    """Make a live wallet one for tests, unless something live depends on it; `None` for a wallet that is unknown.
+
+    What keeps it live is `payments` that were honoured, `claims` that are pending, `requests` that can still be paid,
+    `settlements` of x402 under way, or `jobs` that are paid to it.
+    """
+    row = await _queries.move_to_tests(database, address=address)
+    return None if row is None else MovedToTests(row["is_moved"], row["held_by"])
 
 
 async def stop_following(database: Database, address: str) -> bool:

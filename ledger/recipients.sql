@@ -1,6 +1,7 @@
 -- name: add_recipient<!
 -- Follow a wallet from a slot on, or go on following it. Wakes the indexers. Nothing for a wallet that is another user's,
--- that was removed after it was signed for, or that is live where a test key asks.
+-- that was removed after it was signed for, or that is live where a test key asks; or that jobs are paid to which are open:
+-- what is paid for them would be another user's, and they would be neither funded nor paid back.
 WITH before AS (
   SELECT * FROM recipients WHERE address = :address
 ),
@@ -20,6 +21,11 @@ added AS (
   WHERE (r.environment = 'test' OR EXCLUDED.environment = 'live')
     AND CASE WHEN r.active THEN r.user_id = EXCLUDED.user_id
       ELSE :by_admin::boolean OR coalesce(:signed_at::timestamptz > r.removed_at, false) END
+    AND (r.user_id = EXCLUDED.user_id OR NOT EXISTS (
+      SELECT FROM job_requests AS j
+      WHERE j.settlement_wallet = r.address AND NOT escrow_is_settled(j.escrow_status)
+        AND (j.escrow_status <> 'pending' OR job_is_open(j.status))
+    ))
   RETURNING address, user_id, label, followed_from_slot, active, created_at, removed_at, environment, owned_since,
     (xmax = 0) AS is_new
 ),
@@ -46,6 +52,64 @@ SELECT
   address, user_id, label, followed_from_slot, active, created_at, removed_at, environment, is_new,
   pg_notify('recipients', address)
 FROM added;
+
+-- name: has_open_jobs$
+-- Whether jobs are paid to this wallet that may still be funded, or whose money it holds.
+SELECT EXISTS (
+  SELECT FROM job_requests AS j
+  WHERE j.settlement_wallet = :address AND NOT escrow_is_settled(j.escrow_status)
+    AND (j.escrow_status <> 'pending' OR job_is_open(j.status))
+);
+
+-- name: move_to_tests^
+-- Make a live wallet one for tests, with its event, unless something live depends on it: then that is answered, and
+-- nothing changes. One for tests stays one.
+WITH found AS (
+  SELECT address, user_id, environment FROM recipients WHERE address = :address FOR NO KEY UPDATE
+),
+owners AS (
+  SELECT user_id FROM found UNION SELECT user_id FROM former_recipients WHERE address = :address
+),
+looked_at AS (
+  SELECT f.address, f.user_id, f.environment, CASE
+    WHEN f.environment = 'test' THEN NULL
+    WHEN EXISTS (
+      SELECT FROM transactions AS c
+      WHERE c.user_id IN (SELECT user_id FROM owners) AND c.recipient = f.address AND c.environment = 'live'
+        AND claim_holds_transfer(c.status)
+    ) THEN 'payments'
+    WHEN EXISTS (
+      SELECT FROM transactions AS c
+      WHERE c.user_id = f.user_id AND coalesce(c.recipient, f.address) = f.address AND c.environment = 'live'
+        AND c.status = 'pending'
+    ) THEN 'claims'
+    WHEN EXISTS (
+      SELECT FROM nonces AS n
+      WHERE n.recipient = f.address AND n.environment = 'live' AND n.expires_at > clock_timestamp()
+    ) THEN 'requests'
+    WHEN EXISTS (
+      SELECT FROM settlements AS s
+      WHERE s.pay_to = f.address AND s.environment = 'live' AND settlement_is_open(s.status)
+    ) THEN 'settlements'
+    WHEN EXISTS (
+      SELECT FROM job_requests AS j
+      WHERE j.settlement_wallet = f.address AND j.environment = 'live' AND NOT escrow_is_settled(j.escrow_status)
+        AND (j.escrow_status <> 'pending' OR job_is_open(j.status))
+    ) THEN 'jobs'
+  END AS held_by
+  FROM found AS f
+),
+moved AS (
+  UPDATE recipients AS r SET environment = 'test'
+  FROM looked_at AS l
+  WHERE r.address = l.address AND r.environment = 'live' AND l.held_by IS NULL
+  RETURNING r.address, r.user_id
+),
+logged AS (
+  INSERT INTO events (type, subject, user_id, data)
+  SELECT 'recipient.for_tests', address, user_id, '{"from": "live", "to": "test"}'::jsonb FROM moved
+)
+SELECT address, user_id, held_by, EXISTS (SELECT FROM moved) AS is_moved FROM looked_at;
 
 -- name: recipients
 -- Every recipient with its number of accounts and of transfers received.

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from ledger.recipients import MovedToTests
 from ledger.sql import Database, DatabaseConnection, from_row, load_queries
 
 _queries = load_queries("ledger", "services.sql")
@@ -149,6 +150,15 @@ async def change_service(
         **asdict(change),
     )
     return from_row(Service, row) if row else None
+
+
+async def move_service_to_tests(database: Database, service_id: UUID) -> MovedToTests | None:
+    """Make a live service one for tests, unless something live depends on it; `None` where there is no such service.
+
+    What keeps it live is `payments` for live jobs that have reached their end, or live `jobs` that are under way.
+    """
+    row = await _queries.move_service_to_tests(database, id=service_id)
+    return None if row is None else MovedToTests(row["is_moved"], row["held_by"])
 
 
 async def lock_price(connection: DatabaseConnection, service_id: UUID) -> LockedPrice:

@@ -109,6 +109,11 @@ async def post_job(
     if not marketplace.takes(service.price_currency):
         raise conflict(f"Nothing is sold for {service.price_currency} any more; order another service.")
     wallet = await marketplace.settlement_recipient()
+    if wallet.environment == "test" and caller.environment != "test":
+        raise conflict(
+            "The settlement wallet is for tests, so no live job is paid to it; its operator makes it live again with "
+            "`pay402 recipients add`."
+        )
     deadline = _deadline(marketplace, order.deadline)
     fund_until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=marketplace.funding_seconds)
     stored = stored_json(order.input, "input", _JSON_BYTES_MAX)

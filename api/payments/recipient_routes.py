@@ -34,6 +34,7 @@ from ledger.recipients import (
     Recipient,
     find_recipient,
     followed_from,
+    has_open_jobs,
     recipients_of,
     register_wallet,
     registration_text,
@@ -89,7 +90,7 @@ async def register_recipient(
         by_admin=caller.is_admin,
     )
     if registration is None:
-        raise _not_free(before)
+        raise _not_free(before, is_paid_for_jobs=await has_open_jobs(context.database, address))
     missing = await missing_token_accounts(context, address)
     return RegisteredRecipientBody(**recipient_fields(registration.recipient), missing_token_accounts=missing)
 
@@ -114,7 +115,9 @@ async def missing_token_accounts(context: PaymentsContext, address: str) -> list
     )
 
 
-def _not_free(before: Recipient | None) -> ApiError:
+def _not_free(before: Recipient | None, *, is_paid_for_jobs: bool) -> ApiError:
+    if before is not None and not before.is_active and is_paid_for_jobs:
+        return conflict("Jobs are open that are paid to the wallet, so it stays its user's until they have ended.")
     if before is not None and not before.is_active:
         return conflict(
             "The wallet was registered and removed before; let it sign the text that ends in ` at {signedAt}`, "

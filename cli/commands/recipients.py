@@ -1,6 +1,6 @@
 """`pay402 recipients`: the wallets to follow."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import asyncpg
 import typer
@@ -10,11 +10,18 @@ from rich.text import Text
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, print_json, print_table
 from cli.running import with_connection
-from ledger.recipients import RecordedRecipient, Registration, all_recipients, stop_following
+from ledger.recipients import (
+    MovedToTests,
+    RecordedRecipient,
+    Registration,
+    all_recipients,
+    move_to_tests,
+    stop_following,
+)
 from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings, load
 
-app = typer.Typer(help="Wallets to follow: add, list, remove.", no_args_is_help=True, **PLAIN_HELP)
+app = typer.Typer(help="Wallets to follow: add, list, for-tests, remove.", no_args_is_help=True, **PLAIN_HELP)
 
 
 @app.command()
@@ -78,6 +85,7 @@ def list_(as_json: AsJson = False) -> None:
     for one in found:
         recipient = one.recipient
         since = f"from slot {recipient.followed_from_slot}" if recipient.is_active else "no longer"
+        since += ", for tests" if recipient.environment == "test" else ""
         counts = (str(one.token_accounts), str(one.transfers))
         # What people and nodes wrote is text, whatever brackets are in it.
         user, label, note = (Text(text or "") for text in (recipient.user_id, recipient.label, one.heal_reason))
@@ -94,11 +102,46 @@ def _listed(one: RecordedRecipient) -> dict[str, Any]:
         "label": recipient.label,
         "followed_from_slot": recipient.followed_from_slot,
         "active": recipient.is_active,
+        "environment": recipient.environment,
         "created_at": recipient.created_at,
         "accounts": one.token_accounts,
         "transfers": one.transfers,
         "heal_reason": one.heal_reason,
     }
+
+
+_HELD_BY: Final = {
+    "payments": "live payments to it were honoured, which count in its user's live totals; give another wallet",
+    "claims": "live claims of payments to it are pending; wait until they are decided",
+    "requests": "live payment requests to it can still be paid; wait until they have expired",
+    "settlements": "live payments to it over x402 are under way; wait until they are decided",
+    "jobs": "live jobs are paid to it; wait until their money has left it",
+}
+
+
+@app.command()
+def for_tests(
+    address: Annotated[str, typer.Argument(help="A wallet that is registered as live")], as_json: AsJson = False
+) -> None:
+    """Make a live wallet one for tests, so that test keys take payments to it. Refused while anything live needs it.
+
+    `pay402 recipients add` makes it live again.
+
+    Example: pay402 recipients for-tests 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
+    """
+
+    async def work(connection: asyncpg.Connection) -> MovedToTests | None:
+        return await move_to_tests(connection, address.strip())
+
+    moved = with_connection(work)
+    if moved is None:
+        raise OperatorError(f"{address} was never registered; see `pay402 recipients list`.")
+    if moved.held_by is not None:
+        raise OperatorError(f"{address} stays live: {_HELD_BY[moved.held_by]}.")
+    if as_json:
+        print_json({"address": address.strip(), "environment": "test", "is_moved": moved.is_moved})
+    else:
+        typer.echo(f"{address.strip()} is {'for tests from now on' if moved.is_moved else 'for tests already'}.")
 
 
 @app.command()

@@ -10,7 +10,8 @@ from tests.support.command_line import pay402
 SUBCOMMANDS = {
     "payouts": {"list", "export", "sign", "import", "nonce", "retry", "redirect"},
     "keys": {"create", "list", "rotate", "revoke"},
-    "recipients": {"add", "list", "remove"},
+    "recipients": {"add", "for-tests", "list", "remove"},
+    "services": {"for-tests", "list"},
     "payments": {"list", "show", "watch"},
     "events": {"list", "tail"},
     "webhooks": {"add", "list", "deliveries", "retry", "test", "remove"},

@@ -8,6 +8,7 @@ import pytest
 from chain.rpc import RpcPool
 from cli.main import COMMANDS
 from ledger.cluster import name_cluster, named_cluster
+from ledger.tokens import NATIVE_SOL
 from runtime.cluster import GENESIS_HASHES, WRONG_CLUSTER
 from tests.support.command_line import pay402
 from tests.support.databases import execute
@@ -15,6 +16,7 @@ from tests.support.ledger_rows import NO_NODE
 
 WALLET = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
 OTHER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
+SERVICE = "7d444840-9dc0-4fc1-8c4b-0f6a1d6b3a11"
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 TABLE = RUNBOOK.partition("\n## Commands\n")[2].partition("\n## ")[0]
 # By the role of the login, the commands that the runbook says it may run.
@@ -26,7 +28,13 @@ RUN_AS = {
 CALLS = {
     "doctor": [("doctor", "--at-rest")],
     "keys": [("keys", "create"), ("keys", "list")],
-    "recipients": [("recipients", "add", OTHER), ("recipients", "list"), ("recipients", "remove", OTHER)],
+    "recipients": [
+        ("recipients", "add", OTHER),
+        ("recipients", "list"),
+        ("recipients", "for-tests", OTHER),
+        ("recipients", "remove", OTHER),
+    ],
+    "services": [("services", "list"), ("services", "for-tests", SERVICE)],
     "seed": [("seed",)],
     "payments": [("payments", "list")],
     "events": [("events", "list")],
@@ -47,7 +55,11 @@ async def variables(postgres, database_url, redis_url, net):
         database_url,
         f"INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ('{WALLET}', 'shop', 0);"
         "INSERT INTO token_accounts (address, recipient, mint, program)"
-        f" VALUES ('{WALLET}', '{WALLET}', '11111111111111111111111111111111', '11111111111111111111111111111111')",
+        f" VALUES ('{WALLET}', '{WALLET}', '{NATIVE_SOL}', '{NATIVE_SOL}');"
+        "INSERT INTO agent_services (id, user_id, agent_id, payout_address, name, category, pricing_model,"
+        " price_amount, price_mint, price_currency)"
+        f" SELECT '{SERVICE}', 'shop', 'shop', '{WALLET}', 'Trials', 'ai', 'fixed', 5, mint, symbol FROM tokens"
+        " WHERE symbol IS NOT NULL LIMIT 1",
     )
     return {
         "REDIS_URL": redis_url,

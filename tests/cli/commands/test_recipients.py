@@ -9,13 +9,17 @@ from solders.keypair import Keypair
 from chain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from cli.registration import register
 from cli.system.localnet_address import solana_endpoints
+from ledger.recipients import register_wallet
 from localnet.genesis import FEE_MINT
 from localnet.payments import USDC
 from runtime.errors import OperatorError
 from runtime.settings import SolanaSettings
 from tests.support.command_line import pay402
+from tests.support.funded_jobs import ordered_job
 from tests.support.http_serving import serving
 from tests.support.sentences import assert_sentence
+from tests.support.settlement_rows import reserved
+from tests.support.small_ledger import Merchant, add_claim
 
 WALLET = Keypair.from_seed(bytes([7]) * 32).pubkey()
 
@@ -68,8 +72,105 @@ async def test_a_wallet_for_tests_becomes_live_and_never_the_other_way_round(rec
     for environment in ("test", "test", "live"):
         assert (await recipients("add", WALLET, "--environment", environment)).code == 0
         assert [row["environment"] for row in await rows(pool)] == [environment]
-    (await recipients("add", WALLET, "--environment", "test")).assert_refused(str(WALLET), "is live")
+    refused = await recipients("add", WALLET, "--environment", "test")
+    refused.assert_refused(str(WALLET), "is live", "recipients for-tests")
     assert [row["environment"] for row in await rows(pool)] == ["live"]
+
+
+async def live_wallet(pool, user="shop"):
+    await register_wallet(pool, address=str(WALLET), user_id=user, label=None, followed_from_slot=0)
+    return Merchant(user, str(WALLET))
+
+
+async def test_a_live_wallet_becomes_one_for_tests_once_and_live_again(recipients, pool):
+    (await recipients("for-tests", WALLET)).assert_refused(str(WALLET), "recipients list")
+    await live_wallet(pool)
+    narrow = await recipients("for-tests", WALLET, COLUMNS="40")
+    assert (narrow.code, narrow.out) == (0, f"{WALLET} is for tests from now on.\n")
+    again = await recipients("for-tests", f" {WALLET} ", "--json")
+    assert again.json == {"address": str(WALLET), "environment": "test", "is_moved": False}
+    (event,) = await pool.fetch("SELECT subject, user_id, data FROM events WHERE type = 'recipient.for_tests'")
+    assert (event["subject"], event["user_id"]) == (str(WALLET), "shop")
+    assert event["data"] == {"from": "live", "to": "test"}
+    assert [one["environment"] for one in (await recipients("list", "--json")).json] == ["test"]
+    assert "for tests" in (await recipients("list")).out
+    assert (await recipients("add", WALLET)).code == 0
+    assert [row["environment"] for row in await rows(pool)] == ["live"]
+
+
+async def pending(pool, merchant):
+    await add_claim(pool, merchant, 5, status="pending")
+
+
+async def honoured(pool, merchant):
+    await add_claim(pool, merchant, 5)
+
+
+async def honoured_of_a_former_owner(pool, merchant):
+    await add_claim(pool, merchant, 5)
+    await pool.execute(
+        "INSERT INTO former_recipients (address, user_id, owned_until) SELECT address, user_id, now() FROM recipients"
+    )
+    await pool.execute("UPDATE recipients SET user_id = 'heir', owned_since = now()")
+
+
+async def asked(pool, merchant):
+    await pool.execute(
+        "INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at)"
+        " VALUES ('open', $1, $2, $3, 'USDC', 5, $2, now() + interval '1 hour')",
+        merchant.user, merchant.wallet, str(USDC),
+    )  # fmt: skip
+
+
+async def settling(pool, merchant):
+    await reserved(pool, merchant)
+
+
+async def ordered(pool, merchant):
+    await ordered_job(pool, merchant.wallet)
+
+
+LIVE = {
+    honoured: "honoured",
+    honoured_of_a_former_owner: "honoured",
+    pending: "pending",
+    asked: "can still be paid",
+    settling: "x402",
+    ordered: "jobs",
+}
+
+
+@pytest.mark.parametrize("depends", LIVE, ids=lambda one: one.__name__)
+async def test_a_wallet_that_anything_live_depends_on_stays_live(recipients, pool, depends):
+    await depends(pool, await live_wallet(pool))
+    (await recipients("for-tests", WALLET)).assert_refused(str(WALLET), "stays live", LIVE[depends])
+    assert [row["environment"] for row in await rows(pool)] == ["live"]
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'recipient.for_tests'") == 0
+
+
+async def test_what_was_done_with_test_keys_or_is_over_keeps_no_wallet_live(recipients, pool):
+    merchant = await live_wallet(pool)
+    for status in ("finalized", "pending"):
+        await add_claim(pool, merchant, 5, status=status, environment="test")
+    await add_claim(pool, merchant, 5, status="failed")
+    await asked(pool, merchant)
+    await pool.execute("UPDATE nonces SET expires_at = now() - interval '1 second'")
+    await ordered_job(pool, merchant.wallet)
+    await pool.execute("UPDATE job_requests SET environment = 'test'")
+    assert (await recipients("for-tests", WALLET)).code == 0
+    assert [row["environment"] for row in await rows(pool)] == ["test"]
+
+
+async def test_a_wallet_to_which_open_jobs_are_paid_goes_to_nobody_else(recipients, pool):
+    await live_wallet(pool, "operations")
+    job = await ordered_job(pool, str(WALLET))
+    assert (await recipients("remove", WALLET)).code == 0
+    (await recipients("add", WALLET, "--user", "heir")).assert_refused(str(WALLET), "--user operations", "have ended")
+    assert (await recipients("add", WALLET, "--user", "operations")).code == 0
+    assert (await recipients("remove", WALLET)).code == 0
+    await pool.execute("UPDATE job_requests SET status = 'cancelled', ended_at = now() WHERE id = $1", job)
+    assert (await recipients("add", WALLET, "--user", "heir")).code == 0
+    assert [row["user_id"] for row in await rows(pool)] == ["heir"]
 
 
 async def test_what_people_write_is_shown_as_it_is(recipients):
