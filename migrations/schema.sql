@@ -1355,7 +1355,13 @@ CREATE VIEW analytics.transfers AS
     COALESCE(k.symbol, (t.mint)::text) AS symbol,
     t.source_owner,
     t.destination_owner,
-    r.user_id,
+        CASE
+            WHEN (r.owned_since IS NULL) THEN r.user_id
+            ELSE COALESCE(( SELECT f.user_id
+               FROM public.former_recipients f
+              WHERE (((f.address)::text = (t.destination_owner)::text) AND (public.paid_at(t.block_time, t.notified_at, t.recorded_at) < f.owned_until) AND ((f.owned_since IS NULL) OR (public.paid_at(t.block_time, t.notified_at, t.recorded_at) >= f.owned_since)))
+             LIMIT 1), r.user_id)
+        END AS user_id,
     analytics.figure((t.amount)::numeric, k.decimals) AS amount,
     analytics.figure((t.fee)::numeric, k.decimals) AS fee,
     analytics.figure(((t.amount)::numeric - (t.fee)::numeric), k.decimals) AS credited,

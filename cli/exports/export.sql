@@ -2,7 +2,7 @@
 -- Every movement of a time range, oldest first, orphaned ones included. Amounts are base units; `credited` is exact too.
 SELECT
   coalesce(t.block_time, t.recorded_at) AS paid_at,
-  t.signature, t.path, t.slot, shown_finality(t.finality, t.awaits_witness_since) AS finality, t.kind, r.user_id, t.mint, k.symbol, k.decimals::int AS decimals,
+  t.signature, t.path, t.slot, shown_finality(t.finality, t.awaits_witness_since) AS finality, t.kind, owner.user_id, t.mint, k.symbol, k.decimals::int AS decimals,
   t.source, t.destination, t.source_owner, t.destination_owner, t.authority,
   t.amount::numeric AS amount_base_units,
   t.fee::numeric AS fee_base_units,
@@ -12,9 +12,16 @@ SELECT
 FROM transfers AS t
 LEFT JOIN tokens AS k ON k.mint = t.mint
 LEFT JOIN recipients AS r ON r.address = t.destination_owner
+CROSS JOIN LATERAL (
+  -- Of a wallet that has changed hands, whose it was.
+  SELECT CASE
+    WHEN r.owned_since IS NULL THEN r.user_id
+    ELSE wallet_user_at(t.destination_owner, paid_at(t.block_time, t.notified_at, t.recorded_at))
+  END AS user_id
+) AS owner
 WHERE coalesce(t.block_time, t.recorded_at) >= :since::timestamptz
   AND coalesce(t.block_time, t.recorded_at) < :until::timestamptz
-  AND (:user_id::text IS NULL OR r.user_id = :user_id)
+  AND (:user_id::text IS NULL OR owner.user_id = :user_id)
 ORDER BY coalesce(t.block_time, t.recorded_at), t.signature, t.path;
 
 -- name: export_claims

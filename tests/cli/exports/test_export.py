@@ -62,6 +62,26 @@ async def test_transfers_as_csv_are_the_ledgers(home, database_url, pool, books)
     )
 
 
+async def test_what_a_former_owner_was_paid_is_exported_as_theirs(home, database_url, pool, books):
+    handed_over = FIRST + 2 * DAY
+    theirs = await exported(home, database_url, "transfers", "--user", "user-0")
+    await pool.execute(
+        "INSERT INTO former_recipients (address, user_id, owned_until) VALUES ($1, 'user-0', $2)",
+        books[0].wallet, handed_over,
+    )  # fmt: skip
+    await pool.execute(
+        "UPDATE recipients SET user_id = 'heir', owned_since = $2 WHERE address = $1", books[0].wallet, handed_over
+    )
+    found = {user: await exported(home, database_url, "transfers", "--user", user) for user in ("user-0", "heir")}
+    assert len(found["user-0"]) + len(found["heir"]) == len(theirs)
+    assert all(found.values())
+    assert all(dt.datetime.fromisoformat(row["paid_at"]) < handed_over for row in found["user-0"])
+    assert all(dt.datetime.fromisoformat(row["paid_at"]) >= handed_over for row in found["heir"])
+    rows = await pool.fetch("SELECT user_id, count(*) FROM analytics.transfers GROUP BY user_id")
+    counts = {row["user_id"]: row["count"] for row in rows}
+    assert {user: counts[user] for user in found} == {user: len(some) for user, some in found.items()}
+
+
 async def test_claims_as_csv_are_the_ledgers(home, database_url, pool, books):
     rows = await exported(home, database_url, "claims")
     ledger = await pool.fetch('SELECT * FROM transactions ORDER BY "timestamp", id')

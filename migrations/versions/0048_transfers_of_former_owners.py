@@ -1,0 +1,16 @@
+"""What a wallet received is its owner's of that time in the views for analysts."""
+
+from migrations.sql_files import run_sql
+
+revision = "0048"
+down_revision = "0047"
+
+
+def upgrade() -> None:
+    """Run 0048_transfers_of_former_owners.up.sql."""
+    run_sql(__file__, "up")
+
+
+def downgrade() -> None:
+    """Run 0048_transfers_of_former_owners.down.sql."""
+    run_sql(__file__, "down")
