@@ -2,15 +2,15 @@
 
 from migrations.sql_files import run_sql
 
-revision = "0048"
-down_revision = "0047"
+revision = "0049"
+down_revision = "0048"
 
 
 def upgrade() -> None:
-    """Run 0048_transfers_of_former_owners.up.sql."""
+    """Run 0049_transfers_of_former_owners.up.sql."""
     run_sql(__file__, "up")
 
 
 def downgrade() -> None:
-    """Run 0048_transfers_of_former_owners.down.sql."""
+    """Run 0049_transfers_of_former_owners.down.sql."""
     run_sql(__file__, "down")
