@@ -1,1 +1,1 @@
-"""What `make check` asks besides lint, types and layers: dependencies with known faults, secrets in the repository."""
+"""What `make check` asks besides lint, types and layers: cycles, named queries, known faults, secrets."""

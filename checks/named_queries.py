@@ -6,6 +6,7 @@ statement runs. A query that nothing names is dead code. Run by `make check`.
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +44,9 @@ def read_module(path: Path) -> Module:
     tree, module = ast.parse(path.read_text(encoding="utf-8")), Module(path)
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and (files := _files_loaded(node.value)):
-            module.loaded |= {target.id: files for target in node.targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and (files := _files_loaded(node.value)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            module.loaded |= {target.id: files for target in targets if isinstance(target, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in module.loaded:
             module.uses.append((node, called.get(id(node))))
@@ -83,11 +85,16 @@ def main() -> int:
     paths = [path for package in our_packages() for path in sorted((ROOT / package).rglob("*.py"))]
     modules = [module for module in map(read_module, paths) if module.loaded]
     wrong = [fault for module in modules for fault in faults(module)]
-    used = {use.attr.removesuffix(_CURSOR) for module in modules for use, _ in module.uses}
+    used: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for module in modules:
         for files in module.loaded.values():
-            wrong += [f"{files[0]}: nothing uses the query {name}" for name in queries_of(*files) if name not in used]
-    print("\n".join(wrong) if wrong else f"{len(used)} queries are called as their SQL says")
+            used[files] |= set()
+        for use, _ in module.uses:
+            assert isinstance(use.value, ast.Name)
+            used[module.loaded[use.value.id]].add(use.attr.removesuffix(_CURSOR))
+    for files, names in used.items():
+        wrong += [f"{', '.join(files)}: nothing uses the query {name}" for name in queries_of(*files).keys() - names]
+    print("\n".join(wrong) if wrong else f"{sum(map(len, used.values()))} queries are called as their SQL says")
     return 1 if wrong else 0
 
 

@@ -1,4 +1,4 @@
-"""Jobs of the marketplace. The only place that moves a job; `job_steps` says which party may take which step.
+"""Jobs of the marketplace. What moves a job stands here; `job_steps` says which party may take which step.
 
 Each write is one statement with its event in it, and moves a job only from the status in which it is believed to be: of
 two callers at the same moment, one moves it. Functions take a connection or pool.

@@ -87,10 +87,10 @@ class BalanceChange(Struct, frozen=True, gc=False):
 class Unexplained(Struct, frozen=True, gc=False):
     """A balance change that the decoded movements do not add up to.
 
-    `difference` is `post - pre` less the movements, in base units.
+    `difference` is `post - pre` less the movements, in base units. `account` is `None` where no account is named.
     """
 
-    account: str
+    account: str | None
     mint: str | None
     difference: int
     reason: str

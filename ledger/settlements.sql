@@ -213,7 +213,8 @@ WITH emptied AS (
     SELECT s.id FROM settlements AS s
     LEFT JOIN transactions AS c ON c.id = s.claim_id
     WHERE s.wire IS NOT NULL AND s.decided_at < clock_timestamp() - make_interval(secs => :keep_seconds)
-      AND (s.status = 'failed' OR s.status = 'settled' AND NOT claim_may_move(c.status))
+      -- A decided one that is not settled has failed.
+      AND NOT (s.status = 'settled' AND claim_may_move(c.status))
     LIMIT :limit
   )
   RETURNING 1

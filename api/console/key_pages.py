@@ -115,7 +115,7 @@ async def _holder(request: Request, caller: Caller, form: Mapping[str, str]) -> 
     try:
         holder = await holder_of(request, form.get("key", ""))
     except ApiError as error:
-        if error.status != 401:  # noqa: PLR2004 - a key that is not good is told beside its field
+        if error.status != 401:  # noqa: PLR2004 - a key that is not good is named beside its field
             raise
         raise forbidden(
             "The key that you entered is not known, has expired or was revoked; enter a good one."

@@ -1,4 +1,4 @@
-"""What the examples of the documentation are made of: one sale, told by whatever each field is called.
+"""What the examples of the documentation are made of: one sale, a value for each name of a field.
 
 A shop asks 0.01 USDC for a report; a buyer pays it. Nobody holds the keys of these wallets. The signatures that are
 sent in requests are real ones: the proofs over their nonce, the registration over its text.

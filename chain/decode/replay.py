@@ -107,7 +107,7 @@ class Replay(Struct):
             self._apply(step)
         self._compare_with_node()
         self.unexplained += [
-            Unexplained(m.source or m.destination or "", None, m.amount, "no account tells the mint")
+            Unexplained(m.source or m.destination, None, m.amount, "no account tells the mint")
             for m in self.movements
             if m.mint is None
         ]

@@ -230,7 +230,7 @@ class EmbeddedPostgres:
 
     def _postmaster(self) -> int | None:
         """The process that serves our data, if it lives. A recycled process id does not count."""
-        import psutil  # comes with the wheel that Postgres comes with
+        import psutil  # only the process that looks after a Postgres needs it
 
         try:
             first_line = (self._data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]

@@ -106,8 +106,10 @@ async def test_a_partial_index_on_a_list_still_serves(pool, index, mode):
 
 
 LISTS = re.compile(
-    r"'confirmed', 'finalized'|'confirmed', 'reversed'|'transferChecked', |<> 'settled'"
-    r"|\b\w*(?:status|finality)(?:::\w+)?\s+(?:NOT\s+)?IN\s*\(\s*'"
+    r"'confirmed', 'finalized'|'confirmed', 'reversed'|'transferChecked', |, 'transferChecked'|<> 'settled'"
+    r"|\b\w*(?:status|finality)(?:::\w+)?\s+(?:NOT\s+)?IN\s*\(\s*(?:'|VALUES)"
+    r"|(?<!:)\b(?P<column>(?:\w+\.)?\w*(?:status|finality))(?:::\w+)?\s*(?:=|<>)\s*'\w+'\s+(?:OR|AND)"
+    r"\s+(?P=column)(?:::\w+)?\s*(?:=|<>)\s*'"
     r"|\b\w*(?:status|finality)(?:::\w+)?\s*(?:=|<>)\s*(?:ANY|ALL)\s*\(\s*(?:'\{|ARRAY\[)"
     r"|finality <> 'orphaned'\s+AND\s+(?:\w+\.)?awaits_witness_since IS NULL"
     r"|awaits_witness_since IS NULL\s+AND\s+(?:\w+\.)?finality <> 'orphaned'",
@@ -125,6 +127,10 @@ LISTS = re.compile(
         "AND b.finality NOT IN ('finalized', 'orphaned')",
         "WHERE t.finality <> 'orphaned'\n  AND t.awaits_witness_since IS NULL",
         "WHERE t.awaits_witness_since IS NULL AND finality <> 'orphaned'",
+        "WHERE p.status = 'signed' OR p.status = 'sent'",
+        "WHERE status <> 'failed'\n  AND status <> 'expired'",
+        "WHERE status IN (VALUES ('signed'), ('sent'))",
+        "WHERE kind IN ('transfer', 'transferChecked')",
     ],
 )
 def test_a_list_that_a_statement_spells_would_be_found(text):
@@ -141,7 +147,9 @@ def test_no_statement_spells_a_list():
     statements = [path for path in files if "migrations" not in path.parts]
     assert statements
     spelled = {
-        str(path.relative_to(ROOT)): found for path in statements if (found := LISTS.findall(path.read_text("utf-8")))
+        str(path.relative_to(ROOT)): found
+        for path in statements
+        if (found := [match.group() for match in LISTS.finditer(path.read_text("utf-8"))])
     }
     assert spelled == {}
 

@@ -126,7 +126,7 @@ found AS (
   SELECT 'shortPayment', c.user_id, c.signature, c.path, c.mint, coalesce(c.received, 0), c.amount, c.payer, c.recipient,
     c.nonce, c.id, c.code, c."timestamp"
   FROM transactions AS c
-  WHERE c.status = 'failed' AND c.code = 'INSUFFICIENT_AMOUNT'
+  WHERE claim_is_short(c.status, c.code)
   UNION ALL
   SELECT 'overPayment', c.user_id, c.signature, c.path, c.mint, c.received, c.amount, c.payer, c.recipient, c.nonce, c.id,
     NULL, c."timestamp"

@@ -177,7 +177,7 @@ FROM (
     SELECT 'shortPayment' AS kind, user_id, signature, path, mint, coalesce(received, 0) AS amount, amount AS expected,
       payer, recipient, nonce, id AS claim_id, code, "timestamp" AS at
     FROM transactions
-    WHERE status = 'failed' AND code = 'INSUFFICIENT_AMOUNT'
+    WHERE claim_is_short(status, code)
     ORDER BY "timestamp", signature, path, nonce, id
   ) AS o
   CROSS JOIN LATERAL finding_decided(
