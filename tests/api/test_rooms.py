@@ -62,7 +62,7 @@ def test_what_is_asked_of_a_state_would_be_found(code):
 
 
 # What refuses a request in the form of its caller, before any room is reached: `app.create_app` puts it there.
-OF_ALL_ROOMS = {"http": {"refusal_pages"}}
+OF_ALL_ROOMS = {"http": {"refusal_fields", "refusal_pages"}}
 
 
 @pytest.mark.parametrize("room", ROOMS)
