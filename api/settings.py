@@ -34,7 +34,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
 
     # How long a verification waits for a payment that is on its way.
     verify_wait_ms: int = Field(2_000, ge=0, le=30_000, validation_alias="VERIFY_WAIT_MS")
-    # From which amount on a token needs finality, as SYMBOL:FIGURE, comma-separated; 0 is every amount.
+    # From which amount on a token needs finality, as SYMBOL:AMOUNT, comma-separated; 0 is every amount.
     finalized_above: str = Field("", validation_alias="FINALIZED_ABOVE")
 
     # Connections to Postgres.
@@ -107,7 +107,7 @@ class ApiSettings(WebhookSettings, CacheSettings, SolanaSettings, MarketplaceSet
         try:
             parse_thresholds(value)
         except ValueError:
-            raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:100,SOL:0.5") from None
+            raise ValueError("write it as SYMBOL:AMOUNT, comma-separated, as USDC:100,SOL:0.5") from None
         return value
 
     @property

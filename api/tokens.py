@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 
 from api.http.errors import invalid
-from ledger.amounts import AmountError, from_base_units, parse_figure, threshold_of, to_base_units
+from ledger.amounts import AmountError, from_base_units, parse_amount, threshold_of, to_base_units
 from ledger.tokens import NATIVE_SOL, TokenOfMint, by_symbol, mints_counting_as, tokens_of_network
 
 _REFRESH_SECONDS: Final = 60.0
@@ -29,10 +29,10 @@ class Token:
         """The mints in which it may be paid, however it was named: SOL comes native and wrapped."""
         return mints_counting_as(self.mint)
 
-    def base_units(self, figure: Decimal | str, name: str = "amount") -> int:
-        """`figure` in base units, exactly. Raises ApiError 400 when it is no amount of this token."""
+    def base_units(self, amount: Decimal | str, name: str = "amount") -> int:
+        """`amount`, which is in units of the token, in base units, exactly. Raises ApiError 400 when it is none."""
         try:
-            return to_base_units(parse_figure(str(figure)), self.decimals)
+            return to_base_units(parse_amount(str(amount)), self.decimals)
         except AmountError as error:
             raise invalid(f"{name} {error}; correct it.", {"field": name}) from None
 

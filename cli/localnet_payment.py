@@ -21,7 +21,7 @@ from spl.token.models import TransferCheckedParams
 
 from chain.instructions import with_references
 from chain.programs import MEMO_PROGRAM
-from ledger.amounts import AmountError, parse_figure, to_base_units
+from ledger.amounts import AmountError, parse_amount, to_base_units
 from localnet.genesis import DEVNET_TOKENS
 from runtime.errors import OperatorError
 
@@ -62,7 +62,7 @@ def order_to_wallet(wallet: str, amount: str, symbol: str, memo: str | None) -> 
     if token is None:
         known = ", ".join(one.symbol for one in DEVNET_TOKENS)
         raise OperatorError(f"The localnet has no token {symbol!r}; give one of {known}.")
-    return _order(wallet, _figure(amount), token.mint, (), memo)
+    return _order(wallet, _amount(amount), token.mint, (), memo)
 
 
 def order_of_link(link: str) -> Order:
@@ -79,7 +79,7 @@ def order_of_link(link: str) -> Order:
         raise OperatorError("A Solana Pay link has the form solana:WALLET?amount=…&spl-token=…; give such a one.")
     memo = fields.get("memo", [None])[0]
     references = fields.get("reference", [])
-    return _order(unquote(parts.path), _figure(fields["amount"][0]), fields["spl-token"][0], references, memo)
+    return _order(unquote(parts.path), _amount(fields["amount"][0]), fields["spl-token"][0], references, memo)
 
 
 async def pay(rpc_url: str, order: Order) -> str:
@@ -160,8 +160,8 @@ def _key(text: str) -> Pubkey:
         raise OperatorError(f"{text!r} is no address; give 32 bytes in base58.") from None
 
 
-def _figure(text: str) -> Decimal:
+def _amount(text: str) -> Decimal:
     try:
-        return parse_figure(text)
+        return parse_amount(text)
     except AmountError as error:
         raise OperatorError(f"The amount {error}; correct it.") from None

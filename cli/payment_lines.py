@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.printing import amount_column, print_table, printable, short_name, time_text
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from ledger.tokens import TokenOfMint
 from ledger.transfers import RecordedTransfer
 
@@ -26,7 +26,7 @@ def print_list(transfers: Sequence[RecordedTransfer], tokens: Tokens) -> None:
         token = tokens[one.mint]
         table.add_row(
             time_text(one.block_time),
-            figure_text(one.credited, token.decimals),
+            amount_text(one.credited, token.decimals),
             Text(printable(token.symbol)),
             _FINALITY[one.finality],
             one.payer or "",
@@ -41,8 +41,8 @@ def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
     token = tokens[one.mint]
     claim = f"{one.claim.nonce} ({one.claim.status}, {one.claim.id})" if one.claim else "none"
     lines = {
-        "amount": f"{figure_text(one.credited, token.decimals)} {token.symbol}",
-        "fee withheld": figure_text(one.fee, token.decimals) if one.fee else None,
+        "amount": f"{amount_text(one.credited, token.decimals)} {token.symbol}",
+        "fee withheld": amount_text(one.fee, token.decimals) if one.fee else None,
         "status": _FINALITY[one.finality],
         "time": f"{time_text(one.block_time)} UTC, slot {one.slot}",
         "from": one.payer or "unknown",
@@ -61,7 +61,7 @@ def print_one(one: RecordedTransfer, tokens: Tokens) -> None:
 def one_line(one: RecordedTransfer, tokens: Tokens) -> str:
     """One line about a transfer that has just been recorded or changed."""
     token = tokens[one.mint]
-    amount = f"{figure_text(one.credited, token.decimals)} {printable(short_name(token.symbol))}"
+    amount = f"{amount_text(one.credited, token.decimals)} {printable(short_name(token.symbol))}"
     payer = short_name(one.payer or "")
     return f"{time_text(one.block_time)}  {amount:>20}  {_FINALITY[one.finality]:<9}  {payer:<11}  {one.signature}"
 
@@ -78,7 +78,7 @@ def payment_json(one: RecordedTransfer, tokens: Tokens) -> dict[str, Any]:
         "mint": one.mint,
         "symbol": token.symbol,
         "decimals": token.decimals,
-        "amount": figure_text(one.credited, token.decimals),
+        "amount": amount_text(one.credited, token.decimals),
         "amount_base_units": str(one.credited),
         "fee_base_units": str(one.fee),
         "payer": one.payer,

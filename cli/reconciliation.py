@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.printing import amount_column, console, print_table, printable, time_text
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from worker.camel_json import camel_json
 from worker.context import WorkerContext
 from worker.reports.run import stream_findings
@@ -105,4 +105,4 @@ def _findings(
 
 
 def _amount(base_units: str, decimals: int) -> str:
-    return figure_text(int(base_units), decimals)
+    return amount_text(int(base_units), decimals)

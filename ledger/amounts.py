@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 BASE_UNITS_MAX: Final = 2**64 - 1
-_FIGURE_CHARACTERS_MAX: Final = 64
+_AMOUNT_CHARACTERS_MAX: Final = 64
 # A u64 has 20 digits, and a token at most 255 decimals: beyond, powers of ten would only cost memory.
 _SHIFT_MAX: Final = 512
 _CENTS: Final = 2
@@ -19,19 +19,19 @@ class AmountError(ValueError):
     """A figure that is no amount of its token; the message says why, as the end of a sentence."""
 
 
-def parse_figure(text: str) -> Decimal:
+def parse_amount(text: str) -> Decimal:
     """A decimal figure as JSON or a person writes it, exactly.
 
     Raises:
         AmountError: It is none.
     """
     try:
-        figure = Decimal(text) if len(text) <= _FIGURE_CHARACTERS_MAX else None
+        amount = Decimal(text) if len(text) <= _AMOUNT_CHARACTERS_MAX else None
     except InvalidOperation:
-        figure = None
-    if figure is None or not figure.is_finite():
+        amount = None
+    if amount is None or not amount.is_finite():
         raise AmountError("is not a decimal number")
-    return figure
+    return amount
 
 
 _GROUPED: Final = re.compile(r"[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
@@ -59,29 +59,29 @@ def parse_thresholds(text: str) -> dict[str, Decimal]:
     """
     found = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
-        symbol, colon, figure = part.partition(":")
+        symbol, colon, amount = part.partition(":")
         if not colon or not symbol.strip():
             raise ValueError(part)
-        found[symbol.strip().upper()] = at = parse_figure(figure.strip())
+        found[symbol.strip().upper()] = at = parse_amount(amount.strip())
         if at < 0:
             raise ValueError(part)
     return found
 
 
 def threshold_of(thresholds: Mapping[str, Decimal], symbol: str) -> Decimal | None:
-    """The figure of `symbol`, in whatever letters, among `thresholds` as they are parsed; `None` where it has none."""
+    """The amount of `symbol`, in whatever letters, among `thresholds` as they are parsed; `None` where it has none."""
     return thresholds.get(symbol.upper())
 
 
-def to_base_units(figure: Decimal, decimals: int) -> int:
-    """`figure` of a token with `decimals`, in base units.
+def to_base_units(amount: Decimal, decimals: int) -> int:
+    """`amount` of a token with `decimals`, in base units.
 
     Raises:
         AmountError: It is not positive, finer than the token, or more than a u64 holds.
     """
-    if figure <= 0:
+    if amount <= 0:
         raise AmountError("must be more than 0")
-    _, digits, exponent = figure.as_tuple()
+    _, digits, exponent = amount.as_tuple()
     assert isinstance(exponent, int)
     if exponent > _SHIFT_MAX:
         raise AmountError("is more than any token account can hold")
@@ -107,7 +107,7 @@ def least_equal_amount(amount_base_units: int, decimals: int) -> int:
     289999 for 0.29. Both count as the amount. Never more than the amount, and at least 1.
     """
     # Doubles on purpose, and nowhere else: this repeats what the client's machine does.
-    text = figure_text(amount_base_units, decimals)
+    text = amount_text(amount_base_units, decimals)
     products = [float(text) * float(10**decimals)]
     if decimals >= _CENTS:
         products.append(float(text) * float(10**_CENTS) * float(10 ** (decimals - _CENTS)))
@@ -116,11 +116,11 @@ def least_equal_amount(amount_base_units: int, decimals: int) -> int:
 
 def from_base_units(amount_base_units: int, decimals: int) -> Decimal:
     """Base units as a decimal figure, exactly, without trailing zeros and never in exponent notation."""
-    text = figure_text(amount_base_units, decimals)
+    text = amount_text(amount_base_units, decimals)
     return Decimal(text)
 
 
-def figure_text(amount_base_units: int, decimals: int) -> str:
+def amount_text(amount_base_units: int, decimals: int) -> str:
     """Base units as people write them: `1.5`, `0.000001`, `12`; a valid JSON number."""
     sign = "-" if amount_base_units < 0 else ""
     digits = str(abs(amount_base_units)).rjust(decimals + 1, "0")

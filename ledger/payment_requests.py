@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
-from ledger.amounts import figure_text, least_equal_amount
+from ledger.amounts import amount_text, least_equal_amount
 from ledger.sql import Database, DatabasePool, load_queries, planned_for_its_values
 from ledger.states import HONOURED, ClaimStatus
 from ledger.tokens import NATIVE_SOL, mints_counting_as
@@ -233,7 +233,7 @@ def solana_pay_url(
     A link without a token asks for native SOL. A request's nonce travels as memo, so that a wallet without references
     is matched too.
     """
-    fields = {"amount": figure_text(amount, decimals)}
+    fields = {"amount": amount_text(amount, decimals)}
     if mint != NATIVE_SOL:
         fields["spl-token"] = mint
     if reference:

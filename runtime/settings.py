@@ -147,7 +147,7 @@ class SolanaSettings(Settings):
 
     # How many endpoints have to have seen a payment before it is honoured; never more than there are.
     rpc_witnesses: int = Field(2, ge=1, le=10, validation_alias="RPC_WITNESSES")
-    # From which amount on they have to show the same content too, as SYMBOL:FIGURE, comma-separated; 0 is every amount.
+    # From which amount on they have to show the same content too, as SYMBOL:AMOUNT, comma-separated; 0 is every amount.
     rpc_content_above: str = Field("", validation_alias="RPC_WITNESS_CONTENT_ABOVE")
 
     @field_validator("rpc_content_above")
@@ -156,7 +156,7 @@ class SolanaSettings(Settings):
         try:
             parse_thresholds(value)
         except ValueError:
-            raise ValueError("write it as SYMBOL:FIGURE, comma-separated, as USDC:1000,SOL:10") from None
+            raise ValueError("write it as SYMBOL:AMOUNT, comma-separated, as USDC:1000,SOL:10") from None
         return value
 
     @field_validator("solana_rpc_url")

@@ -1,6 +1,5 @@
 """Real parts for every test: a Postgres cloned per test from a migrated template, a Valkey, a Solana chain."""
 
-import gc
 import itertools
 
 import pytest
@@ -19,12 +18,6 @@ _LONG = ("tests/scenarios/", "tests/test_wheel.py::", "tests/indexer/test_livene
 def pytest_collection_modifyitems(items):
     """Run the longest tests first, one after the other: the last of them would keep one process while others idle."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
-
-
-def pytest_collection_finish():
-    """Leave modules and tests out of garbage collection: looking through them again and again finds nothing."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.http.fields import BaseUnitsText, EpochMs, Figure
+from api.http.fields import BaseUnitsText, EpochMs, ExactAmount
 from api.http.json import AnswerShape
 
 
@@ -22,9 +22,9 @@ class ClaimBody(AnswerShape):
     signature: str
     payer: str
     recipient: str | None
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
-    received: Figure | None = Field(description="What the transfer credited")
+    received: ExactAmount | None = Field(description="What the transfer credited")
     received_base_units: BaseUnitsText | None
     currency: str
     mint: str
@@ -63,7 +63,7 @@ class RevenuePart(AnswerShape):
 
     date: str = Field(description="A day (UTC), or a moment where parts are shorter")
     start_time: EpochMs
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     transaction_count: int
 
@@ -72,12 +72,12 @@ class RevenueBody(AnswerShape):
     """Revenue in one currency; `byCurrency` has every one."""
 
     period: str
-    revenue: Figure
-    total: Figure
+    revenue: ExactAmount
+    total: ExactAmount
     total_base_units: BaseUnitsText
     currency: str
     transaction_count: int
-    by_currency: dict[str, Figure]
+    by_currency: dict[str, ExactAmount]
     by_currency_base_units: dict[str, BaseUnitsText]
     breakdown: list[RevenuePart]
     start_time: EpochMs
@@ -89,8 +89,8 @@ class AgentBody(AnswerShape):
 
     agent_id: str
     agent_name: str
-    total_spent: Figure
-    total_amount: Figure
+    total_spent: ExactAmount
+    total_amount: ExactAmount
     total_amount_base_units: BaseUnitsText
     transaction_count: int
     last_active: EpochMs
@@ -126,7 +126,7 @@ class OtherCredit(AnswerShape):
 
     kind: str
     transfers: int
-    credited: Figure
+    credited: ExactAmount
     credited_base_units: BaseUnitsText
 
 
@@ -137,13 +137,13 @@ class ReportMint(AnswerShape):
     currency: str
     transfers: int
     matched_transfers: int
-    received: Figure
+    received: ExactAmount
     received_base_units: BaseUnitsText
-    matched: Figure
+    matched: ExactAmount
     matched_base_units: BaseUnitsText
-    unmatched: Figure
+    unmatched: ExactAmount
     unmatched_base_units: BaseUnitsText
-    credited: Figure = Field(description="All that was credited: received, and every other credit")
+    credited: ExactAmount = Field(description="All that was credited: received, and every other credit")
     credited_base_units: BaseUnitsText
     other_credits: list[OtherCredit]
 
@@ -196,8 +196,8 @@ class ReportBody(AnswerShape):
     id: uuid.UUID
     at: EpochMs = Field(description="The moment that it is about")
     finished_at: EpochMs
-    matched: dict[str, Figure] = Field(description="By currency, what honours claims")
-    unmatched: dict[str, Figure] = Field(description="By currency, what nobody has claimed")
+    matched: dict[str, ExactAmount] = Field(description="By currency, what honours claims")
+    unmatched: dict[str, ExactAmount] = Field(description="By currency, what nobody has claimed")
     drift: int = Field(description="Accounts whose balance is not the chain's")
     gaps: int = Field(description="Breaks in the chains of balance changes")
     by_mint: list[ReportMint]

@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from api.http.fields import Base58Signature, BaseUnitsText, EpochMs, Figure
-from api.http.json import AnswerShape, Shape, figure
+from api.http.fields import Base58Signature, BaseUnitsText, EpochMs, ExactAmount
+from api.http.json import AnswerShape, Shape, exact_amount
 from api.tokens import Token
 from ledger.findings import Finding, FindingState
 from ledger.payment_requests import solana_pay_url
@@ -68,13 +68,13 @@ class FindingBody(AnswerShape):
     path: str | None
     mint: str
     currency: str
-    amount: Figure = Field(description="What came in")
+    amount: ExactAmount = Field(description="What came in")
     amount_base_units: BaseUnitsText
-    expected: Figure | None = Field(description="What should have come in")
+    expected: ExactAmount | None = Field(description="What should have come in")
     expected_base_units: BaseUnitsText | None
-    refundable: Figure = Field(description="What of it can be given back to its payer")
+    refundable: ExactAmount = Field(description="What of it can be given back to its payer")
     refundable_base_units: BaseUnitsText
-    refunded: Figure = Field(description="What of it was given back")
+    refunded: ExactAmount = Field(description="What of it was given back")
     refunded_base_units: BaseUnitsText
     payer: str | None
     recipient: str | None
@@ -109,7 +109,7 @@ class DecisionBody(AnswerShape):
     decided_by: str
     at: EpochMs
     refund_signature: str | None
-    refund: Figure | None = Field(description="What that transaction gave back")
+    refund: ExactAmount | None = Field(description="What that transaction gave back")
     refund_base_units: BaseUnitsText | None
     withdrawn_by: str | None
     withdrawn_at: EpochMs | None
@@ -120,7 +120,7 @@ class TransferBackBody(AnswerShape):
 
     signature: str
     path: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     is_final: bool = Field(description="Only a final one can be noted")
 
@@ -131,7 +131,7 @@ class PayoutBackBody(AnswerShape):
     payout_id: uuid.UUID
     job_id: uuid.UUID
     status: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     signature: str | None
 
@@ -189,13 +189,13 @@ def finding_fields(found: Finding, token: Token) -> dict[str, object]:
         "path": found.path,
         "mint": found.mint,
         "currency": token.symbol,
-        "amount": figure(found.amount, token.decimals),
+        "amount": exact_amount(found.amount, token.decimals),
         "amount_base_units": str(found.amount),
-        "expected": None if found.expected is None else figure(found.expected, token.decimals),
+        "expected": None if found.expected is None else exact_amount(found.expected, token.decimals),
         "expected_base_units": None if found.expected is None else str(found.expected),
-        "refundable": figure(found.refundable, token.decimals),
+        "refundable": exact_amount(found.refundable, token.decimals),
         "refundable_base_units": str(found.refundable),
-        "refunded": figure(found.refunded, token.decimals),
+        "refunded": exact_amount(found.refunded, token.decimals),
         "refunded_base_units": str(found.refunded),
         "payer": found.payer,
         "recipient": found.recipient,

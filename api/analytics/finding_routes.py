@@ -29,7 +29,7 @@ from api.analytics.finding_bodies import (
     refund_url,
 )
 from api.http.errors import conflict, errors, invalid, not_found
-from api.http.json import answer, figure
+from api.http.json import answer, exact_amount
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from api.tokens import Token
 from ledger.findings import (
@@ -127,7 +127,7 @@ async def finding_seen_by(context: AnalyticsContext, caller: Caller, finding_id:
             TransferBackBody(
                 signature=one.signature,
                 path=one.path,
-                amount=figure(one.amount, token.decimals),
+                amount=exact_amount(one.amount, token.decimals),
                 amount_base_units=str(one.amount),
                 is_final=one.finality == "finalized",
             )
@@ -138,7 +138,7 @@ async def finding_seen_by(context: AnalyticsContext, caller: Caller, finding_id:
                 payout_id=one.id,
                 job_id=one.job_id,
                 status=one.status,
-                amount=figure(one.amount, token.decimals),
+                amount=exact_amount(one.amount, token.decimals),
                 amount_base_units=str(one.amount),
                 signature=one.settled_signature,
             )
@@ -266,7 +266,7 @@ def _decision(one: FindingDecision, token: Token) -> DecisionBody:
         decided_by=one.decided_by,
         at=epoch_ms(one.decided_at),
         refund_signature=one.refund_signature,
-        refund=None if amount is None else figure(amount, token.decimals),
+        refund=None if amount is None else exact_amount(amount, token.decimals),
         refund_base_units=None if amount is None else str(amount),
         withdrawn_by=one.withdrawn_by,
         withdrawn_at=None if one.withdrawn_at is None else epoch_ms(one.withdrawn_at),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.analytics.bodies import AccountInDoubt, OtherCredit, ReportBody, ReportClaim, ReportFinding, ReportMint
-from api.http.json import figure
+from api.http.json import exact_amount
 from ledger.reports import FinishedReport
 from ledger.times import epoch_ms
 
@@ -49,12 +49,12 @@ def _by_symbol(lines: Sequence[Line], name: str) -> dict[str, Decimal]:
         symbol = line["symbol"] or line["mint"]
         named = symbol if decimals.setdefault(symbol, line["decimals"]) == line["decimals"] else line["mint"]
         sums[named, line["decimals"]] += int(line[f"{name}BaseUnits"])
-    return {symbol: figure(total, places) for (symbol, places), total in sums.items()}
+    return {symbol: exact_amount(total, places) for (symbol, places), total in sums.items()}
 
 
 def _mint(line: Line) -> ReportMint:
     def shown(name: str) -> Decimal:
-        return figure(int(line[f"{name}BaseUnits"]), line["decimals"])
+        return exact_amount(int(line[f"{name}BaseUnits"]), line["decimals"])
 
     # Reports from before other credits were named have none of them.
     credited = line.get("creditedBaseUnits", line["receivedBaseUnits"])
@@ -69,13 +69,13 @@ def _mint(line: Line) -> ReportMint:
         matched_base_units=line["matchedBaseUnits"],
         unmatched=shown("unmatched"),
         unmatched_base_units=line["unmatchedBaseUnits"],
-        credited=figure(int(credited), line["decimals"]),
+        credited=exact_amount(int(credited), line["decimals"]),
         credited_base_units=credited,
         other_credits=[
             OtherCredit(
                 kind=credit["kind"],
                 transfers=credit["transfers"],
-                credited=figure(int(credit["creditedBaseUnits"]), line["decimals"]),
+                credited=exact_amount(int(credit["creditedBaseUnits"]), line["decimals"]),
                 credited_base_units=credit["creditedBaseUnits"],
             )
             for credit in line.get("otherCredits", ())

@@ -51,7 +51,7 @@ from api.analytics.revenue import read_revenue, read_top_agents
 from api.analytics.windows import Period, window_of
 from api.http.errors import errors, not_found
 from api.http.fields import ShortText
-from api.http.json import answer, figure
+from api.http.json import answer, exact_amount
 from api.routing.route import KNOWN_PARAMETERS_ONLY, new_router
 from ledger.reports import newest_report
 from ledger.sql import DatabaseConnection
@@ -159,7 +159,7 @@ async def revenue(context: Analytics, paid: PaidClaims, period: Period = "day") 
         found = await read_revenue(connection, window, paid.user_id, paid.environment)
     chosen = paid.currency or found.main_currency
     decimals, total = found.decimals(chosen), found.total(chosen)
-    amount = figure(total.received, decimals)
+    amount = exact_amount(total.received, decimals)
     parts = [(start, found.part(chosen, start)) for start in window.starts]
     body = RevenueBody(
         period=period,
@@ -168,13 +168,13 @@ async def revenue(context: Analytics, paid: PaidClaims, period: Period = "day") 
         total_base_units=str(total.received),
         currency=chosen,
         transaction_count=total.claims,
-        by_currency={name: figure(found.total(name).received, found.decimals(name)) for name in found.currencies},
+        by_currency={name: exact_amount(found.total(name).received, found.decimals(name)) for name in found.currencies},
         by_currency_base_units={name: str(found.total(name).received) for name in found.currencies},
         breakdown=[
             RevenuePart(
                 date=window.label(start),
                 start_time=epoch_ms(start),
-                amount=figure(part.received, decimals),
+                amount=exact_amount(part.received, decimals),
                 amount_base_units=str(part.received),
                 transaction_count=part.claims,
             )
@@ -206,8 +206,8 @@ async def top_agents(
             AgentBody(
                 agent_id=agent.agent_id,
                 agent_name=agent.agent_name,
-                total_spent=figure(agent.paid.received, decimals),
-                total_amount=figure(agent.paid.received, decimals),
+                total_spent=exact_amount(agent.paid.received, decimals),
+                total_amount=exact_amount(agent.paid.received, decimals),
                 total_amount_base_units=str(agent.paid.received),
                 transaction_count=agent.paid.claims,
                 last_active=epoch_ms(agent.last_at),
@@ -303,9 +303,9 @@ def _claim(claim: ListedClaim) -> ClaimBody:
         signature=claim.signature,
         payer=claim.payer,
         recipient=claim.recipient,
-        amount=figure(claim.amount, claim.decimals),
+        amount=exact_amount(claim.amount, claim.decimals),
         amount_base_units=str(claim.amount),
-        received=None if received is None else figure(received, claim.decimals),
+        received=None if received is None else exact_amount(received, claim.decimals),
         received_base_units=None if received is None else str(received),
         currency=claim.currency,
         mint=claim.mint,

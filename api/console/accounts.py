@@ -14,7 +14,7 @@ from typing import Any, Final
 from api.access.caller import Caller
 from api.console.wholeness import Light
 from api.http.errors import not_found
-from api.http.json import figure
+from api.http.json import exact_amount
 from api.payments.context import PaymentsContext
 from api.tokens import Token
 from chain.accounts import AccountState
@@ -155,7 +155,7 @@ async def proof_of_account(context: PaymentsContext, account: FollowedAccount) -
     chain_slot, state = await _on_chain(context.node, account.address)
     return AccountProof(
         is_added_up=is_added_up,
-        ledger_balance=None if proven.ends is None else figure(proven.ends, account.decimals),
+        ledger_balance=None if proven.ends is None else exact_amount(proven.ends, account.decimals),
         ledger_slot=slot,
         gaps=proven.places,
         contested=[row["signature"] async for row in contested],
@@ -175,11 +175,11 @@ async def _on_chain(node: Node, address: str) -> tuple[int | None, AccountState 
 
 def _balance(account: FollowedAccount, state: AccountState | None) -> Decimal:
     units = 0 if state is None else state.balance_of(is_wallet=account.address == account.wallet)
-    return figure(units, account.decimals)
+    return exact_amount(units, account.decimals)
 
 
 def _account(row: Mapping[str, Any], token: Token) -> FollowedAccount:
-    drift = figure(int(row["drift"]), token.decimals)
+    drift = exact_amount(int(row["drift"]), token.decimals)
     light, reason = _light(row, f"{abs(drift):,f} {token.symbol}")
     balance = row["audited_balance"]
     return FollowedAccount(
@@ -192,7 +192,7 @@ def _account(row: Mapping[str, Any], token: Token) -> FollowedAccount:
         decimals=token.decimals,
         audited_slot=row["audited_slot"],
         audited_at=epoch_ms(row["audited_at"]),
-        proven_balance=None if balance is None else figure(int(balance), token.decimals),
+        proven_balance=None if balance is None else exact_amount(int(balance), token.decimals),
         drift=drift,
         gaps=row["gaps"],
         contested=row["contested"],

@@ -10,9 +10,9 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SHORT_CHARACTERS: Final = 6
 
 
-def amount(figure: Decimal) -> str:
+def amount(number: Decimal) -> str:
     """An amount with every digit that it has, thousands apart: `1,234.000001`."""
-    return f"{figure:,f}"
+    return f"{number:,f}"
 
 
 def moment(milliseconds: int) -> str:

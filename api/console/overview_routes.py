@@ -18,7 +18,7 @@ from api.console.charts import BarChart, bar_chart
 from api.console.context import Console, ConsoleContext
 from api.console.visitors import Visitor
 from api.console.wholeness import wholeness_for
-from api.http.json import figure
+from api.http.json import exact_amount
 from api.payments.request_routes import requests_page
 from api.payments.transfer_routes import payments_page
 from api.routing.route import new_router
@@ -96,10 +96,10 @@ def _income(revenue: Revenue, window: Window, currency: str) -> Income:
     received = [revenue.part(currency, start).received for start in window.starts]
 
     def last(days: int) -> Decimal:
-        return figure(sum(received[-days:]), decimals)
+        return exact_amount(sum(received[-days:]), decimals)
 
     days: Sequence[tuple[str, Decimal]] = [
-        (window.label(start), figure(one, decimals)) for start, one in zip(window.starts, received, strict=True)
+        (window.label(start), exact_amount(one, decimals)) for start, one in zip(window.starts, received, strict=True)
     ]
     return Income(
         currency=currency,

@@ -14,7 +14,7 @@ from api.payments.context import PaymentsContext
 from api.payments.request_routes import standing_of_request
 from api.tokens import Token
 from chain.addresses import is_signature, parse_address
-from ledger.amounts import AmountError, parse_figure, to_base_units, ungrouped
+from ledger.amounts import AmountError, parse_amount, to_base_units, ungrouped
 from ledger.recipients import recipients_of
 from ledger.sql import load_queries
 
@@ -97,6 +97,6 @@ def _tokens(context: PaymentsContext, symbol: str) -> list[Token]:
 
 def _units(written: str, token: Token) -> int | None:
     try:
-        return to_base_units(parse_figure(ungrouped(written)), token.decimals)
+        return to_base_units(parse_amount(ungrouped(written)), token.decimals)
     except AmountError:
         return None

@@ -11,7 +11,7 @@ from api.console.context import Console
 from api.console.payment_routes import explorer_link
 from api.console.timeline import timeline_of_settlement
 from api.console.visitors import Visitor
-from api.http.json import figure
+from api.http.json import exact_amount
 from api.routing.route import new_router
 from api.x402.settlement_pages import SettlementStanding, fee_budgets, settlement_seen_by, settlements_page
 from ledger.times import epoch_ms
@@ -40,12 +40,16 @@ async def list_settlements(
         settlements=page.settlements,
         chosen=standing,
         budgets=[
-            (one.scope.value, figure(one.lamports_left, _SOL_DECIMALS), figure(one.lamports_max, _SOL_DECIMALS))
+            (
+                one.scope.value,
+                exact_amount(one.lamports_left, _SOL_DECIMALS),
+                exact_amount(one.lamports_max, _SOL_DECIMALS),
+            )
             for one in await fee_budgets(context.x402, caller)
         ],
         # Whose money it is that pays the fees is the operator's business.
         fee_payers=[
-            (address, figure(held, _SOL_DECIMALS), held < balances.low_lamports)
+            (address, exact_amount(held, _SOL_DECIMALS), held < balances.low_lamports)
             for address, held in balances.lamports.items()
         ]
         if caller.is_admin
@@ -68,8 +72,8 @@ async def show_settlement(
         caller=caller,
         seen=seen,
         terms=terms,
-        reserved=figure(terms.lamports_reserved, _SOL_DECIMALS),
-        spent=None if terms.lamports_spent is None else figure(terms.lamports_spent, _SOL_DECIMALS),
+        reserved=exact_amount(terms.lamports_reserved, _SOL_DECIMALS),
+        spent=None if terms.lamports_spent is None else exact_amount(terms.lamports_spent, _SOL_DECIMALS),
         sent_at=epoch_ms(terms.sent_at),
         moments=await timeline_of_settlement(context.payments.database, seen.payment.id),
         explorer=explorer_link(context.network, seen.payment.transaction),

@@ -16,7 +16,7 @@ CLOCK_AHEAD_MS_MAX: Final = 60 * 1000
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 # Postgres holds every character but NUL, and a log line or a terminal wants none of the other controls.
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
-_FIGURE: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+_AMOUNT: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_PRINTABLE)]
 """A name or an id of a caller's: 1 to 256 characters, none of them control characters."""
@@ -37,21 +37,21 @@ MillisecondsSent = Annotated[int, Field(ge=0, lt=2**53)]
 """A time as a request names it, in milliseconds since 1970."""
 
 
-def _plain_figure(value: Any) -> Any:
+def _plain_amount(value: Any) -> Any:
     """A number, or the text of one as JSON writes it: not `true`, `1_000` or digits of other scripts."""
-    if isinstance(value, bool) or (isinstance(value, str) and _FIGURE.fullmatch(value) is None):
+    if isinstance(value, bool) or (isinstance(value, str) and _AMOUNT.fullmatch(value) is None):
         raise ValueError("must be a decimal number")
     return value
 
 
 AmountSent = Annotated[
     Decimal,
-    BeforeValidator(_plain_figure),
+    BeforeValidator(_plain_amount),
     Field(description="In units of the token: a JSON number or a string, taken exactly"),
 ]
 """An amount as a request names it, in units of its token."""
 
-Figure = Annotated[
+ExactAmount = Annotated[
     Decimal,
     WithJsonSchema({"type": "number", "description": "Exact decimal figure in units of the token"}),
 ]

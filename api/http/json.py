@@ -28,8 +28,8 @@ class StrictShape(Shape):
 class AnswerShape(Shape):
     """Base of what is answered. An answer is built as the model that documents it, and has no other field.
 
-    Build it by the names of its attributes and give it to `answer`. Amounts are `Figure` with `figure(...)`, times are
-    `EpochMs` with `ledger.times.epoch_ms(...)`, ids are `uuid.UUID`.
+    Build it by the names of its attributes and give it to `answer`. Amounts are `ExactAmount` with `exact_amount(...)`,
+    times are `EpochMs` with `ledger.times.epoch_ms(...)`, ids are `uuid.UUID`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +45,7 @@ class NoFields(StrictShape):
     """Nothing: the route takes no field."""
 
 
-def figure(amount_base_units: int, decimals: int) -> Decimal:
+def exact_amount(amount_base_units: int, decimals: int) -> Decimal:
     """Base units as an exact figure: `0.01`, never `0.010000000000000002`."""
     return from_base_units(amount_base_units, decimals)
 

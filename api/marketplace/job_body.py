@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.http.fields import BaseUnitsText, EpochMs, Figure, LongText, ShortText
-from api.http.json import AnswerShape, Shape, StrictShape, figure
+from api.http.fields import BaseUnitsText, EpochMs, ExactAmount, LongText, ShortText
+from api.http.json import AnswerShape, Shape, StrictShape, exact_amount
 from api.http.stored_json import as_stored
 from ledger.jobs import FullJob, Job, JobMovement
 from ledger.payment_requests import request_status, solana_pay_url
@@ -69,7 +69,7 @@ class FundingRequest(AnswerShape):
 
     nonce: str
     recipient: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     currency: str
     mint: str
@@ -93,7 +93,7 @@ class JobBody(AnswerShape):
     escrow_status: Literal["pending", "escrowed", "disputed", "released", "refunded"]
     escrow_address: str | None = Field(description="The wallet that holds the price, once it is paid")
     escrow_transaction_id: str | None = Field(description="The transaction that paid the price")
-    payment_amount: Figure
+    payment_amount: ExactAmount
     payment_amount_base_units: BaseUnitsText
     payment_currency: str
     dispute_reason: str | None
@@ -164,7 +164,7 @@ def _fields(job: Job) -> dict[str, Any]:
         "escrow_status": job.escrow_status,
         "escrow_address": job.settlement_wallet if job.funding_signature else None,
         "escrow_transaction_id": job.funding_signature,
-        "payment_amount": figure(job.price_amount, job.decimals),
+        "payment_amount": exact_amount(job.price_amount, job.decimals),
         "payment_amount_base_units": str(job.price_amount),
         "payment_currency": job.price_currency,
         "dispute_reason": job.dispute_reason,
@@ -193,7 +193,7 @@ def _funding_request(job: Job) -> FundingRequest:
     return FundingRequest(
         nonce=job.nonce,
         recipient=job.settlement_wallet,
-        amount=figure(job.price_amount, job.decimals),
+        amount=exact_amount(job.price_amount, job.decimals),
         amount_base_units=str(job.price_amount),
         currency=job.price_currency,
         mint=job.price_mint,

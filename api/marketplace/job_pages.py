@@ -12,8 +12,8 @@ from pydantic import Field
 from api.access.caller import Caller
 from api.http.cursors import place_of, time_cursor
 from api.http.errors import not_found
-from api.http.fields import BaseUnitsText, EpochMs, Figure, parse_id
-from api.http.json import AnswerShape, figure
+from api.http.fields import BaseUnitsText, EpochMs, ExactAmount, parse_id
+from api.http.json import AnswerShape, exact_amount
 from api.marketplace.context import MarketplaceContext
 from api.marketplace.job_body import JobBody, JobDetail, Status, job_body
 from api.marketplace.job_routes import detail_of_job
@@ -43,9 +43,9 @@ class PayoutBody(AnswerShape):
     recipient: str
     mint: str
     currency: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
-    charged: Figure = Field(description="What of it stays for the costs of sending it")
+    charged: ExactAmount = Field(description="What of it stays for the costs of sending it")
     status: str
     waiting_reason: str | None
     signature: str | None
@@ -153,9 +153,9 @@ async def _payout(context: MarketplaceContext, one: ListedPayout) -> PayoutBody:
         recipient=one.recipient,
         mint=one.mint,
         currency=token.symbol,
-        amount=figure(one.amount, token.decimals),
+        amount=exact_amount(one.amount, token.decimals),
         amount_base_units=str(one.amount),
-        charged=figure(one.charged, token.decimals),
+        charged=exact_amount(one.charged, token.decimals),
         status=one.status,
         waiting_reason=one.waiting_reason,
         signature=one.settled_signature,

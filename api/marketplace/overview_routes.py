@@ -12,8 +12,8 @@ from api.access.caller import Caller
 from api.access.callers import Admin, optional_caller
 from api.access.environments import check_may_change
 from api.http.errors import errors, forbidden
-from api.http.fields import BaseUnitsText, Figure
-from api.http.json import AnswerShape, NoFields, answer, figure
+from api.http.fields import BaseUnitsText, ExactAmount
+from api.http.json import AnswerShape, NoFields, answer, exact_amount
 from api.marketplace.context import Marketplace, MarketplaceContext
 from api.marketplace.service_body import rating, success_rate
 from api.routing.route import new_router
@@ -30,7 +30,7 @@ class Volume(AnswerShape):
     """What was released to providers in one currency."""
 
     currency: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
 
 
@@ -40,7 +40,7 @@ class Stats(AnswerShape):
     total_services: int = Field(description="On offer")
     total_jobs: int
     completed_jobs: int = Field(description="Approved")
-    total_volume: Figure = Field(description="Released to providers, in USDC")
+    total_volume: ExactAmount = Field(description="Released to providers, in USDC")
     volume_by_currency: list[Volume]
     active_agents: int
 
@@ -52,7 +52,7 @@ class Leader(AnswerShape):
     name: str
     agent_id: str
     category: str
-    total_earnings: Figure
+    total_earnings: ExactAmount
     total_earnings_base_units: BaseUnitsText
     currency: str
     total_jobs: int
@@ -84,7 +84,7 @@ async def get_stats(marketplace: Marketplace, _caller: Annotated[Caller | None, 
 async def _stats(marketplace: MarketplaceContext) -> Stats:
     counts = await services.count_marketplace(marketplace.database, marketplace.currencies)
     volumes = [
-        Volume(currency=one.currency, amount=figure(one.amount, one.decimals), amount_base_units=str(one.amount))
+        Volume(currency=one.currency, amount=exact_amount(one.amount, one.decimals), amount_base_units=str(one.amount))
         for one in await services.released_volume(marketplace.database, marketplace.currencies)
     ]
     return Stats(
@@ -115,7 +115,7 @@ def _leader(service: Service) -> Leader:
         name=service.name,
         agent_id=service.agent_id,
         category=service.category,
-        total_earnings=figure(service.total_earnings, service.decimals),
+        total_earnings=exact_amount(service.total_earnings, service.decimals),
         total_earnings_base_units=str(service.total_earnings),
         currency=service.price_currency,
         total_jobs=service.total_jobs,

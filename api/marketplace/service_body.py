@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, LongText, ShortText
-from api.http.json import AnswerShape, Shape, figure
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, ExactAmount, LongText, ShortText
+from api.http.json import AnswerShape, Shape, exact_amount
 from ledger.jobs import RecentJob
 from ledger.services import Service
 from ledger.times import epoch_ms
@@ -64,7 +64,7 @@ class ServiceBody(AnswerShape):
     description: str
     category: Category
     pricing_model: PricingModel
-    price_amount: Figure
+    price_amount: ExactAmount
     price_amount_base_units: BaseUnitsText
     price_currency: str
     price_mint: str
@@ -80,7 +80,7 @@ class ServiceBody(AnswerShape):
     rating_count: int
     total_jobs: int
     successful_jobs: int
-    total_earnings: Figure
+    total_earnings: ExactAmount
     total_earnings_base_units: BaseUnitsText
     is_active: bool
     created_at: EpochMs
@@ -122,7 +122,7 @@ def service_body(service: Service) -> ServiceBody:
         description=service.description,
         category=service.category,
         pricing_model=service.pricing_model,
-        price_amount=figure(service.price_amount, service.decimals),
+        price_amount=exact_amount(service.price_amount, service.decimals),
         price_amount_base_units=str(service.price_amount),
         price_currency=service.price_currency,
         price_mint=service.price_mint,
@@ -136,7 +136,7 @@ def service_body(service: Service) -> ServiceBody:
         rating_count=service.rating_count,
         total_jobs=service.total_jobs,
         successful_jobs=successful,
-        total_earnings=figure(service.total_earnings, service.decimals),
+        total_earnings=exact_amount(service.total_earnings, service.decimals),
         total_earnings_base_units=str(service.total_earnings),
         is_active=service.is_active,
         created_at=epoch_ms(service.created_at),

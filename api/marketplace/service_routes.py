@@ -51,13 +51,13 @@ async def get_services(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
     """List the services on offer."""
-    which = ServiceFilter(category, _figure_text(min_price), _figure_text(max_price))
+    which = ServiceFilter(category, _amount_text(min_price), _amount_text(max_price))
     page, total = await services.list_services(marketplace.database, which, sort=sort, limit=limit, offset=offset)
     listed = [service_body(service) for service in page]
     return answer(ServiceList(services=listed, total=total, limit=limit, offset=offset))
 
 
-def _figure_text(price: Decimal | None) -> str | None:
+def _amount_text(price: Decimal | None) -> str | None:
     return None if price is None else format(price, "f")
 
 

@@ -14,7 +14,7 @@ from api.http.json import AnswerShape, answer
 from api.operations.context import Operations
 from api.operations.probes import PartStates
 
-_FIGURE: Final = 'pay402_http_requests_total{method="POST",route="/verify",status="200"} 402.0'
+_SAMPLE: Final = 'pay402_http_requests_total{method="POST",route="/verify",status="200"} 402.0'
 
 # Plain routes: none of them is limited, wants a key or is refused for want of room. Probes may ask for the head alone.
 router = APIRouter(tags=["Health"])
@@ -67,7 +67,7 @@ async def get_ready(context: Operations) -> Response:
 @router.get(
     "/metrics",
     response_class=PlainTextResponse,
-    responses={**errors(404), 200: {"content": {"text/plain": {"example": _FIGURE}}}},
+    responses={**errors(404), 200: {"content": {"text/plain": {"example": _SAMPLE}}}},
 )
 async def get_metrics(context: Operations) -> Response:
     """Show the figures of this process as Prometheus text; 404 with ENABLE_METRICS=false."""

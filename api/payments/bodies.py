@@ -4,8 +4,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, Figure, MillisecondsSent, ShortText
-from api.http.json import AnswerShape, Shape, figure
+from api.http.fields import Address, AmountSent, BaseUnitsText, EpochMs, ExactAmount, MillisecondsSent, ShortText
+from api.http.json import AnswerShape, Shape, exact_amount
 from api.tokens import Token
 from ledger.payment_requests import PaymentRequest, solana_pay_url
 from ledger.recipients import Recipient
@@ -38,7 +38,7 @@ class PaymentBody(AnswerShape):
     recipient: str | None
     mint: str
     currency: str
-    amount: Figure = Field(description="What was credited")
+    amount: ExactAmount = Field(description="What was credited")
     amount_base_units: BaseUnitsText
     fee_base_units: BaseUnitsText = Field(description="What the token program withheld")
     status: ShownStatus = Field(description="`confirmed`, or `reversed` for a transfer whose fork was abandoned")
@@ -84,7 +84,7 @@ class RequestBody(AnswerShape):
     """A payment request."""
 
     nonce: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     currency: str
     mint: str
@@ -110,7 +110,7 @@ class RequestPage(AnswerShape):
 class RequestStatus(RequestBody):
     """A payment request and what came of it."""
 
-    received: Figure = Field(description="All payments for it together, honoured or not, in its token")
+    received: ExactAmount = Field(description="All payments for it together, honoured or not, in its token")
     received_base_units: BaseUnitsText
     late: bool = Field(description="A payment for it came after it had expired, whether it was honoured or not")
     short: bool = Field(description="What was received in all is less than was asked for")
@@ -202,7 +202,7 @@ def payment_body(transfer: RecordedTransfer, token: Token) -> PaymentBody:
         recipient=transfer.recipient,
         mint=transfer.mint,
         currency=token.symbol,
-        amount=figure(transfer.credited, token.decimals),
+        amount=exact_amount(transfer.credited, token.decimals),
         amount_base_units=str(transfer.credited),
         fee_base_units=str(transfer.fee),
         status=status,
@@ -225,7 +225,7 @@ def request_fields(asked: PaymentRequest, token: Token, status: str) -> dict[str
     )
     return {
         "nonce": asked.nonce,
-        "amount": figure(asked.amount, token.decimals),
+        "amount": exact_amount(asked.amount, token.decimals),
         "amount_base_units": str(asked.amount),
         "currency": asked.currency,
         "mint": asked.mint,

@@ -12,7 +12,7 @@ from api.access.caller import Caller
 from api.access.callers import Reader, Writer
 from api.access.environments import check_may_trade, environment_of_payments, may_trade
 from api.http.errors import conflict, errors, invalid, not_found
-from api.http.json import answer, figure
+from api.http.json import answer, exact_amount
 from api.http.stored_json import stored_json
 from api.payments.bodies import RequestBody, RequestOrder, RequestPage, RequestStatus, payment_body, request_fields
 from api.payments.context import Payments, PaymentsContext
@@ -162,7 +162,7 @@ async def standing_of_request(context: PaymentsContext, caller: Caller, nonce: s
     honoured = claim if claim is not None and claim.is_honoured else None
     return RequestStatus(
         **request_fields(asked, token, standing_now(asked, claim)),
-        received=figure(received.amount, token.decimals),
+        received=exact_amount(received.amount, token.decimals),
         received_base_units=str(received.amount),
         late=received.is_late,
         short=received.is_short,

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from api.http.errors import ErrorBody
-from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, Figure, ShortText
+from api.http.fields import Address, AmountSent, Base58Signature, BaseUnitsText, EpochMs, ExactAmount, ShortText
 from api.http.json import AnswerShape, Shape
 from ledger.states import Finality
 
@@ -36,7 +36,7 @@ class EchoedProof(AnswerShape):
 
     signature: str = Field(description="The payer's signature over what it must sign")
     payer: str
-    amount: Figure
+    amount: ExactAmount
     currency: str
     nonce: str
     timestamp: EpochMs = Field(description="When the proof was made, as it says")
@@ -50,7 +50,7 @@ class HonouredTransaction(AnswerShape):
     signature: str = Field(description="The transaction's signature on chain")
     payer: str
     recipient: str
-    amount: Figure
+    amount: ExactAmount
     amount_base_units: BaseUnitsText
     received_base_units: BaseUnitsText
     currency: str

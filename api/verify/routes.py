@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.access.callers import SECURITY, count_verification, identify, limited_address, permitted
 from api.http.errors import RETRY_SECONDS, ApiError, errors, invalid
-from api.http.json import answer, figure
+from api.http.json import answer, exact_amount
 from api.routing.direct_route import DirectRoute
 from api.routing.idempotency import repeatable_request
 from api.routing.route import new_router
@@ -156,7 +156,7 @@ def _honoured(body: ProofBody, proof: SubmittedProof, found: VerifyResult) -> Re
         "signature": body.transaction_id,
         "payer": proof.payer,
         "recipient": transfer.destination_owner,
-        "amount": figure(terms.claim.amount, decimals),
+        "amount": exact_amount(terms.claim.amount, decimals),
         "amountBaseUnits": str(terms.claim.amount),
         "receivedBaseUnits": str(transfer.credited),
         "currency": proof.token.symbol,

@@ -10,7 +10,7 @@ from api.access.caller import Caller
 from api.http.cursors import place_of, time_cursor
 from api.http.errors import not_found
 from api.http.fields import parse_id
-from api.http.json import figure
+from api.http.json import exact_amount
 from api.x402.context import X402Context
 from api.x402.settle_bodies import PaymentBody
 from api.x402.settle_result import payment_body
@@ -112,7 +112,7 @@ async def _listed(context: X402Context, found: Settlement) -> ListedSettlement:
         user_id=found.user_id,
         payer=found.payer,
         recipient=found.pay_to,
-        amount=figure(found.amount, token.decimals),
+        amount=exact_amount(found.amount, token.decimals),
         amount_base_units=found.amount,
         currency=token.symbol,
         mint=found.mint,

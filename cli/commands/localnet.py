@@ -15,7 +15,7 @@ from cli.running import settings_for
 from cli.system.fee_payer import local_fee_payer
 from cli.system.localnet_address import solana_endpoints
 from cli.system.settlement_wallet import local_settlement
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from localnet import Localnet
 from runtime.errors import OperatorError
 from runtime.process import run_until_signal
@@ -111,5 +111,5 @@ def pay(
         print_json({"signature": signature, "recipient": str(order.recipient), "amount_base_units": str(order.amount)})
     else:
         typer.echo(signature)
-        paid = f"{figure_text(order.amount, order.decimals)} {order.symbol}"
+        paid = f"{amount_text(order.amount, order.decimals)} {order.symbol}"
         typer.echo(f"paid {paid} to {order.recipient}; see `pay402 payments show {signature[:12]}`.", err=True)

@@ -16,7 +16,7 @@ from cli.contexts import with_worker_context
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, amount_column, print_json, print_table, printable
 from cli.registration import wallet_address
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from ledger.payout_exports import nonces_of, payable_twice
 from ledger.payout_redirects import REDIRECTABLE, ask_redirect, find_payout
 from ledger.states import PayoutStatus
@@ -72,7 +72,7 @@ def list_(
         note = one.waiting_reason or (one.error if one.status != "settled" else one.settled_signature)
         if one.id in nonces:
             note = f"exported under {nonces[one.id]}: void that before you pay it otherwise"
-        amount = figure_text(one.amount, one.decimals)
+        amount = amount_text(one.amount, one.decimals)
         what = (Text(printable(one.symbol or one.mint)), f"{one.kind} ({one.reason})", one.recipient)
         table.add_row(str(one.id), amount, *what, one.status, Text(note or ""), str(one.job_id))
     print_table(table, names={"token", "recipient", "note", "job"}, width_in_files=_WIDTH_IN_FILES)

@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.help_style import PLAIN_HELP
 from cli.printing import AsJson, amount_column, print_json, print_table, printable
 from cli.running import with_connection
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from ledger.recipients import MovedToTests
 from ledger.services import Service, ServiceFilter, list_services, move_service_to_tests
 from runtime.errors import OperatorError
@@ -44,7 +44,7 @@ def list_(as_json: AsJson = False) -> None:
     for one in found:
         # What people wrote is text, whatever brackets are in it.
         name, token, user = (Text(printable(text)) for text in (one.name, one.price_currency, one.user_id))
-        table.add_row(str(one.id), name, figure_text(one.price_amount, one.decimals), token, one.environment, user)
+        table.add_row(str(one.id), name, amount_text(one.price_amount, one.decimals), token, one.environment, user)
     print_table(table, names={"name", "token", "user"})
 
 

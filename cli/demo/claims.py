@@ -11,7 +11,7 @@ from rich.table import Table
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from localnet.payments import Meant, Payment, token_account
 
 _ANSWER_SECONDS: Final = 10.0
@@ -64,7 +64,7 @@ class _Buyer:
             "payer": str(payer.pubkey()),
             "recipient": shop,
             "mint": meant.mint,
-            "amount": figure_text(meant.credited + more, self.decimals[meant.mint]),
+            "amount": amount_text(meant.credited + more, self.decimals[meant.mint]),
             "nonce": nonce,
             "signature": str(signature),
             "timestamp": int(time.time() * 1000),

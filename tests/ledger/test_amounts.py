@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from ledger.amounts import (
     BASE_UNITS_MAX,
     AmountError,
-    figure_text,
+    amount_text,
     from_base_units,
     least_equal_amount,
-    parse_figure,
+    parse_amount,
     to_base_units,
 )
 
@@ -46,12 +46,12 @@ def test_a_figure_and_its_base_units_are_the_same_amount(amount, places):
     figure = from_base_units(amount, places)
     assert Fraction(figure) == Fraction(amount, 10**places)
     assert to_base_units(figure, places) == amount
-    assert to_base_units(parse_figure(str(figure)), places) == amount
+    assert to_base_units(parse_amount(str(figure)), places) == amount
 
 
 @given(st.integers(-BASE_UNITS_MAX, BASE_UNITS_MAX), st.integers(0, 30))
 def test_the_text_of_a_figure_is_a_json_number_without_ballast(amount, places):
-    text = figure_text(amount, places)
+    text = amount_text(amount, places)
     assert JSON_NUMBER.fullmatch(text)
     assert Fraction(json.loads(text, parse_float=Decimal)) == Fraction(amount, 10**places)
     assert "e" not in text.lower()
@@ -66,7 +66,7 @@ def test_the_text_of_a_figure_is_a_json_number_without_ballast(amount, places):
     ],
 )  # fmt: skip
 def test_figures_as_people_write_them(amount, places, text):
-    assert figure_text(amount, places) == text
+    assert amount_text(amount, places) == text
 
 
 def test_what_clients_of_doubles_pay_counts_as_the_amount():
@@ -79,7 +79,7 @@ def test_what_clients_of_doubles_pay_counts_as_the_amount():
 @given(st.integers(1, 10**15), st.integers(0, 12))
 def test_the_least_amount_is_what_javascript_computes(amount, places):
     least = least_equal_amount(amount, places)
-    assert least == max(1, min(javascript_floor(figure_text(amount, places), places), amount))
+    assert least == max(1, min(javascript_floor(amount_text(amount, places), places), amount))
     assert 0 <= amount - least <= 1
 
 
@@ -100,7 +100,7 @@ def test_the_least_amount_is_never_more_than_the_amount_nor_much_less(amount, pl
 )  # fmt: skip
 def test_what_is_no_decimal_number_is_refused(text):
     with pytest.raises(AmountError, match="is not a decimal number"):
-        parse_figure(text)
+        parse_amount(text)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_no_decimal_number_is_refused(text):
 def test_what_is_no_amount_of_its_token_is_refused_at_once(text, why):
     started = time.monotonic()
     with pytest.raises(AmountError, match=why):
-        to_base_units(parse_figure(text), 6)
+        to_base_units(parse_amount(text), 6)
     assert time.monotonic() - started < 1
 
 
@@ -134,13 +134,13 @@ def test_what_is_no_amount_of_its_token_is_refused_at_once(text, why):
     ],
 )  # fmt: skip
 def test_every_exact_way_to_write_an_amount_is_taken(text, amount):
-    assert to_base_units(parse_figure(text), 6) == amount
+    assert to_base_units(parse_amount(text), 6) == amount
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_number_or_is_refused(text):
     try:
-        figure = parse_figure(text)
+        figure = parse_amount(text)
     except AmountError:
         return
     assert figure.is_finite()

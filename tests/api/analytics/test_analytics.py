@@ -9,7 +9,7 @@ import pytest
 
 from api.analytics import lists, revenue, routes
 from api.analytics.windows import window_of
-from ledger.amounts import figure_text
+from ledger.amounts import amount_text
 from ledger.totals import fold_claim_changes
 from tests.support.api_client import key_for
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant
@@ -79,7 +79,7 @@ async def test_a_merchant_sees_its_own_claims_and_an_admin_everybodys(merchant, 
     assert own["total"] == len(mine)
     assert [row["id"] for row in own["transactions"]] == [str(claim["id"]) for claim in mine]
     for row, claim in zip(exact(own)["transactions"], mine, strict=True):
-        assert row["amount"] == Decimal(figure_text(claim["amount"], 6))
+        assert row["amount"] == Decimal(amount_text(claim["amount"], 6))
         assert row["amountBaseUnits"] == str(claim["amount"])
         is_honoured = claim["status"] in {"confirmed", "finalized"}
         assert row["status"] == ("confirmed" if is_honoured else claim["status"])
@@ -157,10 +157,10 @@ async def test_revenue_is_what_honoured_claims_add_up_to(pool, merchant, admin, 
             for currency in {claim["currency"] for claim in paid}
         }
         assert answer["byCurrencyBaseUnits"] == {name: str(total) for name, total in sums.items()}
-        assert answer["byCurrency"] == {name: Decimal(figure_text(total, 6)) for name, total in sums.items()}
+        assert answer["byCurrency"] == {name: Decimal(amount_text(total, 6)) for name, total in sums.items()}
         for currency in ("USDC", "USDT"):
             one = exact(await client.get(f"/analytics/revenue?period={period}&currency={currency}"))
-            total = Decimal(figure_text(sums.get(currency, 0), 6))
+            total = Decimal(amount_text(sums.get(currency, 0), 6))
             assert (one["currency"], one["revenue"], one["total"]) == (currency, total, total)
             assert one["transactionCount"] == len(honoured(claims, user, period, currency))
             assert sum(part["amount"] for part in one["breakdown"]) == total

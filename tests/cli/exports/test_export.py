@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ledger.amounts import BASE_UNITS_MAX, figure_text
+from ledger.amounts import BASE_UNITS_MAX, amount_text
 from tests.support.command_line import eventually, pay402, running
 from tests.support.small_ledger import USDC, USDT, add_claim, add_merchant, add_transfer
 
@@ -53,7 +53,7 @@ async def test_transfers_as_csv_are_the_ledgers(home, database_url, pool, books)
     for row, truth in zip(rows, ledger, strict=True):
         assert int(row["amount_base_units"]) == truth["amount"]
         assert int(row["credited_base_units"]) == truth["amount"] - truth["fee"]
-        assert Decimal(row["credited"]) == Decimal(figure_text(truth["amount"] - truth["fee"], 6))
+        assert Decimal(row["credited"]) == Decimal(amount_text(truth["amount"] - truth["fee"], 6))
         assert row["finality"] == truth["finality"]
         assert dt.datetime.fromisoformat(row["paid_at"]) == truth["at"]
         assert row["decimals"] == "6"
