@@ -28,12 +28,6 @@ class ClaimStatus(StrEnum):
 HONOURED: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED, ClaimStatus.REVERSED})
 """Statuses in which a claim holds a transfer and has used up its nonce; SQL says `claim_holds_transfer`."""
 
-PAID: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED})
-"""Statuses of a claim whose transfer stands: it counts as revenue; SQL says `claim_is_paid`."""
-
-MOVING: Final = frozenset({ClaimStatus.CONFIRMED, ClaimStatus.REVERSED})
-"""Statuses of a claim that moves with its transfer, which is not final; SQL says `claim_may_move`."""
-
 ShownStatus = Literal["pending", "confirmed", "failed", "expired", "reversed"]
 """A claim's status as clients have it."""
 
@@ -152,18 +146,6 @@ class SettlementStatus(StrEnum):
 
 OPEN_SETTLEMENTS: Final = frozenset({SettlementStatus.SIGNED, SettlementStatus.SENT})
 """Statuses of a settlement whose transaction may still land; SQL says `settlement_is_open`."""
-
-OPEN_JOBS: Final = frozenset({JobStatus.PENDING, JobStatus.ACCEPTED, JobStatus.IN_PROGRESS})
-"""Statuses of a job that is still to be done; SQL says `job_is_open`."""
-
-ENDED_JOBS: Final = frozenset({JobStatus.APPROVED, JobStatus.CANCELLED, JobStatus.EXPIRED})
-"""Statuses of a job whose money may leave: to its provider, or back to its client; SQL says `job_has_ended`."""
-
-HELD_ESCROWS: Final = frozenset({EscrowStatus.ESCROWED, EscrowStatus.DISPUTED})
-"""Statuses in which the settlement wallet holds the price of a job; SQL says `escrow_is_held`."""
-
-SETTLED_ESCROWS: Final = frozenset({EscrowStatus.RELEASED, EscrowStatus.REFUNDED})
-"""Statuses in which the price of a job has left the settlement wallet; SQL says `escrow_is_settled`."""
 
 JOB_STEPS: Final = {
     NEW: frozenset({JobStatus.PENDING}),

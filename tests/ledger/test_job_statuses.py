@@ -5,13 +5,13 @@ import json
 import pytest
 
 from ledger.sql import load_queries
-from ledger.states import ENDED_JOBS, HELD_ESCROWS, OPEN_JOBS, SETTLED_ESCROWS
+from ledger.states import EscrowStatus, JobStatus
 
 FUNCTIONS = {
-    "job_is_open": ("job_status", OPEN_JOBS),
-    "job_has_ended": ("job_status", ENDED_JOBS),
-    "escrow_is_held": ("escrow_status", HELD_ESCROWS),
-    "escrow_is_settled": ("escrow_status", SETTLED_ESCROWS),
+    "job_is_open": ("job_status", {JobStatus.PENDING, JobStatus.ACCEPTED, JobStatus.IN_PROGRESS}),
+    "job_has_ended": ("job_status", {JobStatus.APPROVED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+    "escrow_is_held": ("escrow_status", {EscrowStatus.ESCROWED, EscrowStatus.DISPUTED}),
+    "escrow_is_settled": ("escrow_status", {EscrowStatus.RELEASED, EscrowStatus.REFUNDED}),
 }
 SERVICE = """
 INSERT INTO agent_services

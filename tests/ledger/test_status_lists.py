@@ -8,14 +8,15 @@ from ledger.observation import TRANSFER_KINDS
 from ledger.sql import load_queries
 from ledger.states import (
     HONOURED,
-    MOVING,
     OPEN_SETTLEMENTS,
-    PAID,
     PAYOUT_STEPS,
     ClaimStatus,
     PayoutStatus,
 )
 from tests.support.source_tree import ROOT, files_of_packages
+
+PAID = {ClaimStatus.CONFIRMED, ClaimStatus.FINALIZED}
+MOVING = {ClaimStatus.CONFIRMED, ClaimStatus.REVERSED}
 
 CLAIM_LISTS = {
     "claim_holds_transfer": HONOURED,
