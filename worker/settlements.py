@@ -21,7 +21,7 @@ from chain.failures import has_failed
 from chain.landing import Fate, LandingState, fates, saying_alone
 from chain.lifetimes import Life, Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
-from chain.rpc import Endpoint
+from chain.rpc import Endpoint, RpcError
 from chain.sending import broadcast_everywhere
 from ledger import settlements
 from ledger.claims import claim_settled
@@ -41,6 +41,7 @@ _WIRES_PER_PASS: Final = 1_000
 # It asks each node in turn, and may wait for one that is away; the ledger nearly always knows better by then.
 _UNEXPLAINED_SECONDS: Final = 60.0
 _LOOKED_AT_PER_PASS: Final = 16
+_SHOWN_AT_ONCE: Final = 16
 _PAID_ANOTHER: Final = "one of its token accounts belonged to another wallet by then"
 
 
@@ -109,7 +110,7 @@ async def _move_page(
     context.agreement.note_alone(
         "payments over x402", saying_alone(answers, [one.age_seconds >= _UNEXPLAINED_SECONDS for one in page])
     )
-    to_send, to_index, landed = [], [], []
+    to_send, to_index, landed, failed = [], [], [], list[tuple[OpenSettlement, Fate]]()
     for one, fate in zip(page, fates(answers, len(page), context.node.pool.witnesses), strict=True):
         if fate.landing is LandingState.SUCCEEDED:
             if not one.is_indexed:
@@ -121,14 +122,45 @@ async def _move_page(
             elif not one.is_received and not _is_dead(context, one, tip):
                 # One node may say that of what no other has: while it can land, all of them are to have it.
                 to_send.append(one)
-        elif (failure := await _failure(context, one, fate, tip)) is not None:
-            await _fail(context, one, failure, fate, done)
+        elif fate.landing is LandingState.FAILED:
+            failed.append((one, fate))
+        elif tip is not None and _has_never_landed(context, one, fate, tip):
+            await _fail(context, one, FailureReason.NEVER_LANDED, fate, done)
         else:
             to_send.append(one)
     if to_index:
         done.missed += await request_index(context.database, to_index, "a settlement of x402 waits for it")
     await _broadcast(context, to_send, done)
+    # After what is sent: nodes may have to show each of these, and may take their time.
+    await _fail_or_send(context, failed, done)
     return landed
+
+
+async def _fail_or_send(context: WorkerContext, failed: Sequence[tuple[OpenSettlement, Fate]], done: Moved) -> None:
+    """Fail what has failed on chain for good, and send the others of which that is said."""
+    turns = asyncio.Semaphore(_SHOWN_AT_ONCE)
+
+    async def is_shown(one: OpenSettlement, fate: Fate) -> bool:
+        async with turns:
+            return await _has_failed(context, one, fate)
+
+    are_shown = await asyncio.gather(*(is_shown(one, fate) for one, fate in failed))
+    for (one, fate), is_so in zip(failed, are_shown, strict=True):
+        if is_so:
+            await _fail(context, one, FailureReason.FAILED_ON_CHAIN, fate, done)
+    if to_send := [one for (one, _), is_so in zip(failed, are_shown, strict=True) if not is_so]:
+        await _broadcast(context, to_send, done)
+
+
+async def _has_failed(context: WorkerContext, one: OpenSettlement, fate: Fate) -> bool:
+    """Whether a payment has failed for good. One of which that cannot be seen stays open, and holds up no other."""
+    try:
+        return await has_failed(context.node, one.signature, fate)
+    except RpcError as error:
+        _log.warning("settlement_not_shown", settlement=str(one.id), error=str(error))
+    except Exception as error:  # noqa: BLE001 - it is about this transaction alone, whatever is odd about that
+        context.metrics.troubles.note_defect("decoding a transaction", error, signature=one.signature)
+    return False
 
 
 async def _fail_if_paid_another(context: WorkerContext, one: OpenSettlement, fate: Fate, done: Moved) -> None:
@@ -136,15 +168,11 @@ async def _fail_if_paid_another(context: WorkerContext, one: OpenSettlement, fat
         await _fail(context, one, FailureReason.PAID_ANOTHER, replace(fate, error=_PAID_ANOTHER), done)
 
 
-async def _failure(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip | None) -> FailureReason | None:
-    """Why a payment has failed for good; `None` while it may still land."""
-    if await has_failed(context.node, one.signature, fate):
-        return FailureReason.FAILED_ON_CHAIN
+def _has_never_landed(context: WorkerContext, one: OpenSettlement, fate: Fate, tip: Tip) -> bool:
+    """Whether a payment can land no more, and has not, by the word of nodes that have come so far."""
     # One that says alone that it has failed does not keep open what has died for all.
     is_absent = fate.landing in {LandingState.UNKNOWN, LandingState.DISPUTED}
-    if tip is not None and is_absent and _is_dead(context, one, tip) and fate.seen_slot >= tip.absolute_slot:
-        return FailureReason.NEVER_LANDED
-    return None
+    return is_absent and _is_dead(context, one, tip) and fate.seen_slot >= tip.absolute_slot
 
 
 def _is_dead(context: WorkerContext, one: OpenSettlement, tip: Tip | None) -> bool:
@@ -161,7 +189,12 @@ async def _paid_another(context: WorkerContext, one: OpenSettlement) -> bool:
     node = context.node
 
     async def ask(endpoint: Endpoint) -> bool | None:
-        return _brought_something(one, await node.transaction(one.signature, commitment="finalized", at=endpoint))
+        result = await node.transaction(one.signature, commitment="finalized", at=endpoint)
+        try:
+            return _brought_something(one, result)
+        except Exception as error:  # noqa: BLE001 - it is about this transaction alone, whatever is odd about that
+            context.metrics.troubles.note_defect("decoding a transaction", error, signature=one.signature)
+            return None
 
     answers, _ = await ask_each(node.pool, ask, enough=node.pool.agreeing_min)
     shown = [answer for answer in answers if answer is not None]

@@ -2,107 +2,30 @@
 
 import asyncio
 import contextlib
-import hashlib
 
 import pytest
 import structlog
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.message import to_bytes_versioned
-from solders.transaction import VersionedTransaction
 
 from chain.rpc import RpcError
 from indexer.main import running_indexer
 from ledger import settlements
 from ledger.invariants import check_invariants
-from ledger.settlements import FeeBudgets, SignedPayment, reserve
 from localnet import Localnet
 from runtime.crash_points import watch_steps
 from tests.support.altering_node import AlteringNode, failing_for_good, landed
 from tests.support.dying_worker import KilledError, dying_at
 from tests.support.job_shop import fast_settings
-from tests.support.ledger_checks import eventually, follow
+from tests.support.ledger_checks import eventually
 from tests.support.ledger_checks import fast_settings as fast_indexer
-from tests.support.metric_values import value
 from tests.support.settlement_rows import give_back
-from tests.support.wallets import SOL, SPL, USDC, signed, token_account
-from tests.support.x402_payments import DEVNET, Purchase
+from tests.support.wallets import SPL, USDC, signed, token_account
+from tests.support.x402_seller import AMOUNT, seller
 from worker.context import open_worker_context
 from worker.settlements import move_settlements
 
-AMOUNT = 10_000
-AMPLE = FeeBudgets(10**12, 10**12, 10**12)
-
-
-class Shop:
-    """A seller whose wallet is followed, a buyer with money for `payments` and no SOL, and a fee payer."""
-
-    def __init__(self, pool, net):
-        self.pool, self.net = pool, net
-        self.seller, self.buyer, self.fee_payer = Keypair(), Keypair(), Keypair()
-
-    async def prepare(self, payments=10):
-        faucet = self.net.chain.faucet
-        faucet.fund_lamports(self.fee_payer.pubkey(), SOL)
-        faucet.fund_token(self.buyer.pubkey(), USDC, payments * AMOUNT)
-        faucet.fund_token(self.seller.pubkey(), USDC, 0)
-        self.net.chain.tick(2)
-        await follow(self.pool, self.seller.pubkey())
-
-    def purchase(self, **changes):
-        blockhash = self.net.chain.blocks[-1].hash
-        return Purchase(
-            self.fee_payer.pubkey(), self.buyer, self.seller.pubkey(), AMOUNT, blockhash=blockhash, **changes
-        )
-
-    async def sign(self, **changes):
-        """A payment that was stored, by a process that died before it sent it."""
-        purchase = self.purchase(**changes)
-        partly = purchase.transaction()
-        text = to_bytes_versioned(partly.message)
-        signature = self.fee_payer.sign_message(text)
-        payment = SignedPayment(
-            message_hash=hashlib.sha256(text).digest(),
-            user_id="merchant",
-            environment="live",
-            protocol_version=2,
-            network=DEVNET,
-            payer=str(self.buyer.pubkey()),
-            fee_payer=str(self.fee_payer.pubkey()),
-            pay_to=str(self.seller.pubkey()),
-            mint=str(USDC),
-            destination=str(token_account(self.seller.pubkey(), USDC)),
-            amount=AMOUNT,
-            memo=purchase.memo,
-            required_memo=purchase.memo,
-            resource=None,
-            final_only=False,
-            signature=str(signature),
-            wire=bytes(VersionedTransaction.populate(partly.message, [signature, *partly.signatures[1:]])),
-            last_valid_block_height=self.net.chain.blocks[-1].height + 150,
-            payment_identifier=None,
-            payload_hash=hashlib.sha256(text).digest(),
-            lamports=10_001,
-        )
-        found = await reserve(self.pool, payment, AMPLE)
-        assert found is not None
-        return found.id
-
-    async def status(self, found):
-        return (await settlements.find_by_id(self.pool, found)).status
-
-    async def make_older(self):
-        await self.pool.execute("UPDATE settlements SET created_at = created_at - interval '1 minute'")
-
-    def received(self):
-        return self.net.chain.true_token_balance(token_account(self.seller.pubkey(), USDC)) or 0
-
-
-@pytest.fixture
-async def seller(net, pool):
-    opened = Shop(pool, net)
-    await opened.prepare()
-    return opened
+__all__ = ["seller"]
 
 
 @pytest.fixture
@@ -381,24 +304,6 @@ async def test_what_a_lone_node_once_calls_failed_without_showing_it_has_not_fai
         liar.change, liar.keeps_transactions = None, False
         await until(seller, passes, found, "settled")
     assert await seller.pool.fetchval("SELECT count(*) FROM events WHERE type = 'x402.failed'") == 0
-
-
-@pytest.mark.parametrize("word", OF_ONE)
-async def test_a_node_that_says_alone_what_another_denies_is_named(seller, database_url, net, word):
-    async with (
-        AlteringNode(net, OF_ONE[word]).serve() as liar,
-        open_worker_context(fast_settings(), database_url, [net.rpc_url, liar.rpc_url]) as passes,
-    ):
-        net.set_faults({"transactionsLost": 1})
-        await seller.sign()
-        await seller.make_older()
-        with structlog.testing.capture_logs() as logs:
-            for _ in range(2):
-                await move_settlements(passes, older_seconds=0)
-        about = "how far the chain is" if word == "it is far ahead" else "payments over x402"
-        said = [entry for entry in logs if entry["event"] == "node_contradicts_others"]
-        assert [(entry["endpoint"], entry["about"]) for entry in said] == [("127.0.0.1", about)]
-        assert value(passes.metrics.nodes_alone.labels("127.0.0.1", about)) == 2
 
 
 async def test_two_workers_settle_it_once(seller, following, passes, database_url, net):
