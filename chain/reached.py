@@ -11,7 +11,8 @@ from chain.decode.wire import Slot
 from chain.rpc import Endpoint, RpcPool
 
 _AHEAD_SLOTS_MAX: Final = 32
-_IMPOSSIBLE_SLOTS: Final = 150
+# A day. A node that begins anew from an old state is behind by hours, and the chain itself passes what is nearer.
+_IMPOSSIBLE_SLOTS: Final = 216_000
 
 
 class ReachedSlots:
@@ -21,6 +22,7 @@ class ReachedSlots:
         self._pool = pool
         self._commitment = commitment
         self._reached = -1
+        self._highest = -1
 
     async def newest(self) -> int | None:
         """Ask every endpoint: the newest that enough of them have reached; `None` where too few answer."""
@@ -34,6 +36,7 @@ class ReachedSlots:
         slots, _ = await ask_each(self._pool, ask, enough=enough)
         if len(slots) < enough:
             return None
+        self._highest = max(slots)
         self._reached = sorted(slots, reverse=True)[enough - 1]
         return self._reached
 
@@ -47,10 +50,19 @@ class ReachedSlots:
         reached = await self.newest()
         return None if reached is None else slot <= reached + _AHEAD_SLOTS_MAX
 
+    @property
+    def first_impossible(self) -> int:
+        """The first slot that nothing can be about yet; see the function. Call it once nodes have answered.
+
+        By the endpoint that is furthest: one that is behind makes nothing impossible that another has rightly said.
+        """
+        return first_impossible(self._highest)
+
 
 def first_impossible(reached: int) -> int:
-    """The first slot that nothing can be about yet where enough endpoints have reached `reached`.
+    """The first slot that nothing can be about yet where an endpoint has reached `reached`.
 
-    It leaves room for what a node that was ahead of the others has rightly said.
+    What is kept at such a slot was made up, and would be kept for good. Nearer slots may be what this node said before
+    it began anew from an old state; the chain reaches them within a day.
     """
     return reached + _IMPOSSIBLE_SLOTS

@@ -20,7 +20,7 @@ import structlog
 
 from chain.accounts import AccountState
 from chain.node import ACCOUNTS_PER_CALL, Node
-from chain.reached import ReachedSlots, first_impossible
+from chain.reached import ReachedSlots
 from chain.rpc import RpcError
 from indexer.heal_queue import HealQueue
 from indexer.metrics import IndexerMetrics
@@ -157,7 +157,7 @@ class Auditor:
                 _log.info("enough_nodes_to_prove")
         if reached is None:
             return None
-        impossible_slot = first_impossible(reached)
+        impossible_slot = self._reached.first_impossible
         slots = {"reached_slot": reached, "impossible_slot": impossible_slot}
         wallets = await completeness.correct_followed_slots(
             self._database, **slots, slot_seconds=self._block_seconds_min
@@ -263,7 +263,8 @@ class Auditor:
             if is_reached is not False:
                 break
             self._metrics.slots_refused.labels(endpoint.name).inc()
-            _log.error("audit_slot_refused", endpoint=endpoint.name, slot=slot, hint="no other node has come so far")
+            hint = "too few others have come so far: this one is ahead, or they are behind"
+            _log.warning("audit_slot_refused", endpoint=endpoint.name, slot=slot, hint=hint)
         return _Answer(slot, states, is_reached, calls)
 
     async def _doubt(

@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 LOOP: Final = "finalize"
 
 _LANDINGS_PER_PASS: Final = 20 * STATUSES_PER_CALL
+# One node that says alone that it has failed keeps nothing that has died for all.
+_ABSENT: Final = frozenset({LandingState.UNKNOWN, LandingState.DISPUTED})
 
 
 class Finalizer:
@@ -140,8 +142,17 @@ class Finalizer:
             return
         answers = await self._node.statuses_of_each([landing.signature for landing in missing])
         found = fates(answers, len(missing), pool.witnesses)
-        missing = [one for one, fate in zip(missing, found, strict=True) if fate.landing is LandingState.UNKNOWN]
-        await finality.note_vanished(self._database, missing, newest.block_height)
+        missing = [
+            one
+            for one, fate in zip(missing, found, strict=True)
+            if fate.landing in _ABSENT
+            # A node that has not come to where it landed, or not to this height, says nothing of it.
+            and fate.seen_slot >= tip.absolute_slot
+            and (one.slot <= fate.seen_slot or one.slot >= first_impossible(tip.absolute_slot))
+        ]
+        await finality.note_vanished(
+            self._database, missing, newest.block_height, lifetime_blocks=BLOCKHASH_LIFETIME_BLOCKS
+        )
         dead = await finality.dead(
             self._database,
             [landing.signature for landing in missing],

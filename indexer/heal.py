@@ -117,8 +117,8 @@ class Healer:
         if is_empty and not self._watchlist.is_wallet(account):
             await self._refuse_emptiness(account, cursor.lower_slot)
         if newest_final is not None and await self._reached.is_reached(newest_final.slot) is False:
-            # From a slot that nothing has reached no history would ever be walked again.
-            _log.error("history_slot_refused", account=account, slot=newest_final.slot)
+            # From a slot that too few have reached nothing may be left out of a later walk.
+            _log.warning("history_slot_refused", account=account, slot=newest_final.slot)
             newest_final = None
         await self._accounts.healed(account, lower_slot=cursor.lower_slot, newest_final=newest_final)
 

@@ -218,7 +218,12 @@ WHERE a.address = f.account;
 WITH corrected AS (
   UPDATE token_accounts AS a
   SET
-    cursor_slot = CASE WHEN a.cursor_slot >= :impossible_slot THEN 0 ELSE a.cursor_slot END,
+    -- What is proven need not be walked again, and a node may have it no more.
+    cursor_slot = CASE
+      WHEN a.cursor_slot < :impossible_slot THEN a.cursor_slot
+      WHEN a.audited_slot < :impossible_slot THEN a.audited_slot
+      ELSE 0
+    END,
     cursor_signature = CASE WHEN a.cursor_slot >= :impossible_slot THEN NULL ELSE a.cursor_signature END,
     lost_slot = CASE WHEN a.lost_slot >= :impossible_slot THEN :reached_slot::bigint ELSE a.lost_slot END,
     returned_slot = CASE WHEN a.returned_slot >= :impossible_slot THEN :reached_slot::bigint ELSE a.returned_slot END,

@@ -44,9 +44,13 @@ async def finalize(database: Database, landings: Sequence[Landing]) -> int:
     return int((await _queries.finalize(database, **_columns(landings)))["transfers"])
 
 
-async def note_vanished(database: Database, landings: Sequence[Landing], height: int) -> None:
-    """Remember the block height at which the cluster was first seen not to know these, or that none is higher."""
-    await _queries.note_vanished(database, height=height, **_columns(landings))
+async def note_vanished(database: Database, landings: Sequence[Landing], height: int, *, lifetime_blocks: int) -> None:
+    """Remember at which block height `landings` were first missed.
+
+    A height that is a lifetime of blocks above `height` was made up, and is corrected. A lower one is no news: one node
+    may be behind another, and nothing is dead sooner for that.
+    """
+    await _queries.note_vanished(database, height=height, lifetime_blocks=lifetime_blocks, **_columns(landings))
 
 
 async def dead(database: Database, signatures: Sequence[str], *, lifetime_blocks: int, height: int) -> list[Landing]:

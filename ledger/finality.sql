@@ -85,11 +85,12 @@ logged AS (
 SELECT count(*) AS transfers FROM moved;
 
 -- name: note_vanished!
--- The cluster does not know these any more; remember the block height at which that was first seen, or that none is higher.
+-- The cluster does not know these any more; remember the block height at which that was first seen. One that a lifetime of
+-- blocks has not brought about was made up: then the height of now.
 INSERT INTO vanished_transactions (signature, slot, missing_at_height)
 SELECT signature, slot, :height FROM unnest(:signatures::text[], :slots::bigint[]) AS v (signature, slot)
 ON CONFLICT (signature) DO UPDATE SET missing_at_height = EXCLUDED.missing_at_height
-WHERE vanished_transactions.missing_at_height > EXCLUDED.missing_at_height;
+WHERE vanished_transactions.missing_at_height > EXCLUDED.missing_at_height + :lifetime_blocks::bigint;
 
 -- name: dead
 -- Of these, the ones missing for so long that their blockhash cannot land them any more.

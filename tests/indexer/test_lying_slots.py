@@ -1,6 +1,7 @@
 """A slot that one answer names, and that the chain has not reached, is kept for nothing: not once, and not for good."""
 
 import base64
+import contextlib
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,7 +10,7 @@ from solders.pubkey import Pubkey
 
 from chain.addresses import slot_of_wallet
 from chain.node import Node
-from chain.rpc import RpcPool
+from chain.rpc import RpcError, RpcPool
 from indexer.context import open_context
 from indexer.main import running_indexer
 from ledger import finality
@@ -277,8 +278,9 @@ async def test_a_payment_that_a_node_shows_in_a_slot_to_come_becomes_final_where
 
 async def test_a_height_that_a_node_once_made_up_keeps_nothing_in_doubt_for_good(pool):
     landing = Landing(new_signature(), 5)
-    for height in (FAR, 200, 300):
-        await finality.note_vanished(pool, [landing], height)
+    # And one node that is behind another brings its end no nearer.
+    for height in (FAR, 200, 300, 60):
+        await finality.note_vanished(pool, [landing], height, lifetime_blocks=150)
     assert await pool.fetchval("SELECT missing_at_height FROM vanished_transactions") == 200
     assert await finality.dead(pool, [landing.signature], lifetime_blocks=150, height=351) == [landing]
 
@@ -308,3 +310,65 @@ async def test_one_of_two_nodes_does_not_undo_a_payment(market, net, database_ur
         for _ in range(6):
             await context.finalizer.settle()
     assert await pool.fetchval("SELECT count(*) FROM transfers WHERE finality = 'orphaned'") == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_node_that_catches_up_undoes_and_corrects_nothing(market, net, database_url, pool, count):
+    """It was started again from an old state, and is the only node there is, or one of two."""
+    net.chain.tick(2000)
+    behind_by = 500
+
+    def behind(call, answer):
+        method, result = call["method"], answer.get("result")
+        if method in {"getSlot", "getBlockHeight"}:
+            answer["result"] -= behind_by
+        elif method == "getEpochInfo":
+            result["absoluteSlot"] -= behind_by
+            result["blockHeight"] -= behind_by
+        elif isinstance(result, dict) and "context" in result:
+            seen = result["context"]["slot"] = result["context"]["slot"] - behind_by
+            if method == "getSignatureStatuses":
+                result["value"] = [one if one and one["slot"] <= seen else None for one in result["value"]]
+
+    settings = fast_settings(**{**SETTINGS, "INDEXER_FINALIZE_SECONDS": 600})
+    async with running_indexer(settings, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await eventually(lambda: indexer.feed.watching >= 6)
+        await plain(market, 7)
+        await ledger_equals_chain(pool, market)
+        await eventually(lambda: is_proven(pool, 2001), seconds=60)
+        await eventually(lambda: indexer.heal_queue.is_idle)
+    net.chain.tick(40)
+    slots = "SELECT address, audited_slot, cursor_slot FROM token_accounts ORDER BY address"
+    before = await pool.fetch(slots)
+    assert min(row["audited_slot"] for row in before) > 2000
+    async with (
+        nodes_of(net, count, 0, behind) as (urls, _),
+        open_context(fast_settings(), database_url, urls) as context,
+    ):
+        for blocks in (500, 400, 300, 200):
+            behind_by = blocks
+            with contextlib.suppress(RpcError):
+                await context.finalizer.settle()
+            await context.auditor.audit()
+        assert await pool.fetch(slots) == before
+        assert await pool.fetchval("SELECT finality FROM transfers") == "confirmed"
+        assert await pool.fetchval("SELECT count(*) FROM vanished_transactions") == 0
+        behind_by = 0
+
+        async def is_final():
+            await context.finalizer.settle()
+            return await pool.fetchval("SELECT finality FROM transfers") == "finalized"
+
+        await eventually(is_final)
+    assert (
+        await pool.fetchval("SELECT count(*) FROM events WHERE type IN ('transfer.orphaned', 'audit.corrected')") == 0
+    )
+
+
+async def test_a_cursor_that_was_made_up_falls_back_to_what_is_proven(market, net, database_url, pool):
+    async with proven(market, net, database_url, pool):
+        before = await pool.fetchval("SELECT min(audited_slot) FROM token_accounts")
+        await pool.execute("UPDATE token_accounts SET cursor_slot = $1, cursor_signature = NULL", FAR)
+        async with open_context(fast_settings(), database_url, [net.rpc_url]) as context:
+            await context.auditor.audit()
+        assert before <= await pool.fetchval("SELECT min(cursor_slot) FROM token_accounts") < FAR

@@ -196,10 +196,13 @@ async def _expire(context: WorkerContext, claims: Sequence[Missing], tip: Tip) -
     newest = await newest_of_all(context.node.pool)
     if newest is None:
         return 0
-    # What a node once said of the height too high is corrected: nothing was missed at a height that is still to come.
-    new = [claim.id for claim in claims if (claim.missing_at_height or newest.block_height + 1) > newest.block_height]
-    if new:
-        await _queries.note_missing(context.database, ids=new, height=newest.block_height)
+    # What a node once said of the height far too high is corrected; a lower one than before is no news, for one node
+    # may be behind another.
+    latest_height = newest.block_height + BLOCKHASH_LIFETIME_BLOCKS
+    if new := [one.id for one in claims if one.missing_at_height is None or one.missing_at_height > latest_height]:
+        await _queries.note_missing(
+            context.database, ids=new, height=newest.block_height, lifetime_blocks=BLOCKHASH_LIFETIME_BLOCKS
+        )
     seconds = max(context.settings.expire_seconds, BLOCKHASH_LIFETIME_BLOCKS * context.settings.block_seconds_min)
     latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
     dead = [
