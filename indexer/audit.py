@@ -36,9 +36,16 @@ LOOP: Final = "audit"
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit saw. `slot` is the oldest finalized slot that an answer was about; 0 without accounts.
+    """What an audit saw.
 
-    `unproven` accounts were neither found to disagree nor proven: too few nodes have reached the slot of the answer.
+    Attributes:
+        accounts: How many accounts there are, those included that wait to be healed.
+        slot: The oldest finalized slot that an answer was about; 0 without accounts.
+        rpc_calls: How many questions it took.
+        findings: The accounts that disagree.
+        unproven: How many were neither found to disagree nor proven: too few nodes have reached the slot of the answer,
+            that is older than what is proven already or than where the wallet's books begin, or they wait to be healed.
+        decided: How many were proven, found lost or found to disagree at a slot that enough nodes have reached.
     """
 
     accounts: int
@@ -46,6 +53,12 @@ class AuditReport:
     rpc_calls: int
     findings: tuple[Disagreement, ...]
     unproven: int = 0
+    decided: int = 0
+
+    @property
+    def proves_nothing(self) -> bool:
+        """True when nothing could be decided of any account, though nodes were asked."""
+        return self.rpc_calls > 0 and not self.decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,9 @@ class _Audited:
     findings: Sequence[Disagreement]
     calls: int
     unproven: int
+    decided: int
+    due: int
+    """How many could have been decided: a wallet that is followed from a later slot has no books yet."""
 
 
 class Auditor:
@@ -106,15 +122,16 @@ class Auditor:
             "auditing",
             every_seconds=every_seconds,
             troubles=self._metrics.troubles,
-            succeeded=partial(self._metrics.liveness.succeeded, LOOP),
             at_once=False,
             chain_event="not_audited",
         )
 
     async def _audit_and_sweep(self, sweep_seconds: float) -> None:
         try:
-            await self.audit()
+            report = await self.audit()
             await self._sweep(sweep_seconds)
+            if not report.proves_nothing:
+                self._metrics.liveness.succeeded(LOOP)
         except Exception:
             self._metrics.audits.labels("failed").inc()
             raise
@@ -126,21 +143,20 @@ class Auditor:
             RpcError: The nodes did not answer.
         """
         impossible_slot = await self._first_impossible()
-        accounts = [
-            account
-            for account in await completeness.accounts_to_audit(self._database, wallets)
-            if not self._heal_queue.is_open(account.address)
-        ]
+        known = await completeness.accounts_to_audit(self._database, wallets)
+        accounts = [account for account in known if not self._heal_queue.is_open(account.address)]
         batches = [accounts[start : start + ACCOUNTS_PER_CALL] for start in range(0, len(accounts), ACCOUNTS_PER_CALL)]
         done = [await self._audit_batch(batch, whole, impossible_slot) for batch in batches]
-        self._metrics.audits.labels("complete").inc()
+        is_complete = all(one.decided >= one.due for one in done)
+        self._metrics.audits.labels("complete" if is_complete else "unproven").inc()
         await self._show_doubts()
         return AuditReport(
-            len(accounts),
+            len(known),
             min((one.slot for one in done), default=0),
             sum(one.calls for one in done),
             tuple(itertools.chain.from_iterable(one.findings for one in done)),
-            sum(one.unproven for one in done),
+            sum(one.unproven for one in done) + len(known) - len(accounts),
+            sum(one.decided for one in done),
         )
 
     async def _first_impossible(self) -> int | None:
@@ -178,7 +194,7 @@ class Auditor:
         answer = await self._balances(addresses)
         slot, states = answer.slot, answer.states
         if answer.is_reached is False:
-            return _Audited(slot, (), answer.calls, len(accounts))
+            return _Audited(slot, (), answer.calls, len(accounts), decided=0, due=len(accounts))
         never_true = {
             one.address
             for one in accounts
@@ -224,7 +240,15 @@ class Auditor:
         if disagreements:
             failed_before = {one.address for one in accounts if one.failed}
             await self._doubt(disagreements, slot, failed_before=failed_before, impossible_slot=impossible_slot)
-        return _Audited(slot, disagreements, answer.calls, 0 if answer.is_reached else len(good))
+        decided = len(good) + len(bad) + len(lost) if answer.is_reached else 0
+        return _Audited(
+            slot,
+            disagreements,
+            answer.calls,
+            unproven=len(accounts) - (decided or len(bad)),
+            decided=decided,
+            due=sum(slot >= one.followed_from_slot or one.address in lost for one in accounts),
+        )
 
     async def _agree(
         self,

@@ -26,8 +26,9 @@ def command(
 ) -> None:
     """Prove the ledger complete: by its own balance chain, and against balances on chain.
 
-    The exit code is 1 when an account disagrees, or is not proven because nodes do not agree how far the chain is. A
-    running indexer heals what disagrees by itself; --heal does it here.
+    The exit code is 1 when an account disagrees, or is not proven: because too few nodes say how far the chain is, the
+    one that answers is behind what is proven already, or the account is being healed. A running indexer heals what
+    disagrees by itself; --heal does it here.
 
     Example: pay402 audit --heal
     """
@@ -38,7 +39,7 @@ def command(
         if heal:
             await context.load(only=wallets or ())
         report = await context.auditor.audit(wallets or (), whole=whole)
-        if heal and report.findings:
+        if heal and (report.findings or report.unproven):
             await _heal(context, stop)
             report = await context.auditor.audit(wallets or (), whole=whole)
         return report
@@ -64,8 +65,8 @@ async def _heal(context: IndexerContext, stop: asyncio.Event) -> None:
 def _print(report: AuditReport) -> None:
     if report.unproven:
         typer.echo(
-            f"{report.unproven} of {report.accounts} accounts are not proven: too few nodes answer, or have come to "
-            f"slot {report.slot}; see `pay402 doctor`."
+            f"{report.unproven} of {report.accounts} accounts are not proven at slot {report.slot}: too few nodes have "
+            "come so far, more is proven already, or they are being healed. Run `pay402 doctor`, then this again."
         )
     elif not report.findings:
         typer.echo(

@@ -92,6 +92,20 @@ async def test_audit_finds_and_heals_what_was_taken_out_of_the_ledger(market, ne
     await balances_agree(pool, net)
 
 
+async def test_an_audit_by_a_node_that_is_behind_agrees_with_nothing(market, net, pool, database_url, pay402):
+    async with running_indexer(fast_settings(), database_url, [net.rpc_url], [net.ws_url]):
+        await plain(market, 10)
+        await ledger_equals_chain(pool, market)
+    await final(net)
+    assert (await pay402("audit", "--whole"))[0] == 0
+    account = str(pay.token_account(market.recipients[0].pubkey(), pay.USDC))
+    ahead = net.chain.slot("finalized") + 120
+    await pool.execute("UPDATE token_accounts SET audited_slot = $1 WHERE address = $2", ahead, account)
+    code, out, _ = await pay402("audit")
+    assert (code, "agree" in out) == (1, False)
+    assert out.startswith("1 of 6 accounts are not proven")
+
+
 async def test_backfill_records_history_once_and_says_what_it_found(market, net, pool, pay402):
     for payment, payer in market.every_kind():
         await market.pay(payment, payer)

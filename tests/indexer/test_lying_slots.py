@@ -3,6 +3,7 @@
 import base64
 import contextlib
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from solders.keypair import Keypair
@@ -10,7 +11,9 @@ from solders.pubkey import Pubkey
 
 from chain.addresses import slot_of_wallet
 from chain.node import Node
-from chain.rpc import RpcError, RpcPool
+from chain.rpc import RpcError, RpcLimits, RpcPool
+from indexer import context as contexts
+from indexer import liveness
 from indexer.context import open_context
 from indexer.main import running_indexer
 from ledger import finality
@@ -140,6 +143,59 @@ async def test_while_too_few_nodes_answer_nothing_is_proven_and_what_is_missing_
         slot = net.chain.slot("processed")
         await eventually(lambda: net.chain.slot("finalized") >= slot)
         assert account in {one.account for one in (await context.auditor.audit()).findings}
+        assert value(context.metrics.audits.labels("complete")) == 0
+        assert value(context.metrics.audits.labels("unproven")) == 2
+        other.is_away = False
+        report = await context.auditor.audit()
+        assert (report.unproven, report.decided, len(report.findings)) == (0, report.accounts, 1)
+        assert value(context.metrics.audits.labels("complete")) == 1
+
+
+async def test_audits_that_prove_nothing_are_no_success(market, net, database_url, pool, monkeypatch):
+    monkeypatch.setattr(liveness, "_LIMIT_SECONDS_MIN", 1.5)
+    # A node that is away is given up at once.
+    monkeypatch.setattr(contexts, "RpcLimits", partial(RpcLimits, attempts=1))
+    settings = fast_settings(INDEXER_AUDIT_SECONDS=0.3)
+    async with (
+        proven(market, net, database_url, pool),
+        nodes_of(net, 2, 1) as (urls, other),
+        running_indexer(settings, database_url, urls, [net.ws_url, net.ws_url]) as indexer,
+    ):
+
+        def is_overdue():
+            return any(reason.startswith("audit ") for reason in indexer.metrics.liveness.reasons())
+
+        await eventually(lambda: value(indexer.metrics.audits.labels("complete")))
+        other.is_away = True
+        await eventually(is_overdue, seconds=60)
+        before = value(indexer.metrics.audits.labels("unproven"))
+        await eventually(lambda: value(indexer.metrics.audits.labels("unproven")) > before + 1, seconds=60)
+        assert is_overdue()
+        other.is_away = False
+        await eventually(lambda: not is_overdue(), seconds=60)
+
+
+async def test_what_an_older_answer_or_healing_leaves_open_is_unproven(market, net, database_url, pool):
+    async with (
+        proven(market, net, database_url, pool) as account,
+        open_context(fast_settings(), database_url, [net.rpc_url]) as context,
+    ):
+        await context.load()
+        await audited(context, net, pool)
+        # As by a node that was further: within what the slots of the chain allow.
+        ahead = net.chain.slot("finalized") + 100
+        await pool.execute("UPDATE token_accounts SET audited_slot = $1 WHERE address = $2", ahead, account)
+        report = await context.auditor.audit()
+        assert (report.unproven, report.findings) == (1, ())
+        assert value(context.metrics.audits.labels("unproven")) >= 1
+        await pool.execute("UPDATE token_accounts SET audited_slot = $1", ahead)
+        report = await context.auditor.audit()
+        assert report.unproven == report.accounts > 1
+        assert report.proves_nothing
+        await pool.execute("UPDATE token_accounts SET audited_slot = 0")
+        context.heal_queue.want(account)
+        report = await context.auditor.audit()
+        assert (report.unproven, report.findings, report.proves_nothing) == (1, (), False)
 
 
 @pytest.mark.parametrize("count", [1, 2])
