@@ -193,9 +193,7 @@ async def note_refund(
         paid to the payer, and for nothing else.
     """
     async with connection.transaction():
-        await _queries.lock_refund(
-            connection, signature=finding.signature, path=finding.path, refund_signature=refund_signature
-        )
+        await _lock_refund(connection, finding, refund_signature)
         made = await _queries.refund_finding(
             connection,
             **_subject(finding),
@@ -216,9 +214,7 @@ async def withdraw_refund(
         `withdrawn`; `unknown` where no such refund is noted; `final` where a payment over x402 has failed by it.
     """
     async with connection.transaction():
-        await _queries.lock_refund(
-            connection, signature=finding.signature, path=finding.path, refund_signature=refund_signature
-        )
+        await _lock_refund(connection, finding, refund_signature)
         row = await _queries.withdraw_refund(
             connection,
             signature=finding.signature,
@@ -230,6 +226,16 @@ async def withdraw_refund(
     if not row["noted"]:
         return "unknown"
     return "final" if row["is_final"] else "withdrawn"
+
+
+async def _lock_refund(connection: DatabaseConnection, finding: Finding, refund_signature: str) -> None:
+    """Lock what noting or withdrawing a refund is decided by. The next statement sees what others did before."""
+    await _queries.lock_settlements_of_refund(
+        connection, signature=finding.signature, refund_signature=refund_signature
+    )
+    await _queries.lock_refund(
+        connection, signature=finding.signature, path=finding.path, refund_signature=refund_signature
+    )
 
 
 async def transfers_back(database: DatabasePool, finding: Finding) -> list[TransferBack]:

@@ -49,6 +49,14 @@ logged AS (
 )
 SELECT finding_id FROM made;
 
+-- name: lock_settlements_of_refund!
+-- Make whoever decides a payment over x402 that one of these transactions is wait for what comes next, or this for that.
+-- They are locked before transfers, as everywhere.
+SELECT FROM settlements
+WHERE signature IN (:signature::text, :refund_signature::text)
+ORDER BY id
+FOR UPDATE;
+
 -- name: lock_refund!
 -- Make a claim that takes one of these transfers wait for what is noted next, and leave it; or this for the claim.
 SELECT FROM transfers
@@ -57,7 +65,7 @@ ORDER BY signature, path
 FOR NO KEY UPDATE;
 
 -- name: refund_finding$
--- Note which final transfer gave the transfer of a finding back, once. Both are locked by then, see `lock_refund`.
+-- Note which final transfer gave the transfer of a finding back, once. All of it is locked by then, see `lock_refund`.
 WITH given_back AS (
   SELECT signature, path, amount
   FROM transfers_back(:signature::text, :path::text)
@@ -87,12 +95,13 @@ logged AS (
 SELECT finding_id FROM made;
 
 -- name: withdraw_refund^
--- Withdraw a refund that was noted by mistake, once: the payment can be claimed again. Not where a payment over x402 was
--- told to have failed by it, for its buyer may have paid anew. Both transfers are locked by then, see `lock_refund`.
+-- Withdraw a refund that was noted by mistake, once: the payment can be claimed again. Not where a payment over x402 has
+-- failed by it, be it what was given back or what gave it back, for its buyer may have paid anew. All of it is locked by
+-- then, see `lock_refund`.
 WITH noted AS (
   SELECT id, EXISTS (
     SELECT FROM settlements AS s
-    WHERE s.signature = d.signature AND s.status = 'failed' AND s.detail = :failed_by::text
+    WHERE s.signature IN (d.signature, d.refund_signature) AND s.status = 'failed' AND s.detail = :failed_by::text
   ) AS is_final
   FROM finding_decisions AS d
   WHERE d.action = 'refunded' AND d.signature = :signature::text AND d.path = :path::text

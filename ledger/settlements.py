@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from ledger.sql import Database, from_row, load_queries
+from ledger.sql import Database, DatabasePool, from_row, load_queries
 from ledger.states import OPEN_SETTLEMENTS, ClaimStatus, SettlementStatus
 
 _queries = load_queries("ledger", "settlements.sql")
@@ -280,7 +280,7 @@ async def note_sent(database: Database, ids: Sequence[UUID]) -> None:
 
 
 async def fail(
-    database: Database,
+    database: DatabasePool,
     settlement_id: UUID,
     *,
     reason: FailureReason,
@@ -288,10 +288,10 @@ async def fail(
     slot: int | None = None,
     may_have_cost: bool = False,
 ) -> bool:
-    """Let an open settlement fail; false where it is decided, or the ledger has its transfer.
+    """Let an open settlement fail, in its own transaction; false where it is decided, or the ledger has its transfer.
 
     Args:
-        database: A connection or pool.
+        database: A pool.
         settlement_id: Which.
         reason: Why.
         detail: What the chain said.
@@ -299,11 +299,13 @@ async def fail(
         may_have_cost: Its fee is counted as spent though it never landed, for not all nodes say so.
     """
     is_spent = slot is not None or may_have_cost
-    return bool(
-        await _queries.fail_settlement(
-            database, id=settlement_id, reason=reason.value, detail=detail, slot=slot, is_spent=is_spent
+    async with database.acquire() as connection, connection.transaction():
+        await _queries.lock_settlement(connection, id=settlement_id)
+        return bool(
+            await _queries.fail_settlement(
+                connection, id=settlement_id, reason=reason.value, detail=detail, slot=slot, is_spent=is_spent
+            )
         )
-    )
 
 
 async def reopen_undone(database: Database) -> int:

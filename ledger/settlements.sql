@@ -97,9 +97,13 @@ UPDATE settlements SET answering_since = NULL WHERE id = :id AND answered_at IS 
 -- Nodes have taken these.
 UPDATE settlements SET status = 'sent', sent_at = clock_timestamp() WHERE id = ANY(:ids::uuid[]) AND status::text = 'signed';
 
+-- name: lock_settlement!
+-- Wait for whoever withdraws or notes a refund of a payment or by it, so that the next statement sees what was done.
+SELECT FROM settlements WHERE id = :id FOR UPDATE;
+
 -- name: fail_settlement$
 -- A payment failed on chain, brought `payTo` nothing, or can never land any more. Nothing happens while the ledger has its
--- transfer.
+-- transfer. It is locked by then, see `lock_settlement`.
 WITH moved AS (
   UPDATE settlements AS s
   SET status = 'failed', reason = :reason, detail = :detail, slot = :slot,

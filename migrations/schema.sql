@@ -793,6 +793,87 @@ COMMENT ON COLUMN public.nonces.proof_version IS 'Which proofs are accepted: 1 a
 
 COMMENT ON COLUMN public.nonces.final_only IS 'Paid by a finalized transfer only, however it is matched';
 
+CREATE TABLE public.settlements (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    message_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    environment text NOT NULL,
+    protocol_version smallint NOT NULL,
+    network text NOT NULL,
+    payer public.address NOT NULL,
+    fee_payer public.address NOT NULL,
+    pay_to public.address NOT NULL,
+    mint public.address NOT NULL,
+    destination public.address NOT NULL,
+    amount public.base_units NOT NULL,
+    memo text,
+    request_nonce text,
+    resource text,
+    final_only boolean DEFAULT false NOT NULL,
+    signature public.signature NOT NULL,
+    wire bytea,
+    last_valid_block_height bigint NOT NULL,
+    payment_identifier text,
+    payload_hash bytea NOT NULL,
+    lamports_reserved bigint NOT NULL,
+    lamports_spent bigint,
+    status public.settlement_status DEFAULT 'signed'::public.settlement_status NOT NULL,
+    reason text,
+    detail text,
+    claim_id uuid,
+    slot bigint,
+    answering_since timestamp with time zone,
+    answered_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    sent_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    signed_slot bigint,
+    CONSTRAINT settlements_amount_check CHECK (((amount)::numeric > (0)::numeric)),
+    CONSTRAINT settlements_check CHECK (((lamports_spent >= 0) AND (lamports_spent <= lamports_reserved))),
+    CONSTRAINT settlements_check1 CHECK (((payer)::text <> (fee_payer)::text)),
+    CONSTRAINT settlements_check2 CHECK (((wire IS NOT NULL) OR (NOT public.settlement_is_open(status)))),
+    CONSTRAINT settlements_check3 CHECK (((status = 'failed'::public.settlement_status) = (reason IS NOT NULL))),
+    CONSTRAINT settlements_check4 CHECK (((status <> 'settled'::public.settlement_status) OR ((claim_id IS NOT NULL) AND (slot IS NOT NULL)))),
+    CONSTRAINT settlements_check5 CHECK ((public.settlement_is_open(status) = (decided_at IS NULL))),
+    CONSTRAINT settlements_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT settlements_lamports_reserved_check CHECK ((lamports_reserved > 0)),
+    CONSTRAINT settlements_message_hash_check CHECK ((octet_length(message_hash) = 32)),
+    CONSTRAINT settlements_payload_hash_check CHECK ((octet_length(payload_hash) = 32)),
+    CONSTRAINT settlements_payment_identifier_check CHECK ((payment_identifier ~ '^[A-Za-z0-9_-]{16,128}$'::text)),
+    CONSTRAINT settlements_protocol_version_check CHECK ((protocol_version = ANY (ARRAY[1, 2]))),
+    CONSTRAINT settlements_resource_check CHECK ((char_length(resource) <= 2048))
+);
+
+COMMENT ON TABLE public.settlements IS 'A payment over x402 that a fee payer of ours has signed: stored before anybody can broadcast it';
+
+COMMENT ON COLUMN public.settlements.message_hash IS 'SHA-256 of the transaction''s message, which is what the payer has signed';
+
+COMMENT ON COLUMN public.settlements.user_id IS 'The merchant to whom it is paid';
+
+COMMENT ON COLUMN public.settlements.payer IS 'The authority of the transfer';
+
+COMMENT ON COLUMN public.settlements.request_nonce IS 'The payment request that its memo names';
+
+COMMENT ON COLUMN public.settlements.final_only IS 'Settled only by a finalized transfer';
+
+COMMENT ON COLUMN public.settlements.wire IS 'The signed bytes; removed some time after the verdict';
+
+COMMENT ON COLUMN public.settlements.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
+
+COMMENT ON COLUMN public.settlements.payload_hash IS 'SHA-256 of what was asked: a payment identifier is bound to it';
+
+COMMENT ON COLUMN public.settlements.lamports_reserved IS 'The most that its fee can be, counted against the budgets of its day';
+
+COMMENT ON COLUMN public.settlements.lamports_spent IS 'Its fee, once it has landed, well or badly; 0 where it never did';
+
+COMMENT ON COLUMN public.settlements.claim_id IS 'The claim that holds its transfer';
+
+COMMENT ON COLUMN public.settlements.answering_since IS 'When a process set out to answer that it is settled';
+
+COMMENT ON COLUMN public.settlements.answered_at IS 'When that answer had gone out, or its transfer had honoured another claim: it is not given again';
+
+COMMENT ON COLUMN public.settlements.signed_slot IS 'The newest slot that was seen when it was signed; null where it is older than this column';
+
 CREATE TABLE public.transactions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id text NOT NULL,
@@ -916,6 +997,8 @@ CREATE FUNCTION public.transfers_back(paid_signature text, paid_path text) RETUR
    WHERE (((p.signature)::text = transfers_back.paid_signature) AND (p.path = transfers_back.paid_path) AND ((t.signature)::text <> (p.signature)::text) AND (t.finality <> 'orphaned'::public.finality) AND public.kind_is_payment(t.kind) AND (NOT (EXISTS ( SELECT
             FROM public.transactions c
            WHERE (((c.signature)::text = (t.signature)::text) AND (c.path = t.path) AND public.claim_holds_transfer(c.status))))) AND (NOT (EXISTS ( SELECT
+            FROM public.settlements s
+           WHERE ((s.signature)::text = (t.signature)::text)))) AND (NOT (EXISTS ( SELECT
             FROM public.payouts o
            WHERE (((o.settled_signature)::text = (t.signature)::text) AND (o.settled_path = t.path))))) AND (NOT (EXISTS ( SELECT
             FROM public.finding_decisions d
@@ -1850,87 +1933,6 @@ COMMENT ON TABLE public.settlement_budgets IS 'Lamports of fees that settlements
 
 COMMENT ON COLUMN public.settlement_budgets.lamports_max IS 'The budget as the newest reservation was given it';
 
-CREATE TABLE public.settlements (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    message_hash bytea NOT NULL,
-    user_id text NOT NULL,
-    environment text NOT NULL,
-    protocol_version smallint NOT NULL,
-    network text NOT NULL,
-    payer public.address NOT NULL,
-    fee_payer public.address NOT NULL,
-    pay_to public.address NOT NULL,
-    mint public.address NOT NULL,
-    destination public.address NOT NULL,
-    amount public.base_units NOT NULL,
-    memo text,
-    request_nonce text,
-    resource text,
-    final_only boolean DEFAULT false NOT NULL,
-    signature public.signature NOT NULL,
-    wire bytea,
-    last_valid_block_height bigint NOT NULL,
-    payment_identifier text,
-    payload_hash bytea NOT NULL,
-    lamports_reserved bigint NOT NULL,
-    lamports_spent bigint,
-    status public.settlement_status DEFAULT 'signed'::public.settlement_status NOT NULL,
-    reason text,
-    detail text,
-    claim_id uuid,
-    slot bigint,
-    answering_since timestamp with time zone,
-    answered_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    sent_at timestamp with time zone,
-    decided_at timestamp with time zone,
-    signed_slot bigint,
-    CONSTRAINT settlements_amount_check CHECK (((amount)::numeric > (0)::numeric)),
-    CONSTRAINT settlements_check CHECK (((lamports_spent >= 0) AND (lamports_spent <= lamports_reserved))),
-    CONSTRAINT settlements_check1 CHECK (((payer)::text <> (fee_payer)::text)),
-    CONSTRAINT settlements_check2 CHECK (((wire IS NOT NULL) OR (NOT public.settlement_is_open(status)))),
-    CONSTRAINT settlements_check3 CHECK (((status = 'failed'::public.settlement_status) = (reason IS NOT NULL))),
-    CONSTRAINT settlements_check4 CHECK (((status <> 'settled'::public.settlement_status) OR ((claim_id IS NOT NULL) AND (slot IS NOT NULL)))),
-    CONSTRAINT settlements_check5 CHECK ((public.settlement_is_open(status) = (decided_at IS NULL))),
-    CONSTRAINT settlements_environment_check CHECK ((environment = ANY (ARRAY['live'::text, 'test'::text]))),
-    CONSTRAINT settlements_lamports_reserved_check CHECK ((lamports_reserved > 0)),
-    CONSTRAINT settlements_message_hash_check CHECK ((octet_length(message_hash) = 32)),
-    CONSTRAINT settlements_payload_hash_check CHECK ((octet_length(payload_hash) = 32)),
-    CONSTRAINT settlements_payment_identifier_check CHECK ((payment_identifier ~ '^[A-Za-z0-9_-]{16,128}$'::text)),
-    CONSTRAINT settlements_protocol_version_check CHECK ((protocol_version = ANY (ARRAY[1, 2]))),
-    CONSTRAINT settlements_resource_check CHECK ((char_length(resource) <= 2048))
-);
-
-COMMENT ON TABLE public.settlements IS 'A payment over x402 that a fee payer of ours has signed: stored before anybody can broadcast it';
-
-COMMENT ON COLUMN public.settlements.message_hash IS 'SHA-256 of the transaction''s message, which is what the payer has signed';
-
-COMMENT ON COLUMN public.settlements.user_id IS 'The merchant to whom it is paid';
-
-COMMENT ON COLUMN public.settlements.payer IS 'The authority of the transfer';
-
-COMMENT ON COLUMN public.settlements.request_nonce IS 'The payment request that its memo names';
-
-COMMENT ON COLUMN public.settlements.final_only IS 'Settled only by a finalized transfer';
-
-COMMENT ON COLUMN public.settlements.wire IS 'The signed bytes; removed some time after the verdict';
-
-COMMENT ON COLUMN public.settlements.last_valid_block_height IS 'Beyond this height, finalized, it can never land';
-
-COMMENT ON COLUMN public.settlements.payload_hash IS 'SHA-256 of what was asked: a payment identifier is bound to it';
-
-COMMENT ON COLUMN public.settlements.lamports_reserved IS 'The most that its fee can be, counted against the budgets of its day';
-
-COMMENT ON COLUMN public.settlements.lamports_spent IS 'Its fee, once it has landed, well or badly; 0 where it never did';
-
-COMMENT ON COLUMN public.settlements.claim_id IS 'The claim that holds its transfer';
-
-COMMENT ON COLUMN public.settlements.answering_since IS 'When a process set out to answer that it is settled';
-
-COMMENT ON COLUMN public.settlements.answered_at IS 'When that answer had gone out, or its transfer had honoured another claim: it is not given again';
-
-COMMENT ON COLUMN public.settlements.signed_slot IS 'The newest slot that was seen when it was signed; null where it is older than this column';
-
 CREATE TABLE public.state_transitions (
     machine text NOT NULL,
     from_status text NOT NULL,
@@ -2271,6 +2273,8 @@ CREATE INDEX job_requests_held ON public.job_requests USING btree (status) WHERE
 
 CREATE INDEX job_requests_open ON public.job_requests USING btree (deadline) WHERE (status = ANY (ARRAY['pending'::public.job_status, 'accepted'::public.job_status, 'in_progress'::public.job_status]));
 
+CREATE INDEX job_requests_open_settlement_wallet ON public.job_requests USING btree (settlement_wallet) WHERE ((NOT public.escrow_is_settled(escrow_status)) AND ((escrow_status <> 'pending'::public.escrow_status) OR public.job_is_open(status)));
+
 CREATE INDEX job_requests_provider_agent_id_status ON public.job_requests USING btree (provider_agent_id, status);
 
 CREATE INDEX job_requests_provider_user_id_status ON public.job_requests USING btree (provider_user_id, status, created_at, id);
@@ -2280,6 +2284,8 @@ CREATE INDEX job_requests_service_id_created_at ON public.job_requests USING btr
 CREATE INDEX job_requests_status_created_at ON public.job_requests USING btree (status, created_at);
 
 CREATE INDEX nonces_created_at ON public.nonces USING btree (created_at, nonce);
+
+CREATE INDEX nonces_live_recipient ON public.nonces USING btree (recipient, expires_at) WHERE (environment = 'live'::text);
 
 CREATE INDEX nonces_unexpired ON public.nonces USING btree (expires_at) WHERE (expired_at IS NULL);
 

@@ -8,7 +8,8 @@ WITH ours AS (
 )
 SELECT 'schema' AS kind, nspname::text AS name, '' AS definition FROM pg_namespace WHERE oid IN (SELECT oid FROM ours)
 UNION ALL
-SELECT 'relation ' || relkind::text, relname, coalesce(pg_get_indexdef(oid), '')
+SELECT 'relation ' || relkind::text, relname,
+  coalesce(CASE WHEN relkind = 'v' THEN pg_get_viewdef(oid) ELSE pg_get_indexdef(oid) END, '')
 FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours)
 UNION ALL
 SELECT 'column', c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text

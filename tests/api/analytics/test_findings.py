@@ -5,55 +5,19 @@ import asyncio
 import pytest
 from solders.keypair import Keypair
 
-from ledger.findings import GIVEN_BACK, find_finding, note_refund
-from ledger.settlements import FailureReason, fail
+from ledger.findings import find_finding, note_refund
 from ledger.tokens import NATIVE_SOL
 from tests.support.api_client import key_for
+from tests.support.findings import FINDINGS, events, given_back, listed, refunded, unmatched
 from tests.support.ledger_rows import Vendor, book, new_signature
 from tests.support.reconciling import reconcile
 from tests.support.settlement_rows import reserved
 from tests.support.small_ledger import Merchant
 
-FINDINGS = "/analytics/reconciliation/findings"
-
 
 @pytest.fixture
 async def rival(vendor, pool):
     return await Vendor(vendor.api, pool, "rival").open()
-
-
-async def listed(client, **filters):
-    query = "&".join(f"{name}={value}" for name, value in filters.items())
-    return (await client.get(f"{FINDINGS}?{query}"))["findings"]
-
-
-async def events(pool):
-    rows = await pool.fetch("SELECT type, user_id, data FROM events WHERE type LIKE 'finding.%' ORDER BY id")
-    return [(row["type"], row["user_id"], row["data"]["by"]) for row in rows]
-
-
-async def given_back(vendor, pool, amount, **columns):
-    """A final transfer from the vendor's wallet to the buyer's."""
-    columns = {"slot": 200, "finality": "finalized", **columns}
-    return await book(pool, vendor.wallet, vendor.buyer.pubkey(), amount, **columns)
-
-
-async def refunded(vendor, pool, database_url, amount):
-    """A payment of 10,000 base units of which an amount was given back; returns the signatures of both."""
-    paid = await vendor.paid(10_000, finality="finalized")
-    await reconcile(database_url)
-    (found,) = await listed(vendor.client)
-    back = await given_back(vendor, pool, amount)
-    assert (await vendor.client.post(f"{FINDINGS}/{found['id']}/refund", {"signature": back})).status == 200
-    return paid, back
-
-
-async def unmatched(vendor, pool, database_url, amount=5_000_000):
-    """A payment that nobody claimed, as the newest report finds it; returns the finding."""
-    await vendor.paid(amount)
-    await reconcile(database_url)
-    (found,) = await listed(vendor.client)
-    return found
 
 
 async def test_without_a_report_there_are_no_findings(vendor):
@@ -292,6 +256,17 @@ async def test_what_gave_a_payment_back_pays_for_nothing_else(vendor, pool, data
     assert (await shop.client.verify(shop.proof(back, "0.01"))).code == "REPLAY_ATTACK"
 
 
+async def test_a_payment_over_x402_gives_nothing_back(vendor, pool, database_url):
+    """Be it under way, or failed by what was noted before: its buyer is answered by what became of it."""
+    found = await unmatched(vendor, pool, database_url, 10_000)
+    back = await given_back(vendor, pool, 10_000)
+    shop = await Vendor(vendor.api, pool, "payer", str(vendor.buyer.pubkey())).open()
+    await reserved(pool, Merchant("payer", shop.wallet), signature=back)
+    seen = await vendor.client.get(f"{FINDINGS}/{found['id']}")
+    assert seen["transfersBack"] == []
+    assert (await vendor.client.post(f"{FINDINGS}/{found['id']}/refund", {"signature": back})).status == 409
+
+
 async def test_the_database_lets_no_claim_take_what_was_given_back(vendor, pool, database_url):
     """As for a claim that was judged before the refund was noted, and is written after it."""
     for signature in await refunded(vendor, pool, database_url, 10_000):
@@ -308,71 +283,6 @@ async def test_the_database_lets_no_claim_take_what_was_given_back(vendor, pool,
             signature,
         )
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
-
-
-def withdrawal(found):
-    return f"{FINDINGS}/{found['id']}/refund/withdraw"
-
-
-@pytest.mark.parametrize("back", [10_000, 1], ids=["whole", "in part"])
-async def test_a_refund_that_was_noted_by_mistake_is_withdrawn_and_the_payment_claimed(
-    vendor, pool, database_url, back
-):
-    paid, refund = await refunded(vendor, pool, database_url, back)
-    (found,) = await listed(vendor.client)
-    proof = vendor.proof(paid, "0.01")
-    # Refused while it stands: that is not for ever.
-    assert (await vendor.client.verify(proof)).code == "REPLAY_ATTACK"
-    seen = await vendor.client.get(f"{FINDINGS}/{found['id']}")
-    assert "pays for nothing any more" in seen["consequence"]
-    answers = await asyncio.gather(*(vendor.client.post(withdrawal(found), {"signature": refund}) for _ in range(5)))
-    assert {answer.status for answer in answers} == {200}
-    seen = await vendor.client.get(f"{FINDINGS}/{found['id']}")
-    assert (seen["state"], seen["refundedBaseUnits"], seen["consequence"]) == ("open", "0", None)
-    (decision,) = seen["decisions"]
-    assert (decision["action"], decision["withdrawnBy"]) == ("withdrawn", "merchant")
-    kinds = [kind for kind, *_ in await events(pool)]
-    assert kinds == ["finding.refunded", "finding.refund_withdrawn"]
-    assert (await vendor.client.verify(proof)).code == "VALID"
-
-
-async def test_a_withdrawn_refund_may_be_noted_again_or_where_it_belongs(vendor, pool, database_url):
-    for _ in range(2):
-        await vendor.paid(5_000_000)
-    await reconcile(database_url)
-    wrong, right = await listed(vendor.client)
-    back = await given_back(vendor, pool, 5_000_000)
-    body = {"signature": back}
-    for found in (wrong, right, right):
-        assert (await vendor.client.post(f"{FINDINGS}/{found['id']}/refund", body)).status == 200
-        other = wrong if found is right else right
-        assert (await vendor.client.post(withdrawal(other), body)).status == (200 if other is wrong else 409)
-        assert (await vendor.client.post(withdrawal(found), body)).status == 200
-    assert (await vendor.client.post(f"{FINDINGS}/{right['id']}/refund", body)).status == 200
-    (given,) = await listed(vendor.client, state="refunded")
-    assert given["id"] == right["id"]
-    assert (await vendor.client.post(withdrawal(right), {"signature": new_signature()})).status == 409
-
-
-async def test_a_refund_by_which_a_payment_over_x402_has_failed_stays(vendor, pool, database_url):
-    paid, refund = await refunded(vendor, pool, database_url, 10_000)
-    (found,) = await listed(vendor.client)
-    _, one = await reserved(pool, Merchant("merchant", vendor.wallet), signature=paid)
-    assert await fail(pool, one, reason=FailureReason.PAID_ANOTHER, detail=GIVEN_BACK, slot=100)
-    refused = await vendor.client.post(withdrawal(found), {"signature": refund})
-    assert (refused.status, refused.code) == (409, "CONFLICT")
-    assert (await listed(vendor.client))[0]["state"] == "refunded"
-    assert [kind for kind, *_ in await events(pool)] == ["finding.refunded"]
-
-
-async def test_whose_finding_it_is_not_withdraws_nothing(vendor, pool, database_url, rival):
-    _, refund = await refunded(vendor, pool, database_url, 10_000)
-    (found,) = await listed(vendor.client)
-    reader = vendor.api.holding(await key_for(pool, permissions=["read"]))
-    tester = vendor.api.holding(await key_for(pool, environment="test"))
-    for who, status in ((rival.client, 404), (reader, 403), (tester, 403), (vendor.api, 401)):
-        assert (await who.post(withdrawal(found), {"signature": refund})).status == status
-    assert (await listed(vendor.client))[0]["state"] == "refunded"
 
 
 async def test_a_claim_and_a_refund_at_once_wait_for_each_other(vendor, pool, database_url):
