@@ -3,6 +3,7 @@
 Functions take a database connection or pool.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from ledger.sql import Database, from_row, load_queries
 _queries = load_queries("ledger", "payout_exports.sql")
 
 _SHOWN: Final = 100
+_FIRST: Final = (dt.datetime(1, 1, 1, tzinfo=dt.UTC), UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class EndedExport:
     nonce_account: str
     nonce_value: str
     nonce_slot: int
+    ended_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,15 @@ async def nonces_of(database: Database, payouts: Sequence[UUID]) -> dict[UUID, s
     return {row["payout_id"]: row["nonce_account"] async for row in rows}
 
 
-async def ended_exports(database: Database, *, limit: int) -> list[EndedExport]:
-    """Exports of payouts that are paid, whose nonces are not known to have been advanced; the newest come first."""
-    return [from_row(EndedExport, row) async for row in _queries.ended_exports(database, limit=limit)]
+async def ended_exports(database: Database, *, after: tuple[dt.datetime, UUID] | None, limit: int) -> list[EndedExport]:
+    """Exports of payouts that are paid, whose nonces are not known to have been advanced.
+
+    At most `limit`, oldest first; they begin behind the one that ended at the time and has the id
+    of `after`.
+    """
+    ended_at, export = after or _FIRST
+    rows = _queries.ended_exports(database, after_ended_at=ended_at, after_id=export, limit=limit)
+    return [from_row(EndedExport, row) async for row in rows]
 
 
 async def note_export_dead(database: Database, export: UUID, *, slot: int) -> None:

@@ -27,15 +27,17 @@ FROM payout_attempts
 WHERE payout_id = ANY(:payouts::uuid[]) AND nonce_account IS NOT NULL AND ended_at IS NULL AND dead_from_slot IS NULL;
 
 -- name: ended_exports
--- Exports that ended with their payouts, by whatever transaction these were paid, and whose nonces are not known to have
--- been advanced.
-SELECT id, nonce_account, nonce_value, nonce_slot
-FROM payout_attempts
-WHERE nonce_account IS NOT NULL AND outcome = 'settled' AND dead_from_slot IS NULL
-ORDER BY ended_at DESC, id
+-- A page of exports of payouts that are paid, by whatever transaction, and whose nonces are not known to have been advanced:
+-- from a place on, oldest first.
+SELECT a.id, a.nonce_account, a.nonce_value, a.nonce_slot, a.ended_at
+FROM payout_attempts AS a
+JOIN payouts AS p ON p.id = a.payout_id
+WHERE a.nonce_account IS NOT NULL AND a.ended_at IS NOT NULL AND a.dead_from_slot IS NULL AND p.status = 'settled'
+  AND (a.ended_at, a.id) > (:after_ended_at::timestamptz, :after_id::uuid)
+ORDER BY a.ended_at, a.id
 LIMIT :limit;
 
 -- name: note_export_dead!
--- The nonce of an export that ended with its payout was advanced, finalized at a slot: nothing of it can land any more.
+-- The nonce of an export of a payout that is paid was advanced, finalized at a slot: nothing of it can land any more.
 UPDATE payout_attempts SET dead_from_slot = :slot
-WHERE id = :id AND nonce_account IS NOT NULL AND outcome = 'settled' AND dead_from_slot IS NULL;
+WHERE id = :id AND nonce_account IS NOT NULL AND ended_at IS NOT NULL AND dead_from_slot IS NULL;

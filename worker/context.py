@@ -3,9 +3,11 @@
 A pass is a function of this; the schedule, the commands and the tests call the same ones.
 """
 
+import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import UUID
 
 import asyncpg
 from prometheus_client import CollectorRegistry
@@ -24,6 +26,13 @@ from worker.settings import WorkerSettings
 from worker.signer import Signer, load_signer
 
 
+@dataclass(slots=True)
+class ExportsSeen:
+    """Behind which export of a paid payout the next pass goes on, by when it ended and its id; `None` for the first."""
+
+    place: tuple[dt.datetime, UUID] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
     """What is open while the worker runs. Without a `signer` payouts wait for an operator's signature."""
@@ -36,6 +45,7 @@ class WorkerContext:
     registry: CollectorRegistry
     metrics: WorkerMetrics
     agreement: Agreement
+    exports_seen: ExportsSeen = field(default_factory=ExportsSeen)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ about the value could have us sign anew what still lands, or sign what never can
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chain.node import ACCOUNTS_PER_CALL, Node
 from chain.nonces import NonceState, nonce_state
@@ -14,6 +15,8 @@ from chain.rpc import Endpoint, RpcError
 from ledger.payout_exports import ended_exports, note_export_dead
 from worker.context import WorkerContext
 from worker.payouts.rows import DurableNonce
+
+_PAGES_PER_PASS: Final = 3
 
 
 class NonceUnusableError(Exception):
@@ -70,14 +73,20 @@ async def advanced_slots(context: WorkerContext, nonces: Sequence[DurableNonce])
 async def note_advanced_of_paid(context: WorkerContext) -> None:
     """Note of exports whose payouts are paid that they can land no more, as far as nodes show it.
 
-    One that was exported and then paid by another transaction lives on, and is warned of until its nonce is advanced.
+    One that was exported and then paid by another transaction lives on, and is warned of until its nonce is advanced. A
+    pass looks at some pages of them and the next one goes on behind those: however many live on, each has its turn.
     """
-    exports = await ended_exports(context.database, limit=ACCOUNTS_PER_CALL)
-    nonces = {one.id: DurableNonce(one.nonce_account, one.nonce_value, one.nonce_slot) for one in exports}
-    slots = await advanced_slots(context, [*nonces.values()]) if nonces else {}
-    for export, nonce in nonces.items():
-        if nonce in slots:
-            await note_export_dead(context.database, export, slot=slots[nonce])
+    for _ in range(_PAGES_PER_PASS):
+        exports = await ended_exports(context.database, after=context.exports_seen.place, limit=ACCOUNTS_PER_CALL)
+        is_last = len(exports) < ACCOUNTS_PER_CALL
+        context.exports_seen.place = None if is_last else (exports[-1].ended_at, exports[-1].id)
+        nonces = {one.id: DurableNonce(one.nonce_account, one.nonce_value, one.nonce_slot) for one in exports}
+        slots = await advanced_slots(context, [*nonces.values()]) if nonces else {}
+        for export, nonce in nonces.items():
+            if nonce in slots:
+                await note_export_dead(context.database, export, slot=slots[nonce])
+        if is_last:
+            return
 
 
 async def seen_nonces(node: Node, accounts: Sequence[str]) -> Mapping[str, list[SeenNonce]]:
