@@ -137,8 +137,8 @@ class LogsFeed:
         self._newest_slot = 0
         self._newest_by: _Shard | None = None
         self.progressed_at = time.monotonic()
-        """When a socket last showed that it works, in seconds of the monotonic clock: by a slot newer than any before,
-        by refusing what its node does not serve, or, where that is slots, by answering pings."""
+        """When a socket last showed that it works, in seconds of the monotonic clock: by a slot a little newer than any
+        before, by refusing what its node does not serve, or, where that is slots, by answering pings."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -354,12 +354,16 @@ class LogsFeed:
         self._saw_slot(shard, 0)
 
     def _saw_slot(self, shard: _Shard, slot: int) -> None:
-        if shard is self._newest_by and 0 < slot < self._newest_slot - _WRONG_SLOTS:
+        # A wide step is no progress by itself, down or up: nodes that stand still may take turns for ever.
+        is_step = self._newest_slot > 0 and abs(slot - self._newest_slot) > _WRONG_SLOTS
+        if is_step and shard is self._newest_by and 0 < slot < self._newest_slot:
             # What it showed before was never true, or is by another node that is behind: it is no measure any more.
             shard.slot = self._newest_slot = 0
         shard.slot = max(shard.slot, slot)
         if slot > self._newest_slot:
-            self._newest_slot, self._newest_by, self.progressed_at = slot, shard, time.monotonic()
+            self._newest_slot, self._newest_by = slot, shard
+            if not is_step:
+                self.progressed_at = time.monotonic()
         if shard.slot or not shard.beats:
             self._announce_all(shard)
 

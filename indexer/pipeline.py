@@ -25,6 +25,10 @@ _log = structlog.get_logger(__name__)
 _REMEMBERED_MAX: Final = 100_000
 # One transaction that cannot be recorded is its own fault; so many different ones, and none between, are ours.
 _GIVEN_UP_MAX: Final = 3
+# What was first given up longer ago counts no more: several times what liveness allows without success.
+_GIVEN_UP_SECONDS: Final = 900.0
+_GIVEN_UP_PATIENCES: Final = 15
+_GIVEN_UP_KEPT_MAX: Final = 1_000
 # Between questions for a transaction that a node has told of and does not show yet.
 _NOT_YET: Final = Backoff(0.01, 2.0, grows=1.6)
 
@@ -81,7 +85,10 @@ class Pipeline:
         self._in_flight: dict[tuple[str, int], _Job] = {}
         self.recorded = 0
         """How many transactions were recorded, or found to be none of ours, since it began."""
+        self._given_up_at: dict[str, float] = {}
+        """When each transaction was given up for the first time; healing tries it again and again."""
         self._given_up: set[str] = set()
+        """Those of them that were given up since one was recorded."""
         self._recorded: OrderedDict[str, int] = OrderedDict()
 
     def notified(self, account: str, signature: str, slot: int) -> None:
@@ -131,12 +138,14 @@ class Pipeline:
 
     @property
     def is_failing(self) -> bool:
-        """True when three different transactions were given up since one was recorded.
+        """True when three different transactions were given up lately, and since one was recorded.
 
-        One or two that can never be recorded, on wallets that are otherwise quiet, do not count: they are tried again
-        by healing and shown by its metrics, and to restart the process would bring nothing.
+        Single ones that can never be recorded, on wallets that are otherwise quiet, do not count, nor do they add up
+        over the weeks: they are tried again by healing and shown by its metrics, and to restart the process would bring
+        nothing. So each counts for a while after it was first given up.
         """
-        return len(self._given_up) >= _GIVEN_UP_MAX
+        since = time.monotonic() - max(_GIVEN_UP_SECONDS, _GIVEN_UP_PATIENCES * self._patience_seconds)
+        return sum(self._given_up_at[signature] >= since for signature in self._given_up) >= _GIVEN_UP_MAX
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -203,6 +212,8 @@ class Pipeline:
         if seen.is_ours:
             # What is none of ours shows nothing: anybody can mention a wallet between payments that are lost.
             self._given_up.clear()
+        self._given_up.discard(job.signature)
+        self._given_up_at.pop(job.signature, None)
         self._remember(job.signature, seen.slot)
         if job.notified_at is not None:
             self._metrics.lag.observe(time.monotonic() - job.notified_at)
@@ -262,8 +273,7 @@ class Pipeline:
     def _failed(self, job: _Job, error: BaseException) -> None:
         reason = type(error).__name__.removesuffix("Error")
         self._metrics.fetch_failures.labels(reason).inc()
-        if not self.is_failing:
-            self._given_up.add(job.signature)
+        self._give_up(job.signature)
         _log.warning("fetch_failed", signature=job.signature, error=str(error))
         if not job.done.done():
             job.done.set_exception(FetchFailedError(str(error)))
@@ -272,6 +282,14 @@ class Pipeline:
         if job.notified_at is not None:
             for account in job.accounts:
                 self._heal_queue.want(account)
+
+    def _give_up(self, signature: str) -> None:
+        if signature not in self._given_up_at and len(self._given_up_at) >= _GIVEN_UP_KEPT_MAX:
+            oldest = next(iter(self._given_up_at))
+            del self._given_up_at[oldest]
+            self._given_up.discard(oldest)
+        self._given_up_at.setdefault(signature, time.monotonic())
+        self._given_up.add(signature)
 
     def _remember(self, signature: str, slot: int) -> None:
         self._recorded[signature] = slot

@@ -300,3 +300,27 @@ async def test_a_slot_that_a_node_once_made_up_is_no_measure_for_good():
         await until(lambda: true_slot < feed.slot < 10**12)
         before = feed.progressed_at
         await until(lambda: feed.progressed_at > before)
+
+
+async def test_sockets_at_nodes_that_stand_still_far_apart_make_no_progress_by_taking_turns():
+    """Each shows its first slot again and again, and falls silent."""
+    ahead, behind = PubSubNode(slot=10_000, slot_seconds=3600), PubSubNode(slot=100, slot_seconds=3600)
+
+    def saying_its_slot(node):
+        async def greet(connection):
+            await node.notify_of(connection, "slotNotification", 1, {"slot": node.slot, "parent": 0, "root": 0})
+
+        return greet
+
+    ahead.greeting, behind.greeting = saying_its_slot(ahead), saying_its_slot(behind)
+    async with (
+        gossiping(ahead),
+        gossiping(behind),
+        feeding([ahead.url, behind.url], names(1), QUICK) as (feed, listener),
+    ):
+        await until(lambda: feed.slot == 10_000)
+        await until(lambda: feed.slot == 100)
+        before = feed.progressed_at
+        ended = len(listener.ended)
+        await until(lambda: len(listener.ended) >= ended + 3)
+        assert feed.progressed_at == before

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 
 from chain.backoff import Backoff
 from chain.rpc import RpcLimits
-from indexer import context, heal, liveness, witness
+from indexer import context, heal, liveness, pipeline, witness
 from indexer.main import running_indexer
 from localnet import Localnet
 from localnet import payments as pay
@@ -194,6 +194,23 @@ async def test_one_transaction_that_can_never_be_recorded_makes_nothing_unwell(
         for _ in range(60):
             assert not [reason for reason in indexer.metrics.liveness.reasons() if reason.startswith("record ")]
             await asyncio.sleep(0.1)
+
+
+async def test_transactions_that_can_never_be_recorded_do_not_add_up_for_good(
+    market, net, database_url, impatient, pool, monkeypatch
+):
+    """Healing tries each of them for ever, and nothing else comes."""
+    monkeypatch.setattr(pipeline, "_GIVEN_UP_SECONDS", 2.0)
+    await pool.execute("ALTER TABLE transfers ADD CONSTRAINT none_at_all CHECK (false) NOT VALID")
+    async with running_indexer(impatient, database_url, [net.rpc_url], [net.ws_url]) as indexer:
+        await until_well(indexer)
+        await several_payments(market)
+        failures = indexer.metrics.fetch_failures.labels("Unrecordable")
+        await eventually(lambda: failures._value.get() >= 3, seconds=60)
+        await eventually(lambda: not indexer.pipeline.is_failing, seconds=60)
+        before = failures._value.get()
+        await eventually(lambda: failures._value.get() >= before + 4, seconds=120)
+        assert not indexer.pipeline.is_failing
 
 
 async def test_histories_that_cannot_be_walked_make_it_unwell(market, net, database_url, impatient, monkeypatch):
