@@ -63,26 +63,27 @@ def fates(answers: Sequence[EndpointStatuses], count: int, witnesses: int = WITN
     return [_fate([statuses[n] for _, statuses in answered], seen_slot, is_enough=is_enough) for n in range(count)]
 
 
-def saying_alone(answers: Sequence[EndpointStatuses], are_old: Sequence[bool]) -> frozenset[str]:
+def saying_alone(answers: Sequence[EndpointStatuses], ends: Sequence[int | None]) -> frozenset[str]:
     """The endpoints that say of a transaction that it has landed, though another must know and does not.
 
     Args:
         answers: What each endpoint says of the transactions.
-        are_old: Of each of them, whether it can only have landed so long ago that every node knows it.
+        ends: Of each of them, a slot at which it can land no more: whoever is beyond that knows it. `None` where it may
+            still land: then one node may rightly know of it before another.
     """
     answered = [
         (one.endpoint, one.slot, one.statuses)
         for one in answers
-        if one.statuses is not None and len(one.statuses) == len(are_old)
+        if one.statuses is not None and len(one.statuses) == len(ends)
     ]
     alone = set[str]()
-    for n, is_old in enumerate(are_old):
+    for n, end in enumerate(ends):
         newest = max((slot for _, slot, statuses in answered if statuses[n] is None), default=None)
         for endpoint, _, statuses in answered:
             status = statuses[n]
             if newest is None or status is None or not _has_landed(status):
                 continue
-            if is_old or newest >= status.slot + _SLOTS_TO_KNOW:
+            if (end is not None and newest > end) or newest >= status.slot + _SLOTS_TO_KNOW:
                 alone.add(endpoint)
     return frozenset(alone)
 

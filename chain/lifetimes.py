@@ -144,10 +144,14 @@ async def finalized_tip(pool: RpcPool) -> Tip | None:
 
 @dataclass(frozen=True, slots=True)
 class FinalizedTip:
-    """What `finalized_tip` answers, and the endpoints that say they are further than enough of the others can be."""
+    """What `finalized_tip` answers, and the endpoints that say they are further than enough of the others can be.
+
+    `near` are those that are not, where enough answer to say so.
+    """
 
     tip: Tip | None
     far_ahead: frozenset[str]
+    near: frozenset[str] = frozenset()
 
 
 async def finalized_tip_of(pool: RpcPool) -> FinalizedTip:
@@ -164,7 +168,8 @@ async def finalized_tip_of(pool: RpcPool) -> FinalizedTip:
     slot_max = sorted(slots, reverse=True)[place] + BLOCKHASH_LIFETIME_BLOCKS
     height_max = sorted(heights, reverse=True)[place] + BLOCKHASH_LIFETIME_BLOCKS
     far = {name for name, tip in said if tip.absolute_slot > slot_max or tip.block_height > height_max}
-    return FinalizedTip(Tip(max(slots), min(heights)), frozenset(far))
+    near = {name for name, _ in said} - far
+    return FinalizedTip(Tip(max(slots), min(heights)), frozenset(far), frozenset(near))
 
 
 async def _newest(pool: RpcPool, *, enough: int, grace_seconds: float = GRACE_SECONDS) -> Tip | None:

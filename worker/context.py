@@ -93,4 +93,5 @@ async def deciding_tip(context: WorkerContext) -> Tip | None:
     seen = await finalized_tip_of(pool)
     agreement.note_enough(endpoints=len(pool.endpoints), witnesses=pool.witnesses, is_enough=seen.tip is not None)
     agreement.note_alone("how far the chain is", seen.far_ahead)
+    agreement.note_agreed("how far the chain is", seen.near)
     return seen.tip

@@ -18,7 +18,7 @@ import structlog
 from chain.asking import ask_each
 from chain.decode import MalformedAnswerError, TransactionResult, decode
 from chain.failures import has_failed
-from chain.landing import Fate, LandingState, fates, saying_alone
+from chain.landing import Fate, LandingState, fates
 from chain.lifetimes import Life, Tip, newest_of_all
 from chain.node import STATUSES_PER_CALL
 from chain.rpc import Endpoint, RpcError
@@ -29,6 +29,7 @@ from ledger.findings import GIVEN_BACK
 from ledger.index_requests import request_index
 from ledger.settlements import FIRST, FailureReason, OpenSettlement
 from runtime.crash_points import crash_point
+from worker.agreement import Heard
 from worker.context import WorkerContext, deciding_tip
 
 _log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
     done.broadcast += sum(
         await _offer(context, await settlements.vanished_wires(context.database, limit=_WIRES_PER_PASS))
     )
+    heard = Heard(context.agreement, "payments over x402")
     after, landed = FIRST, list[tuple[OpenSettlement, Fate]]()
     while page := await settlements.open_settlements(
         context.database, older_seconds=older_seconds, after=after, limit=STATUSES_PER_CALL
@@ -78,8 +80,9 @@ async def move_settlements(context: WorkerContext, *, older_seconds: float = _OL
         tip = await deciding_tip(context)
         if tip is not None:
             await _correct_ends(context, [one.id for one in page if _life(one).is_doubtful(tip)])
-        landed += await _move_page(context, page, tip, done)
+        landed += await _move_page(context, page, tip, heard, done)
         after = page[-1].created_at, page[-1].id
+    heard.end()
     # Last, and some of them at random: none that cannot be decided keeps the others from being looked at.
     old = [(one, fate) for one, fate in landed if one.age_seconds >= _UNEXPLAINED_SECONDS]
     some = random.sample(old, min(len(old), _LOOKED_AT_PER_PASS))
@@ -103,12 +106,12 @@ async def _correct_ends(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 async def _move_page(
-    context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, done: Moved
+    context: WorkerContext, page: Sequence[OpenSettlement], tip: Tip | None, heard: Heard, done: Moved
 ) -> list[tuple[OpenSettlement, Fate]]:
     """Decide a page and send what is undecided; those that are final on chain though nothing has settled them."""
     answers = await context.node.statuses_of_each([one.signature for one in page])
-    context.agreement.note_alone(
-        "payments over x402", saying_alone(answers, [one.age_seconds >= _UNEXPLAINED_SECONDS for one in page])
+    heard.note(
+        answers, [tip.absolute_slot if tip is not None and _is_dead(context, one, tip) else None for one in page]
     )
     to_send, to_index, landed, failed = [], [], [], list[tuple[OpenSettlement, Fate]]()
     for one, fate in zip(page, fates(answers, len(page), context.node.pool.witnesses), strict=True):

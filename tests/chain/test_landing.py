@@ -77,21 +77,25 @@ def test_of_three_endpoints_two_are_enough():
 
 
 @pytest.mark.parametrize(
-    ("others", "is_old", "alone"),
+    ("others", "end", "alone"),
     [
-        ([(9, None)], False, set()),
-        ([(37, None)], False, {"it"}),
-        ([(9, None)], True, {"it"}),
-        ([(99, GOOD)], True, set()),
-        ([(99, GOOD), (99, None)], True, {"it", "other"}),
+        ([(9, None)], None, set()),
+        ([(36, None)], None, set()),
+        ([(37, None)], None, {"it"}),
+        ([(9, None)], 8, {"it"}),
+        # Whoever has not come so far may still hear of it.
+        ([(9, None)], 9, set()),
+        ([(9, None), (11, None)], 10, {"it"}),
+        ([(99, GOOD)], 8, set()),
+        ([(99, GOOD), (99, None)], 8, {"it", "other"}),
     ],
 )
 @pytest.mark.parametrize("said", [GOOD, FINAL, BAD])
-def test_who_says_alone_that_it_has_landed(said, others, is_old, alone):
+def test_who_says_alone_that_it_has_landed(said, others, end, alone):
     answers = [EndpointStatuses("it", 9, [said]), *(EndpointStatuses("other", slot, [one]) for slot, one in others)]
     answers += [EndpointStatuses("away", 0, None, "it is away"), EndpointStatuses("strange", 999, [])]
-    assert saying_alone(answers, [is_old]) == alone
+    assert saying_alone(answers, [end]) == alone
 
 
 def test_what_is_being_voted_for_contradicts_nobody():
-    assert not saying_alone([EndpointStatuses("it", 9, [SEEN]), EndpointStatuses("other", 99, [None])], [True])
+    assert not saying_alone([EndpointStatuses("it", 9, [SEEN]), EndpointStatuses("other", 99, [None])], [5])

@@ -85,19 +85,56 @@ OF_ONE = {
 }
 
 
+ABOUT = {word: "how far the chain is" if word == "it is far ahead" else "payments over x402" for word in OF_ONE}
+
+
+def named(logs):
+    return [(one["endpoint"], one["about"]) for one in logs if one["event"] == "node_contradicts_others"]
+
+
 @pytest.mark.parametrize("word", OF_ONE)
-async def test_a_node_that_says_alone_what_another_denies_is_named(seller, database_url, net, word):
+async def test_a_node_that_says_alone_what_another_denies_is_named_until_it_agrees(seller, database_url, net, word):
     async with (
         AlteringNode(net, OF_ONE[word]).serve() as liar,
         open_worker_context(fast_settings(), database_url, [net.rpc_url, liar.rpc_url]) as passes,
     ):
         net.set_faults({"transactionsLost": 1})
+        for lie in range(1, 3):
+            await seller.sign(memo=f"payment {lie}")
+            # It can land no more, by any node's word.
+            await seller.make_older()
+            net.chain.tick(400)
+            with structlog.testing.capture_logs() as logs:
+                liar.change = OF_ONE[word]
+                for _ in range(2):
+                    await move_settlements(passes, older_seconds=0)
+            assert named(logs) == [("127.0.0.1", ABOUT[word])]
+            assert value(passes.metrics.nodes_alone.labels("127.0.0.1", ABOUT[word])) >= lie
+            # A payment that may still land: they are asked of it, and agree.
+            await seller.sign(memo=f"young {lie}")
+            liar.change = None
+            await move_settlements(passes, older_seconds=0)
+
+
+async def test_a_node_that_knows_a_payment_a_little_earlier_than_another_is_not_named(seller, database_url, net):
+    """The payment is minutes old, and lands now: it was lost, and sent again."""
+    async with (
+        AlteringNode(net).serve() as later,
+        open_worker_context(fast_settings(), database_url, [net.rpc_url, later.rpc_url]) as passes,
+    ):
+        net.set_faults({"transactionsLost": 1})
         await seller.sign()
+        await move_settlements(passes, older_seconds=0)
         await seller.make_older()
+        net.set_faults(None)
+        await move_settlements(passes, older_seconds=0)
+        assert seller.received() == AMOUNT
+
+        def knows_nothing_yet(call, answer):
+            if call["method"] == "getSignatureStatuses":
+                answer["result"]["value"] = [None] * len(call["params"][0])
+
+        later.change = knows_nothing_yet
         with structlog.testing.capture_logs() as logs:
-            for _ in range(2):
-                await move_settlements(passes, older_seconds=0)
-        about = "how far the chain is" if word == "it is far ahead" else "payments over x402"
-        said = [entry for entry in logs if entry["event"] == "node_contradicts_others"]
-        assert [(entry["endpoint"], entry["about"]) for entry in said] == [("127.0.0.1", about)]
-        assert value(passes.metrics.nodes_alone.labels("127.0.0.1", about)) == 2
+            await move_settlements(passes, older_seconds=0)
+        assert named(logs) == []

@@ -20,13 +20,14 @@ import structlog
 
 from chain.asking import ask_each
 from chain.backoff import Backoff
-from chain.landing import LandingState, fates, saying_alone
+from chain.landing import LandingState, fates
 from chain.lifetimes import Life, Tip, latest_blockhash_of_all, newest_of_all
 from chain.rpc import PermanentRpcError, RetryableRpcError, RpcError
 from chain.sending import offer_everywhere
 from ledger.jobs import count_late_ratings
 from ledger.payout_redirects import apply_redirects
 from ledger.states import PayoutStatus
+from worker.agreement import Heard
 from worker.context import WorkerContext, deciding_tip
 from worker.payouts import rows
 from worker.payouts.checks import NotReadyError, Waiting, ready_payout
@@ -207,9 +208,11 @@ async def _end_the_dead(context: WorkerContext, living: Sequence[Attempt], dead:
     beyond += await _advanced(context, living)
     dead.update(attempt.id for attempt in beyond)
     absent = await rows.proven_absent(context.database, [attempt.id for attempt in beyond]) if beyond else frozenset()
+    heard = Heard(context.agreement, "a payout")
     for attempt in beyond:
         if attempt.id in absent and attempt.dead_from_slot is not None:
-            await _end_one(context, attempt, attempt.dead_from_slot, done)
+            await _end_one(context, attempt, attempt.dead_from_slot, heard, done)
+    heard.end()
 
 
 async def _beyond(context: WorkerContext, living: Sequence[Attempt], tip: Tip) -> list[Attempt]:
@@ -248,12 +251,12 @@ async def _advanced(context: WorkerContext, living: Sequence[Attempt]) -> list[A
     return advanced
 
 
-async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int, done: Sent) -> None:
+async def _end_one(context: WorkerContext, attempt: Attempt, dead_from_slot: int, heard: Heard, done: Sent) -> None:
     """End an attempt unless the history on chain, searched by its signature and by its reference, has it after all."""
     outcome, error = "expired", None
     if attempt.signature is not None:
         answers = await context.node.statuses_of_each([attempt.signature])
-        context.agreement.note_alone("a payout", saying_alone(answers, [True]))
+        heard.note(answers, [dead_from_slot])
         (fate,) = fates(answers, 1, context.node.pool.witnesses)
         if fate.seen_slot < dead_from_slot or fate.landing not in _ABSENT:
             return
