@@ -19,7 +19,7 @@ _queries = load_queries("ledger", "jobs.sql")
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A service to be ordered at the price that its client has seen, in base units of `price_mint`.
+    """A service to be ordered as its client has seen it: its environment, and its price in base units of `price_mint`.
 
     `nonce` is that of the payment request that funds the job.
     """
@@ -32,6 +32,7 @@ class NewJob:
     deadline: dt.datetime
     price_amount: int
     price_mint: str
+    service_environment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Funding:
 
 
 async def add_job(connection: DatabaseConnection, new: NewJob) -> UUID | None:
-    """Order a service; `None` where it is off the market or its price is another by now."""
+    """Order a service; `None` where it is off the market, or its price or environment is another by now."""
     row: Mapping[str, UUID] | None = await _queries.add_job(
         connection,
         service_id=new.service_id,
@@ -149,6 +150,7 @@ async def add_job(connection: DatabaseConnection, new: NewJob) -> UUID | None:
         deadline=new.deadline,
         price_amount=new.price_amount,
         price_mint=new.price_mint,
+        service_environment=new.service_environment,
     )
     return row["id"] if row else None
 

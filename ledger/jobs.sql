@@ -12,7 +12,8 @@ WITH added AS (
   FROM agent_services AS s
   JOIN nonces AS n ON n.nonce = :nonce
   WHERE s.id = :service_id AND s.is_active AND s.price_amount = :price_amount AND s.price_mint = :price_mint
-  -- Waits for whoever holds its price, and looks again.
+    AND s.environment = :service_environment
+  -- Waits for whoever holds its price, or makes it one for tests, and looks again.
   FOR KEY SHARE OF s
   RETURNING id, client_user_id, client_agent_id, service_id, price_amount
 ),

@@ -116,11 +116,14 @@ async def create_request(
     reference: str,
     exact: bool = False,
     environment: str = "live",
+    wallet_environment: str = "live",
     metadata: Mapping[str, Any] | None = None,
     proof_version: int = 1,
     final_only: bool = False,
-) -> PaymentRequest:
+) -> PaymentRequest | None:
     """Register a fresh nonce for these terms; `amount` is in base units.
+
+    `None` where the wallet is no longer of the environment in which it was seen, which is `wallet_environment`.
 
     `reference` is a fresh key that nobody can guess: a transfer that carries it was made for this request.
     """
@@ -137,11 +140,12 @@ async def create_request(
         metadata=dict(metadata or {}),
         reference=reference,
         environment=environment,
+        wallet_environment=wallet_environment,
         expires_at=expires_at,
         proof_version=proof_version,
         final_only=final_only,
     )
-    return _request(row)
+    return None if row is None else _request(row)
 
 
 async def find_request(database: Database, nonce: str) -> tuple[PaymentRequest, ClaimOfRequest | None] | None:

@@ -1,14 +1,19 @@
 -- name: add_request^
--- Register a payment request.
-WITH added AS (
+-- Register a payment request. Nothing where its wallet is of another environment by now than was seen: this waits for
+-- whoever makes it one for tests, or that for this.
+WITH wallet AS (
+  SELECT environment FROM recipients WHERE address = :recipient::text FOR SHARE
+),
+added AS (
   INSERT INTO nonces (
     nonce, user_id, recipient, mint, currency, amount, resource, scheme, metadata, reference, environment, expires_at,
     proof_version, final_only
   )
-  VALUES (
-    :nonce, :user_id, :recipient, :mint, :currency, :amount, :resource, :scheme, :metadata, :reference, :environment,
-    :expires_at, :proof_version, :final_only
-  )
+  SELECT
+    :nonce::text, :user_id::text, :recipient::text, :mint::text, :currency::text, :amount::numeric, :resource::text,
+    :scheme::text, :metadata::jsonb, :reference::text, :environment::text, :expires_at::timestamptz,
+    :proof_version::smallint, :final_only::boolean
+  WHERE NOT EXISTS (SELECT FROM wallet AS w WHERE w.environment <> :wallet_environment::text)
   RETURNING *
 ),
 logged AS (

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.sql import Database, load_queries
+from ledger.sql import Database, DatabaseConnection, load_queries
 
 _queries = load_queries("ledger", "recipients.sql")
 
@@ -138,13 +138,16 @@ async def has_open_jobs(database: Database, address: str) -> bool:
     return found
 
 
-async def move_to_tests(database: Database, address: str) -> MovedToTests | None:
+async def move_to_tests(connection: DatabaseConnection, address: str, *, late_seconds: float) -> MovedToTests | None:
     """Make a live wallet one for tests, unless something live depends on it; `None` for a wallet that is unknown.
 
-    What keeps it live is `payments` that were honoured, `claims` that are pending, `requests` that can still be paid,
-    `settlements` of x402 under way, or `jobs` that are paid to it.
+    What keeps it live is `payments` that were honoured, `claims` that are pending, `requests` that can still be paid or
+    have expired for less than `late_seconds`, within which a payment that was made in time may be recorded,
+    `settlements` of x402 under way, or `jobs` that are paid to it. It takes a transaction of its own.
     """
-    row = await _queries.move_to_tests(database, address=address)
+    async with connection.transaction():
+        await _queries.lock_recipient(connection, address=address)
+        row = await _queries.move_to_tests(connection, address=address, late_seconds=late_seconds)
     return None if row is None else MovedToTests(row["is_moved"], row["held_by"])
 
 

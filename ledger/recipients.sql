@@ -61,11 +61,15 @@ SELECT EXISTS (
     AND (j.escrow_status <> 'pending' OR job_is_open(j.status))
 );
 
+-- name: lock_recipient!
+-- Wait for whoever registers a payment request to a wallet, and let who does so next wait: the next statement sees it.
+SELECT FROM recipients WHERE address = :address FOR NO KEY UPDATE;
+
 -- name: move_to_tests^
 -- Make a live wallet one for tests, with its event, unless something live depends on it: then that is answered, and
--- nothing changes. One for tests stays one.
+-- nothing changes. One for tests stays one. It is locked by then, see `lock_recipient`.
 WITH found AS (
-  SELECT address, user_id, environment FROM recipients WHERE address = :address FOR NO KEY UPDATE
+  SELECT address, user_id, environment FROM recipients WHERE address = :address
 ),
 owners AS (
   SELECT user_id FROM found UNION SELECT user_id FROM former_recipients WHERE address = :address
@@ -85,7 +89,9 @@ looked_at AS (
     ) THEN 'claims'
     WHEN EXISTS (
       SELECT FROM nonces AS n
-      WHERE n.recipient = f.address AND n.environment = 'live' AND n.expires_at > clock_timestamp()
+      WHERE n.recipient = f.address AND n.environment = 'live'
+        -- What was paid in time may be recorded so much later.
+        AND n.expires_at > statement_timestamp() - make_interval(secs => :late_seconds)
     ) THEN 'requests'
     WHEN EXISTS (
       SELECT FROM settlements AS s

@@ -152,12 +152,16 @@ async def change_service(
     return from_row(Service, row) if row else None
 
 
-async def move_service_to_tests(database: Database, service_id: UUID) -> MovedToTests | None:
+async def move_service_to_tests(connection: DatabaseConnection, service_id: UUID) -> MovedToTests | None:
     """Make a live service one for tests, unless something live depends on it; `None` where there is no such service.
+
+    It takes a transaction of its own.
 
     What keeps it live is `payments` for live jobs that have reached their end, or live `jobs` that are under way.
     """
-    row = await _queries.move_service_to_tests(database, id=service_id)
+    async with connection.transaction():
+        await _queries.lock_service(connection, id=service_id)
+        row = await _queries.move_service_to_tests(connection, id=service_id)
     return None if row is None else MovedToTests(row["is_moved"], row["held_by"])
 
 

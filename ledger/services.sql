@@ -44,11 +44,15 @@ WITH changed AS (
 )
 SELECT c.*, t.decimals FROM changed AS c JOIN tokens AS t ON t.mint = c.price_mint;
 
+-- name: lock_service!
+-- Wait for whoever orders a service, and let who orders it next wait: the next statement sees what was ordered.
+SELECT FROM agent_services WHERE id = :id FOR UPDATE;
+
 -- name: move_service_to_tests^
 -- Make a live service one for tests, with its event, unless live jobs of it are under way or were paid for: then that is
--- answered, and nothing changes. One for tests stays one.
+-- answered, and nothing changes. One for tests stays one. It is locked by then, see `lock_service`.
 WITH found AS (
-  SELECT id, user_id, agent_id, environment FROM agent_services WHERE id = :id FOR UPDATE
+  SELECT id, user_id, agent_id, environment FROM agent_services WHERE id = :id
 ),
 looked_at AS (
   SELECT f.*, CASE

@@ -131,8 +131,11 @@ async def post_job(
             resource=job_resource(service.name),
             expires_at=min(fund_until, deadline),
             environment=caller.environment,
+            wallet_environment=wallet.environment,
             metadata={"serviceId": str(service.id)},
         )
+        if asked is None:
+            raise conflict("The settlement wallet was changed at this very moment; order the service anew.")
         new = NewJob(
             service_id=service.id,
             client_user_id=caller.user_id,
@@ -142,6 +145,7 @@ async def post_job(
             deadline=deadline,
             price_amount=service.price_amount,
             price_mint=service.price_mint,
+            service_environment=service.environment,
         )
         added = await add_job(connection, new)
         if added is None:

@@ -90,7 +90,7 @@ async def register_recipient(
         by_admin=caller.is_admin,
     )
     if registration is None:
-        raise _not_free(before, is_paid_for_jobs=await has_open_jobs(context.database, address))
+        raise await _not_free(context, before, address, user_id)
     missing = await missing_token_accounts(context, address)
     return RegisteredRecipientBody(**recipient_fields(registration.recipient), missing_token_accounts=missing)
 
@@ -115,10 +115,10 @@ async def missing_token_accounts(context: PaymentsContext, address: str) -> list
     )
 
 
-def _not_free(before: Recipient | None, *, is_paid_for_jobs: bool) -> ApiError:
-    if before is not None and not before.is_active and is_paid_for_jobs:
-        return conflict("Jobs are open that are paid to the wallet, so it stays its user's until they have ended.")
+async def _not_free(context: PaymentsContext, before: Recipient | None, address: str, user_id: str) -> ApiError:
     if before is not None and not before.is_active:
+        if before.user_id != user_id and await has_open_jobs(context.database, address):
+            return conflict("Jobs are open that are paid to the wallet, so it stays its user's until they have ended.")
         return conflict(
             "The wallet was registered and removed before; let it sign the text that ends in ` at {signedAt}`, "
             "and send signedAt."

@@ -69,8 +69,11 @@ async def request_payment(context: PaymentsContext, caller: Caller, order: Reque
         proof_version=max(order.require_proof_version, caller.proof_version),
         final_only=order.final_only or caller.final_only or token.needs_finality(amount, context.final_from),
         environment=environment_of_payments(caller),
+        wallet_environment=recipient.environment,
         metadata=metadata,
     )
+    if made is None:
+        raise conflict("The wallet was changed at this very moment; look at it again and ask anew.")
     return RequestBody(**request_fields(made, token, "open"))
 
 

@@ -113,7 +113,8 @@ def _listed(one: RecordedRecipient) -> dict[str, Any]:
 _HELD_BY: Final = {
     "payments": "live payments to it were honoured, which count in its user's live totals; give another wallet",
     "claims": "live claims of payments to it are pending; wait until they are decided",
-    "requests": "live payment requests to it can still be paid; wait until they have expired",
+    "requests": "live payment requests to it can still be paid, or perhaps were in time and that is not recorded yet; "
+    "wait until they have been expired for WORKER_LATE_SECONDS",
     "settlements": "live payments to it over x402 are under way; wait until they are decided",
     "jobs": "live jobs are paid to it; wait until their money has left it",
 }
@@ -129,9 +130,13 @@ def for_tests(
 
     Example: pay402 recipients for-tests 7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q
     """
+    # Late: only this subcommand needs them.
+    from worker.settings import WorkerSettings
+
+    late_seconds = load(WorkerSettings).late_seconds
 
     async def work(connection: asyncpg.Connection) -> MovedToTests | None:
-        return await move_to_tests(connection, address.strip())
+        return await move_to_tests(connection, address.strip(), late_seconds=late_seconds)
 
     moved = with_connection(work)
     if moved is None:

@@ -109,6 +109,7 @@ async def order(pool, nonce):
         nonce,
     )
     new = NewJob(
+        service_environment="live",
         service_id=service, client_user_id="client", client_agent_id="buyer", nonce=nonce, input=None,
         deadline=dt.datetime.now(dt.UTC), price_amount=5,
         price_mint=await pool.fetchval("SELECT mint FROM nonces WHERE nonce = $1", nonce),

@@ -25,6 +25,16 @@ def fast_settings(**changes) -> IndexerSettings:
     return IndexerSettings(**{**FAST, **changes})
 
 
+_SOMEBODY_WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
+
+
+async def somebody_waits(pool):
+    """Wait until a statement waits for a lock that another transaction holds."""
+    await eventually(lambda: pool.fetchval(_SOMEBODY_WAITS))
+
+
 async def eventually(check, seconds=20.0, pause=0.02):
     """Wait until `check()` (may be async) gives something true; fail with its last answer."""
     deadline = time.monotonic() + seconds

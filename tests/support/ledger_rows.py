@@ -68,11 +68,12 @@ class Vendor:
     async def requested(self, amount=10_000, *, seconds=900.0, scheme="minimum", resource=None, **terms) -> Any:
         """A payment request of the merchant, in base units of USDC."""
         nonce = os.urandom(8).hex()
+        environment = await self.pool.fetchval("SELECT environment FROM recipients WHERE address = $1", self.wallet)
         return await REQUESTS.add_request(
             self.pool, nonce=nonce, user_id=self.user, recipient=self.wallet, mint=str(USDC), currency="USDC",
             amount=amount, resource=resource, scheme=scheme, metadata={}, reference=str(Keypair().pubkey()),
             environment="live", expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds),
-            **{"proof_version": 1, "final_only": False, **terms},
+            wallet_environment=environment, **{"proof_version": 1, "final_only": False, **terms},
         )  # fmt: skip
 
     async def claim(self, nonce) -> Any:

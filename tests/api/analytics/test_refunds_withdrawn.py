@@ -8,15 +8,11 @@ from ledger.findings import GIVEN_BACK, find_finding, withdraw_refund
 from ledger.settlements import FailureReason, fail
 from tests.support.api_client import key_for
 from tests.support.findings import FINDINGS, events, given_back, listed, refunded, withdrawal
-from tests.support.ledger_checks import eventually
+from tests.support.ledger_checks import somebody_waits
 from tests.support.ledger_rows import Vendor, new_signature
 from tests.support.reconciling import reconcile
 from tests.support.settlement_rows import reserved
 from tests.support.small_ledger import Merchant
-
-SOMEBODY_WAITS = """
-SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
-"""
 
 
 @pytest.fixture
@@ -97,7 +93,7 @@ async def test_a_withdrawal_waits_for_a_payment_that_fails_by_it(vendor, pool, d
         await failing.start()
         await other.execute(FAIL, one, GIVEN_BACK)
         withdrawing = asyncio.create_task(vendor.client.post(withdrawal(found), {"signature": refund}))
-        await eventually(lambda: pool.fetchval(SOMEBODY_WAITS))
+        await somebody_waits(pool)
         await failing.commit()
     assert (await withdrawing).status == 409
     assert (await listed(vendor.client))[0]["state"] == "refunded"
@@ -113,7 +109,7 @@ async def test_a_payment_that_is_to_fail_by_a_refund_waits_for_its_withdrawal(ve
         await withdrawing.start()
         assert await withdraw_refund(other, finding, refund, by="merchant") == "withdrawn"
         failing = asyncio.create_task(fail(pool, one, reason=FailureReason.PAID_ANOTHER, detail=GIVEN_BACK, slot=100))
-        await eventually(lambda: pool.fetchval(SOMEBODY_WAITS))
+        await somebody_waits(pool)
         await withdrawing.commit()
     assert not await failing
     assert await pool.fetchval("SELECT status::text FROM settlements") == "signed"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from api.console import timeline
-from ledger import findings, job_lists, jobs, settlement_lists
+from ledger import findings, job_lists, jobs, recipients, settlement_lists
 from ledger.sql import planned_for_its_values
 from tests.support.query_plans import plan_of, read_whole, rows_read
 from tests.support.small_ledger import TOKEN_PROGRAM, USDC, address
@@ -15,7 +15,7 @@ READ_MAX = 20 * LIMIT
 WALLET, OTHERS = address(1), address(2)
 RELATIONS = {
     "job_requests", "payouts", "settlements", "events", "transfers", "transactions", "reconciliation_runs",
-    "finding_decisions", "job_fundings",
+    "finding_decisions", "job_fundings", "nonces",
 }  # fmt: skip
 JOB_STATUSES = ["pending", "accepted", "in_progress", "completed", "approved", "disputed", "cancelled", "expired"]
 PAYOUT_STATUSES = ["queued", "waiting", "awaiting_signature", "signed", "sent", "settled"]
@@ -60,6 +60,10 @@ SELECT sha256(n::text::bytea), CASE WHEN n % 1000 = 0 THEN 'small' ELSE 'heavy' 
   CASE WHEN n % 400 = 0 THEN NULL ELSE 'r' END, CASE WHEN n % 400 = 0 THEN NULL ELSE now() END,
   now() - n * interval '1 minute'
 FROM generate_series(1, {COUNT}) AS n JOIN transfers AS t ON t.slot = n;
+INSERT INTO recipients (address, user_id, followed_from_slot) VALUES ('{OTHERS}', 'heavy', 0);
+INSERT INTO nonces (nonce, user_id, recipient, mint, currency, amount, reference, expires_at)
+SELECT nonce, 'heavy', CASE WHEN status = 'pending' THEN settlement_wallet ELSE '{OTHERS}' END, price_mint, 'USDC', 5,
+  reference, now() - interval '1 day' FROM job_requests;
 INSERT INTO events (type, subject) SELECT 'job.pending', id::text FROM job_requests;
 INSERT INTO events (type, subject) SELECT 'x402.signed', id::text FROM settlements;
 INSERT INTO reconciliation_runs (status, requested_by, report, created_at, finished_at)
@@ -111,6 +115,7 @@ STATEMENTS = {
     "what happened to a settlement": (timeline, "moments_of_settlement", {"settlement_id": "none"}),
     "these jobs": (jobs, "jobs", {"is_job": True, "offset": 0}),
     "what may have given a transfer back": (findings, "transfers_back", {"path": "0"}),
+    "whether jobs are paid to a wallet": (recipients, "has_open_jobs", {"address": OTHERS}),
     "what was decided about a finding": (findings, "decisions_of_finding", {"finding_id": "0" * 32, "path": "0"}),
 }  # fmt: skip
 OF_THE_REPORT = {
@@ -157,3 +162,13 @@ async def test_findings_cost_what_the_report_keeps_and_not_what_was_ever_decided
         if rows_read(plan, RELATIONS) > 5 * KEPT or read_whole(plan, RELATIONS):
             wrong[what] = (rows_read(plan, RELATIONS), read_whole(plan, RELATIONS), json.dumps(plan))
     assert wrong == {}
+
+
+async def test_what_keeps_a_wallet_live_is_found_without_reading_what_is_over(ledger):
+    given = {"address": OTHERS, "late_seconds": 60.0}
+    async with ledger.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        plan = await plan_of(connection, recipients._queries, "move_to_tests", given)
+    assert (await ledger.fetchval("SELECT environment FROM recipients")) == "test"
+    assert rows_read(plan, RELATIONS) <= READ_MAX, json.dumps(plan)
+    assert set(read_whole(plan, RELATIONS)) <= {"transactions"}

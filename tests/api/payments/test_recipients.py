@@ -12,6 +12,7 @@ from ledger.recipients import register_wallet, stop_following
 from localnet import payments as pay
 from localnet.payments import USDC
 from tests.support.api_client import key_for, running_api
+from tests.support.funded_jobs import ordered_job
 from tests.support.job_shop import fast_settings
 from tests.support.ledger_rows import NO_NODE
 from tests.support.reconciling import reconcile
@@ -78,6 +79,21 @@ async def test_a_removed_wallet_goes_to_whoever_it_signs_for_anew(shop_owner, ap
     assert (await shop_owner.get("/recipients"))["total"] == 0
     for again in (order(wallet), order(wallet, signed_at=now_ms())):
         assert (await shop_owner.post("/recipients", again)).code == "CONFLICT"
+
+
+async def test_whoever_removed_a_wallet_to_which_open_jobs_are_paid_is_asked_to_sign_anew(shop_owner, api, pool):
+    wallet = Keypair()
+    await shop_owner.post("/recipients", order(wallet))
+    await ordered_job(pool, str(wallet.pubkey()))
+    assert (await shop_owner.delete(f"/recipients/{wallet.pubkey()}")).status == 200
+    refused = await shop_owner.post("/recipients", order(wallet))
+    assert (refused.status, refused.code) == (409, "CONFLICT")
+    assert "send signedAt" in refused["error"]
+    stranger = api.holding(await key_for(pool, "stranger"))
+    taken = await stranger.post("/recipients", order(wallet, "stranger", signed_at=now_ms()))
+    assert (taken.status, taken.code) == (409, "CONFLICT")
+    assert "Jobs are open" in taken["error"]
+    assert (await shop_owner.post("/recipients", order(wallet, signed_at=now_ms()))).status == 201
 
 
 async def test_an_admin_gives_a_removed_wallet_away_without_a_signature(admin, shop_owner):

@@ -122,6 +122,11 @@ async def asked(pool, merchant):
     )  # fmt: skip
 
 
+async def asked_and_perhaps_paid_in_time(pool, merchant):
+    await asked(pool, merchant)
+    await pool.execute("UPDATE nonces SET expires_at = now() - interval '1 minute'")
+
+
 async def settling(pool, merchant):
     await reserved(pool, merchant)
 
@@ -135,6 +140,7 @@ LIVE = {
     honoured_of_a_former_owner: "honoured",
     pending: "pending",
     asked: "can still be paid",
+    asked_and_perhaps_paid_in_time: "not recorded yet",
     settling: "x402",
     ordered: "jobs",
 }
@@ -154,7 +160,7 @@ async def test_what_was_done_with_test_keys_or_is_over_keeps_no_wallet_live(reci
         await add_claim(pool, merchant, 5, status=status, environment="test")
     await add_claim(pool, merchant, 5, status="failed")
     await asked(pool, merchant)
-    await pool.execute("UPDATE nonces SET expires_at = now() - interval '1 second'")
+    await pool.execute("UPDATE nonces SET expires_at = now() - interval '2 days'")
     await ordered_job(pool, merchant.wallet)
     await pool.execute("UPDATE job_requests SET environment = 'test'")
     assert (await recipients("for-tests", WALLET)).code == 0
