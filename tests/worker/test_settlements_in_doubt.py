@@ -123,15 +123,19 @@ async def test_a_node_that_knows_a_payment_a_little_earlier_than_another_is_not_
         open_worker_context(fast_settings(), database_url, [net.rpc_url, later.rpc_url]) as passes,
     ):
         net.set_faults({"transactionsLost": 1})
-        await seller.sign()
+        found = await seller.sign()
         await move_settlements(passes, older_seconds=0)
         await seller.make_older()
         net.set_faults(None)
         await move_settlements(passes, older_seconds=0)
+        # It is confirmed by then.
+        net.chain.tick(4)
         assert seller.received() == AMOUNT
+        landed_slot = net.chain.find((await settlements.find_by_id(seller.pool, found)).signature).slot
 
         def knows_nothing_yet(call, answer):
             if call["method"] == "getSignatureStatuses":
+                answer["result"]["context"]["slot"] = landed_slot + 1
                 answer["result"]["value"] = [None] * len(call["params"][0])
 
         later.change = knows_nothing_yet
