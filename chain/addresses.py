@@ -7,7 +7,6 @@ from solders.signature import Signature
 
 from chain.accounts import AccountState
 from chain.programs import SYSTEM_PROGRAM, TOKEN_PROGRAMS
-from chain.reached import ReachedSlots
 
 if TYPE_CHECKING:  # settings read addresses, and need no client of nodes for that
     from chain.node import Node
@@ -43,6 +42,8 @@ async def slot_of_wallet(node: "Node", address: str) -> int:
         NotAWalletError: It is something else.
         RpcError: No node answers.
     """
+    from chain.reached import ReachedSlots  # settings read addresses, and need no client of nodes for that
+
     slot, account = await node.account(address)
     if account is not None and (what := _other_than_wallet(account)) is not None:
         raise NotAWalletError(f"{address} is {what}.")

@@ -48,7 +48,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 """Of each kind what it means and what to do, each a sentence or two."""
 
 
-CONSEQUENCE: Final = (
+REFUND_EFFECT: Final = (
     "A payment of which anything was given back pays for nothing any more, not even with its rest: ask its payer for "
     "that by a new request. A refund that was noted by mistake can be withdrawn; the payment can be claimed again then."
 )
@@ -142,7 +142,7 @@ class FindingDetail(FindingBody):
     decisions: list[DecisionBody]
     transfers_back: list[TransferBackBody]
     payouts_back: list[PayoutBackBody]
-    consequence: str | None = Field(
+    refund_effect: str | None = Field(
         description="What a refund that was noted means for the payment; null where none is"
     )
     solana_pay_url: str | None = Field(

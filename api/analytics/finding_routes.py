@@ -12,7 +12,7 @@ from api.access.callers import Reader, Writer
 from api.access.environments import check_may_change
 from api.analytics.context import Analytics, AnalyticsContext
 from api.analytics.finding_bodies import (
-    CONSEQUENCE,
+    REFUND_EFFECT,
     Acceptance,
     DecisionBody,
     FindingBody,
@@ -122,7 +122,7 @@ async def finding_seen_by(context: AnalyticsContext, caller: Caller, finding_id:
     return FindingDetail(
         **finding_fields(found, token),
         decisions=[_decision(one, token) for one in decisions],
-        consequence=CONSEQUENCE if any(one.action == "refunded" for one in decisions) else None,
+        refund_effect=REFUND_EFFECT if any(one.action == "refunded" for one in decisions) else None,
         transfers_back=[
             TransferBackBody(
                 signature=one.signature,

@@ -6,6 +6,9 @@ from migrations import downgrade, revisions, status, upgrade
 from runtime.database import open_connection
 from tests.migrations.catalog import catalog
 
+# They change rows and no table, so that nothing is there to be seen.
+OF_ROWS_ALONE = {"0046"}
+
 
 async def test_down_leaves_nothing_and_up_makes_the_same_again(fresh_database):
     empty = await catalog(fresh_database)
@@ -26,7 +29,7 @@ async def test_each_version_can_be_taken_back_and_applied_again(fresh_database):
         before = await catalog(fresh_database)
         reached = await upgrade(fresh_database, "+1")
         after = await catalog(fresh_database)
-        assert after != before
+        assert after != before or reached.current in OF_ROWS_ALONE
         returned = await downgrade(fresh_database, "-1")
         assert len(returned.pending) == len(reached.pending) + 1
         assert [row for row in await catalog(fresh_database) if row[1] != "alembic_version"] == [

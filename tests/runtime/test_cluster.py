@@ -123,7 +123,7 @@ async def test_whoever_records_or_pays_names_the_cluster(pool, node, role):
 
 
 async def test_a_node_that_turns_out_to_be_of_another_cluster_ends_the_process(pool, node, monkeypatch):
-    monkeypatch.setattr("runtime.cluster._UNKNOWN", Backoff(0.02, 60.0))
+    monkeypatch.setattr("runtime.cluster._UNANSWERED_BACKOFF", Backoff(0.02, 60.0))
     monkeypatch.setattr("runtime.cluster._AGAIN_SECONDS", 0.05)
     await check_cluster(pool, [node.url], "localnet")
     watched = asyncio.create_task(watch_cluster(pool, [node.url], "localnet", DatabaseTroubles(new_registry())))

@@ -30,11 +30,11 @@ async def test_a_refund_that_was_noted_by_mistake_is_withdrawn_and_the_payment_c
     # Refused while it stands: that is not for ever.
     assert (await vendor.client.verify(proof)).code == "REPLAY_ATTACK"
     seen = await vendor.client.get(f"{FINDINGS}/{found['id']}")
-    assert "pays for nothing any more" in seen["consequence"]
+    assert "pays for nothing any more" in seen["refundEffect"]
     answers = await asyncio.gather(*(vendor.client.post(withdrawal(found), {"signature": refund}) for _ in range(5)))
     assert {answer.status for answer in answers} == {200}
     seen = await vendor.client.get(f"{FINDINGS}/{found['id']}")
-    assert (seen["state"], seen["refundedBaseUnits"], seen["consequence"]) == ("open", "0", None)
+    assert (seen["state"], seen["refundedBaseUnits"], seen["refundEffect"]) == ("open", "0", None)
     (decision,) = seen["decisions"]
     assert (decision["action"], decision["withdrawnBy"]) == ("withdrawn", "merchant")
     kinds = [kind for kind, *_ in await events(pool)]
