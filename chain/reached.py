@@ -45,7 +45,7 @@ class ReachedSlots:
 
         Nodes are asked only for what is newer than what they said last. `None` where too few answer.
         """
-        if 0 <= self._reached and slot <= self._reached + _AHEAD_SLOTS_MAX:
+        if self._reached >= 0 and slot <= self._reached + _AHEAD_SLOTS_MAX:
             return True
         reached = await self.newest()
         return None if reached is None else slot <= reached + _AHEAD_SLOTS_MAX
