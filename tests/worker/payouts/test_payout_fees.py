@@ -67,7 +67,7 @@ async def approve(context, order):
         await move_jobs_and_payouts(context)
         return (await order.row())["escrow_status"] == "escrowed"
 
-    await eventually(escrowed)
+    await eventually(escrowed, seconds=60)
     for step in ("accept", "submit", "approve"):
         assert await order.step(step)
 
