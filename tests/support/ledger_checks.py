@@ -35,7 +35,7 @@ async def somebody_waits(pool):
     await eventually(lambda: pool.fetchval(_SOMEBODY_WAITS))
 
 
-async def eventually(check, seconds=20.0, pause=0.02):
+async def eventually(check, seconds=45.0, pause=0.02):
     """Wait until `check()` (may be async) gives something true; fail with its last answer."""
     deadline = time.monotonic() + seconds
     while True:
