@@ -13,7 +13,7 @@ from ledger.sql import Database, from_row, load_queries
 
 _queries = load_queries("ledger", "payout_exports.sql")
 
-_SHOWN: Final = 100
+_SHOWN_MAX: Final = 100
 _FIRST: Final = (dt.datetime(1, 1, 1, tzinfo=dt.UTC), UUID(int=0))
 
 
@@ -54,7 +54,7 @@ class PayableTwice:
 
 async def payable_twice(database: Database) -> list[PayableTwice]:
     """Payouts that seem to be paid while an export of them lives by a nonce: the oldest hundred."""
-    return [from_row(PayableTwice, row) async for row in _queries.payable_twice(database, limit=_SHOWN)]
+    return [from_row(PayableTwice, row) async for row in _queries.payable_twice(database, limit=_SHOWN_MAX)]
 
 
 async def nonces_of(database: Database, payouts: Sequence[UUID]) -> dict[UUID, str]:

@@ -42,7 +42,7 @@ _WIRES_PER_PASS: Final = 1_000
 # It asks each node in turn, and may wait for one that is away; the ledger nearly always knows better by then.
 _UNEXPLAINED_SECONDS: Final = 60.0
 _LOOKED_AT_PER_PASS: Final = 16
-_SHOWN_AT_ONCE: Final = 16
+_SHOWN_AT_ONCE_MAX: Final = 16
 _PAID_ANOTHER: Final = "one of its token accounts belonged to another wallet by then"
 
 
@@ -141,7 +141,7 @@ async def _move_page(
 
 async def _fail_or_send(context: WorkerContext, failed: Sequence[tuple[OpenSettlement, Fate]], done: Moved) -> None:
     """Fail what has failed on chain for good, and send the others of which that is said."""
-    turns = asyncio.Semaphore(_SHOWN_AT_ONCE)
+    turns = asyncio.Semaphore(_SHOWN_AT_ONCE_MAX)
 
     async def is_shown(one: OpenSettlement, fate: Fate) -> bool:
         async with turns:

@@ -18,7 +18,7 @@ from runtime.errors import OperatorError
 
 app = typer.Typer(help="What the marketplace offers: list, for-tests.", no_args_is_help=True, **PLAIN_HELP)
 
-_SHOWN: Final = 1_000
+_SHOWN_MAX: Final = 1_000
 _HELD_BY: Final = {
     "payments": "live jobs of it were paid for, which count in live totals; give another service",
     "jobs": "live jobs of it are under way; wait until they have ended",
@@ -33,7 +33,7 @@ def list_(as_json: AsJson = False) -> None:
     """
 
     async def work(connection: asyncpg.Connection) -> list[Service]:
-        found, _ = await list_services(connection, ServiceFilter(), sort="newest", limit=_SHOWN, offset=0)
+        found, _ = await list_services(connection, ServiceFilter(), sort="newest", limit=_SHOWN_MAX, offset=0)
         return found
 
     found = with_connection(work)
